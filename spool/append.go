@@ -1,0 +1,251 @@
+package spool
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Draft is an event on its way into the spool. The caller fills the first part; Append the second.
+// Its bytes are copied before Append waits, so they may be the caller's reused buffers.
+type Draft struct {
+	// ID is the id that the app gave, if Given; otherwise one is made.
+	ID    string
+	Given bool
+	// Hash of the payload decides, for a given id, between a repeat and a conflict.
+	Hash              [32]byte
+	Type, ContentType string
+	Headers           []Header
+	Payload           []byte
+	// At is the instant of acceptance.
+	At time.Time
+	// Note is the caller's own, for its Decide.
+	Note any
+
+	// Session is what Decide settled, frozen with the event.
+	Session Session
+	// Duplicate: the id and the hash were accepted before; nothing was spooled.
+	Duplicate bool
+	// Seq is the event's place in the log; 0: no target wanted it and it was not spooled.
+	Seq uint64
+
+	lanes []*Lane
+	rec   []byte
+	sum   uint32
+	same  *Draft // earlier in the same batch, same id
+}
+
+// Owe makes the event owed to a lane; Decide calls it.
+func (d *Draft) Owe(l *Lane) { d.lanes = append(d.lanes, l) }
+
+// Targets are the names of the lanes that owe the event. Never nil.
+func (d *Draft) Targets() []string {
+	names := make([]string, len(d.lanes))
+	for i, l := range d.lanes {
+		names[i] = l.name
+	}
+	return names
+}
+
+// ConflictError refuses an Append in which ids were accepted before with other payloads.
+type ConflictError struct {
+	// Indexes of the drafts in conflict.
+	Indexes []int
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%d ids were accepted before with another payload", len(e.Indexes))
+}
+
+// TooLargeError refuses an event whose record would not fit.
+type TooLargeError struct{ Index, Bytes int }
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the record would have %d bytes; at most %d fit", e.Bytes, RecordBytesMax)
+}
+
+// View is what Decide may read and write: small keyed state that is committed with the event.
+type View struct{ g *group }
+
+// Get reads a value, seeing everything that was put before in commit order. The caller must not
+// change it. Nil: there is none.
+func (v *View) Get(key []byte) []byte {
+	if p, ok := v.g.state[string(key)]; ok {
+		return p.value
+	}
+	value, err := v.g.get(append([]byte{prefixState}, key...))
+	if err != nil {
+		return nil // unreadable state is no state; the event is what matters
+	}
+	d, err := openValue(value)
+	if err != nil {
+		v.g.s.log.Error("cannot read a state record; it counts as absent", "error", err)
+		return nil
+	}
+	return d.b
+}
+
+// Put stores a value that may be forgotten after ttl.
+func (v *View) Put(key, value []byte, ttl time.Duration) {
+	v.g.state[string(key)] = statePut{value: value, ttl: ttl}
+}
+
+type statePut struct {
+	value []byte
+	ttl   time.Duration
+}
+
+// Append spools drafts, all or none, and returns once they are synced (P1). Several calls share
+// one sync. Errors: *ConflictError, *TooLargeError, ErrFailed, ErrClosed; after any of them
+// nothing is spooled, except that after ErrFailed the next start may find the drafts.
+func (s *Spool) Append(drafts ...*Draft) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	s.lanesMu.RLock()
+	lanes := len(s.lanes)
+	s.lanesMu.RUnlock()
+	o := newOp()
+	o.drafts = drafts
+	for i, d := range drafts {
+		d.rec, d.sum = encodeDraft(d, min(lanes, 8))
+		size := len(d.rec) + 4*lanes
+		if size > RecordBytesMax {
+			return &TooLargeError{Index: i, Bytes: size}
+		}
+		o.bytes += size + draftOverheadBytes
+		o.entries += 3
+	}
+	return s.submit(o)
+}
+
+// draftOverheadBytes estimates the id record and the session state that come with an event.
+const draftOverheadBytes = 500
+
+// planAppend puts the drafts of one Append into the group, or sets its error.
+func (g *group) planAppend(o *op) {
+	if o.err = g.findIDs(o.drafts); o.err != nil {
+		return
+	}
+	news := make([]*Draft, 0, len(o.drafts))
+	for _, d := range o.drafts {
+		switch {
+		case d.Duplicate && d.same != nil:
+			d.Seq, d.lanes, d.Session = d.same.Seq, d.same.lanes, d.same.Session
+		case d.Duplicate:
+		default:
+			g.s.decide(&View{g}, d)
+			if len(d.lanes) > 0 {
+				d.Seq = g.s.nextSeq
+				g.s.nextSeq++
+				news = append(news, d)
+			} else if d.Given {
+				g.rememberID(d)
+			}
+		}
+	}
+	var batchEnd uint64
+	if len(news) > 1 {
+		batchEnd = news[len(news)-1].Seq
+	}
+	for i, d := range news {
+		if i == len(news)-1 && i > 0 {
+			// The last record of a batch makes it whole, so everything else goes before it.
+			g.flushState()
+		}
+		g.putEvent(d, batchEnd)
+	}
+}
+
+// putEvent writes one event and its id into the same chunk.
+func (g *group) putEvent(d *Draft, batchEnd uint64) {
+	rec := sealRecord(d, d.Seq, batchEnd, g.s.spoolNumber())
+	g.reserve(len(rec)+len(d.ID)+draftOverheadBytes+4*len(d.lanes), 3)
+	e := &Event{rec: rec}
+	if err := e.layOut(); err != nil {
+		panic("BUG: a record just written cannot be read: " + err.Error())
+	}
+	g.put(badger.NewEntry(logKey(d.Seq), rec))
+	if d.Given {
+		g.rememberID(d)
+	}
+	g.events = append(g.events, e)
+	g.owed = append(g.owed, d.lanes)
+}
+
+func (g *group) rememberID(d *Draft) {
+	r := &idRecord{at: d.At, seq: d.Seq, hash: d.Hash}
+	for _, l := range d.lanes {
+		r.lanes = append(r.lanes, l.id)
+	}
+	g.ids[d.ID] = r
+	window := g.s.limits.Load().DedupeWindow
+	// Badger's clock has a grain of a second and is not ours; the record's own instant decides, and
+	// an hour more keeps it until then.
+	g.put(badger.NewEntry(idKey(d.ID), r.encode()).WithTTL(window + time.Hour))
+}
+
+// findIDs marks the duplicates among the drafts and reports conflicts.
+func (g *group) findIDs(drafts []*Draft) error {
+	if g.s.limits.Load().DedupeWindow <= 0 {
+		return nil
+	}
+	var conflicts []int
+	var seen map[string]*Draft
+	if len(drafts) > 1 {
+		seen = make(map[string]*Draft, len(drafts))
+	}
+	for i, d := range drafts {
+		if !d.Given {
+			continue
+		}
+		same := true
+		if first := seen[d.ID]; first != nil {
+			d.Duplicate, d.same = true, first
+			same = first.Hash == d.Hash
+		} else if r := g.lookupID(d.ID, d.At); r != nil {
+			d.Duplicate, d.Seq = true, r.seq
+			same = r.hash == d.Hash
+			d.lanes = g.s.lanesOf(r.lanes)
+		} else if seen != nil {
+			seen[d.ID] = d
+		}
+		if !same {
+			conflicts = append(conflicts, i)
+		}
+	}
+	if len(conflicts) > 0 {
+		return &ConflictError{Indexes: conflicts}
+	}
+	return nil
+}
+
+// lookupID is the id's record if it is within the window.
+func (g *group) lookupID(id string, at time.Time) *idRecord {
+	r := g.ids[id]
+	if r == nil {
+		value, err := g.get(idKey(id))
+		if err != nil {
+			return nil
+		}
+		if r, err = decodeIDRecord(value); err != nil {
+			g.s.log.Error("cannot read an id record; the event counts as new", "error", err)
+			return nil
+		}
+	}
+	if at.Sub(r.at) >= g.s.limits.Load().DedupeWindow {
+		return nil
+	}
+	return r
+}
+
+func (s *Spool) lanesOf(ids []uint32) []*Lane {
+	lanes := make([]*Lane, 0, len(ids))
+	for _, id := range ids {
+		if l := s.laneByID(id); l != nil {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes
+}

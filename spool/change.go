@@ -1,0 +1,305 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Verdict is what becomes of a delivery after an attempt.
+type Verdict uint8
+
+const (
+	// Delivered: it is done.
+	Delivered Verdict = iota
+	// Retry: it waits for the tick Due.
+	Retry
+	// Exhausted: it is never sent again by itself; kept, listed, replayable.
+	Exhausted
+)
+
+// Settlement is the outcome of one attempt. Settling a delivery twice is harmless.
+type Settlement struct {
+	Lane *Lane
+	Seq  uint64
+	// AcceptedAt is the instant of the event's acceptance.
+	AcceptedAt time.Time
+	// Fresh: the delivery came from Fetch; otherwise from a Due.
+	Fresh   bool
+	Verdict Verdict
+	// Attempts is the number of requests made so far, this one included.
+	Attempts int
+	// Due is the number of the first tick that may take it again.
+	Due uint64
+	// At is the instant of the outcome; Status and Error say what a failure was.
+	At     time.Time
+	Status int
+	Error  string
+	// FirstFailed is the instant of the first failure; zero: this one.
+	FirstFailed time.Time
+	Replay      bool
+}
+
+// Notice is a message owed to the operator, stored until it is paid. Body is the caller's.
+type Notice struct {
+	Lane    *Lane
+	Episode uint64
+	Body    []byte
+}
+
+// Change is written atomically, as far as it fits into one transaction.
+type Change struct {
+	Settle []Settlement
+	// Standing, when set, replaces the standing of StandingOf.
+	Standing   *Standing
+	StandingOf *Lane
+	// Owe stores notices, Paid removes them.
+	Owe, Paid []Notice
+	// Tick, when set, is the tick that begins now.
+	Tick *Tick
+
+	newLane string
+	replay  []Ref
+	unread  []unreadRecord
+	lost    []Ref    // exceptions whose event cannot be read
+	expired []Ref    // exhausted deliveries that were kept long enough
+	remove  *removal // events that nobody needs any more
+}
+
+// Apply writes a change and waits until it is synced. Errors: ErrFailed, ErrClosed, ErrNotFound.
+func (s *Spool) Apply(c Change) error { return s.submit(changeOp(&c)) }
+
+// Settle hands in outcomes without waiting for the disk. A fresh success costs no write of its
+// own. It blocks only while the committer is many groups behind.
+func (s *Spool) Settle(st Settlement) {
+	if st.Fresh && st.Verdict == Delivered {
+		st.Lane.deliveredFresh(st.Seq, st.At)
+		return
+	}
+	// A closed or failed spool keeps the delivery as it is on disk: it is tried again.
+	_ = s.enqueue(changeOp(&Change{Settle: []Settlement{st}}))
+}
+
+func changeOp(c *Change) *op {
+	o := newOp()
+	o.change = c
+	o.entries = 8 + 3*len(c.Settle) + len(c.Owe) + len(c.Paid) +
+		3*(len(c.replay)+len(c.lost)+len(c.expired))
+	o.bytes = 300 * o.entries
+	for _, n := range c.Owe {
+		o.bytes += len(n.Body)
+	}
+	for _, u := range c.unread {
+		o.bytes += len(u.raw)
+		o.entries += 2
+	}
+	if c.remove != nil {
+		o.entries += len(c.remove.seqs)
+		o.bytes += 40 * len(c.remove.seqs)
+	}
+	return o
+}
+
+func (g *group) planChange(c *Change) error {
+	for i := range c.Settle {
+		g.settle(&c.Settle[i])
+	}
+	if c.Standing != nil {
+		g.planStanding(c.StandingOf, *c.Standing)
+	}
+	for _, n := range c.Owe {
+		e := newEncoder(len(n.Body))
+		e.bytes(n.Body)
+		g.put(badger.NewEntry(noticeKey(n), e.seal()))
+	}
+	for _, n := range c.Paid {
+		g.delete(noticeKey(n))
+	}
+	if c.Tick != nil {
+		g.planTick(*c.Tick)
+	}
+	if c.newLane != "" {
+		g.planLane(c.newLane)
+	}
+	for _, u := range c.unread {
+		g.setAside(u)
+	}
+	for _, r := range c.lost {
+		g.dropException(r)
+	}
+	for _, r := range c.expired {
+		g.dropExhausted(r)
+	}
+	if c.remove != nil {
+		g.planRemoval(c.remove)
+	}
+	var errs error
+	for _, r := range c.replay {
+		errs = errors.Join(errs, g.planReplay(r))
+	}
+	return errs
+}
+
+// settle writes one outcome and moves the lane's sums with it. Memory changes before the sync; if
+// the sync fails the spool stops, and nobody relies on the sums again.
+func (g *group) settle(st *Settlement) {
+	l := st.Lane
+	key := laneSeqKey(prefixException, l.id, st.Seq)
+	kept := laneSeqKey(prefixExhausted, l.id, st.Seq)
+	if !st.Fresh && !g.has(key) {
+		return // settled or removed before
+	}
+	keptBefore := st.Verdict == Exhausted && g.has(kept)
+	if !l.settle(st, keptBefore) {
+		return
+	}
+	switch {
+	case st.Verdict == Retry:
+		g.put(badger.NewEntry(key, st.exception().encode()))
+	case !st.Fresh:
+		g.delete(key)
+	}
+	switch {
+	case st.Verdict == Exhausted:
+		g.put(badger.NewEntry(kept, st.exception().encode()))
+	case st.Verdict == Delivered && !st.Fresh:
+		g.released(st.Seq, st.At)
+	}
+	g.forced[l] = struct{}{}
+}
+
+func (g *group) has(key []byte) bool {
+	_, err := g.txn.Get(key)
+	return err == nil
+}
+
+// settle moves the sums; false if the delivery was settled before.
+func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if st.Fresh && !l.passLocked(st.Seq) {
+		return false
+	}
+	switch {
+	case st.Fresh && st.Verdict == Retry:
+		l.exceptions++
+	case !st.Fresh && st.Verdict != Retry:
+		l.exceptions--
+	}
+	switch st.Verdict {
+	case Delivered:
+		l.delivered++
+		l.lastSuccess = st.At
+	default:
+		l.noteFailureLocked(st)
+	}
+	if st.Verdict == Exhausted && !keptBefore {
+		l.exhausted++
+	}
+	return true
+}
+
+func (l *Lane) noteFailureLocked(st *Settlement) {
+	l.lastFailure, l.lastError = st.At, st.Error
+	if len(l.lastError) > 256 {
+		l.lastError = l.lastError[:256]
+	}
+}
+
+func (st *Settlement) exception() *exception {
+	x := &exception{due: st.Due, attempts: st.Attempts, at: st.AcceptedAt,
+		firstFailed: st.FirstFailed, lastAt: st.At, lastStatus: st.Status, lastError: st.Error,
+		replay: st.Replay}
+	if x.firstFailed.IsZero() {
+		x.firstFailed = st.At
+	}
+	return x
+}
+
+func noticeKey(n Notice) []byte {
+	k := laneSeqKey(prefixNotice, n.Lane.id, n.Episode)
+	return k
+}
+
+func (g *group) planStanding(l *Lane, st Standing) {
+	g.put(badger.NewEntry(laneKey(prefixStanding, l.id), st.encode()))
+	g.after = append(g.after, func() {
+		l.mu.Lock()
+		l.standing = st
+		l.mu.Unlock()
+	})
+}
+
+func (g *group) planTick(t Tick) {
+	e := newEncoder(20)
+	e.uint(t.Number)
+	e.time(t.At)
+	g.put(badger.NewEntry(metaKey(metaTick), e.seal()))
+	g.after = append(g.after, func() { g.s.tick.Store(&t) })
+}
+
+// planLane gives a target name the next number.
+func (g *group) planLane(name string) {
+	s := g.s
+	s.lanesMu.RLock()
+	_, known := s.byName[name]
+	id := uint32(len(s.lanes) + 1)
+	s.lanesMu.RUnlock()
+	if known {
+		return
+	}
+	e := newEncoder(len(name))
+	e.string(name)
+	g.put(badger.NewEntry(laneKey(prefixName, id), e.seal()))
+	l := s.addLane(id, name)
+	// The lane begins behind the events of this very group, which were not accepted for it.
+	l.mu.Lock()
+	l.next = s.nextSeq
+	l.mu.Unlock()
+	g.forced[l] = struct{}{}
+}
+
+// Notices are all owed notices, oldest first per lane.
+func (s *Spool) Notices() ([]Notice, error) {
+	var out []Notice
+	err := s.scan([]byte{prefixNotice}, nil, func(key, value []byte) (bool, error) {
+		d, err := openValue(value)
+		if err != nil {
+			s.log.Error("cannot read an owed notice; it stays", "error", err)
+			return true, nil
+		}
+		if l := s.laneByID(keyLane(key)); l != nil {
+			out = append(out, Notice{Lane: l, Episode: keySeq(key), Body: d.bytes()})
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read owed notices: %w", err)
+	}
+	return out, nil
+}
+
+// keyLane is the lane a key with a lane in it is about.
+func keyLane(key []byte) uint32 { return binary.BigEndian.Uint32(key[1:]) }
+
+// setAside moves a log record that cannot be read out of the way, whole.
+func (g *group) setAside(u unreadRecord) {
+	if _, err := g.txn.Get(unreadKey(u.seq)); err == nil {
+		return
+	}
+	g.put(badger.NewEntry(unreadKey(u.seq), u.raw))
+	if !u.missing {
+		g.delete(logKey(u.seq))
+	}
+	g.s.quarantined.Add(1)
+}
+
+// unreadRecord is what a log key held when it could not be read.
+type unreadRecord struct {
+	seq     uint64
+	raw     []byte
+	missing bool // there was no record at all
+}

@@ -1,0 +1,323 @@
+package spool
+
+import (
+	"errors"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+const (
+	// checkpointEvery bounds how much delivered work a crash repeats.
+	checkpointEvery = 50 * time.Millisecond
+	// Badger's own bounds on a transaction are 15 % of the memtable in bytes and that over 96 in
+	// entries; a chunk stays below both.
+	chunkBytesMax   = memTableBytes * 15 / 100 * 95 / 100
+	chunkEntriesMax = 24_000
+	entryOverhead   = 12
+)
+
+// op is one piece of work for the committer: an append or a change.
+type op struct {
+	drafts  []*Draft
+	change  *Change
+	bytes   int // estimate
+	entries int
+	err     error      // why this op alone was refused; the committer's until done
+	done    chan error // capacity 1, so that the committer never waits for a caller
+}
+
+func newOp() *op { return &op{done: make(chan error, 1)} }
+
+// submit hands an op to the committer and waits until it is synced or refused.
+func (s *Spool) submit(o *op) error {
+	if err := s.enqueue(o); err != nil {
+		return err
+	}
+	return s.await(o)
+}
+
+func (s *Spool) enqueue(o *op) error {
+	select {
+	case <-s.closing:
+		return ErrClosed
+	default:
+	}
+	select {
+	case s.ops <- o:
+		return nil
+	case <-s.done:
+		return ErrClosed
+	}
+}
+
+func (s *Spool) await(o *op) error {
+	select {
+	case err := <-o.done:
+		return err
+	case <-s.done:
+	}
+	// The committer is gone; it may have answered on its way out.
+	select {
+	case err := <-o.done:
+		return err
+	default:
+		return ErrClosed
+	}
+}
+
+// commitLoop is the committer: the only writer. One group is in flight at a time, made of whatever
+// waited while the last one synced; a lone caller waits for nobody.
+func (s *Spool) commitLoop() {
+	defer close(s.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	timer.Stop()
+	armed := false
+	for {
+		if s.carry != nil {
+			s.commitGroup(s.gather(nil), false)
+			continue
+		}
+		select {
+		case o := <-s.ops:
+			s.commitGroup(s.gather(o), false)
+		case <-s.dirtyC:
+			if !armed {
+				timer.Reset(checkpointEvery)
+				armed = true
+			}
+		case <-timer.C:
+			armed = false
+			s.commitGroup(nil, true)
+		case <-s.closing:
+			s.drainOps()
+			return
+		}
+	}
+}
+
+// drainOps commits what was handed over before Close, and the last checkpoint.
+func (s *Spool) drainOps() {
+	for {
+		select {
+		case o := <-s.ops:
+			s.commitGroup(s.gather(o), false)
+			continue
+		default:
+		}
+		if s.carry == nil {
+			break
+		}
+		s.commitGroup(s.gather(nil), false)
+	}
+	s.commitGroup(nil, true)
+}
+
+// gather takes what waits, up to what fits into one transaction.
+func (s *Spool) gather(first *op) []*op {
+	if s.carry != nil {
+		first, s.carry = s.carry, first
+	}
+	ops := []*op{first}
+	bytes, entries := first.bytes, first.entries
+	for s.carry == nil {
+		select {
+		case o := <-s.ops:
+			bytes, entries = bytes+o.bytes, entries+o.entries
+			if bytes > txnBytesMax || entries > txnEntriesMax {
+				s.carry = o
+				return ops
+			}
+			ops = append(ops, o)
+		default:
+			return ops
+		}
+	}
+	return ops
+}
+
+// group is one commit in the making. It is one Badger transaction, and only a batch larger than
+// that, or lane records that do not fit beside the events, make it several ("chunks"): a batch
+// carries its last sequence in every record, so that a start finds an unfinished one and removes
+// it; a lane record that is missing is made good from the exceptions.
+type group struct {
+	s       *Spool
+	txn     *badger.Txn
+	bytes   int
+	entries int
+	wrote   bool
+	err     error
+
+	state  map[string]statePut
+	ids    map[string]*idRecord
+	events []*Event
+	owed   [][]*Lane // parallel to events
+	forced map[*Lane]struct{}
+	after  []func() // run when the group is synced
+}
+
+func (s *Spool) newGroup() *group {
+	return &group{s: s, txn: s.db.NewTransaction(true), state: make(map[string]statePut),
+		ids: make(map[string]*idRecord), forced: make(map[*Lane]struct{})}
+}
+
+// commitGroup plans, syncs, feeds the lanes and only then answers.
+func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
+	if err := s.Err(); err != nil {
+		answer(ops, err)
+		return
+	}
+	began := time.Now()
+	g := s.newGroup()
+	for _, o := range ops {
+		if o.drafts != nil {
+			g.planAppend(o)
+		} else {
+			o.err = g.planChange(o.change)
+		}
+	}
+	g.flushState()
+	if checkpoint || began.Sub(s.lastCheckpoint) >= checkpointEvery {
+		g.planCheckpoint()
+		s.lastCheckpoint = began
+	}
+	g.planForced()
+	if err := g.commit(); err != nil {
+		answer(ops, s.fail(err))
+		return
+	}
+	if g.wrote {
+		s.onCommit(len(g.events), time.Since(began))
+	}
+	g.feed()
+	for _, f := range g.after {
+		f()
+	}
+	answer(ops, nil)
+}
+
+func answer(ops []*op, err error) {
+	for _, o := range ops {
+		if err != nil {
+			o.done <- err
+		} else {
+			o.done <- o.err
+		}
+	}
+}
+
+// feed hands the new events to their lanes. head moves first, so that a lane that reads the log to
+// its end knows how far that is.
+func (g *group) feed() {
+	s := g.s
+	if n := len(g.events); n > 0 {
+		s.head.Store(g.events[n-1].Seq)
+	}
+	for i, e := range g.events {
+		for _, l := range g.owed[i] {
+			l.feed(e)
+		}
+	}
+	s.fed = s.head.Load()
+}
+
+func (g *group) get(key []byte) ([]byte, error) {
+	item, err := g.txn.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+// reserve makes room in the chunk for entries that belong together.
+func (g *group) reserve(bytes, entries int) {
+	if g.bytes+bytes+entries*entryOverhead > chunkBytesMax || g.entries+entries > chunkEntriesMax {
+		g.commitChunk()
+	}
+}
+
+func (g *group) put(e *badger.Entry) {
+	n := len(e.Key) + len(e.Value) + entryOverhead
+	g.reserve(n, 1)
+	g.add(n, g.txn.SetEntry(e))
+}
+
+func (g *group) delete(key []byte) {
+	n := len(key) + entryOverhead
+	g.reserve(n, 1)
+	g.add(n, g.txn.Delete(key))
+}
+
+func (g *group) add(bytes int, err error) {
+	g.bytes += bytes
+	g.entries++
+	g.wrote = true
+	g.err = errors.Join(g.err, err)
+}
+
+func (g *group) commitChunk() {
+	if g.err == nil {
+		g.err = g.txn.Commit()
+	}
+	g.txn.Discard()
+	g.txn = g.s.db.NewTransaction(true)
+	g.bytes, g.entries = 0, 0
+}
+
+func (g *group) commit() error {
+	defer g.txn.Discard()
+	if g.err != nil {
+		return g.err
+	}
+	return g.txn.Commit()
+}
+
+func (g *group) flushState() {
+	for key, p := range g.state {
+		e := newEncoder(len(p.value))
+		e.b = append(e.b, p.value...)
+		g.put(badger.NewEntry(append([]byte{prefixState}, key...), e.seal()).WithTTL(p.ttl))
+	}
+	clear(g.state)
+}
+
+// planForced writes the records of lanes whose exceptions change in this group: in the same
+// transaction, so that a position never passes a failure that is not stored.
+func (g *group) planForced() {
+	for l := range g.forced {
+		g.putLane(l)
+	}
+}
+
+func (g *group) putLane(l *Lane) {
+	l.mu.Lock()
+	r := l.recordLocked(g.s.fed)
+	l.dirty = false
+	l.mu.Unlock()
+	g.put(badger.NewEntry(laneKey(prefixLane, l.id), r.encode()))
+	g.after = append(g.after, func() {
+		l.mu.Lock()
+		l.storedPosition, l.storedIdle = r.position, r.owed == r.passed
+		l.mu.Unlock()
+	})
+}
+
+// planCheckpoint writes the records of all lanes that moved, and the point from which a start
+// counts the log anew.
+func (g *group) planCheckpoint() {
+	s := g.s
+	dirty := s.takeDirty()
+	if len(dirty) == 0 && s.checkpointed == s.fed {
+		return
+	}
+	for _, l := range dirty {
+		if _, later := g.forced[l]; !later {
+			g.putLane(l)
+		}
+	}
+	head := s.fed
+	s.checkpointed = head
+	g.putCheckpoint(head)
+	g.after = append(g.after, func() { s.storedHead.Store(head) })
+}

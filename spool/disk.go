@@ -1,0 +1,186 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+)
+
+// preflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
+// under such a map is a SIGBUS that nothing can catch.
+const preflightBytes = 4 * memTableBytes
+
+// DiskUsage is what the keeper measured last.
+type DiskUsage struct {
+	// Bytes on disk of the spool's directory, and its limit; Limit 0: none.
+	Bytes, Limit int64
+	// FreeBytes on the file system for this user, and the least that must stay.
+	FreeBytes, MinFreeBytes int64
+}
+
+type diskState struct {
+	bytes, free atomic.Int64
+	// since counts bytes accepted since the last measurement.
+	since    atomic.Int64
+	pressure atomic.Bool
+}
+
+func (d *diskState) short() bool { return d.pressure.Load() }
+
+// prepareDir makes the spool's directory. A link would let someone else choose where the spool
+// lies, so it is refused.
+func prepareDir(dir string) error {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("cannot make spool directory %q: %w", dir, err)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot look at spool directory %q: %w", dir, err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("cannot use spool directory %q: it is a symbolic link", dir)
+	case !info.IsDir():
+		return fmt.Errorf("cannot use spool directory %q: it is not a directory", dir)
+	}
+	return nil
+}
+
+// preflight refuses to open the engine on a disk so full that doing so could kill the process.
+func (s *Spool) preflight() error {
+	free, err := freeBytes(s.dir)
+	if err != nil {
+		return err
+	}
+	if free < preflightBytes {
+		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
+			s.dir, free, int64(preflightBytes), ErrFull)
+	}
+	return nil
+}
+
+func freeBytes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("cannot ask for free space of %q: %w", dir, err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// measureDisk looks at the directory and the file system. Badger's files are sparse, so blocks
+// count, not lengths.
+func (s *Spool) measureDisk() {
+	s.disk.since.Store(0)
+	var total int64
+	err := filepath.WalkDir(s.dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // a file that a compaction just removed
+		}
+		if info, err := d.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				total += st.Blocks * 512
+			}
+		}
+		return nil
+	})
+	free, ferr := freeBytes(s.dir)
+	if err := errors.Join(err, ferr); err != nil {
+		s.log.Error("cannot measure the spool's disk; the last figures stay", "error", err)
+		return
+	}
+	s.disk.bytes.Store(total)
+	s.disk.free.Store(free)
+	lim := s.limits.Load()
+	s.disk.pressure.Store(lim.MaxBytes > 0 && total > lim.MaxBytes/10*8 ||
+		free < 2*lim.MinFreeBytes)
+}
+
+// Disk is the last measurement, at most about a second old.
+func (s *Spool) Disk() DiskUsage {
+	lim := s.limits.Load()
+	return DiskUsage{Bytes: s.disk.bytes.Load(), Limit: lim.MaxBytes,
+		FreeBytes: s.disk.free.Load(), MinFreeBytes: lim.MinFreeBytes}
+}
+
+// Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
+// disk error. Room for settling what was accepted is never part of what Admit gives away: it
+// refuses while at least two memtables are free.
+func (s *Spool) Admit(n int) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	lim := s.limits.Load()
+	// Badger writes an event to its log and, later, to a table.
+	since := 2 * s.disk.since.Add(int64(n))
+	if bytes := s.disk.bytes.Load() + since; lim.MaxBytes > 0 && bytes > lim.MaxBytes {
+		return fmt.Errorf("%w: %d bytes are on disk; spool.max_size is %d", ErrFull, bytes,
+			lim.MaxBytes)
+	}
+	need := max(lim.MinFreeBytes, 2*memTableBytes)
+	if free := s.disk.free.Load() - since; free < need {
+		return fmt.Errorf("%w: %d bytes are free on its disk; %d must stay free "+
+			"(spool.min_free_disk)", ErrFull, free, need)
+	}
+	return nil
+}
+
+// highWater is a small file beside the engine with the newest sequence that was answered, so that
+// a start notices an engine that silently lost its tail (a flipped bit in Badger's log ends its
+// replay without an error). It is synced about once a second.
+//
+//	0  u64  sequence
+//	8  u32  CRC-32C of the sequence
+type highWater struct {
+	file *os.File
+	last uint64
+}
+
+const highWaterName = "highwater"
+
+func openHighWater(dir string) (*highWater, error) {
+	path := filepath.Join(dir, highWaterName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %q: %w", path, err)
+	}
+	h := &highWater{file: f}
+	var b [12]byte
+	if n, _ := f.ReadAt(b[:], 0); n == len(b) &&
+		binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli()) {
+		h.last = binary.BigEndian.Uint64(b[:])
+	}
+	return h, nil
+}
+
+func (h *highWater) write(seq uint64) error {
+	if seq == h.last {
+		return nil
+	}
+	var b [12]byte
+	binary.BigEndian.PutUint64(b[:], seq)
+	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], castagnoli()))
+	_, err := h.file.WriteAt(b[:], 0)
+	if err == nil {
+		err = h.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %q: %w", h.file.Name(), err)
+	}
+	h.last = seq
+	return nil
+}
+
+func (h *highWater) close(seq uint64, clean bool) error {
+	var err error
+	if clean {
+		err = h.write(seq)
+	}
+	return errors.Join(err, h.file.Close())
+}

@@ -1,0 +1,321 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Ref names one delivery.
+type Ref struct {
+	Lane *Lane
+	Seq  uint64
+}
+
+// Delivery is one delivery that failed before, or was asked for again, with its event.
+type Delivery struct {
+	Event *Event
+	// Attempts is the number of requests made so far.
+	Attempts    int
+	FirstFailed time.Time
+	LastAt      time.Time
+	LastStatus  int
+	LastError   string
+	Replay      bool
+}
+
+// dueScanMax bounds the exceptions looked at for one page of a Due.
+const dueScanMax = 4096
+
+// Due streams the deliveries of one lane that a tick may take: those that failed before it began.
+// What fails while it is read is due at a later tick, so no snapshot has to be held.
+type Due struct {
+	l    *Lane
+	tick uint64
+	next uint64
+	end  bool
+}
+
+// Due opens the lane's exceptions for a tick.
+func (l *Lane) Due(tick uint64) *Due { return &Due{l: l, tick: tick} }
+
+// Next returns up to max deliveries, oldest first; none means that there are no more. Each is to
+// be settled, or is due again at the next tick.
+func (d *Due) Next(max int) ([]Delivery, error) {
+	for !d.end {
+		out, err := d.page(max)
+		if err != nil || len(out) > 0 {
+			return out, err
+		}
+	}
+	return nil, nil
+}
+
+type foundException struct {
+	seq uint64
+	x   *exception
+}
+
+func (d *Due) page(max int) ([]Delivery, error) {
+	var found []foundException
+	scanned := 0
+	d.end = true
+	prefix := laneKey(prefixException, d.l.id)
+	err := d.l.s.scan(prefix, laneSeqKey(prefixException, d.l.id, d.next),
+		func(key, value []byte) (bool, error) {
+			if len(found) >= max || scanned >= dueScanMax {
+				d.end = false
+				return false, nil
+			}
+			scanned++
+			seq := keySeq(key)
+			d.next = seq + 1
+			x, err := decodeException(value)
+			if err != nil {
+				// The event may still be readable, and sending it once too often beats never.
+				d.l.s.log.Error("cannot read an exception; the delivery starts over",
+					"target", d.l.name, "sequence", seq, "error", err)
+				x = &exception{}
+			}
+			if x.due <= d.tick {
+				found = append(found, foundException{seq, x})
+			}
+			return true, nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what is due for target %q: %w", d.l.name, err)
+	}
+	return d.l.loadDeliveries(found)
+}
+
+// loadDeliveries reads the events of exceptions. An event that cannot be read is set aside, and
+// its delivery counts as quarantined.
+func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
+	out := make([]Delivery, 0, len(found))
+	var c Change
+	for _, f := range found {
+		e, u, err := l.s.eventOrUnread(f.seq)
+		if err != nil {
+			return nil, err
+		}
+		if u != nil {
+			c.unread = append(c.unread, *u)
+			c.lost = append(c.lost, Ref{l, f.seq})
+			continue
+		}
+		out = append(out, Delivery{Event: e, Attempts: f.x.attempts, FirstFailed: f.x.firstFailed,
+			LastAt: f.x.lastAt, LastStatus: f.x.lastStatus, LastError: f.x.lastError,
+			Replay: f.x.replay})
+	}
+	if len(c.lost) > 0 {
+		return out, l.s.Apply(c)
+	}
+	return out, nil
+}
+
+// eventOrUnread reads an event, or says what is there instead.
+func (s *Spool) eventOrUnread(seq uint64) (*Event, *unreadRecord, error) {
+	rec, err := s.get(logKey(seq))
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		s.log.Error("an event that is owed is missing from the log", "sequence", seq)
+		return nil, &unreadRecord{seq: seq, missing: true}, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("cannot read event %d: %w", seq, err)
+	}
+	e, err := decodeEvent(rec, seq)
+	if err != nil {
+		s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
+		return nil, &unreadRecord{seq: seq, raw: rec}, nil
+	}
+	return e, nil, nil
+}
+
+// dropException forgets a delivery whose event cannot be read; it counts as quarantined.
+func (g *group) dropException(r Ref) {
+	key := laneSeqKey(prefixException, r.Lane.id, r.Seq)
+	if !g.has(key) {
+		return
+	}
+	g.delete(key)
+	r.Lane.mu.Lock()
+	r.Lane.exceptions--
+	r.Lane.quarantined++
+	r.Lane.mu.Unlock()
+	g.forced[r.Lane] = struct{}{}
+}
+
+// Replay makes deliveries pending again, from attempt 0 with a budget of their own: exhausted or
+// delivered ones whose events are kept. One that is pending stays as it is. ErrNotFound: an event
+// is gone; the others are replayed all the same.
+func (s *Spool) Replay(refs ...Ref) error { return s.Apply(Change{replay: refs}) }
+
+func (g *group) planReplay(r Ref) error {
+	key := laneSeqKey(prefixException, r.Lane.id, r.Seq)
+	if g.has(key) {
+		return nil
+	}
+	rec, err := g.get(logKey(r.Seq))
+	if err != nil {
+		return fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, r.Lane.name,
+			ErrNotFound)
+	}
+	e, err := decodeEvent(rec, r.Seq)
+	if err != nil {
+		return err
+	}
+	if !e.owedTo(r.Lane.id) {
+		return fmt.Errorf("cannot replay event %d: target %q never owed it: %w", r.Seq,
+			r.Lane.name, ErrNotFound)
+	}
+	if r.Lane.unsettled(r.Seq) {
+		return nil
+	}
+	kept := laneSeqKey(prefixExhausted, r.Lane.id, r.Seq)
+	wasKept := g.has(kept)
+	if wasKept {
+		g.delete(kept)
+	}
+	g.put(badger.NewEntry(key, (&exception{at: e.At, replay: true}).encode()))
+	r.Lane.mu.Lock()
+	r.Lane.exceptions++
+	if wasKept {
+		r.Lane.exhausted--
+	}
+	r.Lane.mu.Unlock()
+	g.forced[r.Lane] = struct{}{}
+	g.s.replays.Add(1)
+	return nil
+}
+
+// unsettled reports whether a delivery is still on its way through the log.
+func (l *Lane) unsettled(seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.window {
+		if s.seq == seq {
+			return !s.settled
+		}
+	}
+	if _, done := l.skip[seq]; done {
+		return false
+	}
+	return len(l.fresh) > 0 && seq >= l.fresh[0].Seq || l.behind && seq >= l.next
+}
+
+// Listed is one delivery in a listing.
+type Listed struct {
+	Ref
+	Delivery
+}
+
+// Exceptions lists a lane's deliveries that failed and wait, oldest first, from a sequence on.
+func (l *Lane) Exceptions(from uint64, max int) ([]Listed, error) {
+	return l.list(prefixException, from, max)
+}
+
+// ExhaustedDeliveries lists a lane's exhausted deliveries, oldest first, from a sequence on.
+func (l *Lane) ExhaustedDeliveries(from uint64, max int) ([]Listed, error) {
+	return l.list(prefixExhausted, from, max)
+}
+
+func (l *Lane) list(prefix byte, from uint64, max int) ([]Listed, error) {
+	var out []Listed
+	err := l.s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
+		func(key, value []byte) (bool, error) {
+			if len(out) >= max {
+				return false, nil
+			}
+			x, err := decodeException(value)
+			if err != nil {
+				x = &exception{lastError: err.Error()}
+			}
+			out = append(out, Listed{Ref: Ref{l, keySeq(key)}, Delivery: Delivery{
+				Attempts: x.attempts, FirstFailed: x.firstFailed, LastAt: x.lastAt,
+				LastStatus: x.lastStatus, LastError: x.lastError, Replay: x.replay}})
+			return true, nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("cannot list deliveries of target %q: %w", l.name, err)
+	}
+	for i := range out {
+		// A listing goes on where an event cannot be read: Event stays nil.
+		out[i].Event, _ = l.s.Event(out[i].Seq)
+	}
+	return out, nil
+}
+
+// OldestPending is the pending delivery whose event was accepted first; false: none is pending.
+func (l *Lane) OldestPending() (Pending, bool) {
+	if p, ok := l.oldestException(); ok {
+		return p, true
+	}
+	return l.oldestInLog()
+}
+
+func (l *Lane) oldestException() (p Pending, ok bool) {
+	l.mu.Lock()
+	none := l.exceptions == 0
+	l.mu.Unlock()
+	if none {
+		return p, false
+	}
+	err := l.s.scan(laneKey(prefixException, l.id), nil, func(key, value []byte) (bool, error) {
+		p.Seq = keySeq(key)
+		if x, err := decodeException(value); err == nil {
+			p.At = x.at
+		}
+		ok = true
+		return false, nil
+	})
+	if err != nil {
+		l.s.log.Error("cannot read the oldest exception", "target", l.name, "error", err)
+	}
+	return p, ok
+}
+
+// oldestInLog is the oldest delivery that no attempt has settled. A lane that nobody fetches from
+// may have to look for it in the log; it looks at one page a call and remembers how far it came.
+func (l *Lane) oldestInLog() (Pending, bool) {
+	l.fetching.Lock()
+	defer l.fetching.Unlock()
+	l.mu.Lock()
+	known, ok := l.oldestKnownLocked()
+	from, behind := l.next, l.behind
+	l.mu.Unlock()
+	if ok || !behind {
+		return known, ok
+	}
+	p, err := l.s.readPage(from, l, 1)
+	if err != nil {
+		l.s.log.Error("cannot look for the oldest delivery", "target", l.name, "error", err)
+		return Pending{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range p.events {
+		if _, done := l.skip[e.Seq]; !done {
+			l.next = e.Seq
+			l.oldestFresh = Pending{Seq: e.Seq, At: e.At}
+			return l.oldestFresh, true
+		}
+		delete(l.skip, e.Seq)
+	}
+	l.readToLocked(p.next)
+	return Pending{}, false
+}
+
+// oldestKnownLocked answers from memory.
+func (l *Lane) oldestKnownLocked() (Pending, bool) {
+	switch {
+	case len(l.window) > 0:
+		return Pending{Seq: l.window[0].seq, At: l.window[0].at}, true
+	case len(l.fresh) > 0:
+		return Pending{Seq: l.fresh[0].Seq, At: l.fresh[0].At}, true
+	case l.behind && l.oldestFresh.Seq != 0:
+		return l.oldestFresh, true
+	}
+	return Pending{}, false
+}

@@ -1,0 +1,134 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+const (
+	// memTableBytes bounds resident memory, replay time after a crash and one transaction (Badger
+	// allows 15 % of it). Measured with 2 memtables: 8 MiB and 16 MiB reach the same rate and write
+	// 2.1 bytes per payload byte, 64 MiB writes 9; 16 MiB leaves room for two events of the largest
+	// size in one transaction.
+	memTableBytes = 16 << 20
+	memTables     = 2
+	// txnBytesMax and txnEntriesMax stay under Badger's 15 % (2.5 MB, 26,214 entries), so that a
+	// group's events and the lane records that ride with them fit.
+	txnBytesMax   = memTableBytes * 15 / 100 * 6 / 10
+	txnEntriesMax = 12_000
+)
+
+// engineOptions spells out every option of Badger that matters to us, with its reason. Nothing is
+// left to a default that a later release may change.
+func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
+	o := badger.DefaultOptions(filepath.Join(dir, engineDir))
+	// Durability. Without SyncWrites every power cut lost acknowledged events; calling Sync after
+	// each group instead loses the tail of a log file that was rotated in between.
+	o.SyncWrites = true
+	// One writer (the committer) needs no conflict detection.
+	o.DetectConflicts = false
+	o.NumVersionsToKeep = 1
+	// Every value stays in the LSM tree: Badger swallows sync errors of its value log.
+	o.ValueThreshold = 1 << 20
+	o.VLogPercentile = 0
+	// The value log is never written; its file is mapped at twice this size.
+	o.ValueLogFileSize = 2 << 20
+	o.ValueLogMaxEntries = 1_000_000
+	o.VerifyValueChecksum = true
+
+	// Memory: see memTableBytes. Tables are read through the page cache.
+	o.MemTableSize = memTableBytes
+	o.NumMemtables = memTables
+	o.BlockCacheSize = 0
+	o.IndexCacheSize = 0
+	o.MetricsEnabled = false
+
+	// Shape. Payloads are often compressed or encrypted already, most die young, and CPU is what
+	// the relay competes for with the app beside it: no compression.
+	o.Compression = options.None
+	o.ZSTDCompressionLevel = 1
+	o.BlockSize = 4 << 10
+	o.BloomFalsePositive = 0.01
+	o.BaseTableSize = 8 << 20
+	o.BaseLevelSize = 32 << 20
+	o.LevelSizeMultiplier = 10
+	o.TableSizeMultiplier = 2
+	o.MaxLevels = 7
+
+	// Two is the least that Badger accepts; more would take the cores from accepting. L0 may grow
+	// to 10 tables before writers slow down for compaction and to 30 before they stop.
+	o.NumCompactors = 2
+	o.NumLevelZeroTables = 10
+	o.NumLevelZeroTablesStall = 30
+	o.CompactL0OnClose = false
+	o.LmaxCompaction = false
+	o.NumGoroutines = 2
+
+	// Each of our records carries its own checksum. Badger's per-block check ends an iterator
+	// without an error, which would hide the records behind a bad one.
+	o.ChecksumVerificationMode = options.NoVerification
+
+	o.EncryptionKey = key
+	if len(key) > 0 {
+		// Encrypted blocks are decrypted on every read unless they are cached; Badger requires it.
+		o.BlockCacheSize = 16 << 20
+		o.IndexCacheSize = 16 << 20
+	}
+	o.ReadOnly = false
+	o.InMemory = false
+	o.BypassLockGuard = false
+	o.NamespaceOffset = -1
+	o.ExternalMagicVersion = formatVersion
+	o.Logger = log
+	return o
+}
+
+// engineDir is where Badger's files are, below the spool's directory.
+const engineDir = "db"
+
+// openEngine opens Badger. Badger panics on some kinds of damage; that becomes an error here.
+func openEngine(o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, fmt.Errorf("badger panicked: %v", r)
+		}
+	}()
+	db, err = badger.Open(o)
+	if err != nil && strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
+	}
+	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
+	}
+	return db, err
+}
+
+// engineLogger turns Badger's log into ours. Badger reports some failures only there, so an
+// Errorf is counted and makes the spool unready.
+type engineLogger struct {
+	log    *slog.Logger
+	failed func(msg string)
+}
+
+func (l engineLogger) Errorf(f string, v ...any) {
+	msg := strings.TrimSpace(fmt.Sprintf(f, v...))
+	l.log.Error("badger reports an error", "error", msg)
+	l.failed(msg)
+}
+
+func (l engineLogger) Warningf(f string, v ...any) {
+	l.log.Warn("badger warns", "warning", strings.TrimSpace(fmt.Sprintf(f, v...)))
+}
+
+// Infof and Debugf are about Badger's own housekeeping.
+func (l engineLogger) Infof(f string, v ...any) {
+	l.log.Debug("badger says", "info", strings.TrimSpace(fmt.Sprintf(f, v...)))
+}
+
+func (l engineLogger) Debugf(string, ...any) {}

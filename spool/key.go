@@ -1,0 +1,67 @@
+package spool
+
+import "encoding/binary"
+
+// Every key starts with one byte that names its table; doc.go has the whole list. Numbers are
+// big-endian, so that the order of keys is the order of sequences.
+const (
+	prefixLog       = 'e' // sequence → event record
+	prefixID        = 'i' // id given by the app → idRecord
+	prefixLane      = 'l' // lane → laneRecord
+	prefixException = 'x' // lane, sequence → exception
+	prefixExhausted = 'z' // lane, sequence → exhausted
+	prefixStanding  = 'g' // lane → Standing
+	prefixNotice    = 'o' // lane, episode → owed notice
+	prefixState     = 's' // small keyed state with expiry
+	prefixName      = 'n' // lane → target name
+	prefixMeta      = 'm' // name → value
+	prefixUnread    = 'q' // sequence → the bytes of a record that could not be read
+)
+
+const (
+	metaFormat     = "format"     // u32: formatVersion
+	metaID         = "id"         // 8 random bytes: this spool
+	metaTick       = "tick"       // u64 number, i64 unix nanoseconds
+	metaCheckpoint = "checkpoint" // u64 head, u64 swept
+)
+
+func logKey(seq uint64) []byte {
+	k := make([]byte, 9)
+	k[0] = prefixLog
+	binary.BigEndian.PutUint64(k[1:], seq)
+	return k
+}
+
+func idKey(id string) []byte {
+	return append([]byte{prefixID}, id...)
+}
+
+func laneKey(prefix byte, lane uint32) []byte {
+	k := make([]byte, 5)
+	k[0] = prefix
+	binary.BigEndian.PutUint32(k[1:], lane)
+	return k
+}
+
+func laneSeqKey(prefix byte, lane uint32, seq uint64) []byte {
+	k := make([]byte, 13)
+	k[0] = prefix
+	binary.BigEndian.PutUint32(k[1:], lane)
+	binary.BigEndian.PutUint64(k[5:], seq)
+	return k
+}
+
+func metaKey(name string) []byte {
+	return append([]byte{prefixMeta}, name...)
+}
+
+func unreadKey(seq uint64) []byte {
+	k := logKey(seq)
+	k[0] = prefixUnread
+	return k
+}
+
+// keySeq is the sequence a log, exception or exhausted key ends with.
+func keySeq(key []byte) uint64 {
+	return binary.BigEndian.Uint64(key[len(key)-8:])
+}

@@ -1,0 +1,311 @@
+package spool
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// load reads what a start needs: O(lanes) plus the log since the last checkpoint.
+func (s *Spool) load(acceptLoss bool) error {
+	if err := s.loadFormat(); err != nil {
+		return err
+	}
+	head, err := s.loadCheckpoint()
+	if err != nil {
+		return err
+	}
+	if s.hw, err = openHighWater(s.dir); err != nil {
+		return err
+	}
+	if err := s.loadLanes(); err != nil {
+		return err
+	}
+	if err := s.loadTail(head); err != nil {
+		return err
+	}
+	if err := s.checkHighWater(acceptLoss); err != nil {
+		return errors.Join(err, s.hw.file.Close())
+	}
+	s.storedHead.Store(head)
+	s.checkpointed = head
+	s.fed = s.head.Load()
+	s.nextSeq = s.fed + 1
+	for _, l := range s.lanes {
+		if err := l.settleStart(s.fed); err != nil {
+			return err
+		}
+	}
+	return s.countQuarantined()
+}
+
+// loadFormat reads the format and the spool's id, or writes them into a new spool.
+func (s *Spool) loadFormat() error {
+	value, err := s.get(metaKey(metaFormat))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return s.initialize()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read its format: %w", err)
+	}
+	d, err := openValue(value)
+	if err != nil {
+		return fmt.Errorf("cannot read its format: %w", err)
+	}
+	if v := d.uint(); v > formatVersion {
+		return fmt.Errorf("%w: got %d; this hookspool reads %d", ErrFormat, v, formatVersion)
+	}
+	copy(s.id[:], d.bytes())
+	return d.err
+}
+
+func (s *Spool) initialize() error {
+	if _, err := rand.Read(s.id[:]); err != nil {
+		return fmt.Errorf("cannot make an id: %w", err)
+	}
+	e := newEncoder(16)
+	e.uint(formatVersion)
+	e.bytes(s.id[:])
+	return s.db.Update(func(txn *badger.Txn) error {
+		return txn.Set(metaKey(metaFormat), e.seal())
+	})
+}
+
+// loadCheckpoint reads the last tick and the point from which the log is counted anew.
+func (s *Spool) loadCheckpoint() (uint64, error) {
+	s.tick.Store(&Tick{})
+	value, err := s.get(metaKey(metaTick))
+	if err == nil {
+		d, err := openValue(value)
+		if err != nil {
+			return 0, fmt.Errorf("cannot read the last tick: %w", err)
+		}
+		s.tick.Store(&Tick{Number: d.uint(), At: d.time()})
+	} else if !errors.Is(err, badger.ErrKeyNotFound) {
+		return 0, fmt.Errorf("cannot read the last tick: %w", err)
+	}
+	value, err = s.get(metaKey(metaCheckpoint))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the checkpoint: %w", err)
+	}
+	d, err := openValue(value)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the checkpoint: %w", err)
+	}
+	head := d.uint()
+	s.swept.Store(d.uint())
+	return head, d.err
+}
+
+// loadLanes makes the lanes of the name table and reads their records and standings.
+func (s *Spool) loadLanes() error {
+	err := s.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
+		d, err := openValue(value)
+		if err != nil {
+			return false, fmt.Errorf("cannot read the name of a lane: %w", err)
+		}
+		s.addLane(keyLane(key), d.string())
+		return true, d.err
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range s.lanes {
+		if err := l.load(); err != nil {
+			return fmt.Errorf("cannot read the lane of target %q: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
+func (l *Lane) load() error {
+	value, err := l.s.get(laneKey(prefixLane, l.id))
+	if err == nil {
+		r, err := decodeLaneRecord(value)
+		if err != nil {
+			return err
+		}
+		l.restore(r)
+	} else if !errors.Is(err, badger.ErrKeyNotFound) {
+		return err
+	}
+	value, err = l.s.get(laneKey(prefixStanding, l.id))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil
+	}
+	if err == nil {
+		l.standing, err = decodeStanding(value)
+	}
+	return err
+}
+
+func (l *Lane) restore(r *laneRecord) {
+	l.laneCounts = laneCounts{owed: r.owed, passed: r.passed, exceptions: r.exceptions,
+		exhausted: r.exhausted, delivered: r.delivered, quarantined: r.quarantined,
+		lastSuccess: r.lastSuccess, lastFailure: r.lastFailure, lastError: r.lastError}
+	l.next = r.position + 1
+	l.owedSeq = r.owedSeq
+	for _, seq := range r.above {
+		l.skipLocked(seq)
+	}
+	l.storedPosition, l.storedIdle = r.position, r.owed == r.passed
+}
+
+// loadTail removes an unfinished batch from the log's end, then counts the log after the
+// checkpoint: what each lane owes, and that no sequence is missing.
+func (s *Spool) loadTail(checkpoint uint64) error {
+	last, err := s.lastRecord(checkpoint)
+	if err != nil {
+		return err
+	}
+	s.head.Store(last)
+	want := checkpoint + 1
+	return s.scan([]byte{prefixLog}, logKey(want), func(key, value []byte) (bool, error) {
+		seq := keySeq(key)
+		if seq != want {
+			s.log.Error("events are missing from the log", "from", want, "to", seq-1)
+		}
+		want = seq + 1
+		e, err := decodeEvent(append([]byte(nil), value...), seq)
+		if err != nil {
+			s.log.Error("cannot read an event; it will be set aside", "sequence", seq, "error", err)
+			return true, nil
+		}
+		e.laneIDs(func(id uint32) {
+			if l := s.laneByID(id); l != nil && seq > l.owedSeq {
+				l.owed++
+			}
+		})
+		return true, nil
+	})
+}
+
+// lastRecord finds the newest event. The records of a batch say where it ends; if the newest one
+// promises more, the batch was never answered, and its records go, newest first, so that a crash
+// on the way leaves the same kind of log.
+func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
+	for {
+		seq, e, err := s.newest()
+		if err != nil || seq <= checkpoint {
+			return max(seq, checkpoint), err
+		}
+		if e == nil || e.batchEnd <= seq {
+			return seq, nil
+		}
+		s.log.Warn("removing an event of a batch that was cut off before its answer",
+			"sequence", seq, "batch ends", e.batchEnd)
+		if err := s.removeUnanswered(e); err != nil {
+			return 0, fmt.Errorf("cannot remove an unfinished batch: %w", err)
+		}
+	}
+}
+
+func (s *Spool) removeUnanswered(e *Event) error {
+	return s.db.Update(func(txn *badger.Txn) error {
+		if e.Given {
+			item, err := txn.Get(idKey(e.ID()))
+			if err == nil {
+				value, err := item.ValueCopy(nil)
+				if err != nil {
+					return err
+				}
+				if r, err := decodeIDRecord(value); err == nil && r.seq == e.Seq {
+					if err := txn.Delete(idKey(e.ID())); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return txn.Delete(logKey(e.Seq))
+	})
+}
+
+// newest is the last record of the log; the event is nil if it cannot be read.
+func (s *Spool) newest() (uint64, *Event, error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	o := badger.DefaultIteratorOptions
+	o.Reverse = true
+	o.PrefetchValues = false
+	it := txn.NewIterator(o)
+	defer it.Close()
+	it.Seek([]byte{prefixLog + 1})
+	if !it.ValidForPrefix([]byte{prefixLog}) {
+		return 0, nil, nil
+	}
+	seq := keySeq(it.Item().Key())
+	value, err := it.Item().ValueCopy(nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("cannot read the newest event: %w", err)
+	}
+	e, err := decodeEvent(value, seq)
+	if err != nil {
+		s.log.Error("cannot read the newest event", "error", err)
+	}
+	return seq, e, nil
+}
+
+// checkHighWater compares what was found with what had been answered.
+func (s *Spool) checkHighWater(acceptLoss bool) error {
+	head := s.head.Load()
+	if s.hw.last <= head {
+		return nil
+	}
+	lost := s.hw.last - head
+	if !acceptLoss {
+		return fmt.Errorf("%w: event %d was answered, but the newest on disk is %d (%d missing)",
+			ErrLoss, s.hw.last, head, lost)
+	}
+	s.log.Error("the spool has lost events that it had acknowledged; going on as told",
+		"missing", lost)
+	// Sequences are never used twice: ids and dedupe records of the lost ones may be out there.
+	s.head.Store(s.hw.last)
+	return nil
+}
+
+// settleStart brings a lane from its record to where it goes on. Exceptions above the position that
+// the record does not know were written in a chunk before it; they are counted now.
+func (l *Lane) settleStart(head uint64) error {
+	err := l.s.scan(laneKey(prefixException, l.id),
+		laneSeqKey(prefixException, l.id, l.next), func(key, _ []byte) (bool, error) {
+			seq := keySeq(key)
+			if _, known := l.skip[seq]; !known {
+				l.skipLocked(seq)
+				l.passed++
+				l.exceptions++
+			}
+			return true, nil
+		})
+	if err != nil {
+		return fmt.Errorf("cannot read exceptions of target %q: %w", l.name, err)
+	}
+	if l.owed <= l.passed {
+		l.next, l.skip = head+1, nil
+		return nil
+	}
+	l.behind = true
+	return nil
+}
+
+func (s *Spool) countQuarantined() error {
+	n := int64(0)
+	err := s.scan([]byte{prefixUnread}, nil, func([]byte, []byte) (bool, error) {
+		n++
+		return true, nil
+	})
+	s.quarantined.Store(n)
+	return err
+}
+
+// putCheckpoint writes the point from which a start counts the log.
+func (g *group) putCheckpoint(head uint64) {
+	e := newEncoder(20)
+	e.uint(head)
+	e.uint(g.s.swept.Load())
+	g.put(badger.NewEntry(metaKey(metaCheckpoint), e.seal()))
+}

@@ -1,0 +1,162 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// page is one bounded read of the log on behalf of a lane.
+type page struct {
+	events []*Event
+	next   uint64 // where to go on
+}
+
+// readPage reads the log from a sequence on: up to max events that the lane owes, within the
+// bounds of one page. Records that cannot be read are set aside; gaps are told.
+func (s *Spool) readPage(from uint64, l *Lane, max int) (page, error) {
+	head := s.head.Load()
+	p := page{next: from}
+	bytes, scanned := 0, 0
+	var unread []unreadRecord
+	full := false
+	err := s.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
+		seq := keySeq(key)
+		if seq > head {
+			return false, nil
+		}
+		unread = appendGap(unread, p.next, seq)
+		p.next = seq + 1
+		e, err := decodeEvent(append([]byte(nil), value...), seq)
+		if err != nil {
+			s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
+			unread = append(unread, unreadRecord{seq: seq, raw: append([]byte(nil), value...)})
+		} else if e.owedTo(l.id) {
+			p.events = append(p.events, e)
+			bytes += e.bytes()
+		}
+		scanned++
+		full = len(p.events) >= max || scanned >= pageScanMax || bytes >= pageBytesMax
+		return !full, nil
+	})
+	if err != nil {
+		return page{}, fmt.Errorf("cannot read the log from %d: %w", from, err)
+	}
+	if !full {
+		unread = appendGap(unread, p.next, head+1)
+		p.next = max64(p.next, head+1)
+	}
+	if unread = s.newlyUnread(unread); len(unread) > 0 {
+		err = s.Apply(Change{unread: unread})
+	}
+	return p, err
+}
+
+func max64(a, b uint64) uint64 {
+	if a > b {
+		return a
+	}
+	return b
+}
+
+// gapMax bounds how many missing sequences one page tells about one by one.
+const gapMax = 1000
+
+// appendGap notes the sequences of [from, to) as missing.
+func appendGap(u []unreadRecord, from, to uint64) []unreadRecord {
+	for seq := from; seq < to && seq-from < gapMax; seq++ {
+		u = append(u, unreadRecord{seq: seq, missing: true})
+	}
+	return u
+}
+
+// newlyUnread leaves out what was set aside before.
+func (s *Spool) newlyUnread(u []unreadRecord) []unreadRecord {
+	out := u[:0]
+	for _, r := range u {
+		_, err := s.get(unreadKey(r.seq))
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			if r.missing {
+				s.log.Error("an event is missing from the log", "sequence", r.seq)
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
+// values are only valid during the visit.
+func (s *Spool) scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	o := badger.DefaultIteratorOptions
+	o.Prefix = prefix
+	o.PrefetchValues = false // values lie beside their keys; prefetching would only copy them
+	it := txn.NewIterator(o)
+	defer it.Close()
+	if start == nil {
+		start = prefix
+	}
+	for it.Seek(start); it.Valid(); it.Next() {
+		item := it.Item()
+		more := true
+		err := item.Value(func(value []byte) (err error) {
+			more, err = visit(item.Key(), value)
+			return err
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Spool) get(key []byte) ([]byte, error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	item, err := txn.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+// Event reads one event by its sequence. ErrNotFound: it was swept, or never was.
+func (s *Spool) Event(seq uint64) (*Event, error) {
+	rec, err := s.get(logKey(seq))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read event %d: %w", seq, err)
+	}
+	return decodeEvent(rec, seq)
+}
+
+// EventByID finds an event by the id it was accepted with, whoever made the id, as long as it is
+// kept and, for an id given by the app, within the dedupe window.
+func (s *Spool) EventByID(id string) (*Event, error) {
+	if seq, ok := madeSeq(id, s.spoolNumber()); ok {
+		if e, err := s.Event(seq); err == nil && e.ID() == id {
+			return e, nil
+		}
+	}
+	value, err := s.get(idKey(id))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot look up an id: %w", err)
+	}
+	r, err := decodeIDRecord(value)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.Event(r.seq)
+	if err == nil && e.ID() != id {
+		err = ErrNotFound
+	}
+	return e, err
+}

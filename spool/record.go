@@ -1,0 +1,294 @@
+package spool
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+	"unsafe"
+)
+
+// Session is the state of an event's conversation, frozen when the event was accepted.
+type Session uint8
+
+// The states of CONTRACT §7; SessionNone means that the event belongs to no conversation.
+const (
+	SessionNone Session = iota
+	SessionInactive
+	SessionActive
+)
+
+// String is the word that goes into the webhook-session header; empty for SessionNone.
+func (s Session) String() string {
+	switch s {
+	case SessionInactive:
+		return "inactive"
+	case SessionActive:
+		return "active"
+	}
+	return ""
+}
+
+// Header is one header that is delivered with an event as it came (trace context, CloudEvents
+// attributes).
+type Header struct{ Name, Value string }
+
+// The event record, version 1. All numbers big-endian.
+//
+//	 0  u8   version
+//	 1  u32  CRC-32C over type … payload, then bytes 5 … id, then the lanes
+//	 5  u64  sequence
+//	13  i64  instant of acceptance, unix nanoseconds
+//	21  u64  last sequence of the batch this record belongs to; 0: it stands alone
+//	29  u8   flags: 1 the id was given by the app
+//	30  u8   session
+//	31  u16  number of lanes
+//	33  u16  length of id
+//	35  u16  length of type
+//	37  u16  length of content type
+//	39  u16  length of headers (name NUL value NUL …)
+//	41  u32  length of payload
+//	45  body: id, type, content type, headers, payload
+//	 …  lanes: u32 each
+//
+// The checksum starts behind the id, so that the caller's goroutine can compute the expensive part
+// while the committer, which alone knows sequence, session and lanes, only adds a few bytes. (An id
+// made here carries the sequence, so it is the committer's as well.)
+const (
+	recordVersion   = 1
+	recordHeadBytes = 45
+	flagGivenID     = 1
+	// RecordBytesMax is what one log value may hold: Badger keeps values below 1 MiB in its LSM
+	// tree, and only there are sync errors reported (research: its value log swallows them).
+	RecordBytesMax = 1<<20 - 1
+)
+
+// castagnoli has hardware support on amd64 and arm64; MakeTable returns a shared table.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// Event is one spooled event. Its bytes are shared by every lane and never change.
+type Event struct {
+	// Seq is the event's place in the log, from 1, without gaps.
+	Seq uint64
+	// At is the instant of acceptance.
+	At time.Time
+	// Session is the conversation's state, frozen at acceptance.
+	Session Session
+	// Given says that the app supplied the id.
+	Given bool
+
+	rec      []byte
+	batchEnd uint64
+	idEnd, typeEnd, contentEnd,
+	headEnd, payloadEnd int
+}
+
+// ID is the event's id, the same on every attempt.
+func (e *Event) ID() string { return view(e.rec[recordHeadBytes:e.idEnd]) }
+
+// Type is the event's type; it may be empty.
+func (e *Event) Type() string { return view(e.rec[e.idEnd:e.typeEnd]) }
+
+// ContentType is the content type the event came with; empty when it had none.
+func (e *Event) ContentType() string { return view(e.rec[e.typeEnd:e.contentEnd]) }
+
+// view is a string over the record itself. A record never changes once it is sealed, so nothing
+// is copied on the way to every target.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// Payload is the event's body, byte for byte. The caller must not change it.
+func (e *Event) Payload() []byte { return e.rec[e.headEnd:e.payloadEnd:e.payloadEnd] }
+
+// Headers are the headers frozen with the event, in the order they came.
+func (e *Event) Headers() []Header {
+	var out []Header
+	rest := e.rec[e.contentEnd:e.headEnd]
+	for len(rest) > 0 {
+		var name, value string
+		name, rest = cutNUL(rest)
+		value, rest = cutNUL(rest)
+		out = append(out, Header{Name: name, Value: value})
+	}
+	return out
+}
+
+func cutNUL(b []byte) (string, []byte) {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i]), b[i+1:]
+		}
+	}
+	return string(b), nil
+}
+
+// laneIDs visits the lanes that owe this event.
+func (e *Event) laneIDs(visit func(lane uint32)) {
+	for b := e.rec[e.payloadEnd:]; len(b) >= 4; b = b[4:] {
+		visit(binary.BigEndian.Uint32(b))
+	}
+}
+
+// owedTo reports whether the event was accepted for this lane.
+func (e *Event) owedTo(lane uint32) bool {
+	for b := e.rec[e.payloadEnd:]; len(b) >= 4; b = b[4:] {
+		if binary.BigEndian.Uint32(b) == lane {
+			return true
+		}
+	}
+	return false
+}
+
+// bytes is what the event holds in memory.
+func (e *Event) bytes() int { return len(e.rec) }
+
+// encodeDraft lays out everything but sequence, batch, session, lanes and an id made here, leaving
+// room for the lanes, and returns the record with the checksum of what follows the id.
+func encodeDraft(d *Draft, lanes int) ([]byte, uint32) {
+	headers := 0
+	for _, h := range d.Headers {
+		headers += len(h.Name) + len(h.Value) + 2
+	}
+	idBytes := len(d.ID)
+	if !d.Given {
+		idBytes = madeIDBytes
+	}
+	body := idBytes + len(d.Type) + len(d.ContentType) + headers + len(d.Payload)
+	rec := make([]byte, recordHeadBytes+idBytes, recordHeadBytes+body+4*lanes)
+	rec[0] = recordVersion
+	binary.BigEndian.PutUint64(rec[13:], uint64(d.At.UnixNano()))
+	if d.Given {
+		rec[29] = flagGivenID
+		copy(rec[recordHeadBytes:], d.ID)
+	}
+	binary.BigEndian.PutUint16(rec[33:], uint16(idBytes))
+	binary.BigEndian.PutUint16(rec[35:], uint16(len(d.Type)))
+	binary.BigEndian.PutUint16(rec[37:], uint16(len(d.ContentType)))
+	binary.BigEndian.PutUint16(rec[39:], uint16(headers))
+	binary.BigEndian.PutUint32(rec[41:], uint32(len(d.Payload)))
+	rec = append(rec, d.Type...)
+	rec = append(rec, d.ContentType...)
+	for _, h := range d.Headers {
+		rec = append(rec, h.Name...)
+		rec = append(rec, 0)
+		rec = append(rec, h.Value...)
+		rec = append(rec, 0)
+	}
+	rec = append(rec, d.Payload...)
+	return rec, crc32.Checksum(rec[recordHeadBytes+idBytes:], castagnoli())
+}
+
+// sealRecord completes what encodeDraft began and returns the record.
+func sealRecord(d *Draft, seq, batchEnd uint64, spool uint32) []byte {
+	rec := d.rec
+	binary.BigEndian.PutUint64(rec[5:], seq)
+	binary.BigEndian.PutUint64(rec[21:], batchEnd)
+	rec[30] = byte(d.Session)
+	binary.BigEndian.PutUint16(rec[31:], uint16(len(d.lanes)))
+	idEnd := recordHeadBytes + int(binary.BigEndian.Uint16(rec[33:]))
+	if !d.Given {
+		d.ID = makeID(d.At, seq, spool)
+		copy(rec[recordHeadBytes:idEnd], d.ID)
+	}
+	bodyEnd := len(rec)
+	for _, lane := range d.lanes {
+		rec = binary.BigEndian.AppendUint32(rec, lane.id)
+	}
+	sum := crc32.Update(d.sum, castagnoli(), rec[5:idEnd])
+	sum = crc32.Update(sum, castagnoli(), rec[bodyEnd:])
+	binary.BigEndian.PutUint32(rec[1:], sum)
+	return rec
+}
+
+// An id made here is "evt_" and 18 bytes in base32hex: 6 of unix milliseconds, 8 of sequence, 4 of
+// spool id. It sorts by time, and finding the event by it needs no index.
+const (
+	madeIDPrefix = "evt_"
+	madeIDBytes  = len(madeIDPrefix) + 29
+)
+
+func idEncoding() *base32.Encoding { return base32.HexEncoding }
+
+func makeID(at time.Time, seq uint64, spool uint32) string {
+	var raw [20]byte
+	binary.BigEndian.PutUint64(raw[:], uint64(at.UnixMilli())<<16)
+	binary.BigEndian.PutUint64(raw[6:], seq)
+	binary.BigEndian.PutUint32(raw[14:], spool)
+	var text [madeIDBytes + 3]byte
+	copy(text[:], madeIDPrefix)
+	idEncoding().Encode(text[len(madeIDPrefix):], raw[:])
+	id := text[:madeIDBytes]
+	for i := len(madeIDPrefix); i < len(id); i++ {
+		if id[i] >= 'A' {
+			id[i] += 'a' - 'A'
+		}
+	}
+	return string(id)
+}
+
+// madeSeq is the sequence inside an id made by this spool; false for any other id.
+func madeSeq(id string, spool uint32) (uint64, bool) {
+	if len(id) != madeIDBytes || !strings.HasPrefix(id, madeIDPrefix) {
+		return 0, false
+	}
+	text := strings.ToUpper(id[len(madeIDPrefix):]) + "000"
+	raw, err := idEncoding().DecodeString(text)
+	if err != nil || binary.BigEndian.Uint32(raw[14:]) != spool {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(raw[6:]), true
+}
+
+// decodeEvent reads a record that is stored under seq. It keeps rec.
+func decodeEvent(rec []byte, seq uint64) (*Event, error) {
+	e := &Event{rec: rec}
+	err := e.layOut()
+	if err == nil {
+		err = e.checkSum()
+	}
+	if err == nil && e.Seq != seq {
+		err = fmt.Errorf("it says that it is %d", e.Seq)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read event record %d: %w", seq, err)
+	}
+	return e, nil
+}
+
+// layOut finds the parts of a record; it trusts nothing but does not check the sum.
+func (e *Event) layOut() error {
+	rec := e.rec
+	if len(rec) < recordHeadBytes {
+		return fmt.Errorf("got %d bytes; want at least %d", len(rec), recordHeadBytes)
+	}
+	if rec[0] != recordVersion {
+		return fmt.Errorf("got version %d; want %d", rec[0], recordVersion)
+	}
+	e.idEnd = recordHeadBytes + int(binary.BigEndian.Uint16(rec[33:]))
+	e.typeEnd = e.idEnd + int(binary.BigEndian.Uint16(rec[35:]))
+	e.contentEnd = e.typeEnd + int(binary.BigEndian.Uint16(rec[37:]))
+	e.headEnd = e.contentEnd + int(binary.BigEndian.Uint16(rec[39:]))
+	e.payloadEnd = e.headEnd + int(binary.BigEndian.Uint32(rec[41:]))
+	end := e.payloadEnd + 4*int(binary.BigEndian.Uint16(rec[31:]))
+	if end != len(rec) {
+		return fmt.Errorf("got %d bytes; its lengths add up to %d", len(rec), end)
+	}
+	e.Seq = binary.BigEndian.Uint64(rec[5:])
+	e.At = time.Unix(0, int64(binary.BigEndian.Uint64(rec[13:])))
+	e.batchEnd = binary.BigEndian.Uint64(rec[21:])
+	e.Given = rec[29]&flagGivenID != 0
+	e.Session = Session(rec[30])
+	return nil
+}
+
+func (e *Event) checkSum() error {
+	rec := e.rec
+	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())
+	sum = crc32.Update(sum, castagnoli(), rec[5:e.idEnd])
+	sum = crc32.Update(sum, castagnoli(), rec[e.payloadEnd:])
+	if want := binary.BigEndian.Uint32(rec[1:]); sum != want {
+		return fmt.Errorf("got checksum %08x; want %08x", sum, want)
+	}
+	return nil
+}

@@ -1,0 +1,302 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// formatVersion is the version of everything on disk.
+const formatVersion = 1
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrClosed: the spool was closed.
+	ErrClosed = errors.New("the spool is closed")
+	// ErrFailed: a commit failed. What is on disk is unknown until the next start reads it, so
+	// nothing is acknowledged any more in this process.
+	ErrFailed = errors.New("the spool stopped after a disk error")
+	// ErrFull: the disk budget is used up.
+	ErrFull = errors.New("the spool is full")
+	// ErrInUse: another process has the spool open.
+	ErrInUse = errors.New("another process uses this spool")
+	// ErrWrongKey: the encryption key does not open this spool.
+	ErrWrongKey = errors.New("the encryption key does not open this spool")
+	// ErrLoss: the spool holds less than it acknowledged.
+	ErrLoss = errors.New("the spool has lost events that it had acknowledged")
+	// ErrFormat: a newer hookspool wrote this spool.
+	ErrFormat = errors.New("the spool has a newer format")
+	// ErrNotFound: no such event or delivery.
+	ErrNotFound = errors.New("not found")
+)
+
+// Options configure a Spool. Dir, Log and Decide are required.
+type Options struct {
+	// Dir is the spool's own directory; it is made with mode 0700.
+	Dir string
+	// EncryptionKey is 16, 24 or 32 bytes, or empty.
+	EncryptionKey []byte
+	Log           *slog.Logger
+	// Decide settles a draft's session and lanes. It is called once per new event in commit order,
+	// on the committer's goroutine, so that what it reads from the View is never stale.
+	Decide func(*View, *Draft)
+	Limits
+	// AcceptLoss opens a spool that has lost acknowledged events instead of refusing.
+	AcceptLoss bool
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// OnCommit, when set, is told of every synced group: the events in it and how long it took.
+	OnCommit func(events int, took time.Duration)
+}
+
+// Limits are the settings that a reload may change.
+type Limits struct {
+	// MaxBytes bounds the bytes on disk, MinFreeBytes what must stay free on the file system;
+	// beyond either Admit refuses. Zero: no bound of ours.
+	MaxBytes, MinFreeBytes int64
+	// KeepDelivered and KeepExhausted say how long events stay after nobody needs them.
+	KeepDelivered, KeepExhausted time.Duration
+	// DedupeWindow says how long an id given by the app is remembered.
+	DedupeWindow time.Duration
+}
+
+// Spool is the durable store of a relay. Its methods are safe for concurrent use.
+type Spool struct {
+	dir      string
+	log      *slog.Logger
+	db       *badger.DB
+	decide   func(*View, *Draft)
+	now      func() time.Time
+	onCommit func(int, time.Duration)
+	id       [8]byte
+	limits   atomic.Pointer[Limits]
+
+	// ops carries work to the committer. Its senders are Append and Apply; nobody closes it.
+	// Capacity: enough that a thousand waiting callers fill a group while the last one syncs.
+	ops     chan *op
+	closing chan struct{} // closed by Close
+	done    chan struct{} // closed by the committer when it has written its last
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	// head is the newest committed event. The committer alone writes it, before it feeds the lanes.
+	head atomic.Uint64
+	// fed is the newest event that every lane was fed, checkpointed what the last checkpoint says,
+	// nextSeq the sequence of the next event: the committer's own.
+	fed, checkpointed, nextSeq uint64
+	carry                      *op
+	lastCheckpoint             time.Time
+	// swept is the sequence up to which delivered events were looked at and removed.
+	swept atomic.Uint64
+	// storedHead is the head that the checkpoint on disk says.
+	storedHead atomic.Uint64
+	// replays counts replays; the sweep starts over when one came in between.
+	replays atomic.Uint64
+
+	lanesMu    sync.RWMutex // guards byName, byID, lanes; lanes only grow
+	byName     map[string]*Lane
+	byID       map[uint32]*Lane
+	lanes      []*Lane
+	dirtyMu    sync.Mutex // guards dirty
+	dirty      []*Lane
+	dirtyC     chan struct{} // capacity 1: a token means that dirty is not empty
+	freshBytes atomic.Int64
+	// freshBytesMax bounds what all lanes together keep in memory.
+	freshBytesMax int64
+
+	failure     atomic.Pointer[error] // set once: the spool acknowledges nothing any more
+	failed      chan struct{}         // closed when failure is set
+	failOnce    sync.Once
+	engineErrs  atomic.Int64
+	quarantined atomic.Int64
+	tick        atomic.Pointer[Tick]
+	disk        diskState
+	hw          *highWater
+	closeOnce   sync.Once
+	closeErr    error
+}
+
+// Tick is one beat of the retry clock.
+type Tick struct {
+	// Number counts ticks and jobs asked for by hand, from 1.
+	Number uint64
+	// At is the instant of the last regular tick.
+	At time.Time
+}
+
+// Open opens or makes the spool in o.Dir and reads its state: O(targets), not O(backlog). Nothing
+// runs until Start.
+func Open(o Options) (_ *Spool, err error) {
+	if err := prepareDir(o.Dir); err != nil {
+		return nil, err
+	}
+	s := newSpool(o)
+	if err := s.preflight(); err != nil {
+		return nil, err
+	}
+	opts := engineOptions(o.Dir, o.EncryptionKey,
+		engineLogger{log: o.Log, failed: func(string) { s.engineErrs.Add(1) }})
+	if s.db, err = openEngine(opts); err != nil {
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+	}()
+	if err := s.load(o.AcceptLoss); err != nil {
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
+	}
+	s.measureDisk()
+	return s, nil
+}
+
+func newSpool(o Options) *Spool {
+	s := &Spool{
+		dir: o.Dir, log: o.Log, decide: o.Decide, now: o.Now, onCommit: o.OnCommit,
+		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
+		dirtyC: make(chan struct{}, 1), freshBytesMax: 32 << 20, failed: make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.onCommit == nil {
+		s.onCommit = func(int, time.Duration) {}
+	}
+	s.SetLimits(o.Limits)
+	return s
+}
+
+// Start lets the committer and the keeper run.
+func (s *Spool) Start() {
+	s.running.Go(s.commitLoop)
+	s.running.Go(s.keepLoop)
+}
+
+// Close writes what is settled, stops and closes the engine. Appends that are waiting are answered
+// first. It is idempotent, and safe before Start.
+func (s *Spool) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		s.cancel()
+		s.running.Wait()
+		s.closeErr = errors.Join(s.hw.close(s.head.Load(), s.Err() == nil), s.db.Close())
+	})
+	return s.closeErr
+}
+
+// SetLimits replaces the limits, at a reload.
+func (s *Spool) SetLimits(l Limits) { s.limits.Store(&l) }
+
+// Err is the failure that stopped the spool, or nil.
+func (s *Spool) Err() error {
+	if p := s.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Failed is closed when the spool has stopped after a disk error.
+func (s *Spool) Failed() <-chan struct{} { return s.failed }
+
+// fail stops the spool for good: after a failed commit or sync nobody knows what is on disk, and
+// a later success proves nothing (measured: relays that carried on lost about 900 acknowledged
+// events at the next power cut).
+func (s *Spool) fail(err error) error {
+	s.failOnce.Do(func() {
+		err := fmt.Errorf("%w: %w", ErrFailed, err)
+		s.failure.Store(&err)
+		s.log.Error("cannot write the spool; nothing is acknowledged any more and the relay stops; "+
+			"the next start reads what is on disk", "error", err)
+		close(s.failed)
+	})
+	return s.Err()
+}
+
+// Head is the newest committed event's sequence; 0: none yet.
+func (s *Spool) Head() uint64 { return s.head.Load() }
+
+// ID names this spool, in hexadecimal.
+func (s *Spool) ID() string { return fmt.Sprintf("%x", s.id) }
+
+// LastTick is the last tick that was stored.
+func (s *Spool) LastTick() Tick { return *s.tick.Load() }
+
+// Quarantined counts the records that could not be read and were set aside.
+func (s *Spool) Quarantined() int64 { return s.quarantined.Load() }
+
+// EngineErrors counts what the engine reported only in its log.
+func (s *Spool) EngineErrors() int64 { return s.engineErrs.Load() }
+
+// Lanes are all lanes, in the order of their making.
+func (s *Spool) Lanes() []*Lane {
+	s.lanesMu.RLock()
+	defer s.lanesMu.RUnlock()
+	return append([]*Lane(nil), s.lanes...)
+}
+
+// Lane is the lane of a target, made durably if there is none yet.
+func (s *Spool) Lane(name string) (*Lane, error) {
+	s.lanesMu.RLock()
+	l := s.byName[name]
+	s.lanesMu.RUnlock()
+	if l != nil {
+		return l, nil
+	}
+	if err := s.Apply(Change{newLane: name}); err != nil {
+		return nil, fmt.Errorf("cannot make a lane for target %q: %w", name, err)
+	}
+	s.lanesMu.RLock()
+	defer s.lanesMu.RUnlock()
+	return s.byName[name], nil
+}
+
+// addLane makes a lane known. The committer calls it, and load.
+func (s *Spool) addLane(id uint32, name string) *Lane {
+	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1)}
+	l.next = s.head.Load() + 1
+	s.lanesMu.Lock()
+	defer s.lanesMu.Unlock()
+	s.byName[name] = l
+	s.byID[id] = l
+	s.lanes = append(s.lanes, l)
+	return l
+}
+
+func (s *Spool) laneByID(id uint32) *Lane {
+	s.lanesMu.RLock()
+	defer s.lanesMu.RUnlock()
+	return s.byID[id]
+}
+
+func (s *Spool) markDirty(l *Lane) {
+	s.dirtyMu.Lock()
+	s.dirty = append(s.dirty, l)
+	s.dirtyMu.Unlock()
+	select {
+	case s.dirtyC <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Spool) takeDirty() []*Lane {
+	s.dirtyMu.Lock()
+	defer s.dirtyMu.Unlock()
+	d := s.dirty
+	s.dirty = nil
+	return d
+}
+
+// spoolNumber is the part of the spool's id that goes into the ids of events.
+func (s *Spool) spoolNumber() uint32 {
+	return uint32(s.id[0])<<24 | uint32(s.id[1])<<16 | uint32(s.id[2])<<8 | uint32(s.id[3])
+}

@@ -1,0 +1,273 @@
+package spool
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// prefixReleased marks events that the sweep passed while a delivery still needed them:
+// prefix, u64 unix nanoseconds of the release, u64 sequence.
+const prefixReleased = 'w'
+
+const (
+	// sweepPause lies between two looks; sweepMax bounds the events of one removal, so that it never
+	// starves the committer.
+	sweepPause = time.Second
+	sweepMax   = 2000
+	sweepScan  = 20_000
+)
+
+// removal deletes events that nobody needs any more.
+type removal struct {
+	seqs     []uint64
+	released [][]byte // keys of prefixReleased that are done with
+	swept    uint64
+	replays  uint64 // as counted when the list was made
+}
+
+// keepLoop is the keeper: once a second it measures the disk, notes the high-water mark and sweeps.
+func (s *Spool) keepLoop() {
+	ticker := time.NewTicker(sweepPause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-s.failed:
+			return
+		case <-ticker.C:
+		}
+		if err := s.hw.write(s.head.Load()); err != nil {
+			_ = s.fail(err)
+			return
+		}
+		s.measureDisk()
+		if err := s.Sweep(s.now()); err != nil && s.Err() == nil {
+			s.log.Error("cannot sweep the spool; it is tried again", "error", err)
+		}
+	}
+}
+
+// Sweep removes what nobody needs any more as of now: delivered events after KeepDelivered,
+// exhausted deliveries after KeepExhausted. When space is short, delivered events go at once.
+func (s *Spool) Sweep(now time.Time) error {
+	lim := s.limits.Load()
+	cut := now.Add(-lim.KeepDelivered)
+	if s.disk.short() {
+		cut = now
+	}
+	for range 10 {
+		more, err := s.sweepLog(cut)
+		if err != nil {
+			return err
+		}
+		if !more || s.Err() != nil {
+			break
+		}
+	}
+	if err := s.sweepExhausted(now.Add(-lim.KeepExhausted)); err != nil {
+		return err
+	}
+	return s.sweepReleased(cut)
+}
+
+// settledTo is the sequence up to which every lane's stored record counts the log as settled.
+func (s *Spool) settledTo() uint64 {
+	to := s.storedHead.Load()
+	for _, l := range s.Lanes() {
+		l.mu.Lock()
+		if !l.storedIdle {
+			to = min(to, l.storedPosition)
+		}
+		l.mu.Unlock()
+	}
+	return to
+}
+
+// sweepLog removes one portion from the head of the log; true if there is more.
+func (s *Spool) sweepLog(cut time.Time) (bool, error) {
+	from, to := s.swept.Load()+1, s.settledTo()
+	if from > to {
+		return false, nil
+	}
+	r := &removal{swept: from - 1, replays: s.replays.Load()}
+	scanned := 0
+	more := false
+	err := s.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
+		seq := keySeq(key)
+		more = len(r.seqs) >= sweepMax || scanned >= sweepScan
+		if seq > to || more || recordTime(value).After(cut) {
+			return false, nil
+		}
+		scanned++
+		r.seqs = append(r.seqs, seq)
+		r.swept = seq
+		return true, nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("cannot scan the log for the sweep: %w", err)
+	}
+	if r.swept < from {
+		return false, nil
+	}
+	if r.seqs, err = s.leaveHeld(r.seqs, from, r.swept); err != nil {
+		return false, err
+	}
+	return more, s.Apply(Change{remove: r})
+}
+
+// recordTime is the instant of acceptance in a record, without reading the rest; a record too
+// short to have one counts as old: the sweep is not who judges it.
+func recordTime(rec []byte) time.Time {
+	if len(rec) < recordHeadBytes {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(rec[13:])))
+}
+
+// leaveHeld takes out the events that an exception or exhausted delivery needs. Lanes without any
+// cost nothing, so a healthy delivery never pays for the sweep.
+func (s *Spool) leaveHeld(seqs []uint64, from, to uint64) ([]uint64, error) {
+	held := make(map[uint64]struct{})
+	for _, l := range s.Lanes() {
+		c := l.Counts()
+		if c.Pending == 0 && c.Exhausted == 0 {
+			continue
+		}
+		for _, prefix := range []byte{prefixException, prefixExhausted} {
+			err := s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
+				func(key, _ []byte) (bool, error) {
+					seq := keySeq(key)
+					held[seq] = struct{}{}
+					return seq <= to, nil
+				})
+			if err != nil {
+				return nil, fmt.Errorf("cannot scan target %q for the sweep: %w", l.name, err)
+			}
+		}
+	}
+	out := seqs[:0]
+	for _, seq := range seqs {
+		if _, need := held[seq]; !need {
+			out = append(out, seq)
+		}
+	}
+	return out, nil
+}
+
+// released notes that a delivery of an event the sweep has passed is settled: the event may go
+// KeepDelivered after at.
+func (g *group) released(seq uint64, at time.Time) {
+	if seq > g.s.swept.Load() {
+		return
+	}
+	g.put(badger.NewEntry(releasedKey(at, seq), nil))
+}
+
+func releasedKey(at time.Time, seq uint64) []byte {
+	k := make([]byte, 17)
+	k[0] = prefixReleased
+	binary.BigEndian.PutUint64(k[1:], uint64(at.UnixNano()))
+	binary.BigEndian.PutUint64(k[9:], seq)
+	return k
+}
+
+// sweepReleased removes the events released before cut that nobody else needs.
+func (s *Spool) sweepReleased(cut time.Time) error {
+	r := &removal{swept: s.swept.Load(), replays: s.replays.Load()}
+	err := s.scan([]byte{prefixReleased}, nil, func(key, _ []byte) (bool, error) {
+		if int64(binary.BigEndian.Uint64(key[1:])) > cut.UnixNano() || len(r.seqs) >= sweepMax {
+			return false, nil
+		}
+		r.released = append(r.released, append([]byte(nil), key...))
+		r.seqs = append(r.seqs, keySeq(key))
+		return true, nil
+	})
+	if err != nil || len(r.seqs) == 0 {
+		return err
+	}
+	free := r.seqs[:0]
+	for _, seq := range r.seqs {
+		if !s.needed(seq) {
+			free = append(free, seq)
+		}
+	}
+	r.seqs = free
+	return s.Apply(Change{remove: r})
+}
+
+// needed reports whether an exception or exhausted delivery needs an event.
+func (s *Spool) needed(seq uint64) bool {
+	e, err := s.Event(seq)
+	if err != nil {
+		return false
+	}
+	need := false
+	e.laneIDs(func(lane uint32) {
+		_, noException := s.get(laneSeqKey(prefixException, lane, seq))
+		_, noExhausted := s.get(laneSeqKey(prefixExhausted, lane, seq))
+		need = need || noException == nil || noExhausted == nil
+	})
+	return need
+}
+
+func (s *Spool) sweepExhausted(cut time.Time) error {
+	for _, l := range s.Lanes() {
+		if l.Counts().Exhausted == 0 {
+			continue
+		}
+		var c Change
+		err := s.scan(laneKey(prefixExhausted, l.id), nil, func(key, value []byte) (bool, error) {
+			x, err := decodeException(value)
+			if err != nil || !x.lastAt.After(cut) {
+				c.expired = append(c.expired, Ref{l, keySeq(key)})
+			}
+			// The oldest come first, so the first one to stay ends the look.
+			return err == nil && !x.lastAt.After(cut) && len(c.expired) < sweepMax, nil
+		})
+		if err != nil {
+			return fmt.Errorf("cannot scan exhausted deliveries of target %q: %w", l.name, err)
+		}
+		if len(c.expired) > 0 {
+			if err := s.Apply(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *group) dropExhausted(r Ref) {
+	key := laneSeqKey(prefixExhausted, r.Lane.id, r.Seq)
+	if !g.has(key) {
+		return
+	}
+	g.delete(key)
+	r.Lane.mu.Lock()
+	r.Lane.exhausted--
+	r.Lane.mu.Unlock()
+	g.forced[r.Lane] = struct{}{}
+	// It was kept for its time already: no more of it.
+	g.released(r.Seq, time.Unix(0, 0))
+}
+
+// planRemoval deletes events. A replay that came between the look and now may need one of them, so
+// the look is done again then.
+func (g *group) planRemoval(r *removal) {
+	if r.replays != g.s.replays.Load() {
+		return
+	}
+	for _, seq := range r.seqs {
+		g.delete(logKey(seq))
+	}
+	for _, key := range r.released {
+		g.delete(key)
+	}
+	if r.swept > g.s.swept.Load() {
+		g.s.swept.Store(r.swept)
+		g.putCheckpoint(g.s.checkpointed)
+	}
+}
