@@ -1,0 +1,145 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+)
+
+// check finds what no key can know alone: combinations that cannot work. It looks only at keys that
+// are sound, so that one slip is one fault.
+func (d *decoder) check(c *Config) {
+	d.checkListeners(&c.Server)
+	if d.sound("session") && c.Session.Enabled {
+		d.checkSession(&c.Session)
+	}
+	d.checkEmail(&c.Alert.Email)
+	for i := range c.Targets {
+		t := &c.Targets[i]
+		at := keyPath{"target", t.Name}
+		if !c.Session.Enabled && d.sound("session", "enabled") && t.Session != "any" {
+			d.fault(at.key("session"), problem{
+				fmt.Sprintf("is %q, but session.enabled is false: no event would pass", t.Session),
+				`write session = "any", or enable sessions`})
+		}
+		d.checkTLS(at, t)
+	}
+}
+
+func (d *decoder) checkListeners(s *Server) {
+	if !d.sound("server", "listen") || !d.sound("server", "admin_listen") {
+		return
+	}
+	listen := keyPath{"server", "listen"}
+	for i, address := range s.Listen {
+		at := listen
+		if len(s.Listen) > 1 { // one may be written without a list
+			at = listen.item(i)
+		}
+		for _, before := range s.Listen[:i] {
+			if collide(address, before) {
+				d.fault(at, problem{
+					fmt.Sprintf("%q cannot be bound beside %q", address, before), "leave one"})
+				break
+			}
+		}
+		if collide(address, s.AdminListen) {
+			d.fault(at, problem{
+				fmt.Sprintf("%q cannot be bound beside admin_listen, %q", address, s.AdminListen),
+				"events and admin need addresses of their own"})
+		}
+	}
+	if !isLocal(s.AdminListen) && s.AdminToken == "" && d.sound("server", "admin_token") {
+		d.fault(keyPath{"server", "admin_listen"}, problem{
+			fmt.Sprintf("%q can be reached from other machines, but admin_token is empty",
+				s.AdminListen), "set admin_token, or listen on 127.0.0.1 or a unix socket"})
+	}
+}
+
+func (d *decoder) checkSession(s *Session) {
+	at := keyPath{"session"}
+	if len(s.KeyFields) == 0 {
+		d.fault(at.key("key_fields"), problem{"cannot be empty while sessions are enabled",
+			"no event would have a conversation; or write enabled = false"})
+	}
+	for i, user := range s.UserEvents {
+		for _, business := range s.BusinessEvents {
+			if user == business {
+				d.fault(at.key("user_events").item(i), problem{
+					fmt.Sprintf("%q is among business_events too", user),
+					"an event is the user's or the business's"})
+			}
+		}
+	}
+}
+
+func (d *decoder) checkEmail(e *Email) {
+	at := keyPath{"alert", "email"}
+	sound := func(key string) bool { return d.sound("alert", "email", key) }
+	if e.SMTP != "" && len(e.To) == 0 && sound("to") {
+		d.fault(at.key("to"), problem{"cannot be empty when smtp is set",
+			`write who shall hear of a defect: ["oncall@example.com"]`})
+	}
+	if sound("username") && sound("password") {
+		if e.Username != "" && e.Password == "" {
+			d.fault(at.key("username"), problem{"is set, but password is empty",
+				`set password, such as "env:SMTP_PASSWORD", or remove both`})
+		}
+		if e.Username == "" && e.Password != "" {
+			d.fault(at.key("password"), problem{"is set, but username is empty",
+				"set username, or remove both"})
+		}
+	}
+}
+
+// checkTLS reads the certificates, so that a config that passes is one that serve can start with.
+func (d *decoder) checkTLS(at keyPath, t *Target) {
+	files := []struct{ key, path string }{
+		{"ca_file", t.CAFile}, {"client_cert", t.ClientCert}, {"client_key", t.ClientKey}}
+	content := map[string][]byte{}
+	for _, file := range files {
+		if file.path == "" {
+			continue
+		}
+		if t.URL != nil && t.URL.Scheme == "http" {
+			d.fault(at.key(file.key), problem{"has no meaning for an http:// url",
+				"write https:// in the url, or remove it"})
+			continue
+		}
+		pem, err := d.readFile(file.path)
+		if err != nil {
+			d.fault(at.key(file.key), problem{
+				fmt.Sprintf("cannot read file %q: %s", file.path, withoutPath(err)),
+				"paths are relative to the working directory"})
+			continue
+		}
+		content[file.key] = pem
+	}
+	if pem, ok := content["ca_file"]; ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		d.fault(at.key("ca_file"), problem{
+			fmt.Sprintf("no certificate in file %q", t.CAFile), "it must be PEM"})
+	}
+	d.checkClientCert(at, t, content)
+}
+
+func (d *decoder) checkClientCert(at keyPath, t *Target, content map[string][]byte) {
+	if !d.sound(at.key("client_cert")...) || !d.sound(at.key("client_key")...) {
+		return
+	}
+	switch {
+	case t.ClientCert == "" && t.ClientKey == "":
+	case t.ClientKey == "":
+		d.fault(at.key("client_cert"), problem{"is set, but client_key is empty",
+			"mutual TLS needs both"})
+	case t.ClientCert == "":
+		d.fault(at.key("client_key"), problem{"is set, but client_cert is empty",
+			"mutual TLS needs both"})
+	default:
+		_, err := tls.X509KeyPair(content["client_cert"], content["client_key"])
+		if err != nil {
+			d.fault(at.key("client_cert"), problem{
+				fmt.Sprintf("cannot use it with client_key: %s", err),
+				"both must be PEM, and the key must be that of the certificate"})
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+)
+
+// fileBytesMax bounds the config and every file it names. The largest honest one is a bundle of
+// CA certificates, about 250 KiB.
+const fileBytesMax = 1 << 20
+
+// Config is one whole, valid configuration. It is read only after Parse returned it, and then safe
+// for concurrent use. Printing or marshalling it shows no secret.
+type Config struct {
+	Path    string // the file it was read from
+	Server  Server
+	Event   Event
+	Spool   Spool
+	Retry   Retry
+	Defect  Defect
+	Session Session
+	Alert   Alert
+	Log     Log
+	Targets []Target // sorted by name; none is legal: every event is unmatched then
+}
+
+// Server is [server]: where hookspool listens, and for whom.
+type Server struct {
+	Listen       []string      // events: "host:port" or "unix:/path"; at least one
+	AdminListen  string        // console, admin API, health, metrics: one such address
+	EventToken   Secret        // when set, events need it as Authorization: Bearer
+	AdminToken   Secret        // when set, admin API and console need it
+	MaxBodySize  int64         // bytes of one event; a spool record is below 1 MiB
+	ReadTimeout  time.Duration // until a request must have arrived whole
+	DrainTimeout time.Duration // bound on leaving after SIGTERM; 0: leave at once
+	ReloadCheck  time.Duration // how often the file is compared; 0: only SIGHUP and API
+}
+
+// Event is [event]: how an event's type is found, and how long its id is remembered.
+type Event struct {
+	TypeField    string        // dotted path in a JSON body; empty: bodies are not looked into
+	DefaultType  string        // the type of an event that names none; may be empty
+	DedupeWindow time.Duration // how long an id is remembered; 0: not at all
+}
+
+// Spool is [spool]: where events are kept, how many, for how long.
+type Spool struct {
+	Dir           string        // relative to the working directory, made when missing
+	MaxSize       int64         // bytes on disk of Dir; beyond it new events are refused
+	MinFreeDisk   int64         // bytes that stay free on the disk of Dir; 0: not looked at
+	KeepDelivered time.Duration // 0: gone at the next sweep
+	KeepExhausted time.Duration // never 0: somebody must be able to see what was given up
+	EncryptionKey Secret        // as written: base64
+	Key           SecretBytes   // EncryptionKey decoded: 16, 24 or 32 bytes; nil: no encryption
+}
+
+// Retry is [retry]: the tick, and how often a delivery is tried again.
+type Retry struct {
+	Interval     time.Duration // the tick
+	MaxAttempts  int           // retries after the first send
+	StopJobAfter int           // connection failures or timeouts in a row; 0: never
+}
+
+// Defect is [defect]: when a target counts as Defective.
+type Defect struct {
+	AfterFailedJobs int // more than this many failed jobs in a row
+}
+
+// Session is [session]: who wrote when in a conversation, and which events tell.
+type Session struct {
+	Enabled        bool
+	Window         time.Duration
+	KeyFields      []string // fields of the body that name the conversation, the first one wins
+	UserEvents     []Pattern
+	BusinessEvents []Pattern
+}
+
+// Alert is [alert]: how an operator hears about a defect.
+type Alert struct {
+	Email Email
+}
+
+// Email is [alert.email].
+type Email struct {
+	SMTP     string // host:port; empty: no mail
+	TLS      string // "starttls", "tls" or "none"
+	Username string // empty: no authentication
+	Password Secret
+	From     string   // an RFC 5322 address
+	To       []string // RFC 5322 addresses; at least one when SMTP is set
+}
+
+// Log is [log].
+type Log struct {
+	Level  slog.Level
+	Format string // "text" or "json"
+}
+
+// Target is one [target.NAME].
+type Target struct {
+	Name        string // 1 to 64 of A-Z a-z 0-9 _ -; the identity that the spool hangs on
+	URL         *url.URL
+	Status      Status
+	Events      []Pattern // never empty
+	Session     string    // "any", "active" or "inactive"
+	Success     Success   // never empty
+	Timeout     time.Duration
+	Concurrency int
+	Secrets     []Secret // whsec_… or whsk_…, prefix included; a delivery is signed with all
+	Headers     []Header // sorted by name
+	CAFile      string   // PEM; empty: the system's roots
+	ClientCert  string   // PEM; set together with ClientKey or not at all
+	ClientKey   string   // PEM
+	// AllowAddresses lifts the address rules for what lies in one of these.
+	AllowAddresses []netip.Prefix
+}
+
+// Header is one header that is added to every request to a target.
+type Header struct {
+	Name  string // a token of RFC 9110, in the spelling of the file
+	Value Secret
+}
+
+// Default returns every default of the contract, without targets. Each call returns fresh slices.
+func Default() Config {
+	return Config{
+		Server: Server{
+			Listen:       []string{"127.0.0.1:8470"},
+			AdminListen:  "127.0.0.1:8471",
+			MaxBodySize:  512 << 10,
+			ReadTimeout:  10 * time.Second,
+			DrainTimeout: 25 * time.Second,
+			ReloadCheck:  5 * time.Second,
+		},
+		Event: Event{TypeField: "eventType", DedupeWindow: 24 * time.Hour},
+		Spool: Spool{
+			Dir:           "./spool",
+			MaxSize:       10 << 30,
+			MinFreeDisk:   512 << 20,
+			KeepDelivered: 24 * time.Hour,
+			KeepExhausted: 168 * time.Hour,
+		},
+		Retry:   Retry{Interval: 10 * time.Minute, MaxAttempts: 144, StopJobAfter: 64},
+		Defect:  Defect{AfterFailedJobs: 100},
+		Session: defaultSession(),
+		Alert:   Alert{Email: Email{TLS: "starttls", From: "hookspool@localhost"}},
+		Log:     Log{Level: slog.LevelInfo, Format: "text"},
+	}
+}
+
+func defaultSession() Session {
+	return Session{
+		Enabled:   true,
+		Window:    24 * time.Hour,
+		KeyFields: []string{"conversationId", "bsuid", "waId"},
+		UserEvents: []Pattern{
+			"message", "message_bsuid", "newContactMessageReceived*", "chatbotTriggered*",
+			"contactRequestTyping*", "sentMessageREPLIED*",
+		},
+		BusinessEvents: []Pattern{"sessionMessageSent*", "templateMessageSent*"},
+	}
+}
+
+// DefaultTarget returns a target with every default of the contract. URL and Events have none:
+// they are nil, and Parse insists on both.
+func DefaultTarget(name string) Target {
+	return Target{
+		Name:        name,
+		Status:      StatusEnabled,
+		Session:     "any",
+		Success:     NewSuccess(200),
+		Timeout:     10 * time.Second,
+		Concurrency: 8,
+	}
+}
+
+// Load reads and parses the file at path, with the environment and the files of this process. A
+// fault of the file's content is a *Faults, any other error says why the file cannot be read.
+func Load(path string) (*Config, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read config %q: %w", path, withoutPath(err))
+	}
+	return Parse(path, text, os.LookupEnv, readFile)
+}
+
+// readFile is os.ReadFile with a bound, so that naming /dev/zero is a fault and not a full memory.
+// It returns one byte more than the bound at most: whoever reads sees that there was more.
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
+	return text, errors.Join(err, file.Close())
+}
+
+// withoutPath drops the path that os puts in its errors, as ours name it already.
+func withoutPath(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}

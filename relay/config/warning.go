@@ -1,0 +1,160 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// tokenBytesMin is what a token should have: 16 characters of base64 are 96 bits, beyond guessing.
+const tokenBytesMin = 16
+
+// Warnings returns what is legal but worth saying once at start and by check. The order is that of
+// the file. No secret is in it.
+func (c *Config) Warnings() []string {
+	var w []string
+	if len(c.Targets) == 0 {
+		w = append(w, "there is no [target.NAME]: every event will be unmatched and not spooled")
+	}
+	w = append(w, c.Server.warnings()...)
+	w = append(w, c.Session.warnings()...)
+	w = append(w, c.Alert.Email.warnings()...)
+	seen := map[string]string{}
+	for _, t := range c.Targets {
+		if t.URL == nil {
+			continue // not from Parse
+		}
+		if other, ok := seen[t.URL.String()]; ok {
+			w = append(w, fmt.Sprintf("targets %s and %s have one url: "+
+				"an event that both want is sent twice", other, t.Name))
+		} else {
+			seen[t.URL.String()] = t.Name
+		}
+		w = append(w, t.warnings()...)
+	}
+	return w
+}
+
+func (s *Server) warnings() []string {
+	var w []string
+	for _, address := range s.Listen {
+		if s.EventToken == "" && !isLocal(address) {
+			w = append(w, fmt.Sprintf("server.listen %s can be reached from other machines and "+
+				"server.event_token is empty: anybody there can send events", address))
+		}
+	}
+	tokens := []struct {
+		key   string
+		token Secret
+	}{{"event_token", s.EventToken}, {"admin_token", s.AdminToken}}
+	for _, t := range tokens {
+		if t.token != "" && len(t.token) < tokenBytesMin {
+			w = append(w, fmt.Sprintf("server.%s is shorter than %d characters: "+
+				"it can be guessed", t.key, tokenBytesMin))
+		}
+	}
+	if s.EventToken != "" && s.EventToken == s.AdminToken {
+		w = append(w, "server.event_token and server.admin_token are the same: "+
+			"whoever may send events may also purge them")
+	}
+	return w
+}
+
+func (s *Session) warnings() []string {
+	if !s.Enabled {
+		return nil
+	}
+	var w []string
+	if len(s.UserEvents) == 0 || len(s.BusinessEvents) == 0 {
+		w = append(w, "session.user_events or session.business_events is empty: "+
+			"unless events tell their owner, no session becomes active")
+	}
+	w = append(w, patternWarnings("session.user_events", s.UserEvents)...)
+	return append(w, patternWarnings("session.business_events", s.BusinessEvents)...)
+}
+
+func (e *Email) warnings() []string {
+	if e.SMTP == "" {
+		return []string{"alert.email.smtp is empty: nobody gets a mail when a target is Defective"}
+	}
+	if e.TLS == "none" && e.Username != "" {
+		return []string{`alert.email.tls is "none": the password goes over the wire in clear`}
+	}
+	return nil
+}
+
+func (t *Target) warnings() []string {
+	w := patternWarnings("target."+t.Name+".events", t.Events)
+	if t.URL.User != nil {
+		for _, h := range t.Headers {
+			if strings.EqualFold(h.Name, "Authorization") {
+				w = append(w, fmt.Sprintf("target.%s.headers sets Authorization: "+
+					"the user-info of its url is not sent", t.Name))
+			}
+		}
+	}
+	for _, prefix := range t.AllowAddresses {
+		if prefix.Bits() == 0 {
+			w = append(w, fmt.Sprintf("target.%s.allow_addresses has %s: it lifts the protection "+
+				"of cloud metadata and private networks for this target", t.Name, familyOf(prefix)))
+		}
+	}
+	return w
+}
+
+func familyOf(p netip.Prefix) string {
+	if p.Addr().Is4() {
+		return "all of IPv4"
+	}
+	return "all of IPv6"
+}
+
+// patternWarnings points at patterns that match no known type but nearly do: a name that is off by
+// a letter is a filter that never passes anything, and nobody is told.
+func patternWarnings(key string, patterns []Pattern) []string {
+	known := KnownTypes()
+	var w []string
+	for _, p := range patterns {
+		if better, ok := p.meant(known); ok {
+			w = append(w, fmt.Sprintf("%s: %q matches no event type that Wati documents; "+
+				"did you mean %q?", key, string(p), better))
+		}
+	}
+	return w
+}
+
+// meant returns a pattern near to p that matches a known type, if p itself matches none.
+func (p Pattern) meant(known []string) (string, bool) {
+	for _, k := range known {
+		if p.Match(k) {
+			return "", false
+		}
+	}
+	stem, rest, starred := strings.Cut(string(p), "*")
+	if !starred {
+		return nearestType(string(p), known)
+	}
+	if rest != "" {
+		return "", false // a pattern with a tail has too many meanings to guess
+	}
+	var beginnings []string
+	for _, k := range known {
+		for length := max(len(stem)-1, 1); length <= min(len(stem)+1, len(k)); length++ {
+			beginnings = append(beginnings, k[:length])
+		}
+	}
+	best, ok := nearestType(stem, beginnings)
+	return best + "*", ok
+}
+
+// nearestType forgives case altogether and else what nearest does, but never more than two edits:
+// types are long, and an app may well have types of its own.
+func nearestType(word string, known []string) (string, bool) {
+	for _, k := range known {
+		if strings.EqualFold(word, k) {
+			return k, true
+		}
+	}
+	best, ok := nearest(word, known)
+	return best, ok && edits(word, best) <= 2
+}
