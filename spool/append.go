@@ -142,6 +142,8 @@ func (g *group) planAppend(o *op) {
 				news = append(news, d)
 			} else if d.Given {
 				g.rememberID(d)
+			} else {
+				d.ID = g.s.UnspooledID(d.At)
 			}
 		}
 	}

@@ -303,3 +303,13 @@ type unreadRecord struct {
 	raw     []byte
 	missing bool // there was no record at all
 }
+
+// Begin hands in a change and returns at once; wait returns when it is synced. Changes are written
+// in the order of their Begin.
+func (s *Spool) Begin(c Change) (wait func() error) {
+	o := changeOp(&c)
+	if err := s.enqueue(o); err != nil {
+		return func() error { return err }
+	}
+	return func() error { return s.await(o) }
+}

@@ -41,11 +41,11 @@ type Due struct {
 // Due opens the lane's exceptions for a tick.
 func (l *Lane) Due(tick uint64) *Due { return &Due{l: l, tick: tick} }
 
-// Next returns up to max deliveries, oldest first; none means that there are no more. Each is to
+// Next returns up to most deliveries, oldest first; none means that there are no more. Each is to
 // be settled, or is due again at the next tick.
-func (d *Due) Next(max int) ([]Delivery, error) {
+func (d *Due) Next(most int) ([]Delivery, error) {
 	for !d.end {
-		out, err := d.page(max)
+		out, err := d.page(most)
 		if err != nil || len(out) > 0 {
 			return out, err
 		}
@@ -58,14 +58,14 @@ type foundException struct {
 	x   *exception
 }
 
-func (d *Due) page(max int) ([]Delivery, error) {
+func (d *Due) page(most int) ([]Delivery, error) {
 	var found []foundException
 	scanned := 0
 	d.end = true
 	prefix := laneKey(prefixException, d.l.id)
 	err := d.l.s.scan(prefix, laneSeqKey(prefixException, d.l.id, d.next),
 		func(key, value []byte) (bool, error) {
-			if len(found) >= max || scanned >= dueScanMax {
+			if len(found) >= most || scanned >= dueScanMax {
 				d.end = false
 				return false, nil
 			}
@@ -212,20 +212,20 @@ type Listed struct {
 }
 
 // Exceptions lists a lane's deliveries that failed and wait, oldest first, from a sequence on.
-func (l *Lane) Exceptions(from uint64, max int) ([]Listed, error) {
-	return l.list(prefixException, from, max)
+func (l *Lane) Exceptions(from uint64, most int) ([]Listed, error) {
+	return l.list(prefixException, from, most)
 }
 
 // ExhaustedDeliveries lists a lane's exhausted deliveries, oldest first, from a sequence on.
-func (l *Lane) ExhaustedDeliveries(from uint64, max int) ([]Listed, error) {
-	return l.list(prefixExhausted, from, max)
+func (l *Lane) ExhaustedDeliveries(from uint64, most int) ([]Listed, error) {
+	return l.list(prefixExhausted, from, most)
 }
 
-func (l *Lane) list(prefix byte, from uint64, max int) ([]Listed, error) {
+func (l *Lane) list(prefix byte, from uint64, most int) ([]Listed, error) {
 	var out []Listed
 	err := l.s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
 		func(key, value []byte) (bool, error) {
-			if len(out) >= max {
+			if len(out) >= most {
 				return false, nil
 			}
 			x, err := decodeException(value)
@@ -265,7 +265,7 @@ func (l *Lane) oldestException() (p Pending, ok bool) {
 	err := l.s.scan(laneKey(prefixException, l.id), nil, func(key, value []byte) (bool, error) {
 		p.Seq = keySeq(key)
 		if x, err := decodeException(value); err == nil {
-			p.At = x.at
+			p.At, p.Attempts = x.at, x.attempts
 		}
 		ok = true
 		return false, nil

@@ -81,8 +81,9 @@ type laneCounts struct {
 
 // Pending is one delivery that waits.
 type Pending struct {
-	Seq uint64
-	At  time.Time // instant of acceptance
+	Seq      uint64
+	At       time.Time // instant of acceptance
+	Attempts int       // requests made so far
 }
 
 // Name is the target's name, the lane's identity across restarts.
@@ -150,21 +151,21 @@ func (l *Lane) feedLocked(e *Event) {
 	l.next = e.Seq + 1
 }
 
-// Fetch hands out up to max deliveries, oldest first, and returns at once; none means that there
+// Fetch hands out up to most deliveries, oldest first, and returns at once; none means that there
 // is nothing to do until Ready. Each must be settled.
-func (l *Lane) Fetch(max int) ([]*Event, error) {
+func (l *Lane) Fetch(most int) ([]*Event, error) {
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
 	l.mu.Lock()
-	max = min(max, windowMax-len(l.window))
-	if max <= 0 || !l.behind || len(l.fresh) > 0 {
-		out := l.takeFreshLocked(max)
+	most = min(most, windowMax-len(l.window))
+	if most <= 0 || !l.behind || len(l.fresh) > 0 {
+		out := l.takeFreshLocked(most)
 		l.mu.Unlock()
 		return out, nil
 	}
 	from := l.next
 	l.mu.Unlock()
-	page, err := l.s.readPage(from, l, max)
+	page, err := l.s.readPage(from, l, most)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +174,8 @@ func (l *Lane) Fetch(max int) ([]*Event, error) {
 	return l.takePageLocked(page), nil
 }
 
-func (l *Lane) takeFreshLocked(max int) []*Event {
-	n := min(max, len(l.fresh))
+func (l *Lane) takeFreshLocked(most int) []*Event {
+	n := min(most, len(l.fresh))
 	if n <= 0 {
 		return nil
 	}

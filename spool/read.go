@@ -13,9 +13,9 @@ type page struct {
 	next   uint64 // where to go on
 }
 
-// readPage reads the log from a sequence on: up to max events that the lane owes, within the
+// readPage reads the log from a sequence on: up to most events that the lane owes, within the
 // bounds of one page. Records that cannot be read are set aside; gaps are told.
-func (s *Spool) readPage(from uint64, l *Lane, max int) (page, error) {
+func (s *Spool) readPage(from uint64, l *Lane, most int) (page, error) {
 	head := s.head.Load()
 	p := page{next: from}
 	bytes, scanned := 0, 0
@@ -37,7 +37,7 @@ func (s *Spool) readPage(from uint64, l *Lane, max int) (page, error) {
 			bytes += e.bytes()
 		}
 		scanned++
-		full = len(p.events) >= max || scanned >= pageScanMax || bytes >= pageBytesMax
+		full = len(p.events) >= most || scanned >= pageScanMax || bytes >= pageBytesMax
 		return !full, nil
 	})
 	if err != nil {
@@ -45,19 +45,12 @@ func (s *Spool) readPage(from uint64, l *Lane, max int) (page, error) {
 	}
 	if !full {
 		unread = appendGap(unread, p.next, head+1)
-		p.next = max64(p.next, head+1)
+		p.next = max(p.next, head+1)
 	}
 	if unread = s.newlyUnread(unread); len(unread) > 0 {
 		err = s.Apply(Change{unread: unread})
 	}
 	return p, err
-}
-
-func max64(a, b uint64) uint64 {
-	if a > b {
-		return a
-	}
-	return b
 }
 
 // gapMax bounds how many missing sequences one page tells about one by one.

@@ -292,3 +292,8 @@ func (e *Event) checkSum() error {
 	}
 	return nil
 }
+
+// UnspooledID makes an id for an event that was accepted but that no target wanted.
+func (s *Spool) UnspooledID(at time.Time) string {
+	return makeID(at, s.unspooled.Add(1), ^s.spoolNumber())
+}

@@ -99,6 +99,8 @@ type Spool struct {
 	storedHead atomic.Uint64
 	// replays counts replays; the sweep starts over when one came in between.
 	replays atomic.Uint64
+	// unspooled numbers the ids of events that nobody wanted, since the start.
+	unspooled atomic.Uint64
 
 	lanesMu    sync.RWMutex // guards byName, byID, lanes; lanes only grow
 	byName     map[string]*Lane

@@ -1,0 +1,179 @@
+// Package admin serves the admin listener: health, metrics and the JSON API that the verbs of the
+// command line and the console use (CONTRACT §8). What is answered comes from a Backend, which the
+// relay is; this package decides who may ask, and how it looks on the wire.
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Backend is what the admin listener needs of a relay. Its methods are safe for concurrent use.
+// Errors are *Error when the caller is at fault; any other is the relay's and answers 500.
+type Backend interface {
+	// Status describes the relay as a whole.
+	Status() Status
+	// Targets describes every target of the config and every orphan that still owes deliveries,
+	// in the order of their names.
+	Targets() []Target
+	// Target describes one; false: there is none of this name.
+	Target(name string) (Target, bool)
+	// Sample triggers a sample callback and waits for it. An empty type: the first sample that the
+	// target's events match. It touches no counter, standing or spool.
+	Sample(ctx context.Context, name, typ string) (Sample, error)
+	// Enable lifts a defect and runs a job now.
+	Enable(name string) error
+	// Pause holds a target, Resume releases it.
+	Pause(name string) error
+	Resume(name string) error
+	// Event tells where an event is.
+	Event(id string) (Event, error)
+	// Deliveries lists pending or exhausted deliveries of a target, oldest first, a page at a time.
+	Deliveries(q Query) (Deliveries, error)
+	// Reload reads the config again; the error is *Error with Faults when the file is at fault.
+	Reload() error
+	// Unready are the reasons why the relay is not ready; none: it is.
+	Unready() []string
+	// Dead is why the relay cannot go on; nil: it lives.
+	Dead() error
+	// Gather collects the metrics.
+	Gather() ([]*dto.MetricFamily, error)
+}
+
+// Error is a refusal with the status and code of a problem+json answer.
+type Error struct {
+	Status int
+	Code   string
+	Detail string
+	Hint   string
+	// Faults are the lines of a config that is refused.
+	Faults []string
+}
+
+func (e *Error) Error() string { return e.Detail }
+
+// Refuse makes an Error.
+func Refuse(status int, code, format string, args ...any) *Error {
+	return &Error{Status: status, Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Status is the answer of GET /v1/status.
+type Status struct {
+	Version   string    `json:"version"`
+	Spool     string    `json:"spool"` // the spool's id
+	Config    string    `json:"config"`
+	StartedAt time.Time `json:"started_at"`
+	Ready     bool      `json:"ready"`
+	Unready   []string  `json:"unready"` // reasons; empty when ready
+	// Listen are the addresses where events are taken, as bound.
+	Listen []string `json:"listen"`
+	// Admin is the address of this API, as bound.
+	Admin        string     `json:"admin"`
+	Interval     string     `json:"interval"` // retry.interval
+	LastTick     *time.Time `json:"last_tick"`
+	NextTick     *time.Time `json:"next_tick"`
+	Accepted     uint64     `json:"accepted"` // since the start
+	Pending      uint64     `json:"pending"`
+	Exhausted    uint64     `json:"exhausted"`
+	Quarantined  int64      `json:"quarantined"` // records set aside, ever
+	SpoolBytes   int64      `json:"spool_bytes"`
+	SpoolLimit   int64      `json:"spool_limit"`
+	FreeBytes    int64      `json:"free_bytes"`
+	LastEvent    *time.Time `json:"last_event"` // instant of the newest acceptance since the start
+	ReloadedAt   time.Time  `json:"reloaded_at"`
+	ReloadFailed bool       `json:"reload_failed"`
+}
+
+// Target is one element of GET /v1/targets.
+type Target struct {
+	Name          string     `json:"name"`
+	Status        string     `json:"status"` // Enabled, Disabled, Paused or Defective
+	Events        []string   `json:"events"`
+	FailedJobs    int        `json:"failed_jobs"`
+	Pending       uint64     `json:"pending"`
+	Exhausted     uint64     `json:"exhausted"`
+	OldestPending *time.Time `json:"oldest_pending"`
+	LastSuccess   *time.Time `json:"last_success"`
+	LastError     *string    `json:"last_error"`
+
+	URL            string     `json:"url"`    // masked; empty for an orphan
+	Orphan         bool       `json:"orphan"` // not in the config, but deliveries are kept for it
+	Session        string     `json:"session"`
+	FailedJobsMax  int        `json:"failed_jobs_max"` // defect.after_failed_jobs
+	DefectiveSince *time.Time `json:"defective_since"`
+	LastFailure    *time.Time `json:"last_failure"`
+	Delivered      uint64     `json:"delivered"`   // ever
+	Quarantined    uint64     `json:"quarantined"` // ever
+	InFlight       int        `json:"in_flight"`
+	JobRunning     bool       `json:"job_running"`
+}
+
+// TargetList is the answer of GET /v1/targets.
+type TargetList struct {
+	Targets []Target `json:"targets"`
+}
+
+// Sample is the answer of POST /v1/targets/{name}/sample?type=….
+type Sample struct {
+	Target       string  `json:"target"`
+	Type         string  `json:"type"`
+	ID           string  `json:"id"`
+	Acknowledged bool    `json:"acknowledged"`
+	Outcome      string  `json:"outcome"`     // success, status, timeout, connect, dns, tls, protocol
+	Status       int     `json:"status"`      // 0: there was no answer
+	StatusLine   string  `json:"status_line"` // as received
+	Error        string  `json:"error"`
+	Latency      float64 `json:"latency_seconds"`
+	Remote       string  `json:"remote"`
+	TLS          string  `json:"tls"`
+	Body         string  `json:"body"` // the first 1 KiB of the answer; bytes that are not UTF-8 replaced
+}
+
+// Event is the answer of GET /v1/events/{id}.
+type Event struct {
+	ID          string          `json:"id"`
+	Type        string          `json:"type"`
+	ContentType string          `json:"content_type"`
+	AcceptedAt  time.Time       `json:"accepted_at"`
+	Session     string          `json:"session"` // active, inactive or empty
+	Bytes       int             `json:"bytes"`
+	Deliveries  []DeliveryState `json:"deliveries"`
+}
+
+// DeliveryState is where one delivery is.
+type DeliveryState struct {
+	Target       string     `json:"target"`
+	State        string     `json:"state"`    // pending, delivered or exhausted
+	Attempts     int        `json:"attempts"` // failed requests so far, as far as they are kept
+	FirstFailure *time.Time `json:"first_failure"`
+	LastAttempt  *time.Time `json:"last_attempt"`
+	LastStatus   int        `json:"last_status"`
+	LastError    string     `json:"last_error"`
+	Replay       bool       `json:"replay"`
+}
+
+// Query selects deliveries.
+type Query struct {
+	Target string
+	State  string // pending or exhausted
+	Limit  int    // 1 to 1000
+	After  string // the Next of the page before; empty: from the start
+}
+
+// Deliveries is one page of GET /v1/deliveries.
+type Deliveries struct {
+	Deliveries []Delivery `json:"deliveries"`
+	Next       string     `json:"next"` // for the next page; empty: this is the last
+}
+
+// Delivery is one delivery in a listing.
+type Delivery struct {
+	ID         string    `json:"id"` // of the event; empty if the event cannot be read
+	Type       string    `json:"type"`
+	AcceptedAt time.Time `json:"accepted_at"`
+	Bytes      int       `json:"bytes"`
+	DeliveryState
+}

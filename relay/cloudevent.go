@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fastjson"
+
+	"github.com/hookspool/hookspool/spool"
+)
+
+// CloudEvents 1.0, HTTP binding: binary (attributes in ce-… headers), structured (one JSON object)
+// and batch (a JSON array). Source: cloudevents/spec, bindings/http-protocol-binding.md.
+const (
+	ceStructured = "application/cloudevents+json"
+	ceBatch      = "application/cloudevents-batch+json"
+	cePrefix     = "application/cloudevents"
+	ceVersion    = "1.0"
+)
+
+// ceAttributes are the four required ones.
+type ceAttributes struct{ id, source, specVersion, typ string }
+
+func (c *ceAttributes) check() *refusal {
+	var missing []string
+	for _, a := range [][2]string{
+		{"id", c.id}, {"source", c.source}, {"specversion", c.specVersion}, {"type", c.typ},
+	} {
+		if a[1] == "" {
+			missing = append(missing, a[0])
+		}
+	}
+	if len(missing) > 0 {
+		return refuse(codeMalformed, "the CloudEvent lacks %s", strings.Join(missing, ", "))
+	}
+	if c.specVersion != ceVersion {
+		return refuse(codeMalformed, "the CloudEvent has specversion %q; this relay takes %s",
+			c.specVersion, ceVersion)
+	}
+	return nil
+}
+
+// readBinaryCE completes an arrival whose attributes are in headers. They are delivered as they
+// came.
+func readBinaryCE(h *fasthttp.RequestHeader, a *arrival) *refusal {
+	var c ceAttributes
+	for name, dst := range map[string]*string{
+		"ce-id": &c.id, "ce-source": &c.source, "ce-specversion": &c.specVersion,
+		"ce-type": &c.typ,
+	} {
+		value, ok := decodeCE(string(h.Peek(name)))
+		if !ok {
+			return refuse(codeMalformed, "header %s is not percent-encoded UTF-8", name)
+		}
+		*dst = value
+	}
+	if r := c.check(); r != nil {
+		return r
+	}
+	a.takeCE(&c)
+	for key, value := range h.All() {
+		name := strings.ToLower(string(key))
+		if strings.HasPrefix(name, "ce-") {
+			a.headers = append(a.headers, spool.Header{Name: name, Value: string(value)})
+		}
+	}
+	return nil
+}
+
+// takeCE lets the attributes name what no header of ours has named.
+func (a *arrival) takeCE(c *ceAttributes) {
+	if a.id == "" {
+		a.id = hashedID(c.source, c.id)
+	}
+	if !a.typed {
+		a.typ, a.typed = c.typ, true
+	}
+}
+
+// decodeCE undoes the header encoding: percent escapes of UTF-8, and optional quotes.
+func decodeCE(s string) (string, bool) {
+	if n := len(s); n >= 2 && s[0] == '"' && s[n-1] == '"' {
+		s = strings.ReplaceAll(s[1:n-1], `\`, "")
+	}
+	if strings.Contains(s, "%") {
+		if out, err := url.PathUnescape(s); err == nil {
+			s = out
+		}
+	}
+	return s, utf8.ValidString(s)
+}
+
+// readStructuredCE completes an arrival whose payload is one JSON object with everything in it.
+func readStructuredCE(a *arrival, p *fastjson.Parser) *refusal {
+	v, err := p.ParseBytes(a.payload)
+	if err != nil || v.Type() != fastjson.TypeObject {
+		return refuse(codeMalformed, "the CloudEvent is not a JSON object")
+	}
+	var c ceAttributes
+	for name, dst := range map[string]*string{
+		"id": &c.id, "source": &c.source, "specversion": &c.specVersion, "type": &c.typ,
+	} {
+		*dst, _ = text(v.Get(name))
+	}
+	if r := c.check(); r != nil {
+		return r
+	}
+	a.takeCE(&c)
+	a.inEnvelope = true
+	return nil
+}
+
+// splitCEBatch cuts a JSON array into its elements, byte for byte.
+func splitCEBatch(body []byte) ([][]byte, *refusal) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	open, err := dec.Token()
+	if err != nil || open != json.Delim('[') {
+		return nil, refuse(codeMalformed, "the batch is not a JSON array")
+	}
+	var out [][]byte
+	for dec.More() {
+		var element json.RawMessage
+		if err := dec.Decode(&element); err != nil {
+			r := refuse(codeMalformed, "event %d of the batch is not JSON", len(out)+1)
+			r.lines = []int{len(out) + 1}
+			return nil, r
+		}
+		if out = append(out, element); len(out) > batchEventsMax {
+			return nil, tooManyEvents()
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, refuse(codeMalformed, "the batch is a JSON array without an end")
+	}
+	if len(bytes.TrimSpace(body[dec.InputOffset():])) > 0 {
+		return nil, refuse(codeMalformed, "something follows the JSON array of the batch")
+	}
+	return out, nil
+}

@@ -1,0 +1,259 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
+)
+
+// fetchMax deliveries are taken from the spool at once; they wait in memory for a slot.
+const fetchMax = 32
+
+// lane is one target's sending side. It lives as long as the relay, across reloads; what may
+// change is behind work and mu.
+type lane struct {
+	r     *Relay
+	name  string
+	spool *spool.Lane
+	// series are the lane's metrics; replaced when the name returns after its series were removed.
+	series atomic.Pointer[laneMetrics]
+	slots  slots
+	// work is the target and its client as of the last reload; nil: no target of this name (an
+	// orphan).
+	work atomic.Pointer[work]
+	crew crew
+	// jobs asks for a job; capacity 1, because whoever sends has set jobRunning first.
+	jobs       chan jobOrder
+	jobRunning atomic.Bool
+	// turn is held by whoever takes fresh deliveries: the live side, or the job of a Defective
+	// target. A delivery is handed out to one of them only.
+	turn sync.Mutex
+	// troubled is set while a success has something to mend: failed jobs, or a ramp.
+	troubled atomic.Bool
+	ramping  atomic.Bool
+	// lastStatus belongs to the last failure.
+	lastStatus atomic.Int64
+
+	mu sync.Mutex // guards below; never held across disk or network
+	// standing is the newest; writes go to the spool in the order of its changes.
+	standing spool.Standing
+	// halt is closed while no live attempt may start, and replaced when they may again.
+	halt   chan struct{}
+	halted bool
+}
+
+// work is what an attempt needs of a target.
+type work struct {
+	target *config.Target
+	client *attempt.Client
+}
+
+// task is one delivery for a worker.
+type task struct {
+	work        *work
+	event       *spool.Event
+	attempts    int // requests made so far
+	firstFailed time.Time
+	fresh       bool
+	replay      bool
+	job         *job // nil: a live attempt
+}
+
+func newLane(r *Relay, s *spool.Lane) *lane {
+	l := &lane{r: r, name: s.Name(), spool: s, jobs: make(chan jobOrder, 1),
+		halt: make(chan struct{}), standing: s.Standing()}
+	close(l.halt)
+	l.halted = true
+	l.troubled.Store(l.standing.FailedJobs > 0)
+	l.series.Store(r.metrics.lane(l.name))
+	return l
+}
+
+func (l *lane) m() *laneMetrics { return l.series.Load() }
+
+// target is the lane's target, nil for an orphan.
+func (l *lane) target() *config.Target {
+	if w := l.work.Load(); w != nil {
+		return w.target
+	}
+	return nil
+}
+
+// statusLocked is what the lane is to the operator; mu is held.
+func (l *lane) statusLocked() Status {
+	t := l.target()
+	switch {
+	case t == nil || t.Status == config.StatusDisabled:
+		return Disabled
+	case t.Status == config.StatusPaused || l.standing.Held:
+		return Paused
+	case !l.standing.DefectiveSince.IsZero():
+		return Defective
+	}
+	return Enabled
+}
+
+func (l *lane) status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.statusLocked()
+}
+
+// changed brings the lane in line with its target and standing.
+func (l *lane) changed() {
+	l.mu.Lock()
+	status := l.statusLocked()
+	live := status == Enabled
+	switch {
+	case live && l.halted:
+		l.halt, l.halted = make(chan struct{}), false
+	case !live && !l.halted:
+		close(l.halt)
+		l.halted = true
+	}
+	l.mu.Unlock()
+	if t := l.target(); t != nil && !l.ramping.Load() {
+		l.slots.setLimit(t.Concurrency)
+	}
+	l.spool.Open(live || status == Defective)
+	l.m().status.Set(float64(status))
+}
+
+func (l *lane) haltC() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.halt
+}
+
+// live sends fresh deliveries as they come, in order, until the relay stops.
+func (l *lane) live() {
+	for {
+		select {
+		case <-l.r.stopping:
+			return
+		case <-l.spool.Ready():
+		}
+		for l.sendFresh() {
+		}
+	}
+}
+
+// sendFresh hands out one portion of fresh deliveries; false when there is nothing to do now.
+func (l *lane) sendFresh() bool {
+	halt := l.haltC()
+	if closed(halt) || closed(l.r.stopping) {
+		return false
+	}
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	events, err := l.spool.Fetch(fetchMax)
+	if err != nil {
+		l.r.log.Error("cannot read the log for a target; it is tried again at the next event",
+			"target", l.name, "error", err)
+		return false
+	}
+	for _, e := range events {
+		if !l.dispatch(task{event: e, fresh: true}, halt) {
+			l.spool.Release(e.Seq)
+			return false
+		}
+	}
+	return len(events) > 0
+}
+
+// dispatch waits for a slot and hands the delivery to a worker; false if halt was closed first.
+func (l *lane) dispatch(t task, halt <-chan struct{}) bool {
+	if !l.slots.acquire(halt) {
+		return false
+	}
+	t.work = l.work.Load()
+	if t.work == nil || closed(l.r.stopping) {
+		l.slots.release()
+		return false
+	}
+	l.hire(t)
+	return true
+}
+
+// attempt makes one request and returns what settles its outcome. The caller gives the slot back
+// in between, so that the next attempt does not wait for the committer.
+func (l *lane) attempt(t task) (settle func()) {
+	e := t.event
+	now := l.r.now()
+	req := attempt.Request{
+		ID: e.ID(), Type: e.Type(), Session: e.Session.String(), ContentType: e.ContentType(),
+		Payload: e.Payload(), Attempt: t.attempts, Replay: t.replay, At: now,
+	}
+	for _, h := range e.Headers() {
+		req.Header = append(req.Header, attempt.Header(h))
+	}
+	out := t.work.client.Do(l.r.attempts, &req)
+	if out.Kind == attempt.Aborted {
+		// Our own stopping cut it off: it counts as never made, and the next start makes it.
+		return func() {
+			if t.job != nil {
+				t.job.flying.Done()
+			}
+		}
+	}
+	l.m().observe(&out, e.At, l.r.now())
+	if out.Kind == attempt.Success {
+		l.succeeded()
+	} else {
+		l.failed(&out)
+	}
+	st := l.settlement(&t, &out)
+	return func() {
+		if t.job != nil {
+			t.job.finish(st, &out)
+		} else {
+			l.r.spool.Settle(st)
+		}
+	}
+}
+
+// settlement is the verdict over one attempt.
+func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
+	st := spool.Settlement{
+		Lane: l.spool, Seq: t.event.Seq, AcceptedAt: t.event.At, Fresh: t.fresh,
+		Attempts: t.attempts + 1, At: l.r.now(), Status: out.Status, Error: out.Error,
+		FirstFailed: t.firstFailed, Replay: t.replay,
+	}
+	switch {
+	case out.Kind == attempt.Success:
+		st.Verdict = spool.Delivered
+	case t.attempts >= l.r.setup.Load().cfg.Retry.MaxAttempts:
+		st.Verdict = spool.Exhausted
+		l.r.log.Warn("a delivery is exhausted; it is kept and can be replayed",
+			"target", l.name, "id", t.event.ID(), "requests", st.Attempts, "error", out.Error)
+	default:
+		st.Verdict = spool.Retry
+		st.Due = l.r.tickNumber.Load() + 1
+	}
+	return st
+}
+
+// failed notes a failure for the operator and slows a ramp down.
+func (l *lane) failed(out *attempt.Outcome) {
+	l.lastStatus.Store(int64(out.Status))
+	if l.ramping.Load() {
+		if t := l.target(); t != nil {
+			l.slots.ramp(false, t.Concurrency)
+		}
+	}
+	l.r.log.Debug("an attempt failed", "target", l.name, "outcome", out.Kind.String(),
+		"status", out.Status, "error", out.Error)
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

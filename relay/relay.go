@@ -1,0 +1,262 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
+)
+
+// Options make a Relay. Config, Version and Log are required.
+type Options struct {
+	Config  *config.Config
+	Version string
+	Log     *slog.Logger
+	// Level, when set, follows log.level at a reload.
+	Level *slog.LevelVar
+	// AcceptLoss starts on a spool that has lost acknowledged events.
+	AcceptLoss bool
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Relay accepts events, spools them and delivers them to its targets. It is safe for concurrent
+// use.
+type Relay struct {
+	version string
+	log     *slog.Logger
+	level   *slog.LevelVar
+	now     func() time.Time
+	spool   *spool.Spool
+	metrics *metrics
+	mail    *mail
+	accept  *accepter
+	servers *servers
+	// setup is the configuration at work, swapped whole by a reload.
+	setup atomic.Pointer[setup]
+	// tickNumber is the number of the last tick or job by hand.
+	tickNumber atomic.Uint64
+	// intervalC has capacity 1: a token means that retry.interval changed.
+	intervalC chan struct{}
+
+	reloading sync.Mutex // held across a reload
+	lanesMu   sync.RWMutex
+	byName    map[string]*lane // guarded by lanesMu; only grows
+	started   bool             // guarded by lanesMu: lanes run
+
+	startedAt  time.Time
+	lastEvent  atomic.Int64 // unix nanoseconds
+	reloadAt   atomic.Int64
+	reloadBad  atomic.Bool
+	onReady    func()
+	ready      atomic.Bool
+	draining   atomic.Bool
+	stopOnce   sync.Once
+	stopping   chan struct{}   // closed when no new attempt, tick or mail may start
+	attempts   context.Context // of all attempts; cancelled when the drain's time is up
+	cutOff     context.CancelFunc
+	mailing    context.Context // of all mail; cancelled when the relay stops
+	stopMail   context.CancelFunc
+	goroutines sync.WaitGroup
+}
+
+// New opens the spool, binds the listeners and wires everything; nothing runs until Run. On an
+// error everything is undone.
+func New(o Options) (_ *Relay, err error) {
+	r := &Relay{
+		version: o.Version, log: o.Log, level: o.Level, now: o.Now, metrics: newMetrics(o.Version),
+		byName: make(map[string]*lane), intervalC: make(chan struct{}, 1),
+		stopping: make(chan struct{}), startedAt: time.Now(),
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	r.attempts, r.cutOff = context.WithCancel(context.Background())
+	r.mailing, r.stopMail = context.WithCancel(context.Background())
+	r.mail, r.accept = newMail(r), &accepter{r: r}
+	first := &setup{cfg: o.Config, router: newRouter(nil)}
+	r.setup.Store(first)
+	if r.servers, err = listen(r, o.Config); err != nil {
+		return nil, err
+	}
+	if r.spool, err = spool.Open(r.spoolOptions(o)); err != nil {
+		return nil, errors.Join(err, r.servers.close())
+	}
+	r.spool.Start()
+	r.tickNumber.Store(r.spool.LastTick().Number)
+	for _, l := range r.spool.Lanes() {
+		r.addLane(l)
+	}
+	if err := r.apply(o.Config); err != nil {
+		return nil, errors.Join(err, r.spool.Close(), r.servers.close())
+	}
+	r.metrics.registry.MustRegister(newCollector(r))
+	return r, nil
+}
+
+func (r *Relay) spoolOptions(o Options) spool.Options {
+	return spool.Options{
+		Dir: o.Config.Spool.Dir, EncryptionKey: o.Config.Spool.Key, Log: o.Log,
+		Decide: r.decide, Limits: limitsOf(o.Config), AcceptLoss: o.AcceptLoss, Now: r.now,
+		OnCommit: func(events int, took time.Duration) {
+			r.metrics.syncDuration.Observe(took.Seconds())
+			r.metrics.commitEvents.Observe(float64(events))
+		},
+	}
+}
+
+func limitsOf(cfg *config.Config) spool.Limits {
+	return spool.Limits{MaxBytes: cfg.Spool.MaxSize, MinFreeBytes: cfg.Spool.MinFreeDisk,
+		KeepDelivered: cfg.Spool.KeepDelivered, KeepExhausted: cfg.Spool.KeepExhausted,
+		DedupeWindow: cfg.Event.DedupeWindow}
+}
+
+// OnReady sets what is called once when the relay is ready. Call it before Run.
+func (r *Relay) OnReady(f func()) { r.onReady = f }
+
+// Run serves until ctx is done, then drains as CONTRACT §3 says, or until the spool fails, which
+// is the error. The spool is closed when it returns.
+func (r *Relay) Run(ctx context.Context) error {
+	r.start()
+	var err error
+	select {
+	case <-ctx.Done():
+		err = r.drain()
+	case <-r.spool.Failed():
+		err = r.abandon()
+	}
+	return err
+}
+
+// spawn is the package's only way to start a goroutine; Run waits for all of them.
+func (r *Relay) spawn(f func()) { r.goroutines.Go(f) }
+
+// start lets everything run: lanes before listeners, so that the first event finds them.
+func (r *Relay) start() {
+	r.lanesMu.Lock()
+	r.started = true
+	for _, l := range r.byName {
+		r.startLaneLocked(l)
+	}
+	r.lanesMu.Unlock()
+	r.spawn(r.tickLoop)
+	r.spawn(r.mail.loop)
+	r.spawn(r.watchLoop)
+	r.mail.wake()
+	for _, serve := range r.servers.all() {
+		r.spawn(serve)
+	}
+	r.ready.Store(true)
+	if r.onReady != nil {
+		r.onReady()
+	}
+}
+
+// addLane makes a lane for a name that the spool knows.
+func (r *Relay) addLane(s *spool.Lane) *lane {
+	r.lanesMu.Lock()
+	defer r.lanesMu.Unlock()
+	if l := r.byName[s.Name()]; l != nil {
+		return l
+	}
+	l := newLane(r, s)
+	r.byName[l.name] = l
+	if r.started {
+		r.startLaneLocked(l)
+	}
+	return l
+}
+
+func (r *Relay) startLaneLocked(l *lane) {
+	r.spawn(l.live)
+	r.spawn(l.jobLoop)
+}
+
+func (r *Relay) laneNamed(name string) *lane {
+	r.lanesMu.RLock()
+	defer r.lanesMu.RUnlock()
+	return r.byName[name]
+}
+
+// drain leaves in order (HOUSE §5.2): unready at once, accepting until it is quiet, answering what
+// is in hand, letting attempts finish, settling, closing the spool.
+func (r *Relay) drain() error {
+	limit := r.setup.Load().cfg.Server.DrainTimeout
+	deadline := time.Now().Add(limit)
+	r.draining.Store(true)
+	r.log.Info("stopping: unready, still accepting until no request came for a second",
+		"drain_timeout", limit)
+	r.acceptUntilQuiet(limit / 2)
+	r.accept.closed.Store(true)
+	err := r.servers.shutdownEvents(time.Until(deadline))
+	err = errors.Join(err, r.stop(deadline))
+	if err == nil {
+		r.log.Info("stopped; what is pending is in the spool")
+	}
+	return err
+}
+
+// abandon stops after the spool failed: nothing can be acknowledged or settled any more.
+func (r *Relay) abandon() error {
+	r.accept.closed.Store(true)
+	deadline := time.Now().Add(r.setup.Load().cfg.Server.DrainTimeout)
+	// Callers that are waiting hear 507 before the listeners go.
+	err := r.servers.shutdownEvents(5 * time.Second)
+	return errors.Join(r.spool.Err(), err, r.stop(deadline))
+}
+
+// quiet is how long no request must have come before a drain stops accepting.
+const quiet = time.Second
+
+func (r *Relay) acceptUntilQuiet(most time.Duration) {
+	end := time.Now().Add(most)
+	began := time.Now()
+	check := time.NewTicker(20 * time.Millisecond)
+	defer check.Stop()
+	for now := range check.C {
+		last := time.Unix(0, r.accept.lastAt.Load())
+		if last.Before(began) {
+			last = began
+		}
+		if now.Sub(last) >= quiet || now.After(end) {
+			return
+		}
+		if r.spool.Err() != nil {
+			return
+		}
+	}
+}
+
+// stop ends attempts, mail and ticks, waits for every goroutine and closes the spool.
+func (r *Relay) stop(deadline time.Time) error {
+	var err error
+	r.stopOnce.Do(func() {
+		close(r.stopping)
+		r.stopMail()
+		cut := time.AfterFunc(time.Until(deadline), r.cutOff)
+		defer cut.Stop()
+		err = r.servers.shutdownAdmin(time.Until(deadline))
+		r.goroutines.Wait()
+		r.cutOff()
+		err = errors.Join(err, r.spool.Close(), r.servers.close())
+		for _, l := range r.allLanes() {
+			if w := l.work.Load(); w != nil {
+				w.client.Close()
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("cannot stop cleanly: %w", err)
+	}
+	return nil
+}
+
+// Admin's view of the relay is in status.go.
+var _ admin.Backend = (*Relay)(nil)

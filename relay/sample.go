@@ -1,0 +1,73 @@
+package relay
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/sample"
+)
+
+// Sample sends one sample callback to a target, whatever its status, and waits for the outcome. It
+// touches no counter, standing or spool: a test is not an event, and an operator who pokes a dead
+// target must not push it to Defective, nor a lucky 200 hide a real fault.
+func (r *Relay) Sample(ctx context.Context, name, typ string) (admin.Sample, error) {
+	l := r.laneNamed(name)
+	if l == nil || l.work.Load() == nil {
+		return admin.Sample{}, noTarget(name)
+	}
+	w := l.work.Load()
+	if typ == "" {
+		typ = firstSample(w.target)
+	}
+	payload, ok := sample.Payload(typ)
+	if !ok {
+		e := admin.Refuse(404, codeNotFound, "there is no sample of type %q", cut(typ, 100))
+		e.Hint = "the types are " + strings.Join(sample.Types(), ", ")
+		return admin.Sample{}, e
+	}
+	out := SendSample(ctx, w.client, name, typ, payload, r.now())
+	l.m().samples[out.Outcome].Inc()
+	return out, nil
+}
+
+// SendSample makes the one request of a sample callback.
+func SendSample(ctx context.Context, c *attempt.Client, target, typ string, payload []byte,
+	now time.Time) admin.Sample {
+	id := "sample_" + uuid.Must(uuid.NewV7()).String()
+	out := c.Do(ctx, &attempt.Request{ID: id, Type: typ, ContentType: "application/json",
+		Payload: payload, Sample: true, At: now})
+	return admin.Sample{
+		Target: target, Type: typ, ID: id, Acknowledged: out.Kind == attempt.Success,
+		Outcome: out.Kind.String(), Status: out.Status, StatusLine: out.StatusLine,
+		Error: out.Error, Latency: out.Duration.Seconds(), Remote: out.Remote, TLS: out.TLS,
+		Body: strings.ToValidUTF8(string(out.Snippet), "\uFFFD"),
+	}
+}
+
+// firstSample is the first sample type that the target's events match, in the order in which they
+// are written; "message" for one that matches none.
+func firstSample(t *config.Target) string {
+	for _, p := range t.Events {
+		if p.Match("message") {
+			return "message"
+		}
+		for _, typ := range sample.Types() {
+			if p.Match(typ) {
+				return typ
+			}
+		}
+	}
+	return "message"
+}
+
+func noTarget(name string) *admin.Error {
+	e := admin.Refuse(404, codeNotFound, "there is no target %q", cut(name, 100))
+	e.Hint = "hookspool targets lists them"
+	return e
+}

@@ -1,0 +1,288 @@
+package relay
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"sort"
+	"time"
+
+	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/alert"
+	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/signature"
+	"github.com/hookspool/hookspool/spool"
+)
+
+// setup is one configuration at work. It is built whole and never changes.
+type setup struct {
+	cfg    *config.Config
+	router *router
+	mailer *alert.Mailer // nil: no mail
+}
+
+// apply puts a configuration to work: everything that can fail is done first, then all is swapped.
+// The spool and its lanes stay; a target whose table did not change keeps its connections.
+func (r *Relay) apply(cfg *config.Config) error {
+	mailer, err := newMailer(cfg)
+	if err != nil {
+		return fmt.Errorf("cannot use [alert.email]: %w", err)
+	}
+	works := make(map[string]*work, len(cfg.Targets))
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if works[t.Name], err = r.workFor(t); err != nil {
+			return err
+		}
+	}
+	var lanes []*lane
+	for i := range cfg.Targets {
+		s, err := r.spool.Lane(cfg.Targets[i].Name)
+		if err != nil {
+			return err
+		}
+		lanes = append(lanes, r.addLane(s))
+	}
+	r.swap(cfg, mailer, works, lanes)
+	return nil
+}
+
+// swap cannot fail.
+func (r *Relay) swap(cfg *config.Config, mailer *alert.Mailer, works map[string]*work,
+	lanes []*lane) {
+	before := r.setup.Load().cfg
+	for _, l := range r.allLanes() {
+		old := l.work.Load()
+		l.work.Store(works[l.name])
+		if old != nil && old != works[l.name] {
+			old.client.Close()
+		}
+	}
+	r.setup.Store(&setup{cfg: cfg, router: newRouter(lanes), mailer: mailer})
+	r.spool.SetLimits(limitsOf(cfg))
+	for _, l := range r.allLanes() {
+		l.changed()
+		if !r.shown(l) {
+			r.metrics.forget(l.name)
+		} else {
+			l.series.Store(r.metrics.lane(l.name))
+			l.m().status.Set(float64(l.status()))
+			l.m().failedJobs.Set(float64(l.failedJobs()))
+		}
+	}
+	if r.level != nil {
+		r.level.Set(cfg.Log.Level)
+	}
+	if before.Retry.Interval != cfg.Retry.Interval {
+		select {
+		case r.intervalC <- struct{}{}:
+		default:
+		}
+	}
+	now := time.Now()
+	r.reloadAt.Store(now.UnixNano())
+	r.reloadBad.Store(false)
+	r.metrics.reloadAt.Set(float64(now.UnixMilli()) / 1000)
+	r.metrics.reloadOK.Set(1)
+}
+
+// workFor makes a target's client, or keeps the one that does the same.
+func (r *Relay) workFor(t *config.Target) (*work, error) {
+	if l := r.laneNamed(t.Name); l != nil {
+		old := l.work.Load()
+		plain := t.CAFile == "" && t.ClientCert == ""
+		if old != nil && plain && reflect.DeepEqual(old.target, t) {
+			return old, nil
+		}
+	}
+	o, err := AttemptOptions(t, r.version)
+	if err != nil {
+		return nil, err
+	}
+	o.OnTLS = func(notAfter time.Time) {
+		r.metrics.lane(t.Name).tlsExpiry.Set(float64(notAfter.Unix()))
+	}
+	client, err := attempt.NewClient(o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use target %q: %w", t.Name, err)
+	}
+	return &work{target: t, client: client}, nil
+}
+
+// AttemptOptions are what an attempt.Client of a target is made from. It reads the target's
+// certificate files.
+func AttemptOptions(t *config.Target, version string) (attempt.Options, error) {
+	o := attempt.Options{
+		Name: t.Name, URL: t.URL, Success: t.Success.Has, Timeout: t.Timeout,
+		Concurrency: t.Concurrency, AllowAddresses: t.AllowAddresses,
+		UserAgent: "hookspool/" + version,
+	}
+	for _, h := range t.Headers {
+		o.Header = append(o.Header, attempt.Header{Name: h.Name, Value: h.Value.Reveal()})
+	}
+	for _, s := range t.Secrets {
+		k, err := signature.ParseKey(s.Reveal())
+		if err != nil {
+			return o, fmt.Errorf("cannot use the secret of target %q: %w", t.Name, err)
+		}
+		o.Keys = append(o.Keys, k)
+	}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return o, fmt.Errorf("cannot read ca_file of target %q: %w", t.Name, err)
+		}
+		o.RootCAs = x509.NewCertPool()
+		if !o.RootCAs.AppendCertsFromPEM(pem) {
+			return o, fmt.Errorf("cannot use ca_file of target %q: it holds no certificate", t.Name)
+		}
+	}
+	if t.ClientCert != "" {
+		cert, err := tls.LoadX509KeyPair(t.ClientCert, t.ClientKey)
+		if err != nil {
+			return o, fmt.Errorf("cannot use client_cert of target %q: %w", t.Name, err)
+		}
+		o.Certificates = []tls.Certificate{cert}
+	}
+	return o, nil
+}
+
+// Reload reads the config file again and puts it to work. A bad file changes nothing; the error is
+// an *admin.Error with all faults.
+func (r *Relay) Reload() error {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	path := r.setup.Load().cfg.Path
+	cfg, err := config.Load(path)
+	if err == nil {
+		err = r.apply(cfg)
+	}
+	if err != nil {
+		r.reloadBad.Store(true)
+		r.metrics.reloadOK.Set(0)
+		r.log.Error("cannot reload the config; the running one stays", "path", path, "error", err)
+		return reloadError(err)
+	}
+	r.tellFixed(cfg)
+	r.log.Info("config reloaded", "path", path, "targets", len(cfg.Targets))
+	return nil
+}
+
+func reloadError(err error) *admin.Error {
+	e := admin.Refuse(422, "bad_config", "the config was not reloaded: %v", err)
+	e.Hint = "nothing changed; hookspool check shows the faults"
+	var faults *config.Faults
+	if errors.As(err, &faults) {
+		e.Detail = fmt.Sprintf("the config has %d faults and was not reloaded", len(faults.List))
+		for _, f := range faults.List {
+			e.Faults = append(e.Faults, fmt.Sprintf("%s:%d:%d: %s: %s", faults.Path, f.Line,
+				f.Column, f.Key, f.Message))
+		}
+	}
+	return e
+}
+
+// tellFixed says which changed settings need a restart.
+func (r *Relay) tellFixed(cfg *config.Config) {
+	bound := r.servers.cfg
+	var fixed []string
+	for key, same := range map[string]bool{
+		"server.listen":        reflect.DeepEqual(bound.Server.Listen, cfg.Server.Listen),
+		"server.admin_listen":  bound.Server.AdminListen == cfg.Server.AdminListen,
+		"server.read_timeout":  bound.Server.ReadTimeout == cfg.Server.ReadTimeout,
+		"spool.dir":            bound.Spool.Dir == cfg.Spool.Dir,
+		"spool.encryption_key": bytes.Equal(bound.Spool.Key, cfg.Spool.Key),
+		"log.format":           bound.Log.Format == cfg.Log.Format,
+	} {
+		if !same {
+			fixed = append(fixed, key)
+		}
+	}
+	if len(fixed) > 0 {
+		sort.Strings(fixed)
+		r.log.Warn("these settings changed but need a restart", "keys", fixed)
+	}
+}
+
+// watchLoop compares the file's content every server.reload_check. Config maps and editors replace
+// files, so neither inotify nor the time of change can be trusted.
+func (r *Relay) watchLoop() {
+	seen, _ := os.ReadFile(r.setup.Load().cfg.Path)
+	for {
+		every := r.setup.Load().cfg.Server.ReloadCheck
+		wait := every
+		if every <= 0 {
+			wait = time.Second // a reload by other means may switch it on
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-r.stopping:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		path := r.setup.Load().cfg.Path
+		if every <= 0 || path == "" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || bytes.Equal(text, seen) {
+			continue // a file that is gone for a moment is being replaced
+		}
+		seen = text
+		// Reload has said what is wrong with it.
+		_ = r.Reload()
+	}
+}
+
+// decide settles session and targets of a new event. The spool calls it in commit order.
+func (r *Relay) decide(v *spool.View, d *spool.Draft) {
+	s := r.setup.Load()
+	if t, ok := d.Note.(*talk); ok {
+		d.Session = applyTalk(v, t, d.At, s.cfg.Session.Window)
+	}
+	var scratch [16]int
+	for _, i := range s.router.match(scratch[:0], d.Type) {
+		l := s.router.lanes[i]
+		t := l.target()
+		if t == nil || t.Status == config.StatusDisabled || !wants(t.Session, d.Session) {
+			continue
+		}
+		d.Owe(l.spool)
+	}
+}
+
+func (r *Relay) allLanes() []*lane {
+	r.lanesMu.RLock()
+	defer r.lanesMu.RUnlock()
+	lanes := make([]*lane, 0, len(r.byName))
+	for _, l := range r.byName {
+		lanes = append(lanes, l)
+	}
+	return lanes
+}
+
+// shownLanes are the targets of the config and the orphans that still owe something, by name.
+func (r *Relay) shownLanes() []*lane {
+	var shown []*lane
+	for _, l := range r.allLanes() {
+		if r.shown(l) {
+			shown = append(shown, l)
+		}
+	}
+	sort.Slice(shown, func(i, j int) bool { return shown[i].name < shown[j].name })
+	return shown
+}
+
+func (r *Relay) shown(l *lane) bool {
+	if l.work.Load() != nil {
+		return true
+	}
+	c := l.spool.Counts()
+	return c.Pending > 0 || c.Exhausted > 0
+}

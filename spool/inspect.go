@@ -1,0 +1,84 @@
+package spool
+
+// State is where a delivery is.
+type State uint8
+
+// The states of a delivery (HOUSE: pending, delivered or exhausted), and the one of a delivery that
+// was never owed.
+const (
+	StateNone State = iota
+	StatePending
+	StateDelivered
+	StateExhausted
+)
+
+// String is the word of the API.
+func (s State) String() string {
+	return [...]string{"none", "pending", "delivered", "exhausted"}[s]
+}
+
+// OwedBy are the lanes that the event was accepted for.
+func (s *Spool) OwedBy(e *Event) []*Lane {
+	var lanes []*Lane
+	e.laneIDs(func(id uint32) {
+		if l := s.laneByID(id); l != nil {
+			lanes = append(lanes, l)
+		}
+	})
+	return lanes
+}
+
+// Find says where one delivery of an event is. Its Delivery holds what was tried, as far as that
+// is kept: nothing for a delivery that succeeded at once.
+func (l *Lane) Find(e *Event) (State, Delivery) {
+	d := Delivery{Event: e}
+	if !e.owedTo(l.id) {
+		return StateNone, d
+	}
+	// The log before the exceptions: a delivery moves only in that direction.
+	fresh := l.unsettled(e.Seq)
+	for prefix, state := range map[byte]State{
+		prefixException: StatePending, prefixExhausted: StateExhausted,
+	} {
+		value, err := l.s.get(laneSeqKey(prefix, l.id, e.Seq))
+		if err != nil {
+			continue
+		}
+		x, err := decodeException(value)
+		if err != nil {
+			return state, d
+		}
+		d.Attempts, d.FirstFailed, d.LastAt = x.attempts, x.firstFailed, x.lastAt
+		d.LastStatus, d.LastError, d.Replay = x.lastStatus, x.lastError, x.replay
+		return state, d
+	}
+	if fresh {
+		return StatePending, d
+	}
+	return StateDelivered, d
+}
+
+// FreshDeliveries lists deliveries still on their way through the log, oldest first, from a
+// sequence on. It reads at most one page of the log a call; next is where to go on, 0 at the end.
+func (l *Lane) FreshDeliveries(from uint64, most int) (out []Listed, next uint64, err error) {
+	l.mu.Lock()
+	head := l.s.head.Load()
+	from = max(from, l.positionLocked(head)+1)
+	l.mu.Unlock()
+	if from > head {
+		return nil, 0, nil
+	}
+	p, err := l.s.readPage(from, l, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, e := range p.events {
+		if l.unsettled(e.Seq) {
+			out = append(out, Listed{Ref: Ref{l, e.Seq}, Delivery: Delivery{Event: e}})
+		}
+	}
+	if p.next <= head {
+		next = p.next
+	}
+	return out, next, nil
+}
