@@ -123,7 +123,7 @@ func (l *lane) recover() {
 	l.standing = st
 	change.Standing = &st
 	wait := l.r.spool.Begin(change)
-	if l.target() != nil {
+	if !since.IsZero() && l.target() != nil {
 		l.ramping.Store(true)
 		l.slots.setLimit(1)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type Relay struct {
 	lastEvent  atomic.Int64 // unix nanoseconds
 	reloadAt   atomic.Int64
 	reloadBad  atomic.Bool
+	seen       atomic.Pointer[[]byte] // the config file's content when it was last read
 	onReady    func()
 	ready      atomic.Bool
 	draining   atomic.Bool
@@ -81,6 +83,9 @@ func New(o Options) (_ *Relay, err error) {
 	r.attempts, r.cutOff = context.WithCancel(context.Background())
 	r.mailing, r.stopMail = context.WithCancel(context.Background())
 	r.mail, r.accept = newMail(r), &accepter{r: r}
+	// Without a file (demo, tests) there is nothing to compare, and nothing to reload.
+	text, _ := os.ReadFile(o.Config.Path)
+	r.seen.Store(&text)
 	first := &setup{cfg: o.Config, router: newRouter(nil)}
 	r.setup.Store(first)
 	if r.servers, err = listen(r, o.Config); err != nil {

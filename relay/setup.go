@@ -158,7 +158,12 @@ func (r *Relay) Reload() error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	path := r.setup.Load().cfg.Path
-	cfg, err := config.Load(path)
+	text, err := os.ReadFile(path)
+	var cfg *config.Config
+	if err == nil {
+		r.seen.Store(&text)
+		cfg, err = config.Parse(path, text, os.LookupEnv, os.ReadFile)
+	}
 	if err == nil {
 		err = r.apply(cfg)
 	}
@@ -212,7 +217,6 @@ func (r *Relay) tellFixed(cfg *config.Config) {
 // watchLoop compares the file's content every server.reload_check. Config maps and editors replace
 // files, so neither inotify nor the time of change can be trusted.
 func (r *Relay) watchLoop() {
-	seen, _ := os.ReadFile(r.setup.Load().cfg.Path)
 	for {
 		every := r.setup.Load().cfg.Server.ReloadCheck
 		wait := every
@@ -231,10 +235,9 @@ func (r *Relay) watchLoop() {
 			continue
 		}
 		text, err := os.ReadFile(path)
-		if err != nil || bytes.Equal(text, seen) {
+		if err != nil || bytes.Equal(text, *r.seen.Load()) {
 			continue // a file that is gone for a moment is being replaced
 		}
-		seen = text
 		// Reload has said what is wrong with it.
 		_ = r.Reload()
 	}

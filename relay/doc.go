@@ -1,0 +1,45 @@
+// Package relay is the promise: an event answered 200 is on disk, and every delivery it owes will be
+// attempted until it is acknowledged or exhausted, each target on its own.
+//
+// # An event's journey
+//
+//  1. accept.go reads the request, refuses what cannot be an event (problem.go), and finds type, id
+//     and conversation (event.go, cloudevent.go, batch.go).
+//  2. The spool's committer asks setup.go which targets want it: the session is brought up to date
+//     (session.go), the router matches types (route.go), filters apply. All of that is frozen.
+//  3. The event is synced to disk, alone or with whoever waits beside it.
+//  4. The sender is answered 200.
+//  5. Each lane (lane.go) is handed the event and makes attempt 0 at once, on a worker of its crew
+//     (crew.go), within its slots (slots.go).
+//  6. The outcome is judged by the head of the answer alone (package attempt) and settled: delivered,
+//     or an exception that waits for a tick.
+//  7. A tick (tick.go) is stored, then every lane with something due runs a job (job.go): each
+//     delivery that failed before gets one attempt, oldest first.
+//  8. The job's verdict moves the standing (defect.go). The 101st failed job in a row makes the
+//     target Defective and a mail owed (mail.go); the first success makes it Enabled again.
+//  9. After the 144th retry a delivery is exhausted: kept, listed, replayable.
+//  10. When nobody needs the event any more the spool sweeps it.
+//
+// # Goroutines
+//
+// All are started by Relay.spawn, and Run waits for all of them.
+//
+//	what          number              waits for                          ended by
+//	lane.live     1 a lane            the spool's Ready, a slot          stopping
+//	lane.jobLoop  1 a lane            an order from Tick                 stopping; its attempts
+//	worker        ≤ slots a lane      a task, at most workerIdle         stopping, idleness
+//	tickLoop      1                   its timer, a new interval          stopping
+//	mail.loop     1                   something owed                     stopping; its conversation
+//	watchLoop     1                   its timer                          stopping
+//	serving       1 a listener        connections                        shutdown of the listener
+//
+// The HTTP library has one goroutine a connection of its own, which holds the request until the
+// spool has answered; the spool has two (committer, keeper).
+//
+// # Leaving
+//
+// Unready at once; accepting until no request came for a second; what is in hand is answered; no
+// new ticks, attempts, mails; attempts in flight finish or are cut off when drain_timeout is up (an
+// attempt that was cut off was never made, as far as counting goes); their outcomes are settled; the
+// spool is closed. SIGKILL at any instant leaves the same kind of spool.
+package relay

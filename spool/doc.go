@@ -1,0 +1,83 @@
+// Package spool is the durable store of a relay: one log of events, a position per target,
+// exceptions for failures.
+//
+// # Shape
+//
+// An event is written once, into a log ordered by sequence number, whatever the number of targets.
+// Each target has a lane with a position: everything at or below it is settled or has become an
+// exception. A delivery that succeeds on its way through the log costs no write of its own; the
+// position moves. Only a failure costs a record. It is the model of a replicated log with consumers
+// (an ack floor and redeliveries), so that a later engine on such a log fits the same face.
+// Measured over the whole life of an event with three targets: 19,900 events/s at 38 µs of CPU,
+// against 17,200 at 63 µs with a pending key per delivery and 13,100 at 74 µs with a copy per
+// target.
+//
+// # Keys
+//
+//	e seq                 event record (record.go draws it), written at acceptance
+//	i id                  an id the app gave: instant, sequence, payload hash, lanes; with the event;
+//	                      expires an hour after the dedupe window
+//	l lane                lane record: position, what is settled above it, sums; see Checkpoints
+//	x lane seq            exception: due tick, requests made, first failure, last outcome; in the
+//	                      commit that lets the position pass
+//	z lane seq            exhausted delivery, same fields; swept after KeepExhausted
+//	g lane                standing: failed jobs in a row, defective since, held; with the last outcome
+//	                      of the job that changed it
+//	o lane episode        a notice that is owed to the operator; with the standing
+//	s key                 small keyed state of the caller (sessions), expires; with the event
+//	n lane                target name; once
+//	q seq                 the bytes of a record that could not be read
+//	w instant seq         an event the sweep passed while a delivery needed it, since released
+//	m name                format, tick, checkpoint
+//
+// Every small value is u8 version, u32 CRC-32C, varint fields. Lanes are numbered from 1 in the
+// order of their making; a name keeps its number for ever.
+//
+// # Commits
+//
+// One goroutine, the committer, writes. It takes whatever waited while the last group synced, up to
+// 1.5 MB, makes one Badger transaction of it (SyncWrites: one msync), and only then answers. One
+// group is in flight at a time, so a group that was not answered is the newest thing on disk. A
+// lone caller waits for nobody. Grouping is worth a factor of 10 to 20 (3,600 to 22,800 events/s at
+// 64 callers); Badger's own batching of one transaction an event is not, because it syncs each.
+//
+// A batch larger than a transaction goes into several. Each record names the batch's last sequence,
+// and the last record is written last; a start that finds the newest record short of that sequence
+// removes the batch, newest record first, so that a crash on the way leaves the same kind of log.
+// Small state of such a batch may be ahead of it; it says who wrote when, and the batch comes again.
+//
+// After one failed commit nothing is acknowledged any more in this process (ErrFailed): the state
+// on disk is unknown and a later success proves nothing. The next start reads the truth.
+//
+// # Checkpoints
+//
+// At most 50 ms after a lane moved, its record is written, together with the head of the log up to
+// which all sums hold. A start reads the lane records and then the log from that head on, so it
+// costs O(lanes) and the events of the last moments, whatever is pending.
+//
+// # What a crash leaves
+//
+//	before the group's sync returned   nothing of the group, or all of it; nobody was told. The
+//	                                   sender sends again; an id it gave makes that safe.
+//	after the sync, before the answer  the events; the sender's repeat is a duplicate by its id
+//	after an attempt succeeded, before the checkpoint
+//	                                   the delivery is attempted again: at-least-once. At most what
+//	                                   was in flight and what succeeded in the last 50 ms.
+//	after an attempt failed, before its exception was synced
+//	                                   the attempt is repeated with the same number
+//	during a job                       what was settled is; the job is not counted; the rest is due
+//	                                   at the next tick. The last outcome of a job and its verdict
+//	                                   are one commit.
+//	during a sweep                     some of the events are gone, all of them nobody needed
+//
+// # What is assumed
+//
+// That fsync and msync reach the disk, and that the disk honours flushes. That a file system is
+// local, and not full: Badger maps sparse files, and a write into a hole of a full disk is a SIGBUS
+// that nothing can catch, so Admit refuses while at least two memtables are free. Checksums are our
+// own, per record: Badger ends an iterator without an error at a block it cannot read, and returns
+// flipped bits as data. A record whose checksum does not fit is moved aside (q), counted and told;
+// sequences have no gaps, so a missing one is noticed; the file "highwater", synced once a second,
+// holds the newest sequence that was answered, and a log that ends before it is not opened (ErrLoss)
+// unless told to. Not survived: loss of the disk, a lying disk, an operator who edits the files.
+package spool
