@@ -197,6 +197,10 @@ func (l *Lane) takePageLocked(p page) []*Event {
 	for _, e := range p.events {
 		if _, done := l.skip[e.Seq]; done {
 			delete(l.skip, e.Seq)
+			if len(l.window) > 0 {
+				// The position is still below it, so the record must go on saying that it is settled.
+				l.window = append(l.window, slot{seq: e.Seq, at: e.At, settled: true})
+			}
 			continue
 		}
 		l.window = append(l.window, slot{seq: e.Seq, at: e.At})

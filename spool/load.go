@@ -179,6 +179,9 @@ func (s *Spool) loadTail(checkpoint uint64) error {
 		e.laneIDs(func(id uint32) {
 			if l := s.laneByID(id); l != nil && seq > l.owedSeq {
 				l.owed++
+				// The next checkpoint moves the point from which the log is counted, so it must
+				// write this sum as well.
+				l.markDirtyLocked()
 			}
 		})
 		return true, nil
@@ -278,6 +281,7 @@ func (l *Lane) settleStart(head uint64) error {
 				l.skipLocked(seq)
 				l.passed++
 				l.exceptions++
+				l.markDirtyLocked()
 			}
 			return true, nil
 		})
