@@ -50,7 +50,7 @@ type Key struct {
 }
 
 // state is what one signing in progress needs; kept between signings because setting up
-// HMAC costs two SHA-256 blocks and seven allocations.
+// HMAC costs two SHA-256 blocks and several allocations.
 type state struct {
 	mac     hash.Hash // nil for ed25519
 	scratch []byte    // "id.timestamp.", and the body too for ed25519

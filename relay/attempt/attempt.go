@@ -1,0 +1,160 @@
+// Package attempt makes one HTTP request to one target and says what came of it. It knows
+// nothing of the spool, of retries or of the configuration file: whoever calls it owns
+// those, and every promise about counting rests on the Kind given here.
+//
+// The HTTP/1.1 exchange is our own, over a net.Conn, because what decides an attempt is
+// small (one complete response head) and what a general client does around it is in the
+// way: fasthttp.Client reads whole bodies, answers 200 beside an error and fails on a stale
+// connection; net/http keeps two goroutines a connection. The response head is parsed here
+// as well (head.go says why).
+//
+// # Goroutines
+//
+//	race (dial.go)  when a name has several addresses, one per address being tried, at most
+//	                8; each ends with its dial, and Do waits for all of them
+//	context.AfterFunc (conn.go)  runs once if ctx is cancelled while a request is on the
+//	                wire; Do waits for it
+//	time.AfterFunc (pool.go)  one timer per Client; closes idle connections, ends at once
+//
+// Nothing else is started, and nothing of an attempt is left when Do returns, except an
+// idle connection.
+package attempt
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/hookspool/hookspool/relay/signature"
+)
+
+// Kind is what an attempt came to, in one word (CONTRACT §5). The zero Kind is none of them,
+// so that an Outcome nobody filled in cannot pass for a success.
+type Kind uint8
+
+// The kinds of an Outcome. Everything but Success and Aborted is a failure that counts.
+const (
+	// Success: a complete final response head in time, with a status the target accepts.
+	Success Kind = iota + 1
+	// Status: a complete head in time with another status, redirects included.
+	Status
+	// Timeout: the deadline passed, whether in lookup, dial, handshake, write or wait.
+	Timeout
+	// Connect: refused, unreachable, or an address that the address rules refuse. A reset that
+	// comes with the end of connect is one as well: nothing was sent.
+	Connect
+	// DNS: the resolver said no, or did not know.
+	DNS
+	// TLS: handshake, certificate or alert, also an alert after the handshake (TLS 1.3 tells
+	// a client that its certificate is missing only then).
+	TLS
+	// Protocol: closed, reset or not HTTP after the connection was made.
+	Protocol
+	// Aborted: the context was cancelled before the head was complete. Our own doing, hence
+	// never counted.
+	Aborted
+	kinds // one more than the last
+)
+
+// String returns the word used in metrics and in the API; "unknown" for no Kind of these.
+func (k Kind) String() string {
+	names := [kinds]string{"unknown", "success", "status", "timeout", "connect", "dns", "tls",
+		"protocol", "aborted"}
+	if k >= kinds {
+		k = 0
+	}
+	return names[k]
+}
+
+// Header is one header field.
+type Header struct {
+	Name  string
+	Value string
+}
+
+// Resolver looks up the addresses of a host; *net.Resolver is one. It must return when ctx
+// is done and be safe for concurrent use.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Options describe one target. NewClient copies what it needs.
+type Options struct {
+	// Name of the target, for errors of NewClient.
+	Name string
+	// URL is http or https with a host. Path and query are sent as configured. User-info is
+	// sent as Basic auth.
+	URL *url.URL
+	// Header is sent as given with every request. Authorization wins over user-info; Host,
+	// User-Agent and Content-Type win over ours. The framing of the request and the webhook-
+	// headers of CONTRACT §5 cannot be set.
+	Header []Header
+	// Keys sign; all of them, in this order. None: no signature.
+	Keys []signature.Key
+	// Success says which final status acknowledges; nil: 200 alone.
+	Success func(status int) bool
+	// Timeout bounds the whole exchange: lookup, dial, TLS, write, head. Above 0.
+	Timeout time.Duration
+	// Concurrency bounds the idle connections kept; callers bound what is in flight.
+	Concurrency int
+	// RootCAs replaces the system's authorities; nil: the system's.
+	RootCAs *x509.CertPool
+	// Certificates are ours, for mutual TLS.
+	Certificates []tls.Certificate
+	// AllowAddresses are excepted from the address rules (address.go).
+	AllowAddresses []netip.Prefix
+	// UserAgent is sent as it is; empty: no header.
+	UserAgent string
+	// Resolver is nil for the pure Go resolver, which, unlike a C library, does not take
+	// "0x7f.1" for an address.
+	Resolver Resolver
+	// OnTLS, when set, learns the NotAfter of the target's certificate after each handshake.
+	// It is called from Do, maybe from several at once.
+	OnTLS func(notAfter time.Time)
+}
+
+// Request is one attempt of one delivery. Do reads it and keeps nothing of it.
+type Request struct {
+	// ID, Type and Session become webhook-id, webhook-event-type and (when not empty)
+	// webhook-session. UTF-8 goes out as it is: bytes from 0x80 are obs-text, legal in a field
+	// value (RFC 9110 §5.5), and any escape of ours would have to be known by every receiver.
+	ID, Type, Session string
+	// ContentType of the payload; empty: no Content-Type header.
+	ContentType string
+	// Payload is sent byte for byte.
+	Payload []byte
+	// Attempt is 0 for the live one, then 1 to 144.
+	Attempt int
+	// Replay and Sample mark the request with webhook-replay and webhook-sample. A sample's
+	// Outcome has Snippet and StatusLine whatever the Kind.
+	Replay, Sample bool
+	// Header was frozen with the event: traceparent, tracestate, ce-…. A name that Options
+	// configures is left out.
+	Header []Header
+	// At is the instant of this attempt: webhook-timestamp, and the signature's.
+	At time.Time
+}
+
+// Outcome is what one attempt learned. None of its texts holds a configured header value,
+// user-info, query or key, even if the target echoes them.
+type Outcome struct {
+	Kind Kind
+	// Status of the final response head; 0 when there was none.
+	Status int
+	// Error is empty for Success; otherwise one short line, at most 256 bytes, printable.
+	Error string
+	// Snippet is the beginning of the answer's body, at most 1 KiB, as received; only when
+	// the Kind is Status or the Request a Sample.
+	Snippet []byte
+	// Duration from the call of Do to the end of the head, or to the failure.
+	Duration time.Duration
+	// Remote is "ip:port" of the connection; empty when there was none.
+	Remote string
+	// TLS is like "TLS 1.3, TLS_AES_128_GCM_SHA256, certificate until 2027-01-01", or empty.
+	TLS string
+	// StatusLine as received, printable, at most 256 bytes; only for a Sample.
+	StatusLine string
+}

@@ -1,0 +1,163 @@
+package attempt
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	// addressesMax bounds how many addresses of one name are tried in one attempt.
+	addressesMax = 8
+	// raceDelay is how long one address may be alone before the next one is tried beside it;
+	// RFC 8305 §8 recommends 250 ms.
+	raceDelay = 250 * time.Millisecond
+)
+
+// dialer opens connections to one target. Safe for concurrent use.
+type dialer struct {
+	host     string // as in the URL, without port and brackets
+	shown    string // host, shortened for errors, which must have room for the reason
+	port     uint16
+	resolver Resolver
+	tcp      net.Dialer
+	tls      *tls.Config // nil: http
+	onTLS    func(notAfter time.Time)
+}
+
+// dial looks up, connects and, for https, shakes hands, all before the context's deadline.
+func (d *dialer) dial(ctx context.Context) (*conn, *fault) {
+	addrs, err := d.lookup(ctx)
+	if err != nil {
+		return nil, &fault{DNS, "resolve " + d.shown, err}
+	}
+	nc, err := d.connect(ctx, addrs)
+	if err != nil {
+		return nil, &fault{Connect, "connect to " + d.shown, err}
+	}
+	tcp := nc.(*net.TCPConn)
+	if d.tls == nil {
+		return newConn(tcp, tcp), nil
+	}
+	secure := tls.Client(tcp, d.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		reset(tcp)
+		return nil, &fault{TLS, "shake hands with " + d.shown, err}
+	}
+	pc := newConn(tcp, secure)
+	pc.describeTLS(secure.ConnectionState(), d.onTLS)
+	return pc, nil
+}
+
+// lookup returns the addresses to try, in order. A literal address asks nobody.
+func (d *dialer) lookup(ctx context.Context) ([]netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(d.host); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(addr, d.port)}, nil
+	}
+	found, err := d.resolver.LookupNetIP(ctx, "ip", d.host)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, errors.New("the name has no address")
+	}
+	return interleave(found, d.port), nil
+}
+
+// interleave alternates between the families, beginning with the one the resolver put
+// first (RFC 8305 §4), so that a broken family costs one raceDelay and not one per address.
+func interleave(found []netip.Addr, port uint16) []netip.AddrPort {
+	var first, second []netip.AddrPort
+	for _, addr := range found {
+		addr = addr.Unmap()
+		ap := netip.AddrPortFrom(addr, port)
+		if addr.Is4() == found[0].Unmap().Is4() {
+			first = append(first, ap)
+		} else {
+			second = append(second, ap)
+		}
+	}
+	var addrs []netip.AddrPort
+	for i := 0; i < max(len(first), len(second)); i++ {
+		if i < len(first) {
+			addrs = append(addrs, first[i])
+		}
+		if i < len(second) {
+			addrs = append(addrs, second[i])
+		}
+	}
+	return addrs[:min(len(addrs), addressesMax)]
+}
+
+// connect returns a connection to the first of addrs that takes one.
+func (d *dialer) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+	if len(addrs) == 1 {
+		return d.tcp.DialContext(ctx, "tcp", addrs[0].String())
+	}
+	return d.race(ctx, addrs)
+}
+
+// dialled is the end of one dial.
+type dialled struct {
+	conn net.Conn
+	err  error
+}
+
+// race tries addrs in order, starting the next one when the last failed or took raceDelay.
+// The first connection wins; the others are cancelled, waited for and closed. The error is
+// the first one, which is of the address that the resolver likes best.
+func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ends := make(chan dialled, len(addrs)) // every dial sends once and never waits
+	next := time.NewTimer(0)
+	defer next.Stop()
+
+	var won net.Conn
+	var failed error
+	started, ended := 0, 0
+	for ended < started || won == nil && started < len(addrs) {
+		select {
+		case <-next.C:
+			if won != nil || started == len(addrs) {
+				continue
+			}
+			go func(address string) {
+				nc, err := d.tcp.DialContext(ctx, "tcp", address)
+				ends <- dialled{nc, err}
+			}(addrs[started].String())
+			started++
+			next.Reset(raceDelay)
+		case end := <-ends:
+			ended++
+			switch {
+			case end.err != nil && failed == nil:
+				failed = end.err
+			case end.err == nil && won == nil:
+				won = end.conn
+				cancel()
+			case end.err == nil:
+				end.conn.Close()
+			}
+			next.Reset(0)
+		}
+	}
+	if won != nil {
+		return won, nil
+	}
+	return nil, failed
+}
+
+// describeTLS fills in what a sample shows, and tells onTLS how long the certificate lasts.
+func (pc *conn) describeTLS(state tls.ConnectionState, onTLS func(time.Time)) {
+	notAfter := state.PeerCertificates[0].NotAfter
+	pc.tlsText = fmt.Sprintf("%s, %s, certificate until %s", tls.VersionName(state.Version),
+		tls.CipherSuiteName(state.CipherSuite), notAfter.UTC().Format(time.DateOnly))
+	if onTLS != nil {
+		onTLS(notAfter)
+	}
+}

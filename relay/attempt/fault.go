@@ -1,0 +1,98 @@
+package attempt
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// errorBytesMax bounds Outcome.Error and Outcome.StatusLine.
+const errorBytesMax = 256
+
+// fault is a failure in one phase of an attempt: the Kind of that phase unless the clock or
+// our own stopping explains it better, what could not be done, and why.
+type fault struct {
+	kind Kind
+	verb string
+	err  error
+}
+
+// settle turns the fault into an Outcome. Our stopping explains everything that failed after
+// it; the deadline explains what it cut off.
+func (f *fault) settle(ctx context.Context, start, deadline time.Time) Outcome {
+	switch {
+	case ctx.Err() == context.Canceled:
+		return Outcome{Kind: Aborted, Error: printable("cannot " + f.verb + ": aborted")}
+	case errors.Is(f.err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline):
+		within := deadline.Sub(start).Round(time.Millisecond).String()
+		return Outcome{Kind: Timeout,
+			Error: printable("cannot " + f.verb + ": not done within " + within)}
+	}
+	kind := f.kind
+	if kind == Protocol && isAlert(f.err) {
+		kind = TLS
+	}
+	return Outcome{Kind: kind, Error: printable("cannot " + f.verb + ": " + reason(f.err))}
+}
+
+// isAlert reports an error of TLS itself on an established connection: an alert of the
+// target's, or a record that is none. crypto/tls keeps its alert type to itself, but marks
+// both by the Op.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "remote error" || op.Op == "local error")
+}
+
+// isClosed reports that the target ended the connection, politely or not.
+func isClosed(err error) bool {
+	for _, end := range []error{
+		io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED,
+	} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// reason is the text of err without the parts that say what the verb has said.
+func reason(err error) string {
+	op, isOp := errors.AsType[*net.OpError](err)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the target closed the connection"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "the target reset the connection"
+	case isOp && op.Addr != nil && op.Op == "dial":
+		return op.Addr.String() + ": " + reason(op.Err)
+	case isOp && op.Err != nil:
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
+// printable makes one short line of text that may come from a stranger: certificates and
+// status lines say what their owner likes.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+	if len(text) <= errorBytesMax {
+		return text
+	}
+	end := errorBytesMax - len("…")
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}

@@ -1,0 +1,112 @@
+package attempt
+
+import (
+	"sync"
+	"time"
+)
+
+// idleMax is how long a connection may be idle. Common servers close after 5 s (Node, Apache)
+// or later; being earlier than they are avoids sending into a closing connection.
+const idleMax = 4 * time.Second
+
+// pool keeps idle connections of one target, last in, first out: the one least likely to
+// have been closed goes first, and a target that needs fewer lets the oldest expire. One
+// timer closes them.
+type pool struct {
+	max int
+
+	mu     sync.Mutex // guards what follows
+	idle   []*conn    // by idleFrom, the oldest first
+	timer  *time.Timer
+	armed  bool
+	closed bool
+}
+
+// take returns a connection that is open and quiet and has the deadline, or nil. It never
+// waits.
+func (p *pool) take(now, deadline time.Time) *conn {
+	for {
+		pc := p.pop()
+		if pc == nil {
+			return nil
+		}
+		if now.Sub(pc.idleFrom) < idleMax && pc.quiet(deadline) {
+			pc.reused = true
+			return pc
+		}
+		pc.close()
+	}
+}
+
+// pop takes the youngest.
+func (p *pool) pop() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	last := len(p.idle) - 1
+	pc := p.idle[last]
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
+	return pc
+}
+
+// put keeps pc for another exchange, or closes it when there are enough. Nothing may be left
+// to read on it.
+func (p *pool) put(pc *conn, now time.Time) {
+	pc.idleFrom = now
+	p.mu.Lock()
+	if p.closed || len(p.idle) >= p.max {
+		p.mu.Unlock()
+		pc.close()
+		return
+	}
+	p.idle = append(p.idle, pc)
+	p.armLocked(idleMax)
+	p.mu.Unlock()
+}
+
+// armLocked sets the timer unless it is set.
+func (p *pool) armLocked(d time.Duration) {
+	switch {
+	case p.armed:
+		return
+	case p.timer == nil:
+		p.timer = time.AfterFunc(d, func() { p.expire(time.Now()) })
+	default:
+		p.timer.Reset(d)
+	}
+	p.armed = true
+}
+
+// expire closes what has been idle for idleMax and sets the timer for the next.
+func (p *pool) expire(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = false
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].idleFrom) >= idleMax {
+		p.idle[n].close()
+		n++
+	}
+	p.idle = append(p.idle[:0], p.idle[n:]...)
+	clear(p.idle[len(p.idle) : len(p.idle)+n])
+	if len(p.idle) > 0 {
+		p.armLocked(idleMax - now.Sub(p.idle[0].idleFrom))
+	}
+}
+
+// close closes the idle connections and those that come back later.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, pc := range p.idle {
+		pc.close()
+	}
+	p.idle = nil
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}

@@ -1,0 +1,220 @@
+package attempt
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/hookspool/hookspool/relay/signature"
+)
+
+// redacted stands for what is secret.
+const redacted = "<redacted>"
+
+// writer makes the requests of one target. The part of a head that never changes is made
+// once. Read-only, safe for concurrent use.
+type writer struct {
+	static      []byte // request line, Host, User-Agent, Authorization, configured headers
+	preview     []byte // the same for people: secrets redacted
+	names       []string
+	contentType bool // configured, so that the event's is not sent
+	keys        []signature.Key
+}
+
+// newWriter checks and makes the static part. Errors never quote a value.
+func newWriter(o Options, host string) (*writer, error) {
+	w := &writer{keys: o.Keys}
+	for _, k := range o.Keys {
+		if !k.CanSign() {
+			return nil, fmt.Errorf("cannot sign with a %s key", k)
+		}
+	}
+	for _, h := range o.Header {
+		if !isToken(h.Name) || hasControl(h.Value) {
+			return nil, fmt.Errorf("cannot send header %q: its name or value is not legal", h.Name)
+		}
+		if isOurs(h.Name) {
+			return nil, fmt.Errorf("cannot send header %q: hookspool sets it", h.Name)
+		}
+		w.names = append(w.names, strings.ToLower(h.Name))
+	}
+	if hasControl(o.UserAgent) {
+		return nil, fmt.Errorf("cannot send User-Agent %q: it is not legal", o.UserAgent)
+	}
+	w.contentType = w.configured("content-type")
+	target, shown := requestTarget(o.URL)
+	w.static = w.appendStatic(o, host, target, false)
+	w.preview = w.appendStatic(o, host, shown, true)
+	return w, nil
+}
+
+// requestTarget returns path and query as configured, and the same with the query redacted.
+// Only bytes that would break the request line are escaped: url.Parse leaves spaces and
+// letters beyond ASCII in a query.
+func requestTarget(u *url.URL) (target, shown string) {
+	path := u.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	if u.RawQuery == "" && !u.ForceQuery {
+		return path, path
+	}
+	var query strings.Builder
+	for i := range len(u.RawQuery) {
+		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&query, "%%%02X", c)
+		} else {
+			query.WriteByte(c)
+		}
+	}
+	return path + "?" + query.String(), path + "?" + redacted
+}
+
+// appendStatic writes the part of the head that is the same for every request.
+func (w *writer) appendStatic(o Options, host, target string, redact bool) []byte {
+	secret := func(value string) string {
+		if redact {
+			return redacted
+		}
+		return value
+	}
+	b := append([]byte("POST "), target...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	if !w.configured("host") {
+		b = appendField(b, "Host", host)
+	}
+	if o.UserAgent != "" && !w.configured("user-agent") {
+		b = appendField(b, "User-Agent", o.UserAgent)
+	}
+	if o.URL.User != nil && !w.configured("authorization") {
+		b = appendField(b, "Authorization", secret("Basic "+basicAuth(o.URL.User)))
+	}
+	for _, h := range o.Header {
+		b = appendField(b, h.Name, secret(h.Value))
+	}
+	return b
+}
+
+// basicAuth encodes user-info (RFC 7617).
+func basicAuth(user *url.Userinfo) string {
+	password, _ := user.Password()
+	return base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
+}
+
+// configured reports whether Options.Header has a header; lower is in lower case.
+func (w *writer) configured(lower string) bool {
+	for _, name := range w.names {
+		if name == lower {
+			return true
+		}
+	}
+	return false
+}
+
+// appendHead appends the whole head of one request to dst, which begins with w.static or
+// w.preview. It fails, and nothing may be sent then, when a value would break out of its
+// line: accepting has refused such events, and this is the last look.
+func (w *writer) appendHead(dst []byte, r *Request) ([]byte, error) {
+	for _, v := range [...]struct{ name, value string }{
+		{"Content-Type", r.ContentType},
+		{"webhook-id", r.ID},
+		{"webhook-event-type", r.Type},
+		{"webhook-session", r.Session},
+	} {
+		if hasControl(v.value) {
+			return dst, fmt.Errorf("the value of %s holds a control character", v.name)
+		}
+	}
+	if r.ContentType != "" && !w.contentType {
+		dst = appendField(dst, "Content-Type", r.ContentType)
+	}
+	dst = appendInt(dst, "Content-Length", int64(len(r.Payload)))
+	dst = appendField(dst, "webhook-id", r.ID)
+	dst = appendInt(dst, "webhook-timestamp", r.At.Unix())
+	if len(w.keys) > 0 {
+		dst = append(dst, "webhook-signature: "...)
+		dst = signature.AppendAll(dst, w.keys, r.ID, r.At.Unix(), r.Payload)
+		dst = append(dst, '\r', '\n')
+	}
+	dst = appendInt(dst, "webhook-attempt", int64(r.Attempt))
+	dst = appendField(dst, "webhook-event-type", r.Type)
+	if r.Session != "" {
+		dst = appendField(dst, "webhook-session", r.Session)
+	}
+	if r.Replay {
+		dst = appendField(dst, "webhook-replay", "true")
+	}
+	if r.Sample {
+		dst = appendField(dst, "webhook-sample", "true")
+	}
+	return w.appendFrozen(dst, r.Header)
+}
+
+// appendFrozen appends the headers frozen with the event and the end of the head.
+func (w *writer) appendFrozen(dst []byte, headers []Header) ([]byte, error) {
+	for _, h := range headers {
+		if !isToken(h.Name) || isOurs(h.Name) || isTargets(h.Name) || hasControl(h.Value) {
+			return dst, fmt.Errorf("the event's header %q is not legal", h.Name)
+		}
+		if !w.overridden(h.Name) {
+			dst = appendField(dst, h.Name, h.Value)
+		}
+	}
+	return append(dst, '\r', '\n'), nil
+}
+
+// overridden is configured for a name in any case.
+func (w *writer) overridden(name string) bool {
+	for _, lower := range w.names {
+		if equalFold(name, lower) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendField appends one header line.
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ':', ' ')
+	dst = append(dst, value...)
+	return append(dst, '\r', '\n')
+}
+
+// appendInt appends one header line with a number.
+func appendInt(dst []byte, name string, value int64) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ':', ' ')
+	dst = strconv.AppendInt(dst, value, 10)
+	return append(dst, '\r', '\n')
+}
+
+// isOurs reports the headers that only this file writes: those that frame a request or speak
+// for the connection, and those of CONTRACT §5.
+func isOurs(name string) bool {
+	for _, ours := range [...]string{
+		"content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection",
+		"te", "trailer", "upgrade", "expect",
+		"webhook-id", "webhook-timestamp", "webhook-signature", "webhook-attempt",
+		"webhook-event-type", "webhook-session", "webhook-replay", "webhook-sample",
+	} {
+		if equalFold(name, ours) {
+			return true
+		}
+	}
+	return false
+}
+
+// isTargets reports the headers that a target's configuration may set, and an event may not.
+func isTargets(name string) bool {
+	for _, theirs := range [...]string{
+		"host", "user-agent", "content-type", "authorization", "proxy-authorization", "cookie",
+	} {
+		if equalFold(name, theirs) {
+			return true
+		}
+	}
+	return false
+}
