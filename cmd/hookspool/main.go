@@ -1,0 +1,113 @@
+// Command hookspool is a durable webhook relay that runs beside an app: it takes the app's events
+// over HTTP, spools each before it says yes, and delivers them to every target, for as long as that
+// takes. One file here is one verb; what they share is in cli.go and the files it names.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	// The binary runs in images without certificates of their own (FROM scratch). The system's are
+	// preferred where there are any.
+	_ "golang.org/x/crypto/x509roots/fallback"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program with its streams and without its process.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	c := &cli{in: in, out: out, errOut: errOut, getenv: os.Getenv}
+	root := c.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return exitDone
+	}
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{code: exitFailed, err: err}
+		if !c.began {
+			// What cobra refuses before the verb began is the way it was called.
+			f.code, f.hint = exitUsage, "hookspool --help lists the verbs; every verb has --help"
+		}
+	}
+	c.printFailure(f)
+	return f.code
+}
+
+func (c *cli) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "hookspool VERB",
+		Short: "A durable webhook relay that runs beside your app",
+		Long: "hookspool takes events over HTTP, writes each to a durable spool before it says yes,\n" +
+			"calls every configured webhook URL, and keeps retrying from the spool on a 10-minute\n" +
+			"tick, so that an accepted event is never lost.\n\n" +
+			"Exit codes: 0 done, 1 failed, 2 wrong usage.",
+		Example: "  hookspool demo                     # see it work; nothing to configure\n" +
+			"  hookspool check hookspool.toml     # what a config would do\n" +
+			"  hookspool serve                    # run the relay",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		Args:              c.unknownVerb,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun:  func(*cobra.Command, []string) { c.began = true },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return misuse(cmd.CommandPath()+" --help", "%w", err)
+	})
+	// SuggestionsFor finds nothing unless it is told how far to look.
+	root.SuggestionsMinimumDistance = 2
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.config, "config", "", "the config `FILE` (default $HOOKSPOOL_CONFIG, "+
+		"./hookspool.toml, /etc/hookspool/hookspool.toml)")
+	flags.BoolVar(&c.json, "json", false, "print JSON for machines")
+	for _, verb := range []func() *cobra.Command{
+		c.serveCommand, c.demoCommand, c.checkCommand, c.sendCommand, c.listenCommand,
+		c.sampleCommand, c.targetsCommand, c.enableCommand, c.pauseCommand, c.resumeCommand,
+		c.healthcheckCommand, c.keygenCommand, c.signCommand, c.verifyCommand, c.versionCommand,
+	} {
+		root.AddCommand(verb())
+	}
+	return root
+}
+
+// usageTemplate is cobra's in our words.
+func usageTemplate(template string) string {
+	return strings.NewReplacer(
+		"{{if .HasAvailableSubCommands}}\n", "{{if and .HasAvailableSubCommands (not .Runnable)}}\n",
+		"Available Commands:", "Verbs:",
+		"[command]", "VERB",
+		"about a command", "about a verb",
+	).Replace(template)
+}
+
+// unknownVerb is asked when the first word is no verb.
+func (c *cli) unknownVerb(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "hookspool --help lists the verbs"
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + near[0] + "? " + hint
+	}
+	return misuse(hint, "there is no verb %s", strconv.Quote(args[0]))
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hookspool/hookspool/relay/receiver"
+	"github.com/hookspool/hookspool/relay/signature"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"hookspool": main})
+}
+
+// TestScripts runs testdata/script: every verb as a user types it, as a process of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    cmdExits,
+			"expand":   cmdExpand,
+			"receiver": cmdReceiver,
+			"answerer": cmdAnswerer,
+			"freeport": cmdFreePort,
+			"dials":    cmdDials,
+			"lines":    cmdLines,
+		},
+	})
+}
+
+// cmdExits runs a program and wants this exit code: exits CODE PROGRAM ARGS…
+func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// cmdExpand replaces ${NAME} in files: expand FILE…
+func cmdExpand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		path := ts.MkAbs(name)
+		text, err := os.ReadFile(path)
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, []byte(os.Expand(string(text), ts.Getenv)), 0o600))
+	}
+}
+
+// cmdReceiver starts a receiver and puts its URL into a variable: receiver VARIABLE STATUS [SECRET]
+func cmdReceiver(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	options := receiver.Options{Status: status}
+	if len(args) > 2 {
+		key, err := signature.ParseKey(args[2])
+		ts.Check(err)
+		options.Keys = []signature.Key{key}
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	r := receiver.New(options)
+	done := make(chan error)
+	go func() { done <- r.Serve(ln) }()
+	ts.Defer(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		ts.Check(errors.Join(r.Shutdown(ctx), <-done))
+	})
+	setURL(ts, args[0], ln)
+}
+
+// cmdAnswerer starts a server of fixed answers, one after the other, the last one for ever:
+// answerer VARIABLE STATUS BODY [STATUS BODY]…
+func cmdAnswerer(ts *testscript.TestScript, _ bool, args []string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	answers := args[1:]
+	server := &http.Server{ReadHeaderTimeout: time.Minute}
+	turn := make(chan []string, 1)
+	turn <- answers
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		left := <-turn
+		status, _ := strconv.Atoi(left[0])
+		if len(left) > 2 {
+			turn <- left[2:]
+		} else {
+			turn <- left
+		}
+		kind := "application/json"
+		if status != 200 {
+			kind = "application/problem+json"
+		}
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		fmt.Fprint(w, left[1])
+	})
+	done := make(chan error)
+	go func() { done <- server.Serve(ln) }()
+	ts.Defer(func() {
+		ts.Check(server.Close())
+		<-done
+	})
+	setURL(ts, args[0], ln)
+}
+
+// setURL puts a listener's URL into NAME and its address into NAME_ADDR.
+func setURL(ts *testscript.TestScript, name string, ln net.Listener) {
+	ts.Setenv(name, "http://"+ln.Addr().String())
+	ts.Setenv(name+"_ADDR", ln.Addr().String())
+}
+
+// cmdFreePort puts an address that nobody listens on into a variable.
+func cmdFreePort(ts *testscript.TestScript, _ bool, args []string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(ln.Close())
+	ts.Setenv(args[0], ln.Addr().String())
+}
+
+// cmdDials waits until somebody listens at an address.
+func cmdDials(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); ; {
+		conn, err := net.Dial("tcp", args[0])
+		if err == nil {
+			ts.Check(conn.Close())
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("nobody listens at %s", args[0])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// cmdLines writes a file of so many lines of JSON: lines FILE COUNT
+func cmdLines(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var text []byte
+	for i := range n {
+		text = fmt.Appendf(text, "{\"eventType\":\"message\",\"n\":%d}\n", i)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/hookspool/hookspool/relay"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
+)
+
+const lossFlag = "accept-data-loss"
+
+func (c *cli) serveCommand() *cobra.Command {
+	acceptLoss := false
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the relay",
+		Long: "Run the relay until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the\n" +
+			"config again; a bad one changes nothing. Under systemd use Type=notify.\n\n" +
+			"The log goes to stderr. Nothing accepted is lost by any way of stopping it.",
+		Example: "  hookspool serve\n" +
+			"  hookspool serve --config /etc/hookspool/hookspool.toml",
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.serve(cmd.Context(), acceptLoss)
+		},
+	}
+	cmd.Flags().BoolVar(&acceptLoss, lossFlag, false, "start although the spool has lost events that "+
+		"it had acknowledged")
+	return cmd
+}
+
+// serve wires the process around a relay: its log, its signals and its service manager.
+func (c *cli) serve(parent context.Context, acceptLoss bool) error {
+	setUmask()
+	cfg, err := c.loadConfig()
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	log := slog.New(c.logHandler(cfg.Log.Format, level))
+	limitMemory(log)
+	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
+		AcceptLoss: acceptLoss})
+	if err != nil {
+		return startFailure(err)
+	}
+	logStart(log, r, cfg)
+	r.OnReady(func() {
+		log.Info("ready")
+		notify(log, daemon.SdNotifyReady)
+	})
+	ctx, stop := c.untilSignal(parent, func(s os.Signal) {
+		log.Info("a signal came", "signal", s.String())
+		notify(log, daemon.SdNotifyStopping)
+	})
+	defer stop()
+	defer onHangup(r, log)()
+	if err := r.Run(ctx); err != nil {
+		return runFailure(r, err)
+	}
+	return nil
+}
+
+func (c *cli) logHandler(format string, level slog.Leveler) slog.Handler {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.NewJSONHandler(c.errOut, options)
+	}
+	return slog.NewTextHandler(c.errOut, options)
+}
+
+// limitMemory lets the garbage collector know a container's limit before the kernel enforces it. A
+// machine without one is the usual case and no news.
+func limitMemory(log *slog.Logger) {
+	limit, err := memlimit.Set()
+	if err != nil {
+		log.Debug("no memory limit of a cgroup", "reason", err)
+		return
+	}
+	log.Debug("memory limit", "bytes", limit)
+}
+
+func logStart(log *slog.Logger, r *relay.Relay, cfg *config.Config) {
+	events, admin := r.Addresses()
+	log.Info("hookspool starts", "version", build().Version, "events", events, "admin", admin,
+		"spool", cfg.Spool.Dir, "config", cfg.Path, "targets", len(cfg.Targets))
+	for _, t := range cfg.Targets {
+		log.Info("target", "name", t.Name, "url", config.MaskURL(t.URL), "status", t.Status.String())
+	}
+	for _, warning := range cfg.Warnings() {
+		log.Warn("config: " + warning)
+	}
+}
+
+// onHangup reloads on every SIGHUP until the function returned is called, which waits for a reload
+// under way.
+func onHangup(r *relay.Relay, log *slog.Logger) func() {
+	hangups := make(chan os.Signal, 1) // one that is waiting stands for all that follow
+	signal.Notify(hangups, syscall.SIGHUP)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range hangups {
+			notify(log, "RELOADING=1\n"+daemon.SdNotifyMonotonicUsec())
+			// A failure is logged and counted by the relay, which goes on with what it has.
+			_ = r.Reload()
+			notify(log, daemon.SdNotifyReady)
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		<-ended
+	}
+}
+
+// notify tells a service manager; without one it does nothing.
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("cannot notify the service manager; the relay goes on", "error", err)
+	}
+}
+
+// startFailure is why New failed, with what to do.
+func startFailure(err error) *failure {
+	hint := ""
+	switch {
+	case errors.Is(err, spool.ErrInUse):
+		hint = "is another hookspool running? each needs a spool.dir of its own"
+	case errors.Is(err, spool.ErrWrongKey):
+		hint = "set spool.encryption_key to the key that the spool was made with"
+	case errors.Is(err, spool.ErrLoss):
+		hint = "restore spool.dir from a backup, or go on without what is gone: hookspool serve --" +
+			lossFlag
+	case errors.Is(err, spool.ErrFormat):
+		hint = "run the newer hookspool that wrote it"
+	case errors.Is(err, spool.ErrFull), errors.Is(err, syscall.ENOSPC):
+		hint = "make room on the disk of spool.dir; nothing accepted is lost"
+	case errors.Is(err, os.ErrPermission):
+		hint = "the user that runs hookspool must own spool.dir and may need a port above 1023"
+	case errors.Is(err, syscall.EADDRINUSE), strings.Contains(err.Error(), "in use by another"):
+		hint = "is another hookspool running? or change server.listen and server.admin_listen"
+	}
+	return fail(hint, "%w", err)
+}
+
+// runFailure is why the relay stopped by itself or could not stop cleanly.
+func runFailure(r *relay.Relay, err error) *failure {
+	if r.Dead() != nil {
+		return fail("look after the disk of spool.dir and start again: what was acknowledged is read "+
+			"from it, what was not was refused", "%w", err)
+	}
+	return fail("nothing accepted is lost; start again", "%w", err)
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hookspool/hookspool/relay/config"
+)
+
+// summary is what a config would do, in words. Nothing in it is secret.
+type summary struct {
+	Listen   []string        `json:"listen"`
+	Admin    string          `json:"admin"`
+	Spool    string          `json:"spool"`
+	Retry    string          `json:"retry"`
+	Defect   string          `json:"defect"`
+	Sessions string          `json:"sessions"`
+	Alerts   string          `json:"alerts"`
+	Targets  []targetSummary `json:"targets"`
+}
+
+// targetSummary is one target of a summary.
+type targetSummary struct {
+	Name    string   `json:"name"`
+	URL     string   `json:"url"` // masked
+	Status  string   `json:"status"`
+	Events  []string `json:"events"`
+	Session string   `json:"session"`
+	Success string   `json:"success"`
+	Signed  bool     `json:"signed"`
+	// Details are what is special about it.
+	Details string `json:"details"`
+}
+
+func summarize(cfg *config.Config) *summary {
+	s := &summary{
+		Listen: cfg.Server.Listen,
+		Admin:  cfg.Server.AdminListen,
+		Spool: fmt.Sprintf("%s, up to %s, %s stay free on its disk, delivered kept %s, exhausted %s",
+			cfg.Spool.Dir, bytesText(cfg.Spool.MaxSize), bytesText(cfg.Spool.MinFreeDisk),
+			durationText(cfg.Spool.KeepDelivered), durationText(cfg.Spool.KeepExhausted)),
+		Retry: scheduleText(cfg.Retry.Interval, cfg.Retry.MaxAttempts),
+		Defect: fmt.Sprintf("Defective after more than %s in a row, so after %s at the earliest",
+			count(cfg.Defect.AfterFailedJobs, "failed job"),
+			durationText(time.Duration(cfg.Defect.AfterFailedJobs+1)*cfg.Retry.Interval)),
+		Sessions: "not followed",
+		Alerts:   "no mail",
+		Targets:  []targetSummary{},
+	}
+	if len(cfg.Spool.Key) > 0 {
+		s.Spool += ", encrypted"
+	}
+	if cfg.Session.Enabled {
+		s.Sessions = fmt.Sprintf("%s long, by %s", durationText(cfg.Session.Window),
+			strings.Join(cfg.Session.KeyFields, ", "))
+	}
+	if e := cfg.Alert.Email; e.SMTP != "" {
+		s.Alerts = fmt.Sprintf("mail to %s through %s (%s)", strings.Join(e.To, ", "), e.SMTP, e.TLS)
+	}
+	for i := range cfg.Targets {
+		s.Targets = append(s.Targets, summarizeTarget(&cfg.Targets[i]))
+	}
+	return s
+}
+
+// scheduleText says when a delivery that keeps failing is attempted.
+func scheduleText(interval time.Duration, retries int) string {
+	if retries == 0 {
+		return "once, never again"
+	}
+	times := "times"
+	if retries == 1 {
+		times = "time"
+	}
+	return fmt.Sprintf("first at once, then every %s, at most %d %s, so for %s",
+		durationText(interval), retries, times, durationText(time.Duration(retries)*interval))
+}
+
+func summarizeTarget(t *config.Target) targetSummary {
+	s := targetSummary{Name: t.Name, URL: config.MaskURL(t.URL), Status: t.Status.String(),
+		Session: t.Session, Success: t.Success.String(), Signed: len(t.Secrets) > 0}
+	for _, p := range t.Events {
+		s.Events = append(s.Events, string(p))
+	}
+	details := []string{"acknowledged by " + s.Success, "within " + durationText(t.Timeout),
+		fmt.Sprintf("%d at once", t.Concurrency)}
+	switch len(t.Secrets) {
+	case 0:
+		details = append(details, "not signed")
+	case 1:
+		details = append(details, "signed")
+	default:
+		details = append(details, fmt.Sprintf("signed with %d secrets", len(t.Secrets)))
+	}
+	if n := len(t.Headers); n > 0 {
+		details = append(details, count(n, "header"))
+	}
+	if t.URL.User != nil {
+		details = append(details, "Basic auth")
+	}
+	if t.CAFile != "" {
+		details = append(details, "ca_file")
+	}
+	if t.ClientCert != "" {
+		details = append(details, "mutual TLS")
+	}
+	if n := len(t.AllowAddresses); n > 0 {
+		details = append(details, count(n, "address range")+" excepted from the address rules")
+	}
+	s.Details = strings.Join(details, ", ")
+	return s
+}
+
+func (c *cli) printReport(r *report) {
+	for _, problem := range r.Problems {
+		c.print("%s %s\n", c.paint(c.out, red, "problem:"), clean(problem))
+	}
+	for _, warning := range r.Warnings {
+		c.print("%s %s\n", c.paint(c.out, yellow, "warning:"), clean(warning))
+	}
+	if len(r.Problems)+len(r.Warnings) > 0 {
+		c.print("\n")
+	}
+	s := r.Summary
+	for _, row := range [][2]string{
+		{"config", r.Path}, {"events", strings.Join(s.Listen, ", ")}, {"admin", s.Admin},
+		{"spool", s.Spool}, {"retries", s.Retry}, {"defect", s.Defect}, {"sessions", s.Sessions},
+		{"alerts", s.Alerts},
+	} {
+		c.print("%-9s %s\n", row[0], clean(row[1]))
+	}
+	for _, t := range s.Targets {
+		c.print("\n%s\n", c.paint(c.out, bold, clean("target "+t.Name+" ("+t.Status+")")))
+		c.print("  %-8s %s\n", "url", clean(t.URL))
+		c.print("  %-8s %s\n", "events", clean(eventsText(t.Events)))
+		if t.Session != "any" {
+			c.print("  %-8s only of %s ones, and events without a conversation\n", "sessions", t.Session)
+		}
+		c.print("  %-8s %s\n", "answers", clean(t.Details))
+	}
+	c.print("\nnot checked: %s\n", strings.Join(r.NotChecked, "; "))
+	if r.OK {
+		c.print("%s\n", c.paint(c.out, green, "ok"))
+	}
+}
+
+func eventsText(events []string) string {
+	if len(events) == 1 && events[0] == "*" {
+		return "all"
+	}
+	return strings.Join(events, ", ")
+}

@@ -1,0 +1,22 @@
+// Package testenv proves the promises of hookspool from outside: it knows the binary, the config
+// file and the wire, and nothing of what is inside.
+//
+// The pieces:
+//
+//   - Relay is the real binary in a process of its own, on ports of its own, with a spool of its
+//     own; it can be killed, terminated, restarted and reloaded.
+//   - Receiver is where targets point. It answers by script, with any bytes or none, and remembers
+//     every request.
+//   - Mailbox is a real SMTP server that refuses, hangs or is away on command.
+//   - Ledger is the oracle. It notes every POST with its answer, and Check proves that what was
+//     accepted is delivered, pending or exhausted, that nothing was invented or changed, and that
+//     no attempt number was skipped.
+//   - Journey ties them together; its end re-verifies the whole ledger.
+//
+// Scenarios are the tests of this package, named after the promise they prove (P1 to P8). There
+// are no sleeps: a scenario waits for a condition with a deadline (Until), and "nothing happens any
+// more" is measured in ticks of the relay, not in seconds.
+//
+// A scenario that fails keeps its directory (config, spool, log) and prints the path and the seed.
+// HOOKSPOOL_SEED repeats a seed, HOOKSPOOL_BINARY skips the build.
+package testenv

@@ -1,0 +1,81 @@
+package testenv
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// Process is a running binary. Its output goes to a file, which outlives it.
+type Process struct {
+	cmd  *exec.Cmd
+	out  *os.File
+	done chan struct{} // closed when the process has ended
+}
+
+// StartProcess runs the binary with its output appended to the file.
+func StartProcess(bin, output string, env []string, args ...string) (*Process, error) {
+	out, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(bin, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = parentDeath()
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", bin, err), out.Close())
+	}
+	p := &Process{cmd: cmd, out: out, done: make(chan struct{})}
+	go func() { // ends with the process
+		defer close(p.done)
+		_ = cmd.Wait()
+		_ = out.Close()
+	}()
+	return p, nil
+}
+
+// Signal sends a signal; a process that has ended already is no error.
+func (p *Process) Signal(s os.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// Pid is the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Ended reports whether the process has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill ends the process by SIGKILL and waits until it is gone.
+func (p *Process) Kill() error {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// Wait returns the exit code once the process has ended; -1 for a signal.
+func (p *Process) Wait(d time.Duration) (int, error) {
+	timeout := time.NewTimer(d)
+	defer timeout.Stop()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-timeout.C:
+		return 0, fmt.Errorf("the process did not end within %s", d)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package testenv
+
+// raceDetector says that the tests run under the race detector; so does the binary they build.
+const raceDetector = true

@@ -1,0 +1,71 @@
+package testenv
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+const (
+	// pollEvery is how often a condition is looked at.
+	pollEvery = 4 * time.Millisecond
+	// Patience is how long a scenario waits for something that takes milliseconds on an idle
+	// machine. It is generous, because machines are shared and the race detector is slow.
+	Patience = 30 * time.Second
+)
+
+// Until waits until the condition holds, and fails the test if it does not within d. what says
+// what was waited for.
+func Until(t testing.TB, d time.Duration, what string, condition func() bool) {
+	t.Helper()
+	if !eventually(d, condition) {
+		t.Fatalf("waited %s in vain: %s", d, what)
+	}
+}
+
+func eventually(d time.Duration, condition func() bool) bool {
+	if condition() {
+		return true
+	}
+	deadline := time.NewTimer(d)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if condition() {
+				return true
+			}
+		case <-deadline.C:
+			return condition()
+		}
+	}
+}
+
+// Seed returns a random source and logs its seed. HOOKSPOOL_SEED repeats one.
+func Seed(t testing.TB) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("HOOKSPOOL_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("HOOKSPOOL_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("seed: HOOKSPOOL_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// Payload makes a JSON body of about n bytes that differs from call to call.
+func Payload(rng *rand.Rand, typ string, n int) []byte {
+	b := fmt.Appendf(nil, `{"eventType":%q,"id":"%016x","text":"`, typ, rng.Uint64())
+	for len(b) < n-2 {
+		b = append(b, "abcdefghijklmnopqrstuvwxyz0123456789 "[rng.IntN(37)])
+	}
+	return append(b, `"}`...)
+}
