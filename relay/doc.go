@@ -1,5 +1,5 @@
-// Package relay is the promise: an event answered 200 is on disk, and every delivery it owes will be
-// attempted until it is acknowledged or exhausted, each target on its own.
+// Package relay is the promise: an event answered 200 is on disk, and every delivery it owes will
+// be attempted until it is acknowledged or exhausted, each target on its own.
 //
 // # An event's journey
 //
@@ -11,8 +11,8 @@
 //  4. The sender is answered 200.
 //  5. Each lane (lane.go) is handed the event and makes attempt 0 at once, on a worker of its crew
 //     (crew.go), within its slots (slots.go).
-//  6. The outcome is judged by the head of the answer alone (package attempt) and settled: delivered,
-//     or an exception that waits for a tick.
+//  6. The outcome is judged by the head of the answer alone (package attempt) and settled:
+//     delivered, or an exception that waits for a tick.
 //  7. A tick (tick.go) is stored, then every lane with something due runs a job (job.go): each
 //     delivery that failed before gets one attempt, oldest first.
 //  8. The job's verdict moves the standing (defect.go). The 101st failed job in a row makes the
@@ -40,6 +40,6 @@
 //
 // Unready at once; accepting until no request came for a second; what is in hand is answered; no
 // new ticks, attempts, mails; attempts in flight finish or are cut off when drain_timeout is up (an
-// attempt that was cut off was never made, as far as counting goes); their outcomes are settled; the
-// spool is closed. SIGKILL at any instant leaves the same kind of spool.
+// attempt that was cut off was never made, as far as counting goes); their outcomes are settled;
+// the spool is closed. SIGKILL at any instant leaves the same kind of spool.
 package relay

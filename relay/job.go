@@ -107,7 +107,7 @@ func (j *job) sendDue(tick uint64) {
 		}
 		for i := range page {
 			d := &page[i]
-			if j.over() || !j.dispatch(task{event: d.Event, attempts: d.Attempts,
+			if !j.dispatch(task{event: d.Event, attempts: d.Attempts,
 				firstFailed: d.FirstFailed, replay: d.Replay}) {
 				return
 			}
@@ -135,8 +135,7 @@ func (j *job) sendFresh(head uint64) {
 			return
 		}
 		for _, e := range events {
-			if e.Seq > head || j.over() || l.status() != Defective ||
-				!j.dispatch(task{event: e, fresh: true}) {
+			if e.Seq > head || l.status() != Defective || !j.dispatch(task{event: e, fresh: true}) {
 				l.spool.Release(e.Seq)
 				return
 			}
@@ -154,9 +153,10 @@ func (j *job) dispatch(t task) bool {
 	return true
 }
 
-// finish takes an outcome. The one before it is settled now; the last one waits for the verdict.
-func (j *job) finish(st spool.Settlement, out *attempt.Outcome) {
+// note takes an outcome into the job's sums.
+func (j *job) note(out *attempt.Outcome) {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.tried++
 	switch out.Kind {
 	case attempt.Success:
@@ -167,6 +167,11 @@ func (j *job) finish(st spool.Settlement, out *attempt.Outcome) {
 	default:
 		j.inARow = 0
 	}
+}
+
+// finish takes a settlement. The one before it is settled now; the last one waits for the verdict.
+func (j *job) finish(st spool.Settlement) {
+	j.mu.Lock()
 	before := j.last
 	j.last = &st
 	j.mu.Unlock()

@@ -165,13 +165,14 @@ func (l *lane) sendFresh() bool {
 	return len(events) > 0
 }
 
-// dispatch waits for a slot and hands the delivery to a worker; false if halt was closed first.
+// dispatch waits for a slot and hands the delivery to a worker; false if halt was closed or the job
+// was over first.
 func (l *lane) dispatch(t task, halt <-chan struct{}) bool {
 	if !l.slots.acquire(halt) {
 		return false
 	}
 	t.work = l.work.Load()
-	if t.work == nil || closed(l.r.stopping) {
+	if t.work == nil || closed(l.r.stopping) || t.job != nil && t.job.over() {
 		l.slots.release()
 		return false
 	}
@@ -206,10 +207,13 @@ func (l *lane) attempt(t task) (settle func()) {
 	} else {
 		l.failed(&out)
 	}
+	if t.job != nil {
+		t.job.note(&out) // before the slot is given back, so that whoever takes it knows
+	}
 	st := l.settlement(&t, &out)
 	return func() {
 		if t.job != nil {
-			t.job.finish(st, &out)
+			t.job.finish(st)
 		} else {
 			l.r.spool.Settle(st)
 		}

@@ -188,43 +188,39 @@ func deliveryState(target string, state spool.State, d spool.Delivery) admin.Del
 		LastStatus: d.LastStatus, LastError: d.LastError, Replay: d.Replay}
 }
 
-// Deliveries is part of admin.Backend. Pending ones are the failed ones first, then those that
-// were not tried yet; both oldest first.
+// Deliveries is part of admin.Backend. They are listed oldest event first.
 func (r *Relay) Deliveries(q admin.Query) (admin.Deliveries, error) {
 	l := r.laneNamed(q.Target)
 	if l == nil {
 		return admin.Deliveries{}, noTarget(q.Target)
 	}
-	part, from, err := parseCursor(q.After)
-	if err != nil {
-		return admin.Deliveries{}, err
-	}
-	switch {
-	case q.State == "exhausted":
-		list, err := l.spool.ExhaustedDeliveries(from, q.Limit+1)
-		return deliveriesPage(list, spool.StateExhausted, q.Limit, "x", ""), err
-	case part == "log":
-		list, next, err := l.spool.FreshDeliveries(from, q.Limit)
-		page := deliveriesPage(list, spool.StatePending, q.Limit, "log", "")
-		if next > 0 {
-			page.Next = cursor("log", next)
+	from := uint64(0)
+	if q.After != "" {
+		seq, err := strconv.ParseUint(q.After, 10, 64)
+		if err != nil {
+			return admin.Deliveries{}, admin.Refuse(400, codeMalformed,
+				"after is not the next of an answer")
 		}
-		return page, err
+		from = seq
 	}
-	list, err := l.spool.Exceptions(from, q.Limit+1)
-	return deliveriesPage(list, spool.StatePending, q.Limit, "x", cursor("log", 1)), err
+	if q.State == "exhausted" {
+		list, err := l.spool.ExhaustedDeliveries(from, q.Limit+1)
+		next := uint64(0)
+		if len(list) > q.Limit {
+			next, list = list[q.Limit].Seq, list[:q.Limit]
+		}
+		return deliveriesPage(list, spool.StateExhausted, next), err
+	}
+	list, next, err := l.spool.PendingDeliveries(from, q.Limit)
+	return deliveriesPage(list, spool.StatePending, next), err
 }
 
-// deliveriesPage cuts a list that was read one longer than the page; last is the cursor of what
-// follows the whole list.
-func deliveriesPage(list []spool.Listed, state spool.State, limit int, part, last string,
-) admin.Deliveries {
-	page := admin.Deliveries{Deliveries: []admin.Delivery{}, Next: last}
-	for i, d := range list {
-		if i == limit {
-			page.Next = cursor(part, d.Seq)
-			break
-		}
+func deliveriesPage(list []spool.Listed, state spool.State, next uint64) admin.Deliveries {
+	page := admin.Deliveries{Deliveries: []admin.Delivery{}}
+	if next > 0 {
+		page.Next = strconv.FormatUint(next, 10)
+	}
+	for _, d := range list {
 		out := admin.Delivery{DeliveryState: deliveryState(d.Lane.Name(), state, d.Delivery)}
 		if d.Event != nil {
 			out.ID, out.Type, out.AcceptedAt = d.Event.ID(), d.Event.Type(), d.Event.At.UTC()
@@ -233,22 +229,6 @@ func deliveriesPage(list []spool.Listed, state spool.State, limit int, part, las
 		page.Deliveries = append(page.Deliveries, out)
 	}
 	return page
-}
-
-func cursor(part string, seq uint64) string { return part + "-" + strconv.FormatUint(seq, 10) }
-
-func parseCursor(s string) (part string, from uint64, err error) {
-	if s == "" {
-		return "x", 0, nil
-	}
-	for _, part := range []string{"x", "log"} {
-		if len(s) > len(part)+1 && s[:len(part)+1] == part+"-" {
-			if from, err := strconv.ParseUint(s[len(part)+1:], 10, 64); err == nil {
-				return part, from, nil
-			}
-		}
-	}
-	return "", 0, admin.Refuse(400, codeMalformed, "after is not the next of an answer")
 }
 
 // Unready is part of admin.Backend.

@@ -21,8 +21,8 @@
 //	x lane seq            exception: due tick, requests made, first failure, last outcome; in the
 //	                      commit that lets the position pass
 //	z lane seq            exhausted delivery, same fields; swept after KeepExhausted
-//	g lane                standing: failed jobs in a row, defective since, held; with the last outcome
-//	                      of the job that changed it
+//	g lane                standing: failed jobs in a row, defective since, held; with the last
+//	                      outcome of the job that changed it
 //	o lane episode        a notice that is owed to the operator; with the standing
 //	s key                 small keyed state of the caller (sessions), expires; with the event
 //	n lane                target name; once
@@ -44,7 +44,8 @@
 // A batch larger than a transaction goes into several. Each record names the batch's last sequence,
 // and the last record is written last; a start that finds the newest record short of that sequence
 // removes the batch, newest record first, so that a crash on the way leaves the same kind of log.
-// Small state of such a batch may be ahead of it; it says who wrote when, and the batch comes again.
+// Small state of such a batch may be ahead of it; it says who wrote when, and the batch comes
+// again.
 //
 // After one failed commit nothing is acknowledged any more in this process (ErrFailed): the state
 // on disk is unknown and a later success proves nothing. The next start reads the truth.
@@ -78,6 +79,7 @@
 // own, per record: Badger ends an iterator without an error at a block it cannot read, and returns
 // flipped bits as data. A record whose checksum does not fit is moved aside (q), counted and told;
 // sequences have no gaps, so a missing one is noticed; the file "highwater", synced once a second,
-// holds the newest sequence that was answered, and a log that ends before it is not opened (ErrLoss)
-// unless told to. Not survived: loss of the disk, a lying disk, an operator who edits the files.
+// holds the newest sequence that was answered, and a log that ends before it is not opened
+// (ErrLoss) unless told to. Not survived: loss of the disk, a lying disk, an operator who edits
+// the files.
 package spool

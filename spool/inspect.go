@@ -82,3 +82,50 @@ func (l *Lane) FreshDeliveries(from uint64, most int) (out []Listed, next uint64
 	}
 	return out, next, nil
 }
+
+// PendingDeliveries lists what is pending, oldest event first, from a sequence on; next is where to
+// go on, 0 at the end. A page may be short of most and not the last. Nothing that is pending
+// throughout is missed, whatever moves meanwhile: a delivery keeps its sequence and moves only from
+// the log to the exceptions, which are read in that order, with the committer's groups between.
+func (l *Lane) PendingDeliveries(from uint64, most int) (out []Listed, next uint64, err error) {
+	fresh, horizon, err := l.FreshDeliveries(from, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	// A spool that failed lists what is on its disk.
+	_ = l.s.Apply(Change{})
+	failed, err := l.Exceptions(from, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	if n := len(failed); n == most && (horizon == 0 || failed[n-1].Seq < horizon) {
+		horizon = failed[n-1].Seq + 1
+	}
+	out = mergeListed(failed, fresh, horizon)
+	if len(out) > most {
+		return out[:most], out[most].Seq, nil
+	}
+	return out, horizon, nil
+}
+
+// mergeListed merges two ascending lists below horizon (0: no bound); of two entries for one
+// delivery it keeps the first list's.
+func mergeListed(a, b []Listed, horizon uint64) []Listed {
+	out := make([]Listed, 0, len(a)+len(b))
+	for len(a) > 0 || len(b) > 0 {
+		var d Listed
+		if len(b) == 0 || len(a) > 0 && a[0].Seq <= b[0].Seq {
+			if len(b) > 0 && a[0].Seq == b[0].Seq {
+				b = b[1:]
+			}
+			d, a = a[0], a[1:]
+		} else {
+			d, b = b[0], b[1:]
+		}
+		if horizon > 0 && d.Seq >= horizon {
+			break
+		}
+		out = append(out, d)
+	}
+	return out
+}

@@ -285,8 +285,8 @@ func (l *Lane) positionLocked(head uint64) uint64 {
 	return head
 }
 
-// deliveredFresh settles one delivery that succeeded on its way through the log. It costs no write: the
-// lane's record follows with the next checkpoint.
+// deliveredFresh settles one delivery that succeeded on its way through the log. It costs no write:
+// the lane's record follows with the next checkpoint.
 func (l *Lane) deliveredFresh(seq uint64, at time.Time) {
 	l.mu.Lock()
 	full := len(l.window) >= windowMax

@@ -33,7 +33,6 @@ type modelLane struct {
 type modelFailure struct {
 	attempts int
 	due      uint64
-	flying   bool
 }
 
 func newModel(t *testing.T) *model {

@@ -30,6 +30,7 @@ type Mailbox struct {
 
 	mu      sync.Mutex // guards below
 	server  *smtp.Server
+	ln      net.Listener
 	mails   []Mail
 	tries   int // how often a mail was offered
 	refuse  int // that many offers more are answered 451
@@ -62,7 +63,7 @@ func (m *Mailbox) listen(address string) {
 	server.Domain, server.AllowInsecureAuth = "mail.example", true
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	m.mu.Lock()
-	m.server, m.address = server, ln.Addr().String()
+	m.server, m.ln, m.address = server, ln, ln.Addr().String()
 	m.mu.Unlock()
 	m.running.Add(1)
 	go func() { // ends with Down
@@ -81,9 +82,10 @@ func (m *Mailbox) Configure(c *Config) *Config {
 // Down closes the port and all connections, Up opens it again.
 func (m *Mailbox) Down() {
 	m.mu.Lock()
-	server := m.server
+	server, ln := m.server, m.ln
 	m.mu.Unlock()
 	_ = server.Close()
+	_ = ln.Close() // the server knows its listener only once Serve runs
 }
 
 // Up opens the port again after Down.

@@ -53,7 +53,7 @@ func TestP5TickIsRemembered(t *testing.T) {
 	j.RX.Always("crm", Code(500))
 	j.Start()
 	j.SendIDs("x", 1)
-	requests := j.RX.Await("crm", 2) // attempt 0, and attempt 1 at a tick
+	j.RX.Await("crm", 2) // attempt 0, and attempt 1 at a tick
 	tick := j.Status().LastTick
 	if tick == nil {
 		t.Fatal("there was a tick, but last_tick is null")
@@ -65,7 +65,7 @@ func TestP5TickIsRemembered(t *testing.T) {
 	if s.LastTick == nil || !s.LastTick.Equal(*tick) {
 		t.Errorf("the last tick was %s, is now %v", tick, s.LastTick)
 	}
-	requests = j.RX.Await("crm", 3)
+	requests := j.RX.Await("crm", 3)
 	gap := requests[2].At.Sub(requests[1].At)
 	if gap < interval-time.Second || gap > interval+3*time.Second {
 		t.Errorf("jobs are %s apart across two starts, want %s", gap, interval)

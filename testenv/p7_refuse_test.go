@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -296,8 +297,8 @@ func batchCE(t *testing.T, j *Journey, event string) {
 }
 
 // TestP7ReadTimeout asserts that a request which does not arrive within read_timeout is refused and
-// cut off, and that a connection which is merely idle is closed without a word: an answer there
-// would be taken for that of the next request.
+// cut off, and that a connection which is merely idle for longer than that hears nothing, as an
+// answer there would be taken for that of the next request, and can go on.
 func TestP7ReadTimeout(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
@@ -310,18 +311,22 @@ func TestP7ReadTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(requestTimeout))
-	if _, err := io.WriteString(conn, RawPost("/v1/events", "{}")); err != nil {
-		t.Fatal(err)
-	}
 	in := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := readAnswer(resp)
-	j.Ledger.Note(Post{Body: []byte("{}")}, first)
-	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
-		t.Errorf("on an idle connection the relay said %q, %v", rest, err)
+	for range 2 {
+		_ = conn.SetDeadline(time.Now().Add(requestTimeout))
+		if _, err := io.WriteString(conn, RawPost("/v1/events", "{}")); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.Ledger.Note(Post{Body: []byte("{}")}, readAnswer(resp))
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		rest, err := in.Peek(1)
+		if netErr := net.Error(nil); !errors.As(err, &netErr) || !netErr.Timeout() {
+			t.Fatalf("on an idle connection the relay said %q, %v", rest, err)
+		}
+		in.Reset(conn)
 	}
 }

@@ -19,7 +19,7 @@ const (
 	functionLinesMax = 70
 	fileLinesMax     = 500
 	lineColumnsMax   = 100
-	tabColumns       = 4
+	tabColumns       = 1 // how wide a tab looks is the reader's choice
 )
 
 const module = "github.com/hookspool/hookspool"
@@ -287,7 +287,7 @@ func checkSpecDoc(t *testing.T, s *source, d *ast.GenDecl, spec ast.Spec) {
 // packageVars are the package-level variables that may exist beside errors, embedded files and
 // assertions (var _ T = …): constants that Go has no constant for, and the once of testenv.
 var packageVars = []string{"testenv/binary.go:build", "testenv/binary.go:asked",
-	"cmd/hookspool/main.go:version"}
+	"cmd/hookspool/version.go:version"}
 
 // checkVars finds package-level state.
 func checkVars(t *testing.T, s *source) {

@@ -45,21 +45,17 @@ func (c *cli) checkCommand() *cobra.Command {
 }
 
 func (c *cli) check() error {
-	cfg, err := c.loadConfig()
-	var faults *config.Faults
-	if err != nil && !errors.As(err, &faults) {
+	path, err := c.needConfigPath()
+	if err != nil {
 		return err
 	}
-	if faults != nil {
-		if !c.json {
-			return err
+	cfg, err := config.Load(path)
+	if err != nil {
+		var faults *config.Faults
+		if !c.json || !errors.As(err, &faults) {
+			return configFailure(path, err)
 		}
-		r := report{Path: faults.Path, Faults: faults.List, Problems: []string{},
-			Warnings: []string{}, NotChecked: []string{}}
-		if err := c.printJSON(r); err != nil {
-			return err
-		}
-		return silent()
+		return c.reportFaults(faults)
 	}
 	r := inspect(cfg)
 	if c.json {
@@ -71,6 +67,15 @@ func (c *cli) check() error {
 		return silentUnless(!c.json, &r)
 	}
 	return err
+}
+
+func (c *cli) reportFaults(faults *config.Faults) error {
+	r := report{Path: faults.Path, Faults: faults.List, Problems: []string{},
+		Warnings: []string{}, NotChecked: []string{}}
+	if err := c.printJSON(r); err != nil {
+		return err
+	}
+	return silent()
 }
 
 // silentUnless fails with the number of problems, which the JSON tells already.

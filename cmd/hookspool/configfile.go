@@ -34,18 +34,27 @@ func (c *cli) configPath() string {
 
 // loadConfig reads the whole config; every fault is a failure.
 func (c *cli) loadConfig() (*config.Config, error) {
-	path := c.configPath()
-	if path == "" {
-		return nil, fail("write one (config.example.toml lists every key), name it with "+
-			"--config FILE, or try: hookspool demo",
-			"there is no config: neither %s nor %s, and $%s is not set", configHere, configEtc,
-			configEnv)
+	path, err := c.needConfigPath()
+	if err != nil {
+		return nil, err
 	}
 	cfg, err := config.Load(path)
 	if err != nil {
 		return nil, configFailure(path, err)
 	}
 	return cfg, nil
+}
+
+// needConfigPath is configPath for who cannot do without a config.
+func (c *cli) needConfigPath() (string, error) {
+	path := c.configPath()
+	if path == "" {
+		return "", fail("write one (config.example.toml lists every key), name it with "+
+			"--config FILE, or try: hookspool demo",
+			"there is no config: neither %s nor %s, and $%s is not set", configHere, configEtc,
+			configEnv)
+	}
+	return path, nil
 }
 
 // configFailure shows all faults, or says why the file cannot be read.

@@ -40,7 +40,8 @@ func (c *cli) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it work: a relay, two targets, one of them broken at first",
-		Long: "Run a relay with a spool of its own, in a temporary directory, and two targets: crm is well,\n" +
+		Long: "Run a relay with a spool of its own, in a temporary directory, and two targets: crm is " +
+			"well,\n" +
 			"erp fails at first. The events of one template message are posted and told as they travel:\n" +
 			"accepted, attempted, failed, retried at the tick, recovered. Then it goes on and tells what\n" +
 			"you post, until Ctrl-C. Nothing is left behind.",

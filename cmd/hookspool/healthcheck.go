@@ -20,7 +20,8 @@ func (c *cli) healthcheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Exit 0 if the relay is ready, else 1",
-		Long: "Ask a running relay whether it is ready, for the HEALTHCHECK of an image without a shell.\n" +
+		Long: "Ask a running relay whether it is ready, for the HEALTHCHECK of an image without a " +
+			"shell.\n" +
 			"With --wait it asks until it is, so that an app can start behind it.",
 		Example: "  HEALTHCHECK CMD [\"/hookspool\", \"healthcheck\"]\n" +
 			"  hookspool healthcheck --wait 30s && start-the-app",

@@ -11,7 +11,8 @@ func (c *cli) keygenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keygen",
 		Short: "Make a secret that signs requests",
-		Long: "Make a secret for signatures by Standard Webhooks: whsec_… (HMAC-SHA256), which sender and\n" +
+		Long: "Make a secret for signatures by Standard Webhooks: whsec_… (HMAC-SHA256), which sender " +
+			"and\n" +
 			"receiver share, or with --v1a whsk_… (ed25519), of which the receiver gets the public\n" +
 			"half, whpk_…. The secret is the first line on stdout, the public half the second; the\n" +
 			"rest goes to stderr.",

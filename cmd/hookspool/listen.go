@@ -29,7 +29,8 @@ func (c *cli) listenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "listen",
 		Short: "Receive events for development: show them, verify them, fail on request",
-		Long: "A development receiver: it prints what arrives, verifies signatures, and fails on request,\n" +
+		Long: "A development receiver: it prints what arrives, verifies signatures, and fails on " +
+			"request,\n" +
 			"so that the relay's retries can be watched. It keeps nothing.",
 		Example: "  hookspool listen\n" +
 			"  hookspool listen --fail 30% --latency 200ms --secret env:CRM_SECRET\n" +
@@ -43,7 +44,8 @@ func (c *cli) listenCommand() *cobra.Command {
 	flags.IntVar(&o.Status, "status", 200, "the usual answer's `CODE`")
 	flags.IntVar(&o.FailStatus, "fail-status", 503, "a failure's `CODE`")
 	flags.DurationVar(&o.Latency, "latency", 0, "how `long` each answer waits")
-	flags.DurationVar(&o.RetryAfter, "retry-after", 0, "the Retry-After of every answer that is not 2xx")
+	flags.DurationVar(&o.RetryAfter, "retry-after", 0,
+		"the Retry-After of every answer that is not 2xx")
 	flags.BoolVar(&o.ShowBody, "body", false, "show bodies too")
 	addSecretFlag(flags, &l.secrets, "answer 401 to what is not signed by this `SECRET`")
 	return cmd

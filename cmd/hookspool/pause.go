@@ -10,7 +10,8 @@ func (c *cli) pauseCommand() *cobra.Command {
 	return c.order(&cobra.Command{
 		Use:   "pause TARGET",
 		Short: "Hold a target's deliveries in the spool",
-		Long: "Hold a target: its deliveries are spooled and wait. That costs no attempt, and it stays\n" +
+		Long: "Hold a target: its deliveries are spooled and wait. That costs no attempt, and it " +
+			"stays\n" +
 			"so across restarts until resume.",
 		Example: "  hookspool pause crm",
 	}, "pause", func(t *admin.Target) string {

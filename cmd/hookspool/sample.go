@@ -24,7 +24,8 @@ func (c *cli) sampleCommand() *cobra.Command {
 	return c.addAdminFlag(&cobra.Command{
 		Use:   "sample TARGET [TYPE]",
 		Short: "Send a sample event to a target and show its answer",
-		Long: "Send a sample event to a target, whatever its status, and show what it answers. It touches\n" +
+		Long: "Send a sample event to a target, whatever its status, and show what it answers. It " +
+			"touches\n" +
 			"no counter, no standing and no spool. When no relay runs it is sent from here, by the\n" +
 			"config. Exit 1 if the target would not acknowledge an event.\n\n" +
 			"Without a TYPE it is the first that the target's events match.",

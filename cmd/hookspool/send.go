@@ -36,7 +36,8 @@ func (c *cli) sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send [FILE|-]",
 		Short: "Post events to a running relay",
-		Long: "Post events to a running relay: a FILE is one event, byte for byte. A file named .ndjson or\n" +
+		Long: "Post events to a running relay: a FILE is one event, byte for byte. A file named " +
+			".ndjson or\n" +
 			".jsonl, or --ndjson, holds one event a line and is sent in batches; so is stdin (-) when it\n" +
 			"holds several lines of JSON.\n\n" +
 			"The events of such a file have ids made from its content, so that a run that broke off is\n" +
@@ -58,9 +59,11 @@ func (c *cli) sendCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&s.typ, "type", "", "the events' `TYPE` (default: the relay looks into the body)")
 	flags.StringVar(&s.id, "id", "", "the event's `ID`; with NDJSON the beginning of all ids")
-	flags.StringVar(&s.sample, "sample", "", "send the sample payload of this `TYPE` instead of a file")
-	flags.StringVar(&s.to, "to", "", "the `URL` where events are taken, or unix:/path (default: listen "+
-		"of the config)")
+	flags.StringVar(&s.sample, "sample", "",
+		"send the sample payload of this `TYPE` instead of a file")
+	flags.StringVar(&s.to, "to", "",
+		"the `URL` where events are taken, or unix:/path (default: listen "+
+			"of the config)")
 	flags.BoolVar(&s.ndjson, "ndjson", false, "the input holds one event a line")
 	flags.DurationVar(&s.retryFor, "retry-for", time.Minute, "how `long` to retry")
 	return c.addAdminFlag(cmd)

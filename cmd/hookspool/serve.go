@@ -25,7 +25,8 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the relay",
-		Long: "Run the relay until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the\n" +
+		Long: "Run the relay until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads " +
+			"the\n" +
 			"config again; a bad one changes nothing. Under systemd use Type=notify.\n\n" +
 			"The log goes to stderr. Nothing accepted is lost by any way of stopping it.",
 		Example: "  hookspool serve\n" +
@@ -150,6 +151,8 @@ func startFailure(err error) *failure {
 		hint = "make room on the disk of spool.dir; nothing accepted is lost"
 	case errors.Is(err, os.ErrPermission):
 		hint = "the user that runs hookspool must own spool.dir and may need a port above 1023"
+	case errors.Is(err, syscall.ENOTDIR):
+		hint = "spool.dir names something that is no directory"
 	case errors.Is(err, syscall.EADDRINUSE), strings.Contains(err.Error(), "in use by another"):
 		hint = "is another hookspool running? or change server.listen and server.admin_listen"
 	}

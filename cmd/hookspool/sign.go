@@ -40,7 +40,8 @@ func (c *cli) signCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign [FILE|-]",
 		Short: "Sign a body as a target's receiver would see it",
-		Long: "Sign a body from FILE or stdin by Standard Webhooks and print the three headers, in a form\n" +
+		Long: "Sign a body from FILE or stdin by Standard Webhooks and print the three headers, in a " +
+			"form\n" +
 			"that curl reads.",
 		Example: "  hookspool sign --secret env:CRM_SECRET --id evt_1 body.json\n" +
 			"  hookspool sign --secret file:crm.secret --id evt_1 body.json >headers\n" +

@@ -20,7 +20,8 @@ func (c *cli) targetsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "targets",
 		Short: "Show every target: status, failed jobs, pending, exhausted, last error",
-		Long: "Show every target of a running relay: its status, its failed jobs in a row and the number\n" +
+		Long: "Show every target of a running relay: its status, its failed jobs in a row and the " +
+			"number\n" +
 			"that makes it Defective, how many deliveries are pending and how old the oldest is, how\n" +
 			"many are exhausted, when it last answered well, and its last error.",
 		Example: "  hookspool targets\n  hookspool targets --watch\n" +

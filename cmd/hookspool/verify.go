@@ -15,7 +15,8 @@ func (c *cli) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [FILE|-]",
 		Short: "Verify the signature of a body",
-		Long: "Verify the signature of a body from FILE or stdin by Standard Webhooks, as a receiver does.\n" +
+		Long: "Verify the signature of a body from FILE or stdin by Standard Webhooks, as a receiver " +
+			"does.\n" +
 			"Exit 1 when no signature is by one of the secrets, or the timestamp is too far from now.",
 		Example: "  hookspool verify --secret env:CRM_SECRET --id evt_1 --timestamp 1790000000 \\\n" +
 			"    --signature 'v1,K5oZ…=' body.json\n" +

@@ -129,7 +129,8 @@ type Sample struct {
 	Latency      float64 `json:"latency_seconds"`
 	Remote       string  `json:"remote"`
 	TLS          string  `json:"tls"`
-	Body         string  `json:"body"` // the first 1 KiB of the answer; bytes that are not UTF-8 replaced
+	// Body is the first 1 KiB of the answer; bytes that are not UTF-8 are replaced.
+	Body string `json:"body"`
 }
 
 // Event is the answer of GET /v1/events/{id}.

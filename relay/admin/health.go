@@ -73,7 +73,7 @@ func (s *Server) metrics(ctx *fasthttp.RequestCtx, _ []string) error {
 		return err
 	}
 	accept := http.Header{"Accept": {string(ctx.Request.Header.Peek(fasthttp.HeaderAccept))}}
-	format := expfmt.NegotiateIncludingOpenMetrics(accept)
+	format := expfmt.NegotiateAccept(accept, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	var body bytes.Buffer
 	encoder := expfmt.NewEncoder(&body, format)
 	for _, family := range families {
