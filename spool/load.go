@@ -165,6 +165,8 @@ func (s *Spool) loadTail(checkpoint uint64) error {
 	}
 	s.head.Store(last)
 	want := checkpoint + 1
+	s.log.Info("the spool is open", "newest", last, "events_counted", last-checkpoint,
+		"targets", len(s.lanes))
 	return s.scan([]byte{prefixLog}, logKey(want), func(key, value []byte) (bool, error) {
 		seq := keySeq(key)
 		if seq != want {

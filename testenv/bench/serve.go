@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// serveRole is one of the servers, in a process of its own, on a free port that it prints.
+func serveRole(role string, args []string) error {
+	handler, err := handlerOf(role, args)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(ln.Addr())
+	server := &fasthttp.Server{Handler: handler, NoDefaultServerHeader: true}
+	return server.Serve(ln)
+}
+
+func handlerOf(role string, args []string) (fasthttp.RequestHandler, error) {
+	switch role {
+	case bare:
+		return func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString(`{"id":"x"}`) }, nil
+	case floor:
+		if len(args) != 1 {
+			return nil, errors.New("the floor needs a file")
+		}
+		f, err := newFloorFile(args[0])
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx *fasthttp.RequestCtx) {
+			if err := f.append(ctx.Request.Body()); err != nil {
+				ctx.Error(err.Error(), fasthttp.StatusInsufficientStorage)
+				return
+			}
+			ctx.SetBodyString(`{"id":"x"}`)
+		}, nil
+	case "receiver":
+		return new(receiver).handle, nil
+	}
+	return nil, fmt.Errorf("there is no role %q", role)
+}
+
+// floorFile is the least that durable acceptance needs: one file, appended to by one goroutine,
+// which writes what waits, syncs once and answers all. That is the floor any spool stands on.
+type floorFile struct {
+	file *os.File
+	in   chan *floorWrite
+	free sync.Pool // of *floorWrite
+}
+
+type floorWrite struct {
+	body []byte
+	done chan error
+}
+
+func newFloorFile(path string) (*floorFile, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	f := &floorFile{file: file, in: make(chan *floorWrite, 1024)}
+	f.free.New = func() any { return &floorWrite{done: make(chan error, 1)} }
+	go f.loop() // as long as the process
+	return f, nil
+}
+
+func (f *floorFile) append(body []byte) error {
+	w := f.free.Get().(*floorWrite)
+	w.body = body
+	f.in <- w
+	err := <-w.done
+	f.free.Put(w)
+	return err
+}
+
+func (f *floorFile) loop() {
+	var group []*floorWrite
+	var buffer []byte
+	for w := range f.in {
+		group, buffer = append(group[:0], w), append(buffer[:0], w.body...)
+		for more := true; more && len(buffer) < 4<<20; {
+			select {
+			case w := <-f.in:
+				group, buffer = append(group, w), append(buffer, w.body...)
+			default:
+				more = false
+			}
+		}
+		_, err := f.file.Write(buffer)
+		if err == nil {
+			err = syscall.Fdatasync(int(f.file.Fd()))
+		}
+		for _, w := range group {
+			w.done <- err
+		}
+	}
+}
+
+// receiver is every target: the first segment of the path says what it does.
+type receiver struct {
+	took histogram // from the instant an event was due to its arrival at a healthy target
+	turn atomic.Uint64
+}
+
+// received is the answer of GET /stats.
+type received struct {
+	Count         uint64
+	P50, P99, P9x time.Duration
+}
+
+func (r *receiver) handle(ctx *fasthttp.RequestCtx) {
+	switch string(ctx.Path()) {
+	case "/hang":
+		time.Sleep(time.Hour)
+	case "/half":
+		if r.turn.Add(1)%2 == 0 {
+			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+		}
+	case "/stats":
+		_ = json.NewEncoder(ctx).Encode(received{r.took.Count.Load(), r.took.quantile(0.5),
+			r.took.quantile(0.99), r.took.quantile(0.999)})
+	case "/reset":
+		r.took.reset()
+	default:
+		if due, ok := stampOf(ctx.Request.Body()); ok {
+			r.took.add(time.Since(due))
+		}
+	}
+}
