@@ -20,6 +20,7 @@ import (
 const (
 	stampPrefix = `{"eventType":"message","t":"`
 	stampBytes  = 16
+	alphabet    = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
 )
 
 // loader is the load on one server. Its clients write raw requests, so that they cost little of the
@@ -110,7 +111,7 @@ func (l *loader) client(number int, begin time.Time) {
 func newRequest(rng *rand.Rand, size int) (request []byte, stamp int) {
 	body := []byte(stampPrefix + "0000000000000000\",\"x\":\"")
 	for len(body) < size-2 {
-		body = append(body, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"[rng.IntN(64)])
+		body = append(body, alphabet[rng.IntN(len(alphabet))])
 	}
 	body = append(body, `"}`...)
 	head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: relay\r\nContent-Type: "+
