@@ -23,6 +23,7 @@ type op struct {
 	change  *Change
 	bytes   int // estimate
 	entries int
+	flush   bool       // write the memtable out after the group
 	err     error      // why this op alone was refused; the committer's until done
 	done    chan error // capacity 1, so that the committer never waits for a caller
 }
@@ -171,9 +172,10 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	began := time.Now()
 	g := s.newGroup()
 	for _, o := range ops {
-		if o.drafts != nil {
+		switch {
+		case o.drafts != nil:
 			g.planAppend(o)
-		} else {
+		case o.change != nil:
 			o.err = g.planChange(o.change)
 		}
 	}
@@ -193,6 +195,11 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	g.feed()
 	for _, f := range g.after {
 		f()
+	}
+	for _, o := range ops {
+		if o.flush {
+			o.err = s.flush()
+		}
 	}
 	answer(ops, nil)
 }

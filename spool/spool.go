@@ -121,6 +121,7 @@ type Spool struct {
 	tick        atomic.Pointer[Tick]
 	disk        diskState
 	hw          *highWater
+	reclaimer   reclaimer // the keeper's own
 	closeOnce   sync.Once
 	closeErr    error
 }
@@ -198,6 +199,16 @@ func (s *Spool) Close() error {
 
 // SetLimits replaces the limits, at a reload.
 func (s *Spool) SetLimits(l Limits) { s.limits.Store(&l) }
+
+// closed reports whether Close was called.
+func (s *Spool) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
 
 // Err is the failure that stopped the spool, or nil.
 func (s *Spool) Err() error {

@@ -16,6 +16,7 @@ const (
 	// sweepPause lies between two looks; sweepMax bounds the events of one removal, so that it never
 	// starves the committer.
 	sweepPause = time.Second
+	sweepShare = 500 * time.Millisecond // the most that one look spends on the log
 	sweepMax   = 2000
 	sweepScan  = 20_000
 )
@@ -48,6 +49,9 @@ func (s *Spool) keepLoop() {
 		if err := s.Sweep(s.now()); err != nil && s.Err() == nil {
 			s.log.Error("cannot sweep the spool; it is tried again", "error", err)
 		}
+		if err := s.reclaim(time.Now()); err != nil && s.Err() == nil && !s.closed() {
+			s.log.Error("cannot give space back; it is tried again", "error", err)
+		}
 	}
 }
 
@@ -59,12 +63,12 @@ func (s *Spool) Sweep(now time.Time) error {
 	if s.disk.short() {
 		cut = now
 	}
-	for range 10 {
+	for end := time.Now().Add(sweepShare); ; {
 		more, err := s.sweepLog(cut)
 		if err != nil {
 			return err
 		}
-		if !more || s.Err() != nil {
+		if !more || s.Err() != nil || s.closed() || time.Now().After(end) {
 			break
 		}
 	}
@@ -94,7 +98,7 @@ func (s *Spool) sweepLog(cut time.Time) (bool, error) {
 		return false, nil
 	}
 	r := &removal{swept: from - 1, replays: s.replays.Load()}
-	scanned := 0
+	scanned, bytes := 0, int64(0)
 	more := false
 	err := s.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
 		seq := keySeq(key)
@@ -105,6 +109,7 @@ func (s *Spool) sweepLog(cut time.Time) (bool, error) {
 		scanned++
 		r.seqs = append(r.seqs, seq)
 		r.swept = seq
+		bytes += int64(len(value))
 		return true, nil
 	})
 	if err != nil {
@@ -116,7 +121,12 @@ func (s *Spool) sweepLog(cut time.Time) (bool, error) {
 	if r.seqs, err = s.leaveHeld(r.seqs, from, r.swept); err != nil {
 		return false, err
 	}
-	return more, s.Apply(Change{remove: r})
+	if err := s.Apply(Change{remove: r}); err != nil {
+		return false, err
+	}
+	// What is held is counted as well; it will be released one day, uncounted.
+	s.reclaimer.swept.Add(bytes)
+	return more, nil
 }
 
 // recordTime is the instant of acceptance in a record, without reading the rest; a record too
