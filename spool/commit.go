@@ -265,7 +265,7 @@ func (g *group) add(bytes int, err error) {
 
 func (g *group) commitChunk() {
 	if g.err == nil {
-		g.err = g.txn.Commit()
+		g.err = g.s.through("commit", g.txn.Commit)
 	}
 	g.txn.Discard()
 	g.txn = g.s.db.NewTransaction(true)
@@ -277,7 +277,7 @@ func (g *group) commit() error {
 	if g.err != nil {
 		return g.err
 	}
-	return g.txn.Commit()
+	return g.s.through("commit", g.txn.Commit)
 }
 
 func (g *group) flushState() {

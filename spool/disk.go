@@ -138,19 +138,20 @@ func (s *Spool) Admit(n int) error {
 //	0  u64  sequence
 //	8  u32  CRC-32C of the sequence
 type highWater struct {
-	file *os.File
-	last uint64
+	file    *os.File
+	last    uint64
+	through func(string, func() error) error // see seam
 }
 
 const highWaterName = "highwater"
 
-func openHighWater(dir string) (*highWater, error) {
+func openHighWater(dir string, through func(string, func() error) error) (*highWater, error) {
 	path := filepath.Join(dir, highWaterName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %q: %w", path, err)
 	}
-	h := &highWater{file: f}
+	h := &highWater{file: f, through: through}
 	var b [12]byte
 	if n, _ := f.ReadAt(b[:], 0); n == len(b) &&
 		binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli()) {
@@ -166,9 +167,12 @@ func (h *highWater) write(seq uint64) error {
 	var b [12]byte
 	binary.BigEndian.PutUint64(b[:], seq)
 	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], castagnoli()))
-	_, err := h.file.WriteAt(b[:], 0)
+	err := h.through("write highwater", func() error {
+		_, err := h.file.WriteAt(b[:], 0)
+		return err
+	})
 	if err == nil {
-		err = h.file.Sync()
+		err = h.through("sync highwater", h.file.Sync)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %q: %w", h.file.Name(), err)

@@ -17,7 +17,11 @@ func (s *Spool) load(acceptLoss bool) error {
 	if err != nil {
 		return err
 	}
-	if s.hw, err = openHighWater(s.dir); err != nil {
+	err = s.through("open highwater", func() (err error) {
+		s.hw, err = openHighWater(s.dir, s.through)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := s.loadLanes(); err != nil {
@@ -27,7 +31,7 @@ func (s *Spool) load(acceptLoss bool) error {
 		return err
 	}
 	if err := s.checkHighWater(acceptLoss); err != nil {
-		return errors.Join(err, s.hw.file.Close())
+		return err
 	}
 	s.storedHead.Store(head)
 	s.checkpointed = head
@@ -61,6 +65,11 @@ func (s *Spool) loadFormat() error {
 	return d.err
 }
 
+// update is one transaction of a start, before the committer runs.
+func (s *Spool) update(write func(*badger.Txn) error) error {
+	return s.through("commit", func() error { return s.db.Update(write) })
+}
+
 func (s *Spool) initialize() error {
 	if _, err := rand.Read(s.id[:]); err != nil {
 		return fmt.Errorf("cannot make an id: %w", err)
@@ -68,7 +77,7 @@ func (s *Spool) initialize() error {
 	e := newEncoder(16)
 	e.uint(formatVersion)
 	e.bytes(s.id[:])
-	return s.db.Update(func(txn *badger.Txn) error {
+	return s.update(func(txn *badger.Txn) error {
 		return txn.Set(metaKey(metaFormat), e.seal())
 	})
 }
@@ -211,7 +220,7 @@ func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
 }
 
 func (s *Spool) removeUnanswered(e *Event) error {
-	return s.db.Update(func(txn *badger.Txn) error {
+	return s.update(func(txn *badger.Txn) error {
 		if e.Given {
 			item, err := txn.Get(idKey(e.ID()))
 			if err == nil {

@@ -64,7 +64,8 @@ func (s *Spool) reclaim(now time.Time) error {
 	if err := s.submit(o); err != nil {
 		return err
 	}
-	if err := s.db.Flatten(1); err != nil {
+	flatten := func() error { return s.db.Flatten(1) }
+	if err := s.through("flatten", flatten); err != nil {
 		return fmt.Errorf("cannot flatten the spool's tree: %w", err)
 	}
 	s.measureDisk()
@@ -80,7 +81,7 @@ func (s *Spool) flush() error {
 	key := []byte{prefixFlush}
 	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, nil) })
 	if err == nil {
-		err = s.db.DropPrefix(key)
+		err = s.through("flush", func() error { return s.db.DropPrefix(key) })
 	}
 	if err != nil {
 		return s.fail(fmt.Errorf("cannot flush the memtable: %w", err))

@@ -53,6 +53,8 @@ type Options struct {
 	Now func() time.Time
 	// OnCommit, when set, is told of every synced group: the events in it and how long it took.
 	OnCommit func(events int, took time.Duration)
+
+	seam seam
 }
 
 // Limits are the settings that a reload may change.
@@ -74,6 +76,7 @@ type Spool struct {
 	decide   func(*View, *Draft)
 	now      func() time.Time
 	onCommit func(int, time.Duration)
+	seam     seam
 	id       [8]byte
 	limits   atomic.Pointer[Limits]
 
@@ -146,14 +149,18 @@ func Open(o Options) (_ *Spool, err error) {
 	}
 	opts := engineOptions(o.Dir, o.EncryptionKey,
 		engineLogger{log: o.Log, failed: func(string) { s.engineErrs.Add(1) }})
-	if s.db, err = openEngine(opts); err != nil {
-		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
-	}
+	err = s.through("open engine", func() (err error) {
+		s.db, err = openEngine(opts)
+		return err
+	})
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.db.Close())
+			err = errors.Join(err, s.abandon())
 		}
 	}()
+	if err != nil {
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
+	}
 	if err := s.load(o.AcceptLoss); err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
@@ -161,10 +168,23 @@ func Open(o Options) (_ *Spool, err error) {
 	return s, nil
 }
 
+// abandon closes what a failed Open had opened.
+func (s *Spool) abandon() error {
+	var errs error
+	if s.hw != nil {
+		errs = s.hw.file.Close()
+	}
+	if s.db != nil {
+		errs = errors.Join(errs, s.db.Close())
+	}
+	return errs
+}
+
 func newSpool(o Options) *Spool {
 	s := &Spool{
 		dir: o.Dir, log: o.Log, decide: o.Decide, now: o.Now, onCommit: o.OnCommit,
-		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		seam: o.seam,
+		ops:  make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
 		dirtyC: make(chan struct{}, 1), freshBytesMax: 32 << 20, failed: make(chan struct{}),
 	}
@@ -192,7 +212,8 @@ func (s *Spool) Close() error {
 		close(s.closing)
 		s.cancel()
 		s.running.Wait()
-		s.closeErr = errors.Join(s.hw.close(s.head.Load(), s.Err() == nil), s.db.Close())
+		s.closeErr = errors.Join(s.hw.close(s.head.Load(), s.Err() == nil),
+			s.through("close engine", s.db.Close))
 	})
 	return s.closeErr
 }

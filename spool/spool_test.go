@@ -470,7 +470,7 @@ func TestHighWater(t *testing.T) {
 	f.lane("crm")
 	f.append("x", "crm")
 	f.Close()
-	h, err := openHighWater(f.dir)
+	h, err := openHighWater(f.dir, (&Spool{}).through)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,17 +41,22 @@ func (s *Spool) keepLoop() {
 			return
 		case <-ticker.C:
 		}
-		if err := s.hw.write(s.head.Load()); err != nil {
-			_ = s.fail(err)
-			return
-		}
-		s.measureDisk()
-		if err := s.Sweep(s.now()); err != nil && s.Err() == nil {
-			s.log.Error("cannot sweep the spool; it is tried again", "error", err)
-		}
-		if err := s.reclaim(time.Now()); err != nil && s.Err() == nil && !s.closed() {
-			s.log.Error("cannot give space back; it is tried again", "error", err)
-		}
+		s.keep(time.Now())
+	}
+}
+
+// keep is one look of the keeper.
+func (s *Spool) keep(clock time.Time) {
+	if err := s.hw.write(s.head.Load()); err != nil {
+		_ = s.fail(err)
+		return
+	}
+	s.measureDisk()
+	if err := s.Sweep(s.now()); err != nil && s.Err() == nil {
+		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
+	}
+	if err := s.reclaim(clock); err != nil && s.Err() == nil && !s.closed() {
+		s.log.Error("cannot give space back; it is tried again", "error", err)
 	}
 }
 
