@@ -1,0 +1,104 @@
+package main
+
+// mutant is one way to break hookspool and the tests that must notice.
+type mutant struct {
+	name     string
+	file     string
+	from, to string
+	pkg      string
+	tests    string
+}
+
+func mutants() []mutant {
+	return append(spoolMutants(), relayMutants()...)
+}
+
+func spoolMutants() []mutant {
+	return []mutant{{
+		name: "no sync", file: "spool/engine.go", from: "o.SyncWrites = true",
+		to: "o.SyncWrites = false", pkg: "testenv", tests: "TestFaultPowerCuts",
+	}, {
+		name: "answer early", file: "spool/commit.go",
+		from: "	if err := g.commit(); err != nil {\n		answer(ops, s.fail(err))",
+		to: "	answer(ops, nil)\n	ops = nil\n" +
+			"	if err := g.commit(); err != nil {\n		answer(ops, s.fail(err))",
+		pkg: "spool", tests: "TestFaultAtEveryCall",
+	}, {
+		name: "carry on after an error", file: "spool/commit.go",
+		from: "answer(ops, s.fail(err))", to: "answer(ops, err)",
+		pkg: "spool", tests: "TestFaultAtEveryCall",
+	}, {
+		name: "keep a reused buffer", file: "spool/record.go",
+		from: "func encodeDraft(d *Draft, lanes int) ([]byte, uint32) {\n",
+		to: "var reused = make([]byte, 0, 1<<20)\n\n" +
+			"func encodeDraft(d *Draft, lanes int) ([]byte, uint32) {\n" +
+			"	rec, sum := encodeAnew(d, lanes)\n	return append(reused[:0], rec...), sum\n}\n\n" +
+			"func encodeAnew(d *Draft, lanes int) ([]byte, uint32) {\n",
+		pkg: "testenv", tests: "TestP6",
+	}, {
+		name: "no free-space check", file: "spool/disk.go",
+		from: "; free < need {", to: "; free < need-1<<60 {",
+		pkg: "testenv", tests: "TestFaultFullDisk",
+	}, {
+		name: "no size budget", file: "spool/disk.go",
+		from: "lim.MaxBytes > 0 && bytes > lim.MaxBytes {",
+		to:   "lim.MaxBytes > 0 && bytes > lim.MaxBytes+1<<60 {",
+		pkg:  "testenv", tests: "TestP1|TestP7|TestFault.*(Full|Budget)",
+	}, {
+		name: "believe any record", file: "spool/record.go",
+		from: "	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())",
+		to: "	if len(rec) > 0 {\n		return nil\n	}\n" +
+			"	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())",
+		pkg: "spool", tests: ".",
+	}, {
+		name: "believe any loss", file: "spool/load.go",
+		from: "	if s.hw.last <= head {", to: "	if s.hw.last <= head || !acceptLoss {",
+		pkg: "spool", tests: "TestHighWater",
+	}, {
+		name: "half a batch", file: "spool/load.go",
+		from: "		if e == nil || e.batchEnd <= seq {", to: "		if e == nil || e.batchEnd <= seq || true {",
+		pkg: "spool", tests: "TestFaultAtEveryCall",
+	}, {
+		name: "position passes a failure", file: "spool/change.go",
+		from: "	case st.Verdict == Retry:\n		g.put(badger.NewEntry(key, st.exception().encode()))",
+		to: "	case st.Verdict == Retry && !st.Fresh:\n" +
+			"		g.put(badger.NewEntry(key, st.exception().encode()))",
+		pkg: "spool", tests: "TestModel|TestJourney|TestFaultAtEveryCall",
+	}, {
+		name: "forget ids", file: "spool/append.go",
+		from: "	g.ids[d.ID] = r\n", to: "	g.ids[d.ID] = r\n	if r != nil {\n		return\n	}\n",
+		pkg: "testenv", tests: "TestP1Dedupe",
+	}, {
+		name: "sweep what is held", file: "spool/sweep.go",
+		from: "		if _, need := held[seq]; !need {", to: "		if _, need := held[seq]; !need || true {",
+		pkg: "spool", tests: "TestSweep|TestModel",
+	}}
+}
+
+func relayMutants() []mutant {
+	return []mutant{{
+		name: "believe half an answer", file: "relay/attempt/exchange.go",
+		from: "	case err == nil:\n		// A request", to: "	case err == nil || h.status == 200:\n		// A request",
+		pkg: "relay/attempt", tests: ".",
+	}, {
+		name: "believe any status", file: "relay/attempt/exchange.go",
+		from: "	if !x.client.success(h.status) {", to: "	if h.status >= 400 {",
+		pkg: "testenv", tests: "TestP5",
+	}, {
+		name: "one retry more", file: "relay/lane.go",
+		from: "	case t.attempts >= l.r.setup", to: "	case t.attempts > l.r.setup",
+		pkg: "testenv", tests: "TestP5Exactly145Requests",
+	}, {
+		name: "defective at the 100th", file: "relay/defect.go",
+		from: "	entered := st.FailedJobs > cfg", to: "	entered := st.FailedJobs >= cfg",
+		pkg: "testenv", tests: "TestP5The101stFailedJob",
+	}, {
+		name: "charge what was not tried", file: "relay/lane.go",
+		from: " || t.job != nil && t.job.over() {", to: " {",
+		pkg: "testenv", tests: "TestP5StopJobAfter",
+	}, {
+		name: "any origin", file: "relay/admin/guard.go",
+		from: "	if err != nil || u.Host == \"\" ||", to: "	if err != nil && u.Host == \"\" &&",
+		pkg: "relay/admin", tests: ".",
+	}}
+}
