@@ -77,12 +77,12 @@ func (m *mail) send(mailer *alert.Mailer, n spool.Notice) {
 		}
 		return
 	}
-	m.r.metrics.alerts[true].Inc()
-	m.r.log.Info("alert mail sent", "target", notice.Target, "kind", notice.Kind)
 	// A crash before this is on disk sends the mail once more, with the same Message-ID.
 	if err := m.r.spool.Apply(spool.Change{Paid: []spool.Notice{n}}); err != nil {
 		m.r.log.Error("cannot note that a mail was sent", "target", notice.Target, "error", err)
 	}
+	m.r.metrics.alerts[true].Inc()
+	m.r.log.Info("alert mail sent", "target", notice.Target, "kind", notice.Kind)
 }
 
 // newMailer is the mailer of a config; nil if no mail is configured.

@@ -22,7 +22,7 @@ func TestSpaceReturns(t *testing.T) {
 				t.Fatal(err)
 			}
 			drafts = append(drafts, &Draft{Payload: append([]byte(nil), text...),
-				Note: []string{"a"}})
+				At: f.now.Add(-time.Minute), Note: []string{"a"}})
 		}
 		if err := f.Append(drafts...); err != nil {
 			t.Fatal(err)
@@ -35,7 +35,6 @@ func TestSpaceReturns(t *testing.T) {
 	}
 	deliverAll(f, l)
 	f.SetLimits(Limits{KeepExhausted: time.Hour, DedupeWindow: time.Hour})
-	f.now = f.now.Add(time.Minute)
 	for end := time.Now().Add(time.Minute); f.Disk().Bytes > memTableBytes; {
 		if time.Now().After(end) {
 			t.Fatalf("%d bytes are on disk after the drain, %d before", f.Disk().Bytes, full)

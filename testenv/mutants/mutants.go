@@ -56,8 +56,9 @@ func spoolMutants() []mutant {
 		pkg: "spool", tests: "TestHighWater",
 	}, {
 		name: "half a batch", file: "spool/load.go",
-		from: "		if e == nil || e.batchEnd <= seq {", to: "		if e == nil || e.batchEnd <= seq || true {",
-		pkg: "spool", tests: "TestFaultAtEveryCall",
+		from: "		if e == nil || e.batchEnd <= seq {",
+		to:   "		if e == nil || e.batchEnd <= seq || true {",
+		pkg:  "spool", tests: "TestFaultAtEveryCall",
 	}, {
 		name: "position passes a failure", file: "spool/change.go",
 		from: "	case st.Verdict == Retry:\n		g.put(badger.NewEntry(key, st.exception().encode()))",
@@ -78,8 +79,9 @@ func spoolMutants() []mutant {
 func relayMutants() []mutant {
 	return []mutant{{
 		name: "believe half an answer", file: "relay/attempt/exchange.go",
-		from: "	case err == nil:\n		// A request", to: "	case err == nil || h.status == 200:\n		// A request",
-		pkg: "relay/attempt", tests: ".",
+		from: "	case err == nil:\n		// A request",
+		to:   "	case err == nil || h.status == 200:\n		// A request",
+		pkg:  "relay/attempt", tests: ".",
 	}, {
 		name: "believe any status", file: "relay/attempt/exchange.go",
 		from: "	if !x.client.success(h.status) {", to: "	if h.status >= 400 {",
