@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// inHandMax and inHandBytesMax bound the requests that wait for the disk at once, and the bytes
-	// of their bodies; beyond either the answer is 503.
+	// inHandMax bounds the requests that wait for the disk at once, inHandBytesMax the memory of all
+	// bodies that are being read or wait; beyond either the answer is 503.
 	inHandMax      = 4096
 	inHandBytesMax = 64 << 20
 	// requestHeadBytesMax bounds a request's head.
@@ -33,8 +33,9 @@ const (
 type accepter struct {
 	r       *Relay
 	parsers fastjson.ParserPool
+	bodies  bodies
 	inHand  atomic.Int64
-	bytes   atomic.Int64
+	bytes   atomic.Int64 // of room for bodies
 	// lastAt is when the last request came, in unix nanoseconds: the drain waits for quiet.
 	lastAt atomic.Int64
 	// closed: nothing is taken any more.
@@ -43,67 +44,82 @@ type accepter struct {
 
 // handle answers one request on an events listener.
 func (a *accepter) handle(ctx *fasthttp.RequestCtx) {
-	began := a.r.now()
-	a.lastAt.Store(began.UnixNano())
-	r := a.serve(ctx, began)
+	a.lastAt.Store(a.r.now().UnixNano())
+	r := a.serve(ctx)
 	if r != nil {
 		a.r.metrics.refused[r.code].Inc()
 		r.write(ctx)
 	}
 }
 
-func (a *accepter) serve(ctx *fasthttp.RequestCtx, began time.Time) *refusal {
-	typ, named, r := eventPath(ctx.URI().PathOriginal())
-	if r != nil {
+func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
+	cfg := a.r.setup.Load().cfg
+	base, take, r := a.open(ctx, cfg)
+	if r != nil || !take {
+		leaveBody(ctx)
 		return r
+	}
+	b, r := a.readBody(ctx, a.r.bodyBytesMax(&ctx.Request.Header))
+	defer a.releaseBody(b)
+	if r != nil {
+		closePolitely(ctx)
+		return r
+	}
+	defer a.inHand.Add(-1)
+	if r := a.reserve(len(b.buf)); r != nil {
+		return r
+	}
+	base.payload = b.buf
+	return a.take(ctx, cfg, base, a.r.now())
+}
+
+// open settles from the head alone whether an event is to be taken, or else refuses or answers.
+func (a *accepter) open(ctx *fasthttp.RequestCtx, cfg *config.Config) (base arrival, take bool,
+	_ *refusal) {
+	framing, r := checkFraming(&ctx.Request.Header)
+	if r != nil {
+		closePolitely(ctx)
+		return base, false, r
+	}
+	if base.typ, base.typed, r = eventPath(ctx.URI().PathOriginal()); r != nil {
+		return base, false, r
 	}
 	switch {
 	case ctx.IsGet() || ctx.IsHead():
 		// Some senders probe a URL before they use it.
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("hookspool takes events here: POST them\n")
-		return nil
+		return base, false, nil
 	case !ctx.IsPost():
-		return refuse(codeMethodNotAllowed, "%s is not taken here; POST an event",
+		return base, false, refuse(codeMethodNotAllowed, "%s is not taken here; POST an event",
 			cut(string(ctx.Method()), 20))
 	}
-	cfg := a.r.setup.Load().cfg
 	if r := checkToken(ctx, cfg.Server.EventToken.Reveal()); r != nil {
-		return r
+		return base, false, r
 	}
-	if r := checkFraming(&ctx.Request.Header); r != nil {
-		ctx.SetConnectionClose()
-		return r
+	if !framing.length && !framing.coded {
+		closePolitely(ctx)
+		return base, false, refuse(codeMalformed, "the request has neither Content-Length nor "+
+			"Transfer-Encoding")
 	}
-	n := int64(len(ctx.Request.Body()))
-	defer a.release(n)
-	if r := a.reserve(n); r != nil {
-		return r
-	}
-	base := arrival{typ: typ, typed: named}
-	if r := base.readHeaders(&ctx.Request.Header); r != nil {
-		return r
-	}
-	return a.take(ctx, cfg, base, began)
+	r = base.readHeaders(&ctx.Request.Header)
+	return base, r == nil, r
 }
 
-// reserve takes the request in hand, or says why not.
-func (a *accepter) reserve(n int64) *refusal {
-	inHand, bytes := a.inHand.Add(1), a.bytes.Add(n)
+// reserve takes a request in hand, or says why not. Undo it by inHand, also after a refusal.
+func (a *accepter) reserve(n int) *refusal {
+	inHand := a.inHand.Add(1)
 	if a.closed.Load() {
+		if a.r.spool.Err() != nil {
+			return diskError()
+		}
 		return &refusal{code: codeDraining, retryAfter: 1,
 			detail: "the relay is stopping; send again to its successor"}
 	}
-	if inHand > inHandMax || bytes > inHandBytesMax {
-		return &refusal{code: codeOverloaded, retryAfter: 1,
-			detail: "too many requests are in hand; send again in a second"}
+	if inHand > inHandMax {
+		return overloaded()
 	}
-	return a.r.admit(int(n))
-}
-
-func (a *accepter) release(n int64) {
-	a.inHand.Add(-1)
-	a.bytes.Add(-n)
+	return a.r.admit(n)
 }
 
 // admit asks the spool for room.
@@ -119,8 +135,8 @@ func (r *Relay) admit(n int) *refusal {
 }
 
 func diskError() *refusal {
-	return &refusal{code: codeDiskError, retryAfter: 10, detail: "the spool cannot be written; " +
-		"the relay stops and its next start reads what is on disk"}
+	return &refusal{code: codeDiskError, retryAfter: 10, detail: "the spool cannot be written, " +
+		"and what reached the disk is known only to the relay's next start; send again with the same id"}
 }
 
 // take turns the body into drafts, spools them and answers.
@@ -136,7 +152,6 @@ func (a *accepter) take(ctx *fasthttp.RequestCtx, cfg *config.Config, base arriv
 		return refuse(codeUnsupported, "%q is not taken; of the CloudEvents formats, JSON is",
 			cut(media, 100))
 	}
-	base.payload = ctx.Request.Body()
 	base.contentType = string(ctx.Request.Header.ContentType())
 	if n := int64(len(base.payload)); n > cfg.Server.MaxBodySize {
 		return refuse(codeTooLarge, "the event has %d bytes; server.max_body_size is %d", n,
@@ -165,7 +180,7 @@ func (a *accepter) take(ctx *fasthttp.RequestCtx, cfg *config.Config, base arriv
 
 func (a *accepter) takeBatch(ctx *fasthttp.RequestCtx, cfg *config.Config, base arrival, ce bool,
 	p *fastjson.Parser, began time.Time) *refusal {
-	lines, r := splitBatch(ctx.Request.Body(), ce)
+	lines, r := splitBatch(base.payload, ce)
 	if r != nil {
 		return r
 	}
@@ -295,11 +310,8 @@ func (a *arrival) readHeaders(h *fasthttp.RequestHeader) *refusal {
 		a.id = string(h.Peek("Idempotency-Key"))
 	}
 	if !a.typed {
-		for _, name := range [...]string{"webhook-event-type", "ce-type"} {
-			if typ := h.Peek(name); len(typ) > 0 {
-				a.typ, a.typed = string(typ), true
-				break
-			}
+		if r := a.readType(h); r != nil {
+			return r
 		}
 	}
 	for _, name := range [...]string{"traceparent", "tracestate"} {
@@ -310,28 +322,17 @@ func (a *arrival) readHeaders(h *fasthttp.RequestHeader) *refusal {
 	return nil
 }
 
-// checkFraming refuses what a proxy in front might read differently: a length beside chunks, and
-// a POST that says nothing about its body.
-func checkFraming(h *fasthttp.RequestHeader) *refusal {
-	length, chunked := false, false
-	for raw := h.RawHeaders(); len(raw) > 0; {
-		var l []byte
-		l, raw, _ = bytes.Cut(raw, []byte{'\n'})
-		name, _, _ := bytes.Cut(l, []byte{':'})
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			length = true
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			chunked = true
-		}
+// readType takes the type from the headers; ce-type is encoded like every CloudEvents attribute.
+func (a *arrival) readType(h *fasthttp.RequestHeader) *refusal {
+	if typ := h.Peek("webhook-event-type"); len(typ) > 0 {
+		a.typ, a.typed = string(typ), true
+		return nil
 	}
-	switch {
-	case length && chunked:
-		return refuse(codeMalformed, "the request has Content-Length and Transfer-Encoding")
-	case !length && !chunked:
-		return refuse(codeMalformed, "the request has neither Content-Length nor "+
-			"Transfer-Encoding")
+	typ, ok := decodeCE(string(h.Peek("ce-type")))
+	if !ok {
+		return notEncoded("ce-type")
 	}
+	a.typ, a.typed = typ, typ != ""
 	return nil
 }
 

@@ -88,18 +88,11 @@ func lineDraft(cfg *config.Config, a arrival, l line, ce bool, p *fastjson.Parse
 		}
 	} else {
 		a.contentType = "application/json"
-		if !isJSON(l.payload, p) {
+		if _, ok := parseJSON(l.payload, p); !ok {
 			return nil, refuse(codeMalformed, "it is not JSON")
 		}
 	}
 	return a.draft(cfg, p)
-}
-
-// isJSON is strict. The parser comes first because it bounds the depth, which the validator,
-// recursive as it is, does not.
-func isJSON(b []byte, p *fastjson.Parser) bool {
-	_, err := p.ParseBytes(b)
-	return err == nil && fastjson.ValidateBytes(b) == nil
 }
 
 // batchRefusal names the lines at fault; the reason is the first one's.

@@ -54,7 +54,7 @@ func readBinaryCE(h *fasthttp.RequestHeader, a *arrival) *refusal {
 	} {
 		value, ok := decodeCE(string(h.Peek(name)))
 		if !ok {
-			return refuse(codeMalformed, "header %s is not percent-encoded UTF-8", name)
+			return notEncoded(name)
 		}
 		*dst = value
 	}
@@ -81,10 +81,22 @@ func (a *arrival) takeCE(c *ceAttributes) {
 	}
 }
 
-// decodeCE undoes the header encoding: percent escapes of UTF-8, and optional quotes.
+func notEncoded(name string) *refusal {
+	return refuse(codeMalformed, "header %s is not percent-encoded UTF-8", name)
+}
+
+// decodeCE undoes the header encoding: percent escapes of UTF-8, and optional quotes, in which a
+// backslash stands before any character (RFC 9110 §5.6.4).
 func decodeCE(s string) (string, bool) {
 	if n := len(s); n >= 2 && s[0] == '"' && s[n-1] == '"' {
-		s = strings.ReplaceAll(s[1:n-1], `\`, "")
+		var plain strings.Builder
+		for s = s[1 : n-1]; s != ""; s = s[1:] {
+			if s[0] == '\\' && len(s) > 1 {
+				s = s[1:]
+			}
+			plain.WriteByte(s[0])
+		}
+		s = plain.String()
 	}
 	if strings.Contains(s, "%") {
 		if out, err := url.PathUnescape(s); err == nil {
@@ -96,8 +108,8 @@ func decodeCE(s string) (string, bool) {
 
 // readStructuredCE completes an arrival whose payload is one JSON object with everything in it.
 func readStructuredCE(a *arrival, p *fastjson.Parser) *refusal {
-	v, err := p.ParseBytes(a.payload)
-	if err != nil || v.Type() != fastjson.TypeObject {
+	v, ok := parseJSON(a.payload, p)
+	if !ok || v.Type() != fastjson.TypeObject {
 		return refuse(codeMalformed, "the CloudEvent is not a JSON object")
 	}
 	var c ceAttributes

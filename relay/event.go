@@ -58,8 +58,8 @@ func (a *arrival) lookInside(cfg *config.Config, p *fastjson.Parser) (owner stri
 		a.defaultType(cfg)
 		return "", nil
 	}
-	v, err := p.ParseBytes(a.payload)
-	if err != nil {
+	v, ok := parseJSON(a.payload, p)
+	if !ok {
 		a.defaultType(cfg)
 		return "", nil
 	}
@@ -92,6 +92,14 @@ func (a *arrival) defaultType(cfg *config.Config) {
 	if !a.typed {
 		a.typ = cfg.Event.DefaultType
 	}
+}
+
+// parseJSON is strict. The parser comes first because it bounds the depth, which the validator,
+// recursive as it is, does not; the validator comes too because the parser takes what is no JSON:
+// control characters, escapes and numbers that do not exist.
+func parseJSON(b []byte, p *fastjson.Parser) (*fastjson.Value, bool) {
+	v, err := p.ParseBytes(b)
+	return v, err == nil && fastjson.ValidateBytes(b) == nil
 }
 
 func looksLikeObject(b []byte) bool {

@@ -52,21 +52,22 @@ type Relay struct {
 	byName    map[string]*lane // guarded by lanesMu; only grows
 	started   bool             // guarded by lanesMu: lanes run
 
-	startedAt  time.Time
-	lastEvent  atomic.Int64 // unix nanoseconds
-	reloadAt   atomic.Int64
-	reloadBad  atomic.Bool
-	seen       atomic.Pointer[[]byte] // the config file's content when it was last read
-	onReady    func()
-	ready      atomic.Bool
-	draining   atomic.Bool
-	stopOnce   sync.Once
-	stopping   chan struct{}   // closed when no new attempt, tick or mail may start
-	attempts   context.Context // of all attempts; cancelled when the drain's time is up
-	cutOff     context.CancelFunc
-	mailing    context.Context // of all mail; cancelled when the relay stops
-	stopMail   context.CancelFunc
-	goroutines sync.WaitGroup
+	startedAt   time.Time
+	connections atomic.Int64 // of senders, open now
+	lastEvent   atomic.Int64 // unix nanoseconds
+	reloadAt    atomic.Int64
+	reloadBad   atomic.Bool
+	seen        atomic.Pointer[[]byte] // the config file's content when it was last read
+	onReady     func()
+	ready       atomic.Bool
+	draining    atomic.Bool
+	stopOnce    sync.Once
+	stopping    chan struct{}   // closed when no new attempt, tick or mail may start
+	attempts    context.Context // of all attempts; cancelled when the drain's time is up
+	cutOff      context.CancelFunc
+	mailing     context.Context // of all mail; cancelled when the relay stops
+	stopMail    context.CancelFunc
+	goroutines  sync.WaitGroup
 }
 
 // New opens the spool, binds the listeners and wires everything; nothing runs until Run. On an

@@ -26,6 +26,7 @@ type fixture struct {
 	cfg  config.Config
 	stop func()
 	tick time.Time
+	now  func() time.Time // nil: the clock of the machine
 }
 
 // target adds a target with a URL to the config.
@@ -57,7 +58,7 @@ func newFixture(t *testing.T) *fixture {
 // start runs the relay; the test's end stops it.
 func (f *fixture) start() {
 	f.t.Helper()
-	r, err := New(Options{Config: &f.cfg, Version: "test",
+	r, err := New(Options{Config: &f.cfg, Version: "test", Now: f.now,
 		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		f.t.Fatal(err)

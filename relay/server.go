@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,10 +21,6 @@ import (
 const (
 	// idleTimeout closes a sender's connection that says nothing.
 	idleTimeout = 60 * time.Second
-	// lingerTime and lingerBytes bound the courtesy of reading on after a refusal: closing at once
-	// would reset the connection and with it the answer.
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 4 << 20
 	// answerTimeout bounds the writing of an answer.
 	answerTimeout = 10 * time.Second
 )
@@ -124,6 +118,8 @@ func newEventServer(r *Relay, cfg *config.Config) *fasthttp.Server {
 		IdleTimeout:        idleTimeout,
 		ReadBufferSize:     requestHeadBytesMax,
 		MaxRequestBodySize: int(cfg.Server.MaxBodySize),
+		// Bodies are read by body.go.
+		StreamRequestBody: true,
 		// Parsing a multipart body would write it anew, with other bytes.
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
@@ -142,40 +138,30 @@ func (l libraryLog) Printf(format string, args ...any) {
 	l.log.Debug("connection trouble on an events listener", "error", fmt.Sprintf(format, args...))
 }
 
-// bodyLimit allows a batch its 16 times before the body is read.
-func (r *Relay) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	cfg := r.setup.Load().cfg
-	limit := int(cfg.Server.MaxBodySize)
-	switch mediaType(h.ContentType()) {
-	case ndjson, ceBatch:
-		limit *= batchSizes
-	}
-	return fasthttp.RequestConfig{MaxRequestBodySize: limit}
-}
-
-// refuseUnread answers a request that could not be read.
+// refuseUnread answers a request that could not be read. A connection on which nothing has come was
+// opened in advance: it is closed without a word, which the sender would take for the answer to
+// what it sends first.
 func (r *Relay) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
+	if c, ok := ctx.Conn().(*lingerConn); ok && !c.heard.Load() {
+		c.silent.Store(true)
+		ctx.SetConnectionClose()
+		return
+	}
 	var no *refusal
 	var small *fasthttp.ErrSmallBuffer
 	var netErr net.Error
 	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		no = refuse(codeTooLarge, "the body is too large; server.max_body_size is %d bytes, a "+
-			"batch may hold %d times that", r.setup.Load().cfg.Server.MaxBodySize, batchSizes)
 	case errors.As(err, &small):
 		no = refuse(codeMalformed, "the head of the request has more than %d bytes",
 			requestHeadBytesMax)
 	case errors.As(err, &netErr) && netErr.Timeout():
-		no = refuse(codeMalformed, "the request did not arrive within server.read_timeout")
+		no = tooSlow()
 	default:
 		no = refuse(codeMalformed, "the request is not valid HTTP")
 	}
 	r.metrics.refused[no.code].Inc()
 	no.write(ctx)
-	ctx.SetConnectionClose()
-	if c, ok := ctx.Conn().(*lingerConn); ok {
-		c.linger.Store(true)
-	}
+	closePolitely(ctx)
 }
 
 // recovering turns a panic of a handler into a 500; without it the whole process would end. What
@@ -199,7 +185,7 @@ func (s *servers) all() []func() {
 	var loops []func()
 	for _, ln := range s.events {
 		loops = append(loops, func() {
-			if err := s.http.Serve(lingerListener{ln}); err != nil && !s.r.draining.Load() {
+			if err := s.http.Serve(&listener{ln, s.r}); err != nil && !s.r.draining.Load() {
 				s.r.log.Error("cannot take events any more", "address", ln.Addr().String(), "error", err)
 			}
 		})
@@ -259,33 +245,4 @@ func addressOf(ln net.Listener) string {
 		return "unix:" + ln.Addr().String()
 	}
 	return ln.Addr().String()
-}
-
-// lingerListener gives connections that can close politely.
-type lingerListener struct{ net.Listener }
-
-// Accept is part of net.Listener.
-func (l lingerListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &lingerConn{Conn: conn}, nil
-}
-
-// lingerConn reads on for a moment before it closes, if told to: a sender that is still writing a
-// body that was refused would otherwise see a reset instead of the answer.
-type lingerConn struct {
-	net.Conn
-	linger atomic.Bool
-}
-
-// Close is part of net.Conn.
-func (c *lingerConn) Close() error {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if ok && c.linger.Load() && half.CloseWrite() == nil &&
-		c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // a courtesy; its end does not matter
-	}
-	return c.Conn.Close()
 }

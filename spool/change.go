@@ -67,6 +67,7 @@ type Change struct {
 	lost    []Ref    // exceptions whose event cannot be read
 	expired []Ref    // exhausted deliveries that were kept long enough
 	remove  *removal // events that nobody needs any more
+	purge   *purgeOrder
 }
 
 // Apply writes a change and waits until it is synced. Errors: ErrFailed, ErrClosed, ErrNotFound.
@@ -95,6 +96,10 @@ func changeOp(c *Change) *op {
 	for _, u := range c.unread {
 		o.bytes += len(u.raw)
 		o.entries += 2
+	}
+	if c.purge != nil {
+		o.entries += 3 * len(c.purge.seqs)
+		o.bytes += 120 * len(c.purge.seqs)
 	}
 	if c.remove != nil {
 		o.entries += len(c.remove.seqs)
@@ -135,6 +140,9 @@ func (g *group) planChange(c *Change) error {
 	}
 	if c.remove != nil {
 		g.planRemoval(c.remove)
+	}
+	if c.purge != nil {
+		g.planPurge(c.purge)
 	}
 	var errs error
 	for _, r := range c.replay {

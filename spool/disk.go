@@ -29,6 +29,8 @@ type diskState struct {
 	// since counts bytes accepted since the last measurement.
 	since    atomic.Int64
 	pressure atomic.Bool
+	// compaction is what the engine may write before it frees what it has read.
+	compaction atomic.Int64
 }
 
 func (d *diskState) short() bool { return d.pressure.Load() }
@@ -97,9 +99,32 @@ func (s *Spool) measureDisk() {
 	}
 	s.disk.bytes.Store(total)
 	s.disk.free.Store(free)
+	s.disk.compaction.Store(s.compactionBytes())
 	lim := s.limits.Load()
 	s.disk.pressure.Store(lim.MaxBytes > 0 && total > lim.MaxBytes/10*8 ||
-		free < 2*lim.MinFreeBytes)
+		free < 2*s.mustStayFree(lim))
+}
+
+// compactionBytes bounds what the engine's compactions write before they remove what they read: all
+// of level 0 and what it overlaps, and deeper down a table with what that overlaps. Seen without
+// it: a relay that filled a disk of 320 MiB down to 64 MiB died of SIGBUS in its own compaction,
+// with 160 MiB in level 0.
+func (s *Spool) compactionBytes() int64 {
+	var n int64
+	for _, level := range s.db.Levels() {
+		if level.Level == 0 || level.IsBaseLevel {
+			n += level.Size
+		} else {
+			n += min(level.Size, 10*level.TargetFileSize)
+		}
+	}
+	return n
+}
+
+// mustStayFree is what Admit leaves: what the operator wants, and at least what a start and the
+// engine's work need, so that a disk that the relay itself has filled stops neither.
+func (s *Spool) mustStayFree(lim *Limits) int64 {
+	return max(lim.MinFreeBytes, preflightBytes+s.disk.compaction.Load())
 }
 
 // Disk is the last measurement, at most about a second old.
@@ -110,8 +135,8 @@ func (s *Spool) Disk() DiskUsage {
 }
 
 // Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
-// disk error. Room for settling what was accepted is never part of what Admit gives away: it
-// refuses while at least two memtables are free.
+// disk error. Room for settling what was accepted is never part of what Admit gives away; see
+// mustStayFree.
 func (s *Spool) Admit(n int) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -123,10 +148,10 @@ func (s *Spool) Admit(n int) error {
 		return fmt.Errorf("%w: %d bytes are on disk; spool.max_size is %d", ErrFull, bytes,
 			lim.MaxBytes)
 	}
-	need := max(lim.MinFreeBytes, 2*memTableBytes)
+	need := s.mustStayFree(lim)
 	if free := s.disk.free.Load() - since; free < need {
 		return fmt.Errorf("%w: %d bytes are free on its disk; %d must stay free "+
-			"(spool.min_free_disk)", ErrFull, free, need)
+			"(spool.min_free_disk, or what the engine needs to work)", ErrFull, free, need)
 	}
 	return nil
 }

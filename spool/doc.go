@@ -21,6 +21,7 @@
 //	x lane seq            exception: due tick, requests made, first failure, last outcome; in the
 //	                      commit that lets the position pass
 //	z lane seq            exhausted delivery, same fields; swept after KeepExhausted
+//	p lane seq            instant: a delivery that was purged; goes with the event
 //	g lane                standing: failed jobs in a row, defective since, held; with the last
 //	                      outcome of the job that changed it
 //	o lane episode        a notice that is owed to the operator; with the standing

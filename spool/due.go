@@ -157,6 +157,10 @@ func (g *group) planReplay(r Ref) error {
 	if g.has(key) {
 		return nil
 	}
+	if g.isPurged(r) {
+		return fmt.Errorf("cannot replay event %d for target %q: it was purged: %w", r.Seq,
+			r.Lane.name, ErrNotFound)
+	}
 	rec, err := g.get(logKey(r.Seq))
 	if err != nil {
 		return fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, r.Lane.name,
@@ -282,19 +286,16 @@ func (l *Lane) oldestInLog() (Pending, bool) {
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	known, ok := l.oldestKnownLocked()
-	from, behind := l.next, l.behind
-	l.mu.Unlock()
-	if ok || !behind {
+	if ok || !l.behind {
 		return known, ok
 	}
-	p, err := l.s.readPage(from, l, 1)
+	p, err := l.readBehindLocked(1)
 	if err != nil {
 		l.s.log.Error("cannot look for the oldest delivery", "target", l.name, "error", err)
 		return Pending{}, false
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, e := range p.events {
 		if _, done := l.skip[e.Seq]; !done {
 			l.next = e.Seq

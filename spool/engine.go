@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -84,10 +85,14 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	o.InMemory = false
 	o.BypassLockGuard = false
 	o.NamespaceOffset = -1
-	o.ExternalMagicVersion = formatVersion
+	o.ExternalMagicVersion = engineMagic
 	o.Logger = log
 	return o
 }
+
+// engineMagic stands in the engine's manifest, which is read before any record of ours: it never
+// changes, because a version there would keep a migration from reading what it is to migrate.
+const engineMagic = 1
 
 // engineDir is where Badger's files are, below the spool's directory.
 const engineDir = "db"
@@ -106,7 +111,45 @@ func openEngine(o badger.Options) (db *badger.DB, err error) {
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
 	}
-	return db, err
+	if err != nil {
+		return nil, err // and not the half of it that Badger returns: closing that panics
+	}
+	return db, nil
+}
+
+// A process that is killed between making a file and giving it a length leaves one without a byte.
+// Badger refuses to open it, and gives it its length while refusing, so the next try succeeds (seen
+// in 1 of 100 kills, at the start). Nothing was ever in such a file.
+const (
+	emptyFile     = "Create a new file" // Badger's words
+	emptyFilesMax = 8
+)
+
+// openPastEmptyFiles opens the engine, again after each file that was left empty.
+func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
+	if err := s.precheck(o); err != nil {
+		return err
+	}
+	for range emptyFilesMax {
+		s.db, err = openEngine(o)
+		if err == nil || !strings.Contains(err.Error(), emptyFile) {
+			return nameDamage(err)
+		}
+		s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", err)
+		s.engineErrs.Store(0)
+	}
+	return err
+}
+
+// nameDamage says that an error of the engine is about what is in its files, unless it is about the
+// system or has a name already.
+func nameDamage(err error) error {
+	var system syscall.Errno
+	if err == nil || errors.As(err, &system) || errors.Is(err, ErrInUse) ||
+		errors.Is(err, ErrWrongKey) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
 // engineLogger turns Badger's log into ours. Badger reports some failures only there, so an

@@ -10,11 +10,13 @@ const (
 	StatePending
 	StateDelivered
 	StateExhausted
+	// StatePurged: it was deleted by hand.
+	StatePurged
 )
 
 // String is the word of the API.
 func (s State) String() string {
-	return [...]string{"none", "pending", "delivered", "exhausted"}[s]
+	return [...]string{"none", "pending", "delivered", "exhausted", "purged"}[s]
 }
 
 // OwedBy are the lanes that the event was accepted for.
@@ -51,6 +53,11 @@ func (l *Lane) Find(e *Event) (State, Delivery) {
 		d.Attempts, d.FirstFailed, d.LastAt = x.attempts, x.firstFailed, x.lastAt
 		d.LastStatus, d.LastError, d.Replay = x.lastStatus, x.lastError, x.replay
 		return state, d
+	}
+	if l.markMax.Load() >= e.Seq {
+		if _, err := l.s.get(laneSeqKey(prefixPurged, l.id, e.Seq)); err == nil {
+			return StatePurged, d
+		}
 	}
 	if fresh {
 		return StatePending, d

@@ -15,6 +15,7 @@ const (
 	prefixState     = 's' // small keyed state with expiry
 	prefixName      = 'n' // lane → target name
 	prefixMeta      = 'm' // name → value
+	prefixPurged    = 'p' // lane, sequence → instant; a delivery deleted by hand
 	prefixUnread    = 'q' // sequence → the bytes of a record that could not be read
 )
 

@@ -3,6 +3,7 @@ package spool
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,6 +58,11 @@ type Lane struct {
 	laneCounts
 	standing Standing
 	dirty    bool // the record on disk is older than this
+	// marking are purged deliveries from next on whose mark may not be seen by a read of the log
+	// yet: false until it is synced, true if it was while reading. markMax is the newest mark.
+	marking map[uint64]bool
+	reading bool
+	markMax atomic.Uint64
 	// owedSeq is the event up to which the record that was loaded counts owed.
 	owedSeq uint64
 	// storedPosition and storedIdle are what the record on disk says: how far the sweep may go.
@@ -74,6 +80,7 @@ type laneCounts struct {
 	exhausted   uint64 // now kept
 	delivered   uint64 // ever
 	quarantined uint64 // ever, because the record could not be read
+	purged      uint64 // ever, by hand
 	lastSuccess time.Time
 	lastFailure time.Time
 	lastError   string
@@ -163,15 +170,17 @@ func (l *Lane) Fetch(most int) ([]*Event, error) {
 		l.mu.Unlock()
 		return out, nil
 	}
-	from := l.next
-	l.mu.Unlock()
-	page, err := l.s.readPage(from, l, most)
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.takePageLocked(page), nil
+	for {
+		page, err := l.readBehindLocked(most)
+		if err != nil {
+			return nil, err
+		}
+		// A page without a delivery for this lane is no reason to stop: nothing would wake it again.
+		if out := l.takePageLocked(page); len(out) > 0 || !l.behind || l.s.closed() {
+			return out, nil
+		}
+	}
 }
 
 func (l *Lane) takeFreshLocked(most int) []*Event {
@@ -308,10 +317,12 @@ func (l *Lane) deliveredFresh(seq uint64, at time.Time) {
 func (l *Lane) Release(seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := slices.IndexFunc(l.window, func(s slot) bool { return s.seq == seq && !s.settled })
+	// The delivery itself may have been purged since.
+	at := slices.IndexFunc(l.window, func(s slot) bool { return s.seq >= seq && !s.settled })
 	if at < 0 {
 		return
 	}
+	seq = l.window[at].seq
 	l.dropFreshLocked()
 	for _, s := range l.window[at:] {
 		if s.settled {
@@ -343,8 +354,8 @@ func (l *Lane) recordLocked(head uint64) *laneRecord {
 	r := &laneRecord{
 		position: l.positionLocked(head), owed: l.owed, owedSeq: head, passed: l.passed,
 		exceptions: l.exceptions, exhausted: l.exhausted, delivered: l.delivered,
-		quarantined: l.quarantined, lastSuccess: l.lastSuccess, lastFailure: l.lastFailure,
-		lastError: l.lastError,
+		quarantined: l.quarantined, purged: l.purged, lastSuccess: l.lastSuccess,
+		lastFailure: l.lastFailure, lastError: l.lastError,
 	}
 	for _, s := range l.window {
 		if s.settled {
@@ -375,8 +386,8 @@ type Counts struct {
 	Fresh uint64
 	// Exhausted deliveries that are kept.
 	Exhausted uint64
-	// Delivered and Quarantined count since the spool was made.
-	Delivered, Quarantined uint64
+	// Delivered, Quarantined and Purged count since the spool was made.
+	Delivered, Quarantined, Purged uint64
 	// LastSuccess and LastFailure are zero if there was none; LastError belongs to LastFailure.
 	LastSuccess, LastFailure time.Time
 	LastError                string
@@ -390,6 +401,6 @@ func (l *Lane) Counts() Counts {
 	return Counts{
 		Pending: fresh + l.exceptions, Fresh: fresh, Exhausted: l.exhausted,
 		Delivered: l.delivered, Quarantined: l.quarantined, LastSuccess: l.lastSuccess,
-		LastFailure: l.lastFailure, LastError: l.lastError,
+		LastFailure: l.lastFailure, LastError: l.lastError, Purged: l.purged,
 	}
 }

@@ -10,17 +10,17 @@ import (
 
 // load reads what a start needs: O(lanes) plus the log since the last checkpoint.
 func (s *Spool) load(acceptLoss bool) error {
-	if err := s.loadFormat(); err != nil {
-		return err
-	}
-	head, err := s.loadCheckpoint()
-	if err != nil {
-		return err
-	}
-	err = s.through("open highwater", func() (err error) {
+	err := s.through("open highwater", func() (err error) {
 		s.hw, err = openHighWater(s.dir, s.through)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	if err := s.loadFormat(acceptLoss); err != nil {
+		return err
+	}
+	head, err := s.loadCheckpoint()
 	if err != nil {
 		return err
 	}
@@ -46,23 +46,24 @@ func (s *Spool) load(acceptLoss bool) error {
 }
 
 // loadFormat reads the format and the spool's id, or writes them into a new spool.
-func (s *Spool) loadFormat() error {
+func (s *Spool) loadFormat(acceptLoss bool) error {
 	value, err := s.get(metaKey(metaFormat))
 	if errors.Is(err, badger.ErrKeyNotFound) {
+		if s.hw.last > 0 && !acceptLoss {
+			return fmt.Errorf("%w: event %d was answered, but the spool's first record is gone",
+				ErrLoss, s.hw.last)
+		}
 		return s.initialize()
 	}
 	if err != nil {
 		return fmt.Errorf("cannot read its format: %w", err)
 	}
-	d, err := openValue(value)
+	f, err := decodeFormat(value)
 	if err != nil {
-		return fmt.Errorf("cannot read its format: %w", err)
+		return err
 	}
-	if v := d.uint(); v > formatVersion {
-		return fmt.Errorf("%w: got %d; this hookspool reads %d", ErrFormat, v, formatVersion)
-	}
-	copy(s.id[:], d.bytes())
-	return d.err
+	s.format, err = s.migrate(f, formatVersion, migrations())
+	return err
 }
 
 // update is one transaction of a start, before the committer runs.
@@ -71,15 +72,11 @@ func (s *Spool) update(write func(*badger.Txn) error) error {
 }
 
 func (s *Spool) initialize() error {
-	if _, err := rand.Read(s.id[:]); err != nil {
+	s.format.version = formatVersion
+	if _, err := rand.Read(s.format.id[:]); err != nil {
 		return fmt.Errorf("cannot make an id: %w", err)
 	}
-	e := newEncoder(16)
-	e.uint(formatVersion)
-	e.bytes(s.id[:])
-	return s.update(func(txn *badger.Txn) error {
-		return txn.Set(metaKey(metaFormat), e.seal())
-	})
+	return s.storeFormat(s.format)
 }
 
 // loadCheckpoint reads the last tick and the point from which the log is counted anew.
@@ -133,6 +130,7 @@ func (s *Spool) loadLanes() error {
 }
 
 func (l *Lane) load() error {
+	l.loadMarks()
 	value, err := l.s.get(laneKey(prefixLane, l.id))
 	if err == nil {
 		r, err := decodeLaneRecord(value)
@@ -155,7 +153,7 @@ func (l *Lane) load() error {
 
 func (l *Lane) restore(r *laneRecord) {
 	l.laneCounts = laneCounts{owed: r.owed, passed: r.passed, exceptions: r.exceptions,
-		exhausted: r.exhausted, delivered: r.delivered, quarantined: r.quarantined,
+		exhausted: r.exhausted, delivered: r.delivered, quarantined: r.quarantined, purged: r.purged,
 		lastSuccess: r.lastSuccess, lastFailure: r.lastFailure, lastError: r.lastError}
 	l.next = r.position + 1
 	l.owedSeq = r.owedSeq

@@ -21,7 +21,11 @@ func (s *Spool) readPage(from uint64, l *Lane, most int) (page, error) {
 	bytes, scanned := 0, 0
 	var unread []unreadRecord
 	full := false
-	err := s.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
+	purged, err := s.marks(l, from)
+	if err != nil {
+		return page{}, fmt.Errorf("cannot read what was purged of target %q: %w", l.name, err)
+	}
+	err = s.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
 		seq := keySeq(key)
 		if seq > head {
 			return false, nil
@@ -32,7 +36,7 @@ func (s *Spool) readPage(from uint64, l *Lane, most int) (page, error) {
 		if err != nil {
 			s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
 			unread = append(unread, unreadRecord{seq: seq, raw: append([]byte(nil), value...)})
-		} else if e.owedTo(l.id) {
+		} else if _, gone := purged[seq]; !gone && e.owedTo(l.id) {
 			p.events = append(p.events, e)
 			bytes += e.bytes()
 		}
@@ -131,7 +135,7 @@ func (s *Spool) Event(seq uint64) (*Event, error) {
 // EventByID finds an event by the id it was accepted with, whoever made the id, as long as it is
 // kept and, for an id given by the app, within the dedupe window.
 func (s *Spool) EventByID(id string) (*Event, error) {
-	if seq, ok := madeSeq(id, s.spoolNumber()); ok {
+	if seq, ok := s.format.madeSeq(id); ok {
 		if e, err := s.Event(seq); err == nil && e.ID() == id {
 			return e, nil
 		}

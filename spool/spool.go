@@ -77,7 +77,8 @@ type Spool struct {
 	now      func() time.Time
 	onCommit func(int, time.Duration)
 	seam     seam
-	id       [8]byte
+	format   formatRecord
+	key      []byte // of encryption; empty: none
 	limits   atomic.Pointer[Limits]
 
 	// ops carries work to the committer. Its senders are Append and Apply; nobody closes it.
@@ -125,8 +126,10 @@ type Spool struct {
 	disk        diskState
 	hw          *highWater
 	reclaimer   reclaimer // the keeper's own
-	closeOnce   sync.Once
-	closeErr    error
+	// readers are held by looks at a snapshot, which Close waits for.
+	readers   sync.RWMutex
+	closeOnce sync.Once
+	closeErr  error
 }
 
 // Tick is one beat of the retry clock.
@@ -149,10 +152,7 @@ func Open(o Options) (_ *Spool, err error) {
 	}
 	opts := engineOptions(o.Dir, o.EncryptionKey,
 		engineLogger{log: o.Log, failed: func(string) { s.engineErrs.Add(1) }})
-	err = s.through("open engine", func() (err error) {
-		s.db, err = openEngine(opts)
-		return err
-	})
+	err = s.through("open engine", func() error { return s.openPastEmptyFiles(opts) })
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.abandon())
@@ -182,7 +182,7 @@ func (s *Spool) abandon() error {
 
 func newSpool(o Options) *Spool {
 	s := &Spool{
-		dir: o.Dir, log: o.Log, decide: o.Decide, now: o.Now, onCommit: o.OnCommit,
+		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now, onCommit: o.OnCommit,
 		seam: o.seam,
 		ops:  make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
@@ -212,10 +212,35 @@ func (s *Spool) Close() error {
 		close(s.closing)
 		s.cancel()
 		s.running.Wait()
+		s.readers.Lock()
+		defer s.readers.Unlock()
 		s.closeErr = errors.Join(s.hw.close(s.head.Load(), s.Err() == nil),
-			s.through("close engine", s.db.Close))
+			s.through("close engine", s.closeEngine))
 	})
 	return s.closeErr
+}
+
+// closeTries is how long a closing engine may report errors. Badger writes its memtable when it is
+// closed and tries that for ever: on a disk that stays broken a relay would neither serve nor end.
+// What is not written then is in Badger's log, for the next start to read.
+const closeTries = 3 * time.Second
+
+func (s *Spool) closeEngine() error {
+	closed := make(chan error, 1) // one result, which nobody may want any more
+	go func() { closed <- s.db.Close() }()
+	errs := s.engineErrs.Load()
+	ticker := time.NewTicker(closeTries)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-closed:
+			return err
+		case <-ticker.C:
+			if s.engineErrs.Load() > errs {
+				return errors.New("cannot close the engine: its disk fails; the next start reads its log")
+			}
+		}
+	}
 }
 
 // SetLimits replaces the limits, at a reload.
@@ -260,7 +285,7 @@ func (s *Spool) fail(err error) error {
 func (s *Spool) Head() uint64 { return s.head.Load() }
 
 // ID names this spool, in hexadecimal.
-func (s *Spool) ID() string { return fmt.Sprintf("%x", s.id) }
+func (s *Spool) ID() string { return fmt.Sprintf("%x", s.format.id) }
 
 // LastTick is the last tick that was stored.
 func (s *Spool) LastTick() Tick { return *s.tick.Load() }
@@ -331,6 +356,4 @@ func (s *Spool) takeDirty() []*Lane {
 }
 
 // spoolNumber is the part of the spool's id that goes into the ids of events.
-func (s *Spool) spoolNumber() uint32 {
-	return uint32(s.id[0])<<24 | uint32(s.id[1])<<16 | uint32(s.id[2])<<8 | uint32(s.id[3])
-}
+func (s *Spool) spoolNumber() uint32 { return s.format.number() }

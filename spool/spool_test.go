@@ -20,6 +20,8 @@ type fixture struct {
 	t   *testing.T
 	dir string
 	now time.Time
+	// secret is the encryption key; empty: none.
+	secret []byte
 }
 
 func open(t *testing.T) *fixture {
@@ -32,7 +34,7 @@ func open(t *testing.T) *fixture {
 
 func (f *fixture) options() Options {
 	return Options{
-		Dir: f.dir,
+		Dir: f.dir, EncryptionKey: f.secret,
 		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)),
 		Decide: func(v *View, d *Draft) {
 			names, _ := d.Note.([]string)

@@ -281,6 +281,7 @@ func (g *group) planRemoval(r *removal) {
 	for _, key := range r.released {
 		g.delete(key)
 	}
+	g.dropMarks(r.seqs)
 	if r.swept > g.s.swept.Load() {
 		g.s.swept.Store(r.swept)
 		g.putCheckpoint(g.s.checkpointed)

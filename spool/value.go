@@ -232,6 +232,7 @@ type laneRecord struct {
 	exhausted   uint64
 	delivered   uint64
 	quarantined uint64
+	purged      uint64
 	lastSuccess time.Time
 	lastFailure time.Time
 	lastError   string
@@ -256,6 +257,7 @@ func (r *laneRecord) encode() []byte {
 	e.time(r.lastSuccess)
 	e.time(r.lastFailure)
 	e.string(r.lastError)
+	e.uint(r.purged)
 	return e.seal()
 }
 
@@ -274,5 +276,6 @@ func decodeLaneRecord(b []byte) (*laneRecord, error) {
 	r.exceptions, r.exhausted = d.uint(), d.uint()
 	r.delivered, r.quarantined = d.uint(), d.uint()
 	r.lastSuccess, r.lastFailure, r.lastError = d.time(), d.time(), d.string()
+	r.purged = d.uint()
 	return r, d.err
 }

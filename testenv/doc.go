@@ -17,6 +17,14 @@
 // are no sleeps: a scenario waits for a condition with a deadline (Until), and "nothing happens any
 // more" is measured in ticks of the relay, not in seconds.
 //
+// The tests named TestFault break what is below the relay: power cuts and full file systems on loop
+// devices, system calls that fail, kills, damaged files. Those that need root, loop devices or
+// strace skip where there are none; HOOKSPOOL_SKIPS names a file that collects what was not proven.
+// The long runs, before a release:
+//
+//	go test ./testenv -run TestFaultPowerCuts -v -cuts 200 -timeout 2h
+//	go test ./testenv -run TestFaultKills -v -kills 1000 -timeout 2h
+//
 // A scenario that fails keeps its directory (config, spool, log) and prints the path and the seed.
 // HOOKSPOOL_SEED repeats a seed, HOOKSPOOL_BINARY skips the build.
 package testenv

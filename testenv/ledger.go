@@ -61,12 +61,18 @@ func (l *Ledger) Note(p Post, a Answer) {
 		contentType = ""
 	}
 	e := &entry{body: p.Body, contentType: contentType, targets: a.Targets}
+	// A commit that failed may have reached the disk all the same: nobody can know before the next
+	// start has read it.
+	unknown := a.Err != nil || a.Problem.Code == "disk_error"
+	if unknown && a.Err == nil {
+		l.refused++
+	}
 	switch {
-	case a.Err != nil && p.ID != "":
+	case unknown && p.ID != "":
 		if l.accepted[p.ID] == nil {
 			l.unknown[p.ID] = e
 		}
-	case a.Err != nil:
+	case unknown:
 		l.nameless[sha256.Sum256(p.Body)] = true
 	case a.Status != 200:
 		l.refused++

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -23,8 +24,11 @@ type Relay struct {
 	// Dir holds config, spool and log. It is kept when the test fails.
 	Dir    string
 	Config *Config
-	// Env is added to the environment of the process: "NAME=value".
-	Env []string
+	// Env is added to the environment of the process: "NAME=value". Args are added to its command.
+	Env, Args []string
+	// Through is a program with its arguments through which the binary is started, such as one that
+	// makes a namespace. It must end by replacing itself with the binary.
+	Through []string
 
 	t       testing.TB
 	proc    *Process
@@ -98,7 +102,9 @@ func (r *Relay) Launch() error {
 	if err := r.WriteConfig(r.Config.String()); err != nil {
 		return err
 	}
-	r.proc, err = StartProcess(bin, r.LogPath(), r.Env, "serve", "--config", r.ConfigPath())
+	command := append(slices.Clone(r.Through), bin, "serve", "--config", r.ConfigPath())
+	command = append(command, r.Args...)
+	r.proc, err = StartProcess(command[0], r.LogPath(), r.Env, command[1:]...)
 	return err
 }
 

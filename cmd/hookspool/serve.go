@@ -141,16 +141,21 @@ func startFailure(err error) *failure {
 	case errors.Is(err, spool.ErrInUse):
 		hint = "is another hookspool running? each needs a spool.dir of its own"
 	case errors.Is(err, spool.ErrWrongKey):
-		hint = "set spool.encryption_key to the key that the spool was made with"
+		hint = "set spool.encryption_key to the key that the spool was made with; if it is that, " +
+			"db/KEYREGISTRY is damaged: restore it from a backup"
 	case errors.Is(err, spool.ErrLoss):
 		hint = "restore spool.dir from a backup, or go on without what is gone: hookspool serve --" +
 			lossFlag
+	case errors.Is(err, spool.ErrDamaged):
+		hint = "look after the disk; keep a copy of spool.dir as it is, and restore it from a backup"
 	case errors.Is(err, spool.ErrFormat):
 		hint = "run the newer hookspool that wrote it"
 	case errors.Is(err, spool.ErrFull), errors.Is(err, syscall.ENOSPC):
 		hint = "make room on the disk of spool.dir; nothing accepted is lost"
 	case errors.Is(err, os.ErrPermission):
 		hint = "the user that runs hookspool must own spool.dir and may need a port above 1023"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
+		hint = "look after the disk of spool.dir; the spool must be writable; nothing accepted is lost"
 	case errors.Is(err, syscall.ENOTDIR):
 		hint = "spool.dir names something that is no directory"
 	case errors.Is(err, syscall.EADDRINUSE), strings.Contains(err.Error(), "in use by another"):

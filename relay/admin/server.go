@@ -117,6 +117,9 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 }
 
 func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
+	if err := checkFraming(ctx); err != nil {
+		return err
+	}
 	if err := s.checkHost(ctx); err != nil {
 		return err
 	}

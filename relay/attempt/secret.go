@@ -2,6 +2,9 @@ package attempt
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -13,12 +16,15 @@ const secretBytesMin = 8
 // must not reach a log or the console by that way. Read-only.
 type secrets [][]byte
 
-// newSecrets collects the header values, user-info and query of a target.
+// newSecrets collects the header values, user-info and query of a target, whole and in the parts in
+// which they are echoed. The longest come first, so that none is left over around a shorter one.
 func newSecrets(o Options) secrets {
 	var list secrets
 	add := func(text string) {
-		if len(text) >= secretBytesMin {
-			list = append(list, []byte(text))
+		for _, form := range []string{text, inJSON(text)} {
+			if len(form) >= secretBytesMin {
+				list = append(list, []byte(form))
+			}
 		}
 	}
 	for _, h := range o.Header {
@@ -31,10 +37,31 @@ func newSecrets(o Options) secrets {
 	if o.URL.User != nil {
 		password, _ := o.URL.User.Password()
 		add(password)
+		add(o.URL.User.Username())
 		add(basicAuth(o.URL.User))
 	}
 	add(o.URL.RawQuery)
-	return list
+	for pair := range strings.SplitSeq(o.URL.RawQuery, "&") {
+		value := pair
+		if _, after, ok := strings.Cut(pair, "="); ok {
+			value = after
+		}
+		add(value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			add(plain)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b []byte) int { return len(b) - len(a) })
+	return slices.CompactFunc(list, bytes.Equal)
+}
+
+// inJSON is text as it stands in a JSON string.
+func inJSON(text string) string {
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return text
+	}
+	return string(quoted[1 : len(quoted)-1])
 }
 
 // redact replaces the secrets in text. One that the end of text cuts is cut off altogether.

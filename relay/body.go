@@ -1,0 +1,235 @@
+package relay
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+)
+
+// A request's body is read here and not by the HTTP library, which makes room for as much as a head
+// declares before a byte has come: a few hundred connections that declare a batch and send nothing
+// would hold gigabytes. Here the room grows with what arrived, and every byte of it is part of one
+// budget for all connections.
+
+const (
+	// prefetchBytes of a body are read by the library before its handler runs.
+	prefetchBytes = 8 << 10
+	// bodyBufferMin is the first room of a body, bodyBufferKept the largest that is used again.
+	bodyBufferMin  = 4 << 10
+	bodyBufferKept = 64 << 10
+	// largeBytesMax is the part of inHandBytesMax that bodies above bodyBufferKept may use, so that
+	// large ones that come slowly cannot keep small ones out.
+	largeBytesMax = inHandBytesMax / 4 * 3
+)
+
+// body is the body of one request, and its part of the budget. It belongs to one goroutine.
+type body struct {
+	buf  []byte
+	held int64
+}
+
+// bodies are kept between requests.
+type bodies struct{ pool sync.Pool }
+
+func (p *bodies) get() *body {
+	if b, ok := p.pool.Get().(*body); ok {
+		return b
+	}
+	return &body{}
+}
+
+func (p *bodies) put(b *body) {
+	if cap(b.buf) > bodyBufferKept {
+		b.buf = nil
+	}
+	b.buf = b.buf[:0]
+	p.pool.Put(b)
+}
+
+// readBody reads the whole body of a request, at most limit bytes of it. Give what it returns to
+// releaseBody, also with a refusal.
+func (a *accepter) readBody(ctx *fasthttp.RequestCtx, limit int64) (*body, *refusal) {
+	b := a.bodies.get()
+	length := int64(ctx.Request.Header.ContentLength())
+	if declaredTooLarge(&ctx.Request.Header, length) || length > limit {
+		return b, tooLarge(limit)
+	}
+	in := ctx.RequestBodyStream()
+	if in == nil {
+		return b, nil
+	}
+	for {
+		if r := a.makeRoom(b, length); r != nil {
+			return b, r
+		}
+		n, err := in.Read(b.buf[len(b.buf):cap(b.buf)])
+		b.buf = b.buf[:len(b.buf)+n]
+		if int64(len(b.buf)) > limit {
+			return b, tooLarge(limit)
+		}
+		if err != nil {
+			return b, endOfBody(ctx, err, int64(len(b.buf)), length)
+		}
+	}
+}
+
+// makeRoom lets the buffer grow, within the budget and never far beyond what has arrived. A length
+// below 0 is not known.
+func (a *accepter) makeRoom(b *body, length int64) *refusal {
+	have := int64(len(b.buf))
+	if have < int64(cap(b.buf)) && b.held > 0 {
+		return nil
+	}
+	room := max(2*have, bodyBufferMin, int64(cap(b.buf)))
+	if length >= 0 {
+		// One byte more, so that the end is seen without growing again.
+		room = max(min(room, length+1), int64(cap(b.buf)))
+	}
+	all := a.bytes.Add(room - b.held)
+	b.held = room
+	if all > inHandBytesMax || room > bodyBufferKept && all > largeBytesMax {
+		return overloaded()
+	}
+	if room > int64(cap(b.buf)) {
+		b.buf = append(make([]byte, 0, room), b.buf...)
+	}
+	return nil
+}
+
+func (a *accepter) releaseBody(b *body) {
+	a.bytes.Add(-b.held)
+	b.held = 0
+	a.bodies.put(b)
+}
+
+// endOfBody is nil when the body is whole. The library ends a body by io.EOF also when the
+// connection ended in it.
+func endOfBody(ctx *fasthttp.RequestCtx, err error, got, length int64) *refusal {
+	var timeout net.Error
+	c, known := ctx.Conn().(*lingerConn)
+	switch {
+	case errors.Is(err, io.EOF) && length >= 0 && got == length:
+		return nil
+	case errors.Is(err, io.EOF) && length < 0 && !(known && c.ended.Load()):
+		return nil
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return tooSlow()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return refuse(codeMalformed, "the connection ended before the body did, after %d bytes", got)
+	}
+	return refuse(codeMalformed, "the chunks of the body are not valid HTTP")
+}
+
+// leaveBody readies the connection for what follows a request whose body was not read: what is left
+// of it must not be taken for another request.
+func leaveBody(ctx *fasthttp.RequestCtx) {
+	length := ctx.Request.Header.ContentLength()
+	if in := ctx.RequestBodyStream(); in != nil && length >= 0 && length <= prefetchBytes {
+		// All of it has come; nothing waits here.
+		if n, err := io.Copy(io.Discard, in); err == nil && n == int64(length) {
+			return
+		}
+	} else if in == nil && !declaredTooLarge(&ctx.Request.Header, int64(length)) {
+		return
+	}
+	closePolitely(ctx)
+}
+
+// closePolitely ends the connection after the answer, without a reset that would destroy it.
+func closePolitely(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	if c, ok := ctx.Conn().(*lingerConn); ok {
+		c.linger.Store(true)
+	}
+}
+
+// bodyLimit bounds a body by its head. One that declares too much loses its length, so that the
+// library does not wait for its beginning before the handler can refuse it; the handler sees the
+// true length in the raw head.
+func (r *Relay) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	limit := r.bodyBytesMax(h)
+	if int64(h.ContentLength()) > limit {
+		h.SetContentLength(0)
+	}
+	return fasthttp.RequestConfig{MaxRequestBodySize: int(limit)}
+}
+
+// bodyBytesMax allows a batch its 16 times.
+func (r *Relay) bodyBytesMax(h *fasthttp.RequestHeader) int64 {
+	limit := r.setup.Load().cfg.Server.MaxBodySize
+	switch mediaType(h.ContentType()) {
+	case ndjson, ceBatch:
+		limit *= batchSizes
+	}
+	return limit
+}
+
+// declaredTooLarge reports that bodyLimit took the length away.
+func declaredTooLarge(h *fasthttp.RequestHeader, length int64) bool {
+	return length == 0 && framingOf(h.RawHeaders()).lengthAboveZero
+}
+
+// framing is what the raw head says about the body.
+type framing struct {
+	length, coded   bool // a Content-Length, a Transfer-Encoding
+	chunked         bool // the Transfer-Encoding is chunked and nothing else
+	lengthAboveZero bool
+	folded          bool // a line is folded, or does not end in CR LF
+}
+
+// framingOf looks at the raw head, because the parsed one shows only what the library made of it.
+func framingOf(raw []byte) framing {
+	var f framing
+	for len(raw) > 0 {
+		var line []byte
+		line, raw, _ = bytes.Cut(raw, []byte{'\n'})
+		line, ok := bytes.CutSuffix(line, []byte{'\r'})
+		if !ok || len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
+			f.folded = true
+		}
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			f.length = true
+			f.lengthAboveZero = len(bytes.Trim(value, " \t0")) > 0
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			f.coded = true
+			f.chunked = bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+		}
+	}
+	return f
+}
+
+// checkFraming refuses, whatever the request is, what a proxy in front might read differently: a
+// length beside chunks, a coding that is not chunked, folded lines, lines that end in LF alone.
+func checkFraming(h *fasthttp.RequestHeader) (framing, *refusal) {
+	f := framingOf(h.RawHeaders())
+	switch {
+	case f.length && f.coded:
+		return f, refuse(codeMalformed, "the request has Content-Length and Transfer-Encoding")
+	case f.coded && !f.chunked:
+		return f, refuse(codeMalformed, "the request has a Transfer-Encoding other than chunked")
+	case f.folded:
+		return f, refuse(codeMalformed, "a line of the request's head is folded or does not end "+
+			"in CR LF")
+	}
+	return f, nil
+}
+
+func tooLarge(limit int64) *refusal {
+	return refuse(codeTooLarge, "the body is larger than %d bytes; server.max_body_size bounds an "+
+		"event, a batch may hold %d times that", limit, batchSizes)
+}
+
+func tooSlow() *refusal {
+	return refuse(codeMalformed, "the request did not arrive within server.read_timeout")
+}
+
+func overloaded() *refusal {
+	return &refusal{code: codeOverloaded, retryAfter: 1,
+		detail: "too many requests are in hand; send again in a second"}
+}

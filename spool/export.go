@@ -1,0 +1,280 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+)
+
+// Exported is one event as export writes it and import reads it: one line of JSON.
+type Exported struct {
+	ID          string           `json:"id"`
+	Type        string           `json:"type"`
+	ContentType Text             `json:"content_type"`
+	AcceptedAt  time.Time        `json:"accepted_at"`
+	Session     string           `json:"session"` // active, inactive or empty
+	Headers     []ExportedHeader `json:"headers"`
+	// Payload is set when the payload is valid UTF-8, PayloadBase64 when it is not.
+	Payload       *string          `json:"payload,omitempty"`
+	PayloadBase64 []byte           `json:"payload_base64,omitempty"`
+	Targets       []ExportedTarget `json:"targets"`
+}
+
+// ExportedHeader is one header that is delivered with an event.
+type ExportedHeader struct {
+	Name  Text `json:"name"`
+	Value Text `json:"value"`
+}
+
+// ExportedTarget is one delivery.
+type ExportedTarget struct {
+	Name string `json:"name"`
+	// State is pending, delivered, exhausted or purged.
+	State string `json:"state"`
+	// Attempts are the requests made, as far as that is kept: 0 for a delivered one.
+	Attempts int `json:"attempts"`
+}
+
+// Text is a string in JSON, or {"base64":…} when it is no valid UTF-8, so that no byte changes.
+type Text string
+
+type textBytes struct {
+	Base64 []byte `json:"base64"`
+}
+
+func (t Text) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return marshal(string(t))
+	}
+	return marshal(textBytes{[]byte(t)})
+}
+
+func (t *Text) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, (*string)(t))
+	}
+	var raw textBytes
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&raw); err != nil {
+		return err
+	}
+	*t = Text(raw.Base64)
+	return nil
+}
+
+// marshal is json.Marshal with <, > and & as they are.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
+}
+
+// Export selects what is exported.
+type Export struct {
+	// All are all events that are kept; otherwise those with a pending or exhausted delivery.
+	All bool
+	// Target, when set, looks at this target's deliveries alone, and only they are exported.
+	Target string
+	// Progress, when set, is told how far the export is in the log.
+	Progress func(done, total int64)
+}
+
+// ExportCount says what was exported.
+type ExportCount struct {
+	Events int64 `json:"events"`
+	// Unreadable events were left out: spool verify names them.
+	Unreadable int64 `json:"unreadable"`
+}
+
+// Export writes events as lines of JSON, oldest first, a line at a time. ErrNotFound: no target of
+// this name was ever owed anything.
+func (r *Reader) Export(ctx context.Context, w io.Writer, x Export) (ExportCount, error) {
+	return r.view.export(ctx, w, x)
+}
+
+// Export is Reader.Export of a spool that runs, as of one instant.
+func (s *Spool) Export(ctx context.Context, w io.Writer, x Export) (n ExportCount, err error) {
+	err = s.reading(func(v *snapshot) error {
+		ctx, stop := s.untilClosed(ctx)
+		defer stop()
+		n, err = v.export(ctx, w, x)
+		return err
+	})
+	return n, err
+}
+
+// untilClosed is a context that also ends when the spool is closed.
+func (s *Spool) untilClosed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (v *snapshot) export(ctx context.Context, w io.Writer, x Export) (n ExportCount, err error) {
+	if err := v.faults.err(); err != nil {
+		return n, err
+	}
+	if x.Target != "" && v.laneNamed(x.Target) == nil {
+		return n, fmt.Errorf("cannot export target %q: %w", x.Target, ErrNotFound)
+	}
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	first := v.swept
+	err = v.walk(0, func(e *Event, owed []owedDelivery) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if x.Progress != nil {
+			x.Progress(int64(e.Seq-min(first, e.Seq)), int64(v.head-min(first, v.head)))
+		}
+		out, want := exported(e, owed, &x)
+		if !want {
+			return nil
+		}
+		line.Reset()
+		if err := encoder.Encode(out); err != nil {
+			return fmt.Errorf("cannot encode event %d: %w", e.Seq, err)
+		}
+		n.Events++
+		_, err := w.Write(line.Bytes())
+		return err
+	})
+	n.Unreadable = v.unreadable
+	if err != nil {
+		return n, fmt.Errorf("cannot export: %w", err)
+	}
+	return n, nil
+}
+
+func (v *snapshot) laneNamed(name string) *laneView {
+	for _, l := range v.lanes {
+		if l.name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// exported is an event's line; false if it is not selected.
+func exported(e *Event, owed []owedDelivery, x *Export) (*Exported, bool) {
+	out := &Exported{ID: e.ID(), Type: e.Type(), ContentType: Text(e.ContentType()),
+		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Headers: []ExportedHeader{},
+		Targets: []ExportedTarget{}}
+	open := false
+	for _, d := range owed {
+		if x.Target != "" && d.lane.name != x.Target {
+			continue
+		}
+		t := ExportedTarget{Name: d.lane.name, State: d.state.String()}
+		if d.x != nil {
+			t.Attempts = d.x.attempts
+		}
+		out.Targets = append(out.Targets, t)
+		open = open || d.state == StatePending || d.state == StateExhausted
+	}
+	if len(out.Targets) == 0 || !open && !x.All {
+		return nil, false
+	}
+	for _, h := range e.Headers() {
+		out.Headers = append(out.Headers, ExportedHeader{Text(h.Name), Text(h.Value)})
+	}
+	if payload := e.Payload(); utf8.Valid(payload) {
+		text := string(payload)
+		out.Payload = &text
+	} else {
+		out.PayloadBase64 = payload
+	}
+	return out, true
+}
+
+// errNoPayload and the like are what a line to import can lack.
+var errNoPayload = errors.New("it has neither payload nor payload_base64, or both")
+
+// ParseExported reads one line of an export. What it does not know it refuses: a typing error must
+// not become an event without headers.
+func ParseExported(line []byte) (*Exported, error) {
+	var x Exported
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&x); err != nil {
+		return nil, fmt.Errorf("it is no line of an export: %w", err)
+	}
+	if d.More() {
+		return nil, errors.New("there is more than one event in it")
+	}
+	if (x.Payload == nil) == (x.PayloadBase64 == nil) {
+		return nil, errNoPayload
+	}
+	return &x, x.check()
+}
+
+func (x *Exported) check() error {
+	switch {
+	case x.ID == "" || len(x.ID) > 256 || !printable(x.ID, " ."):
+		return fmt.Errorf("id %.40q has no 1 to 256 bytes of UTF-8 without control characters, "+
+			"spaces and dots", x.ID)
+	case len(x.Type) > 256 || !printable(x.Type, ""):
+		return fmt.Errorf("type %.40q has more than 256 bytes, or control characters", x.Type)
+	case x.AcceptedAt.IsZero():
+		return errors.New("accepted_at is missing")
+	case len(x.Targets) == 0:
+		return errors.New("targets is missing or empty")
+	}
+	if _, ok := sessionOf(x.Session); !ok {
+		return fmt.Errorf("session is %.40q; it is active, inactive or empty", x.Session)
+	}
+	for _, h := range x.Headers {
+		if h.Name == "" || bytes.ContainsAny([]byte(h.Name+h.Value), "\x00\r\n") {
+			return fmt.Errorf("header %.40q cannot be sent", h.Name)
+		}
+	}
+	names := make(map[string]bool)
+	for _, t := range x.Targets {
+		switch t.State {
+		case "pending", "exhausted", "delivered", "purged":
+		default:
+			return fmt.Errorf("state of target %.40q is %.40q; it is pending, exhausted, delivered or "+
+				"purged", t.Name, t.State)
+		}
+		if t.Name == "" || len(t.Name) > 256 || !printable(t.Name, "") || names[t.Name] {
+			return fmt.Errorf("target %.40q has no proper name, or is there twice", t.Name)
+		}
+		names[t.Name] = true
+	}
+	return nil
+}
+
+func printable(text, but string) bool {
+	for _, r := range text {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return false
+		}
+	}
+	return utf8.ValidString(text) && !bytes.ContainsAny([]byte(text), but)
+}
+
+func sessionOf(word string) (Session, bool) {
+	for _, s := range []Session{SessionNone, SessionInactive, SessionActive} {
+		if s.String() == word {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
+// payload is the event's body.
+func (x *Exported) payload() []byte {
+	if x.Payload != nil {
+		return []byte(*x.Payload)
+	}
+	return x.PayloadBase64
+}

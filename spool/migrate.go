@@ -1,0 +1,59 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// ErrOldFormat: an older hookspool wrote this spool, and this start does not write, so it cannot
+// bring it up to date.
+var ErrOldFormat = errors.New("the spool has an older format")
+
+// migration brings a spool from one version of the format to the next. It may be cut off by a crash
+// and is then run again from its beginning, so doing it twice must be the same as doing it once.
+// The record of the format itself keeps its layout for ever (version, id, former ids), and so does
+// the spool's identity.
+type migration struct {
+	from uint64
+	do   func(s *Spool) error
+}
+
+// migrations are all there are, oldest first. The format has had one version so far.
+func migrations() []migration { return nil }
+
+// migrate runs the steps between what is on disk and a version. The new version is stored after
+// each step, so that a crash repeats one at the most. A newer spool never comes here: decodeFormat
+// refuses it, because nothing that it says can be trusted to mean what it meant.
+func (s *Spool) migrate(f formatRecord, to uint64, steps []migration) (formatRecord, error) {
+	for f.version < to {
+		at := f.version
+		for _, step := range steps {
+			if step.from != at {
+				continue
+			}
+			s.log.Info("bringing the spool to the next version of its format", "from", at,
+				"to", at+1)
+			if err := step.do(s); err != nil {
+				return f, fmt.Errorf("cannot bring its format from %d to %d: %w", at, at+1, err)
+			}
+			f.version = at + 1
+			if err := s.storeFormat(f); err != nil {
+				return f, fmt.Errorf("cannot store its format: %w", err)
+			}
+			break
+		}
+		if f.version == at {
+			return f, fmt.Errorf("%w: got %d, and this hookspool has no way from there to %d",
+				ErrOldFormat, at, to)
+		}
+	}
+	return f, nil
+}
+
+func (s *Spool) storeFormat(f formatRecord) error {
+	return s.update(func(txn *badger.Txn) error {
+		return txn.Set(metaKey(metaFormat), f.encode())
+	})
+}

@@ -1,0 +1,310 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Purging deletes deliveries by hand. One that waits beside the log (an exception, an exhausted
+// delivery) loses its record. One that is still on its way through the log leaves a hole there,
+// and the hole must survive a restart, so a mark (p) is written for it; reading the log for the
+// lane leaves marked deliveries out. The mark stays until the event goes, so that nobody takes the
+// delivery for a delivered one. Marks, removals and the lane's sums are one commit, and the
+// committer decides delivery by delivery what is still there, so that a purge beside live traffic
+// counts exactly what it deleted. Attempts in flight finish; what they learn is not settled any
+// more, as with any delivery that was settled before.
+
+// purgePage is how many deliveries are purged in one commit.
+const purgePage = 1000
+
+// Purge selects deliveries of one lane.
+type Purge struct {
+	// State is StatePending or StateExhausted.
+	State State
+	// Until, when set, leaves out events accepted later.
+	Until time.Time
+	// Seq, when set, is the only event.
+	Seq uint64
+	// Match, when set, says which events; one that cannot be read matches nothing then.
+	Match func(*Event) bool
+	// DryRun counts and deletes nothing.
+	DryRun bool
+}
+
+// purgeOrder is one page for the committer.
+type purgeOrder struct {
+	lane  *Lane
+	state State
+	seqs  []uint64
+	at    time.Time
+	count uint64 // deleted; the committer's until the change is answered
+}
+
+// Purge deletes what the selection finds, as of its begin, and returns how many deliveries that
+// were. It works in pages; after an error the count says what is gone already.
+func (l *Lane) Purge(ctx context.Context, p Purge) (uint64, error) {
+	n, head := uint64(0), l.s.head.Load()
+	pages := []func(from uint64) ([]uint64, uint64, error){l.keptPage(&p)}
+	if p.State == StatePending {
+		// The log before the exceptions: a delivery moves only in that direction, so none escapes.
+		pages = []func(from uint64) ([]uint64, uint64, error){l.logPage(&p), l.keptPage(&p)}
+	}
+	for _, page := range pages {
+		for from := p.Seq; ; {
+			seqs, next, err := page(from)
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return n, fmt.Errorf("cannot purge target %q: %w", l.name, err)
+			}
+			seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
+				return seq > head || p.Seq != 0 && seq != p.Seq
+			})
+			done, err := l.purgeSome(&p, seqs)
+			n += done
+			if err != nil {
+				return n, fmt.Errorf("cannot purge target %q: %w", l.name, err)
+			}
+			if next == 0 || next > head || p.Seq != 0 {
+				break
+			}
+			from = next
+		}
+	}
+	return n, nil
+}
+
+func (l *Lane) purgeSome(p *Purge, seqs []uint64) (uint64, error) {
+	if len(seqs) == 0 || p.DryRun {
+		return uint64(len(seqs)), nil
+	}
+	o := &purgeOrder{lane: l, state: p.State, seqs: seqs, at: l.s.now()}
+	if err := l.s.Apply(Change{purge: o}); err != nil {
+		return 0, err
+	}
+	return o.count, nil
+}
+
+// logPage finds pending deliveries that are still on their way through the log; next is where to
+// go on, 0 at the end.
+func (l *Lane) logPage(p *Purge) func(from uint64) ([]uint64, uint64, error) {
+	return func(from uint64) (seqs []uint64, next uint64, err error) {
+		list, next, err := l.FreshDeliveries(from, purgePage)
+		for _, d := range list {
+			if (p.Until.IsZero() || !d.Event.At.After(p.Until)) &&
+				(p.Match == nil || p.Match(d.Event)) {
+				seqs = append(seqs, d.Seq)
+			}
+		}
+		return seqs, next, err
+	}
+}
+
+// keptPage finds deliveries beside the log: exceptions, or exhausted ones.
+func (l *Lane) keptPage(p *Purge) func(from uint64) ([]uint64, uint64, error) {
+	prefix := byte(prefixException)
+	if p.State == StateExhausted {
+		prefix = prefixExhausted
+	}
+	return func(from uint64) (seqs []uint64, next uint64, err error) {
+		scanned := 0
+		err = l.s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
+			func(key, value []byte) (bool, error) {
+				if scanned++; scanned > purgePage {
+					next = keySeq(key)
+					return false, nil
+				}
+				// One that cannot be read has no instant and counts as old.
+				x, _ := decodeException(value)
+				if p.Until.IsZero() || x == nil || !x.at.After(p.Until) {
+					seqs = append(seqs, keySeq(key))
+				}
+				return true, nil
+			})
+		if p.Match != nil {
+			seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
+				e, err := l.s.Event(seq)
+				return err != nil || !p.Match(e)
+			})
+		}
+		return seqs, next, err
+	}
+}
+
+func (g *group) planPurge(o *purgeOrder) {
+	l := o.lane
+	for _, seq := range o.seqs {
+		if g.purge(o, seq) {
+			o.count++
+		}
+	}
+	if o.count == 0 {
+		return
+	}
+	g.forced[l] = struct{}{}
+	g.after = append(g.after, func() { l.purgeSynced(o.seqs) })
+	l.Wake() // the window may have room again
+}
+
+// purge deletes one delivery if it is in the state it was found in.
+func (g *group) purge(o *purgeOrder, seq uint64) bool {
+	l := o.lane
+	failed := laneSeqKey(prefixException, l.id, seq)
+	kept := laneSeqKey(prefixExhausted, l.id, seq)
+	mark := laneSeqKey(prefixPurged, l.id, seq)
+	switch {
+	case o.state == StateExhausted && g.has(kept):
+		g.delete(kept)
+		l.purgeKept(StateExhausted, seq)
+	case o.state == StatePending && g.has(failed):
+		g.delete(failed)
+		l.purgeKept(StatePending, seq)
+	case o.state == StatePending && !g.has(mark) && l.purgeFresh(seq):
+	default:
+		return false // settled meanwhile
+	}
+	e := newEncoder(10)
+	e.time(o.at)
+	g.put(badger.NewEntry(mark, e.seal()))
+	// Nobody will look for it again, so it need not be kept for KeepDelivered.
+	g.released(seq, time.Unix(0, 0))
+	return true
+}
+
+func (l *Lane) purgeKept(state State, seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if state == StateExhausted {
+		l.exhausted--
+	} else {
+		l.exceptions--
+	}
+	l.notePurgedLocked(seq)
+}
+
+func (l *Lane) notePurgedLocked(seq uint64) {
+	l.purged++
+	l.markMax.Store(max(l.markMax.Load(), seq))
+}
+
+// purgeFresh takes one delivery off its way through the log; false if it is not there any more.
+func (l *Lane) purgeFresh(seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, marked := l.marking[seq]
+	_, settled := l.skip[seq]
+	if marked || settled {
+		return false
+	}
+	at, inMemory := slices.BinarySearchFunc(l.fresh, seq, func(e *Event, seq uint64) int {
+		return int(int64(e.Seq - seq)) // both are small, so the difference is too
+	})
+	switch {
+	case l.passLocked(seq): // handed out
+	case inMemory:
+		n := l.fresh[at].bytes()
+		l.fresh = slices.Delete(l.fresh, at, at+1)
+		l.freshBytes -= n
+		l.s.freshBytes.Add(-int64(n))
+		l.passed++
+	case l.behind && seq >= l.next:
+		if l.marking == nil {
+			l.marking = make(map[uint64]bool)
+		}
+		l.marking[seq] = false
+		l.passed++
+		l.oldestFresh = Pending{}
+	default:
+		return false
+	}
+	l.notePurgedLocked(seq)
+	return true
+}
+
+// purgeSynced forgets marks that are on disk now, where reading the log finds them; a read that is
+// under way may have looked before that.
+func (l *Lane) purgeSynced(seqs []uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, seq := range seqs {
+		if _, ok := l.marking[seq]; !ok {
+			continue
+		}
+		if l.reading {
+			l.marking[seq] = true
+		} else {
+			delete(l.marking, seq)
+		}
+	}
+}
+
+// readBehindLocked reads the log from next on, for a lane that is behind, and leaves out what is
+// purged. The lock is given up meanwhile; fetching is held, so there is one reader.
+func (l *Lane) readBehindLocked(most int) (page, error) {
+	from := l.next
+	l.reading = true
+	l.mu.Unlock()
+	p, err := l.s.readPage(from, l, most)
+	l.mu.Lock()
+	l.reading = false
+	p.events = slices.DeleteFunc(p.events, func(e *Event) bool {
+		_, marked := l.marking[e.Seq]
+		return marked
+	})
+	for seq, synced := range l.marking {
+		if synced {
+			delete(l.marking, seq)
+		}
+	}
+	return p, err
+}
+
+// marks are a lane's purge marks from a sequence on, as many as one page of the log can meet.
+func (s *Spool) marks(l *Lane, from uint64) (map[uint64]struct{}, error) {
+	if l.markMax.Load() < from {
+		return nil, nil
+	}
+	marks := make(map[uint64]struct{})
+	err := s.scan(laneKey(prefixPurged, l.id), laneSeqKey(prefixPurged, l.id, from),
+		func(key, _ []byte) (bool, error) {
+			marks[keySeq(key)] = struct{}{}
+			return len(marks) < pageScanMax, nil
+		})
+	return marks, err
+}
+
+// loadMarks finds the newest purge mark of a lane; a lane without any never looks again.
+func (l *Lane) loadMarks() {
+	txn := l.s.db.NewTransaction(false)
+	defer txn.Discard()
+	o := badger.DefaultIteratorOptions
+	o.Reverse = true
+	o.PrefetchValues = false
+	it := txn.NewIterator(o)
+	defer it.Close()
+	it.Seek(laneSeqKey(prefixPurged, l.id, ^uint64(0)))
+	if it.ValidForPrefix(laneKey(prefixPurged, l.id)) {
+		l.markMax.Store(keySeq(it.Item().Key()))
+	}
+}
+
+// isPurged reports whether a delivery was deleted by hand.
+func (g *group) isPurged(r Ref) bool {
+	return r.Lane.markMax.Load() >= r.Seq && g.has(laneSeqKey(prefixPurged, r.Lane.id, r.Seq))
+}
+
+// dropMarks forgets the purge marks of events that go.
+func (g *group) dropMarks(seqs []uint64) {
+	for _, l := range g.s.Lanes() {
+		for _, seq := range seqs {
+			if g.isPurged(Ref{l, seq}) {
+				g.delete(laneSeqKey(prefixPurged, l.id, seq))
+			}
+		}
+	}
+}

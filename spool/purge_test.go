@@ -1,0 +1,262 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// purge is a step of TestModel: what a purge counts is what the model loses.
+func (m *model) purge(t *rapid.T) {
+	l, ml := m.lane(t)
+	odd := rapid.Bool().Draw(t, "only odd")
+	chosen := func(seq uint64) bool { return !odd || seq%2 == 1 }
+	p := Purge{State: StatePending}
+	if odd {
+		p.Match = func(e *Event) bool { return chosen(e.Seq) }
+	}
+	want := 0
+	drop := func(from map[uint64]bool) {
+		for seq := range from {
+			if chosen(seq) {
+				delete(from, seq)
+				want++
+			}
+		}
+	}
+	if rapid.Bool().Draw(t, "exhausted") {
+		p.State = StateExhausted
+		drop(ml.exhausted)
+	} else {
+		drop(ml.fresh)
+		drop(ml.flying)
+		for seq := range ml.failed {
+			if chosen(seq) {
+				delete(ml.failed, seq)
+				want++
+			}
+		}
+	}
+	dry := p
+	dry.DryRun = true
+	for _, p := range []Purge{dry, p} {
+		n, err := l.Purge(context.Background(), p)
+		if err != nil || n != uint64(want) {
+			t.Fatalf("lane %s: purged %d, %v; want %d", l.name, n, err, want)
+		}
+	}
+}
+
+// A purged delivery is neither pending nor delivered, cannot be replayed, and its event leaves the
+// log with everything else that is over; the mark goes with it.
+func TestPurged(t *testing.T) {
+	f := open(t)
+	crm, erp := f.lane("crm"), f.lane("erp")
+	crm.Open(true)
+	d := f.append("one", "crm")
+	f.append("two", "crm", "erp")
+	f.append("three", "crm")
+	for i, e := range f.fetch(crm, 2) {
+		st := Settlement{Lane: crm, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1}
+		if i == 0 {
+			st.Verdict = Exhausted
+		}
+		f.settle(st)
+	}
+	f.counts(crm, 2, 1)
+	ctx := context.Background()
+	for _, p := range []Purge{{State: StateExhausted}, {State: StatePending, Seq: 2},
+		{State: StatePending}} {
+		if n, err := crm.Purge(ctx, p); n != 1 || err != nil {
+			t.Fatalf("purged %d, %v; want 1", n, err)
+		}
+	}
+	for range 2 {
+		crm, erp = f.lane("crm"), f.lane("erp")
+		f.counts(crm, 0, 0)
+		f.counts(erp, 1, 0)
+		if got := crm.Counts().Purged; got != 3 {
+			t.Errorf("purged %d; want 3", got)
+		}
+		for seq := range uint64(3) {
+			e, err := f.Event(seq + 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if state, _ := crm.Find(e); state != StatePurged {
+				t.Errorf("event %d is %s; want purged", e.Seq, state)
+			}
+			if err := f.Replay(Ref{crm, e.Seq}); !errors.Is(err, ErrNotFound) {
+				t.Errorf("a purged delivery was replayed: %v", err)
+			}
+		}
+		f.reopen()
+	}
+	if _, err := f.EventByID(d.ID); err != nil {
+		t.Fatal(err)
+	}
+	erp = f.lane("erp")
+	for _, e := range f.fetch(erp, 1) {
+		f.settle(Settlement{Lane: erp, Seq: e.Seq, Fresh: true})
+	}
+	f.commitCheckpoint()
+	if err := f.Sweep(f.now.Add(2 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.EventByID(d.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the event is still there: %v", err)
+	}
+	v, err := openSnapshot(f.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.close()
+	if n := v.count(prefixPurged); n != 0 {
+		t.Errorf("%d marks outlive their events", n)
+	}
+}
+
+// A lane that is behind by several pages of other lanes' events, or of purged ones, finds what
+// lies beyond them.
+func TestFetchBeyondForeignPages(t *testing.T) {
+	f := open(t)
+	a, b := f.lane("a"), f.lane("b")
+	f.append("first", "b")
+	var drafts []*Draft
+	for i := range 3*pageScanMax + 5 {
+		drafts = append(drafts, &Draft{Payload: fmt.Appendf(nil, "%d", i), At: f.now,
+			Note: []string{"a"}})
+	}
+	if err := f.Append(drafts...); err != nil {
+		t.Fatal(err)
+	}
+	f.append("last", "a", "b")
+	f.reopen()
+	a, b = f.lane("a"), f.lane("b")
+	b.Open(true)
+	for range 2 {
+		es, err := b.Fetch(1)
+		if err != nil || len(es) != 1 {
+			t.Fatalf("fetched %d, %v; want 1", len(es), err)
+		}
+	}
+	n, err := a.Purge(context.Background(), Purge{State: StatePending,
+		Match: func(e *Event) bool { return e.Seq <= 3*pageScanMax }})
+	if n != 3*pageScanMax-1 || err != nil {
+		t.Fatalf("purged %d, %v", n, err)
+	}
+	a.Open(true)
+	if es, err := a.Fetch(1); err != nil || len(es) != 1 || es[0].Seq != 3*pageScanMax+1 {
+		t.Fatalf("fetched %d, %v; want the one behind what was purged", len(es), err)
+	}
+}
+
+// Purges beside accepting, delivering, failing and jobs: every delivery ends exactly once, and the
+// sums say so.
+func TestPurgeUnderLoad(t *testing.T) {
+	f := open(t)
+	l := f.lane("a")
+	l.Open(true)
+	const events = 1500
+	var purged, delivered, failed uint64
+	var traffic sync.WaitGroup
+	traffic.Go(func() {
+		for i := range events {
+			d := &Draft{Payload: fmt.Appendf(nil, "%d", i), At: f.now, Note: []string{"a"}}
+			if err := f.Append(d); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	stop := make(chan struct{})
+	var lane sync.WaitGroup
+	lane.Go(func() {
+		for n := 0; ; {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			es, err := l.Fetch(7)
+			if err != nil {
+				t.Error(err)
+			}
+			for i, e := range es {
+				if i == 6 {
+					l.Release(e.Seq)
+					break
+				}
+				st := Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1, At: f.now}
+				if n++; n%3 > 0 {
+					st.Verdict = Retry
+				}
+				f.Settle(st)
+			}
+		}
+	})
+	ended := make(chan struct{})
+	go func() {
+		traffic.Wait()
+		close(ended)
+	}()
+	for done := false; !done; {
+		select {
+		case <-ended:
+			done = true
+		default:
+		}
+		n, err := l.Purge(context.Background(), Purge{State: StatePending,
+			Match: func(e *Event) bool { return e.Seq%5 > 0 }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		purged += n
+	}
+	for deadline := time.Now().Add(20 * time.Second); l.Counts().Fresh > 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d are fresh and nobody gets them", l.Counts().Fresh)
+		}
+	}
+	close(stop)
+	lane.Wait()
+	if err := f.Apply(Change{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		l = f.lane("a")
+		c := l.Counts()
+		delivered, failed = c.Delivered, uint64(len(f.due(l, 9)))
+		if c.Purged != purged || c.Pending != failed || purged+delivered+failed != events {
+			t.Errorf("round %d: %d purged, %d delivered, %d failed; want %d in sum; counts %+v", i,
+				purged, delivered, failed, events, c)
+		}
+		f.reopen()
+	}
+	if purged == 0 || delivered == 0 {
+		t.Errorf("%d purged, %d delivered: the test tests nothing", purged, delivered)
+	}
+	r := f.verify()
+	if len(r.Faults) > 0 {
+		t.Errorf("the spool does not add up: %v", r.Faults)
+	}
+}
+
+// verify closes the spool, verifies it and opens it again.
+func (f *fixture) verify() *Report {
+	f.t.Helper()
+	if err := f.Close(); err != nil {
+		f.t.Fatal(err)
+	}
+	r, err := Verify(ReaderOptions{Dir: f.dir, Log: f.options().Log}, nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.Spool = nil
+	f.reopen()
+	return r
+}

@@ -1,0 +1,122 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Errors of reading a spool at rest.
+var (
+	// ErrNoSpool: there is no spool in this directory.
+	ErrNoSpool = errors.New("there is no spool")
+	// ErrDamaged: something in the spool cannot be read or does not add up.
+	ErrDamaged = errors.New("the spool is damaged")
+)
+
+// ReaderOptions say which spool to read at rest. Dir and Log are required.
+type ReaderOptions struct {
+	// Dir is the spool's directory, EncryptionKey as in Options.
+	Dir           string
+	EncryptionKey []byte
+	Log           *slog.Logger
+}
+
+// Reader reads a spool that no relay uses, and keeps relays out meanwhile. It is not safe for
+// concurrent use.
+type Reader struct {
+	dir  string
+	db   *badger.DB
+	view *snapshot
+}
+
+// OpenReader opens a spool for reading. A spool that was closed is not written to. One that was
+// not (a crash, a kill) is first brought to where a start would bring it: its logs become tables,
+// because the engine reads them in no other way; damaged files are never opened like this. Errors:
+// ErrNoSpool, ErrInUse, ErrWrongKey, ErrFormat, ErrOldFormat, ErrDamaged.
+func OpenReader(o ReaderOptions) (*Reader, error) {
+	r := &Reader{dir: o.Dir}
+	err := r.openEngine(o)
+	if err == nil {
+		r.view, err = openSnapshot(r.db)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			err = fmt.Errorf("%w: %w", ErrNoSpool, err)
+		}
+		if err != nil {
+			err = errors.Join(err, r.db.Close())
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
+	}
+	return r, nil
+}
+
+func (r *Reader) openEngine(o ReaderOptions) error {
+	if _, err := os.Stat(filepath.Join(o.Dir, engineDir)); errors.Is(err, fs.ErrNotExist) {
+		return ErrNoSpool
+	}
+	if err := inUse(o.Dir); err != nil {
+		return err
+	}
+	bad, _, err := checkFiles(o.Dir)
+	if err == nil {
+		err = bad.err()
+	}
+	if err != nil {
+		return err
+	}
+	opts := engineOptions(o.Dir, o.EncryptionKey, engineLogger{log: o.Log, failed: func(string) {}})
+	opts.NumCompactors = 0
+	opts.ReadOnly = true
+	if r.db, err = openEngine(opts); err == nil || !unclean(err) {
+		return err
+	}
+	if err := (&Spool{dir: o.Dir}).preflight(); err != nil {
+		return err
+	}
+	opts.ReadOnly = false
+	s := &Spool{log: o.Log}
+	err = s.openPastEmptyFiles(opts)
+	r.db = s.db
+	return err
+}
+
+// unclean reports whether the engine says that it has to write before it can read.
+func unclean(err error) bool {
+	return errors.Is(err, badger.ErrTruncateNeeded) || strings.Contains(err.Error(), emptyFile) ||
+		strings.Contains(err.Error(), "Log truncate required")
+}
+
+// Close lets go of the spool.
+func (r *Reader) Close() error {
+	r.view.close()
+	if err := r.db.Close(); err != nil {
+		return fmt.Errorf("cannot close spool %q: %w", r.dir, err)
+	}
+	return nil
+}
+
+// inUse asks for the lock that the engine takes while a relay runs, and gives it back.
+func inUse(dir string) error {
+	f, err := os.Open(filepath.Join(dir, engineDir))
+	if err != nil {
+		return fmt.Errorf("cannot open the engine's directory: %w", err)
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return ErrInUse
+	}
+	if err != nil {
+		return fmt.Errorf("cannot lock the engine's directory: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package spool
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// ErrNotEmpty: there is something in the directory already.
+var ErrNotEmpty = errors.New("the directory is not empty")
+
+// restoringDir is where a restore builds the spool, below its directory: that may be the root of a
+// volume, which cannot be renamed.
+const restoringDir = "restoring"
+
+// RestoreOptions say where to restore to. Dir and Log are required.
+type RestoreOptions struct {
+	// Dir is missing or empty. What a restore left that was cut off counts as nothing.
+	Dir string
+	// EncryptionKey opens the backup, if that is encrypted, and encrypts the spool.
+	EncryptionKey []byte
+	Log           *slog.Logger
+}
+
+// Restore makes a spool of a backup, verifies it and only then puts it into place, with one rename.
+// While it works, and after it was cut off, the directory holds nothing but a high-water mark, so
+// that a relay that is started there refuses (ErrLoss) instead of beginning anew.
+//
+// The restored spool has an id of its own: it and the one it comes from may both go on, and ids of
+// events must not meet. It remembers whose ids it descends from, so that events made before are
+// found by theirs. Its high-water mark is the newest event of the backup: what was acknowledged
+// after the backup is not in it, and that is no damage.
+//
+// Errors: ErrNotEmpty, ErrNoBackup, ErrBadBackup, ErrWrongKey, ErrFormat, ErrDamaged (what was
+// restored does not add up, and was removed), ErrFull.
+func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *Report, error) {
+	if err := prepareEmpty(o.Dir); err != nil {
+		return BackupInfo{}, nil, err
+	}
+	work := filepath.Join(o.Dir, restoringDir)
+	info, err := restoreInto(ctx, r, work, o)
+	var report *Report
+	if err == nil {
+		report, err = Verify(ReaderOptions{Dir: work, EncryptionKey: o.EncryptionKey, Log: o.Log}, nil)
+	}
+	if err == nil && report.FaultCount > 0 {
+		err = fmt.Errorf("%w: %s (%d faults)", ErrDamaged, report.Faults[0], report.FaultCount)
+	}
+	if err == nil {
+		err = os.Rename(filepath.Join(work, engineDir), filepath.Join(o.Dir, engineDir))
+	}
+	if err != nil {
+		// What was built is of no use; the directory is left as empty as it was.
+		err = errors.Join(err, removeFile(filepath.Join(o.Dir, highWaterName)))
+	}
+	err = errors.Join(err, os.RemoveAll(work), syncDir(o.Dir))
+	if err != nil {
+		return info, report, fmt.Errorf("cannot restore into %q: %w", o.Dir, err)
+	}
+	return info, report, nil
+}
+
+// prepareEmpty makes the directory, or clears what a restore left that was cut off.
+func prepareEmpty(dir string) error {
+	if err := prepareDir(dir); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("cannot read %q: %w", dir, err)
+	}
+	_, err = os.Stat(filepath.Join(dir, restoringDir))
+	again := err == nil
+	for _, f := range files {
+		switch name := f.Name(); {
+		case name == "lost+found", name == restoringDir, name == highWaterName && again:
+		default:
+			return fmt.Errorf("cannot restore into %q: %w: it holds %q", dir, ErrNotEmpty, name)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, restoringDir)); err != nil {
+		return fmt.Errorf("cannot clear what a restore left: %w", err)
+	}
+	return nil
+}
+
+func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions,
+) (info BackupInfo, err error) {
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return info, fmt.Errorf("cannot make %q: %w", work, err)
+	}
+	opts := engineOptions(work, o.EncryptionKey, engineLogger{log: o.Log, failed: func(string) {}})
+	s := &Spool{dir: work, log: o.Log}
+	if err := s.preflight(); err != nil {
+		return info, err
+	}
+	if s.db, err = openEngine(opts); err != nil {
+		return info, err
+	}
+	batch := s.db.NewWriteBatch()
+	var format formatRecord
+	info, err = readBackup(r, o.EncryptionKey, func(f formatRecord, i BackupInfo) error {
+		format = f
+		return errors.Join(writeHighWater(o.Dir, i.Head), writeHighWater(work, i.Head))
+	}, func(e *badger.Entry) error {
+		if string(e.Key) == string(metaKey(metaFormat)) {
+			f, err := decodeFormat(e.Value)
+			format.former = f.former
+			return err
+		}
+		return errors.Join(ctx.Err(), batch.SetEntry(e))
+	})
+	if err == nil {
+		err = batch.Flush()
+	} else {
+		batch.Cancel()
+	}
+	if err == nil {
+		err = s.storeFormat(descendant(format))
+	}
+	return info, errors.Join(err, s.db.Close())
+}
+
+// descendant is the format record of a spool restored from one of this record.
+func descendant(f formatRecord) formatRecord {
+	f.former = append([][8]byte{f.id}, f.former...)
+	f.former = f.former[:min(len(f.former), formerMax)]
+	// Read never fails (package crypto/rand).
+	_, _ = rand.Read(f.id[:])
+	return f
+}
+
+func writeHighWater(dir string, seq uint64) error {
+	h, err := openHighWater(dir, func(_ string, do func() error) error { return do() })
+	if err != nil {
+		return err
+	}
+	return h.close(seq, true)
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove a file: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes renames and removals in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot sync %q: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("cannot sync %q: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,438 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// snapshot is the whole spool as one read transaction of the engine sees it: an instant between two
+// commits, whatever is written meanwhile. Stat, export, verify and backup read it, of a spool at
+// rest and of one that runs. Lane records in it may be a checkpoint old, as after a crash.
+type snapshot struct {
+	txn        *badger.Txn
+	format     formatRecord
+	tick       Tick
+	checkpoint uint64
+	swept      uint64
+	// head is the newest event; newest is above it while a batch is only partly written, or if its
+	// writing was cut off.
+	head, newest uint64
+	lanes        []*laneView
+	byID         map[uint32]*laneView
+	faults       faults
+	// unreadable counts log records that a walk could not decode.
+	unreadable int64
+}
+
+// laneView is a lane in a snapshot.
+type laneView struct {
+	id       uint32
+	name     string
+	rec      laneRecord
+	standing Standing
+	// Cursors over what the lane keeps beside the log, made when they are first asked.
+	failed, kept, purged *cursor
+}
+
+// faults collects what does not add up; the first faultsMax in words.
+type faults struct {
+	list  []string
+	count int
+}
+
+const faultsMax = 200
+
+func (f *faults) add(format string, args ...any) {
+	f.count++
+	if len(f.list) < faultsMax {
+		f.list = append(f.list, fmt.Sprintf(format, args...))
+	}
+}
+
+func (f *faults) err() error {
+	if f.count == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s (%d faults)", ErrDamaged, f.list[0], f.count)
+}
+
+// openSnapshot reads the small records. What is wrong with them is in faults; the error says that
+// there is no spool of this format.
+func openSnapshot(db *badger.DB) (*snapshot, error) {
+	v := &snapshot{txn: db.NewTransaction(false), byID: make(map[uint32]*laneView)}
+	err := v.loadFormat()
+	if err == nil {
+		v.loadMeta()
+		v.loadLanes()
+		err = v.loadHead()
+	}
+	if err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *snapshot) close() {
+	for _, l := range v.lanes {
+		for _, c := range []*cursor{l.failed, l.kept, l.purged} {
+			if c != nil {
+				c.it.Close()
+			}
+		}
+	}
+	v.txn.Discard()
+}
+
+func (v *snapshot) get(key []byte) ([]byte, error) {
+	item, err := v.txn.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+func (v *snapshot) loadFormat() error {
+	value, err := v.get(metaKey(metaFormat))
+	if err != nil {
+		return fmt.Errorf("cannot read its format: %w", err)
+	}
+	if v.format, err = decodeFormat(value); err != nil {
+		return err
+	}
+	if v.format.version != formatVersion {
+		return fmt.Errorf("%w: got %d; want %d", ErrFormat, v.format.version, formatVersion)
+	}
+	return nil
+}
+
+// small reads one small record, if it is there.
+func (v *snapshot) small(what string, key []byte, read func(d *decoder)) {
+	value, err := v.get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return
+	}
+	var d *decoder
+	if err == nil {
+		d, err = openValue(value)
+	}
+	if err == nil {
+		read(d)
+		err = d.err
+	}
+	if err != nil {
+		v.faults.add("cannot read %s: %v", what, err)
+	}
+}
+
+func (v *snapshot) loadMeta() {
+	v.small("the last tick", metaKey(metaTick), func(d *decoder) {
+		v.tick = Tick{Number: d.uint(), At: d.time()}
+	})
+	v.small("the checkpoint", metaKey(metaCheckpoint), func(d *decoder) {
+		v.checkpoint, v.swept = d.uint(), d.uint()
+	})
+}
+
+func (v *snapshot) loadLanes() {
+	names := make(map[string]uint32)
+	err := v.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
+		d, err := openValue(value)
+		if err != nil || len(key) != 5 {
+			v.faults.add("cannot read the name of lane %x: %v", key[1:], err)
+			return true, nil
+		}
+		l := &laneView{id: keyLane(key), name: d.string()}
+		if twin, twice := names[l.name]; twice || l.name == "" {
+			v.faults.add("lanes %d and %d have the same name %q", twin, l.id, l.name)
+		}
+		names[l.name] = l.id
+		v.lanes = append(v.lanes, l)
+		v.byID[l.id] = l
+		return true, nil
+	})
+	if err != nil {
+		v.faults.add("cannot read the names of lanes: %v", err)
+	}
+	for _, l := range v.lanes {
+		value, err := v.get(laneKey(prefixLane, l.id))
+		if err == nil {
+			var r *laneRecord
+			if r, err = decodeLaneRecord(value); err == nil {
+				l.rec = *r
+			}
+		}
+		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+			v.faults.add("target %q: %v", l.name, err)
+		}
+		value, err = v.get(laneKey(prefixStanding, l.id))
+		if err == nil {
+			l.standing, err = decodeStanding(value)
+		}
+		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+			v.faults.add("target %q: %v", l.name, err)
+		}
+	}
+}
+
+// loadHead finds the newest event. A batch whose last record is not there was not answered yet, or
+// never: the next start would remove what there is of it.
+func (v *snapshot) loadHead() error {
+	o := badger.DefaultIteratorOptions
+	o.Reverse = true
+	o.PrefetchValues = false
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	v.head = v.checkpoint
+	for it.Seek([]byte{prefixLog + 1}); it.ValidForPrefix([]byte{prefixLog}); it.Next() {
+		seq := keySeq(it.Item().Key())
+		v.newest = max(v.newest, seq)
+		if seq <= v.checkpoint {
+			break
+		}
+		cut := false
+		err := it.Item().Value(func(value []byte) error {
+			e, err := decodeEvent(value, seq)
+			cut = err == nil && e.batchEnd > v.newest
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("cannot read the newest events: %w", err)
+		}
+		if !cut {
+			v.head = seq
+			break
+		}
+	}
+	v.newest = max(v.newest, v.head)
+	return nil
+}
+
+// scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
+// values are only valid during the visit.
+func (v *snapshot) scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = prefix
+	o.PrefetchValues = false
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	if start == nil {
+		start = prefix
+	}
+	for it.Seek(start); it.Valid(); it.Next() {
+		item := it.Item()
+		more := true
+		err := item.Value(func(value []byte) (err error) {
+			more, err = visit(item.Key(), value)
+			return err
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// count is the number of keys with a prefix; it reads no values.
+func (v *snapshot) count(prefix ...byte) int64 {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = prefix
+	o.PrefetchValues = false
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	n := int64(0)
+	for it.Seek(prefix); it.Valid(); it.Next() {
+		n++
+	}
+	return n
+}
+
+// cursor goes through one lane's exceptions (or exhausted deliveries, or purge marks) beside a walk
+// through the log: both are in the order of sequences, so that neither memory nor a lookup per
+// delivery is needed.
+type cursor struct {
+	it *badger.Iterator
+	// passed is told what the walk went past without asking; nil: nobody wants to know.
+	passed func(seq uint64)
+}
+
+func (v *snapshot) cursor(prefix byte, l *laneView, passed func(seq uint64)) *cursor {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = laneKey(prefix, l.id)
+	o.PrefetchValues = false
+	c := &cursor{it: v.txn.NewIterator(o), passed: passed}
+	c.it.Seek(o.Prefix)
+	return c
+}
+
+// at is the entry of a sequence, nil if there is none. Sequences must be asked in ascending order.
+func (c *cursor) at(seq uint64) ([]byte, error) {
+	for ; c.it.Valid(); c.it.Next() {
+		item := c.it.Item()
+		switch s := keySeq(item.Key()); {
+		case s > seq:
+			return nil, nil
+		case s == seq:
+			value, err := item.ValueCopy(nil)
+			c.it.Next()
+			if err == nil && value == nil {
+				value = []byte{}
+			}
+			return value, err
+		default:
+			if c.passed != nil {
+				c.passed(s)
+			}
+		}
+	}
+	return nil, nil
+}
+
+// owedDelivery is one delivery of an event on a walk.
+type owedDelivery struct {
+	lane  *laneView
+	state State
+	x     *exception // of a pending or exhausted delivery that was tried
+	fresh bool       // pending, and still on its way through the log
+}
+
+// walk visits the events from a sequence on, oldest first, with the state of all their deliveries.
+// The event and the list are only valid during the visit. Records that cannot be read are counted.
+func (v *snapshot) walk(from uint64, visit func(e *Event, owed []owedDelivery) error) error {
+	var owed []owedDelivery
+	return v.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
+		if len(key) != 9 {
+			v.faults.add("the log has a record with the key %x", key)
+			return true, nil
+		}
+		if keySeq(key) > v.head {
+			return false, nil
+		}
+		e, err := decodeEvent(value, keySeq(key))
+		if err != nil {
+			v.unreadable++
+			v.faults.add("%v", err)
+			return true, nil
+		}
+		owed = owed[:0]
+		e.laneIDs(func(id uint32) {
+			l := v.byID[id]
+			if l == nil {
+				v.faults.add("event %d is owed to lane %d, which has no name", e.Seq, id)
+				return
+			}
+			owed = append(owed, v.delivery(l, e.Seq))
+		})
+		return true, visit(e, owed)
+	})
+}
+
+// delivery finds one delivery's state; the sequences of a lane must come in ascending order.
+func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
+	d := owedDelivery{lane: l, state: StateDelivered}
+	if l.failed == nil {
+		l.failed = v.cursor(prefixException, l, nil)
+	}
+	if l.kept == nil {
+		l.kept = v.cursor(prefixExhausted, l, nil)
+	}
+	if l.purged == nil {
+		l.purged = v.cursor(prefixPurged, l, nil)
+	}
+	for _, look := range []struct {
+		c     *cursor
+		state State
+	}{{l.failed, StatePending}, {l.kept, StateExhausted}, {l.purged, StatePurged}} {
+		value, err := look.c.at(seq)
+		if value == nil && err == nil {
+			continue
+		}
+		d.state = look.state
+		if err == nil && look.state != StatePurged {
+			d.x, err = decodeException(value)
+		}
+		if err != nil {
+			v.faults.add("target %q, event %d: %v", l.name, seq, err)
+		}
+		return d
+	}
+	if !l.passed(seq) {
+		d.state, d.fresh = StatePending, true
+	}
+	return d
+}
+
+// passed reports whether the lane's record counts a delivery as settled or beside the log.
+func (l *laneView) passed(seq uint64) bool {
+	if seq <= l.rec.position {
+		return true
+	}
+	_, found := slices.BinarySearch(l.rec.above, seq)
+	return found
+}
+
+// formatRecord says what this is.
+type formatRecord struct {
+	version uint64
+	id      [8]byte
+	// former are the ids of the spools that this one was restored from, newest first.
+	former [][8]byte
+}
+
+// formerMax bounds the list; an older one only makes events of then harder to find.
+const formerMax = 64
+
+func (f *formatRecord) encode() []byte {
+	e := newEncoder(32)
+	e.uint(f.version)
+	e.bytes(f.id[:])
+	e.uint(uint64(len(f.former)))
+	for _, id := range f.former {
+		e.bytes(id[:])
+	}
+	return e.seal()
+}
+
+// decodeFormat reads no further than the version if that is not ours.
+func decodeFormat(value []byte) (formatRecord, error) {
+	var f formatRecord
+	d, err := openValue(value)
+	if err != nil {
+		return f, fmt.Errorf("cannot read its format: %w", err)
+	}
+	f.version = d.uint()
+	if f.version > formatVersion {
+		return f, fmt.Errorf("%w: got %d; this hookspool reads %d", ErrFormat, f.version,
+			formatVersion)
+	}
+	copy(f.id[:], d.bytes())
+	if len(d.b) == 0 {
+		return f, d.err // written before there were restores
+	}
+	for n := d.uint(); n > 0 && d.err == nil; n-- {
+		var id [8]byte
+		copy(id[:], d.bytes())
+		f.former = append(f.former, id)
+	}
+	return f, d.err
+}
+
+// number is the part of a spool's id that goes into the ids of events.
+func (f *formatRecord) number() uint32 { return binary.BigEndian.Uint32(f.id[:]) }
+
+// madeSeq is the sequence inside an id made by this spool or one that it was restored from.
+func (f *formatRecord) madeSeq(id string) (uint64, bool) {
+	if seq, ok := madeSeq(id, f.number()); ok {
+		return seq, true
+	}
+	for _, former := range f.former {
+		if seq, ok := madeSeq(id, binary.BigEndian.Uint32(former[:])); ok {
+			return seq, true
+		}
+	}
+	return 0, false
+}

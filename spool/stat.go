@@ -1,0 +1,163 @@
+package spool
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Stat is a spool in numbers. Of a spool that runs they are those of its last checkpoint, some 50
+// ms old.
+type Stat struct {
+	Spool string `json:"spool"` // its id
+	// Former are the ids of the spools that it was restored from, newest first.
+	Former []string `json:"former"`
+	Format uint64   `json:"format"`
+	// Head is the newest event's sequence, Swept the one up to which finished events are gone,
+	// Events how many are kept.
+	Head   uint64 `json:"head"`
+	Swept  uint64 `json:"swept"`
+	Events int64  `json:"events"`
+	// Bytes on disk.
+	Bytes       int64      `json:"bytes"`
+	Sessions    int64      `json:"sessions"` // records of conversations and their aliases
+	Notices     int64      `json:"notices"`  // mails owed
+	Quarantined int64      `json:"quarantined"`
+	TickNumber  uint64     `json:"tick_number"`
+	LastTick    *time.Time `json:"last_tick"`
+	Targets     []LaneStat `json:"targets"`
+}
+
+// LaneStat is one target in a Stat.
+type LaneStat struct {
+	Name string `json:"name"`
+	// Position is the sequence up to which nothing is owed but exceptions.
+	Position uint64 `json:"position"`
+	// Pending are all pending deliveries; Exceptions the ones of them that failed before or were
+	// asked for again.
+	Pending        uint64     `json:"pending"`
+	Exceptions     uint64     `json:"exceptions"`
+	Exhausted      uint64     `json:"exhausted"`
+	Delivered      uint64     `json:"delivered"`   // ever
+	Purged         uint64     `json:"purged"`      // ever
+	Quarantined    uint64     `json:"quarantined"` // ever
+	FailedJobs     int        `json:"failed_jobs"`
+	DefectiveSince *time.Time `json:"defective_since"`
+	LastSuccess    *time.Time `json:"last_success"`
+	LastFailure    *time.Time `json:"last_failure"`
+	LastError      string     `json:"last_error"`
+}
+
+// Stat counts what is there. It goes through the keys of the log, not through the payloads.
+func (r *Reader) Stat() (*Stat, error) { return r.view.stat(r.dir) }
+
+// Stat is Reader.Stat of a spool that runs.
+func (s *Spool) Stat() (st *Stat, err error) {
+	err = s.reading(func(v *snapshot) error {
+		st, err = v.stat(s.dir)
+		return err
+	})
+	return st, err
+}
+
+// reading runs a look at a snapshot. Close waits for it, so it must be bounded, or watch for the
+// spool's end.
+func (s *Spool) reading(look func(*snapshot) error) error {
+	s.readers.RLock()
+	defer s.readers.RUnlock()
+	if s.closed() {
+		return ErrClosed
+	}
+	v, err := openSnapshot(s.db)
+	if err != nil {
+		return fmt.Errorf("cannot read the spool: %w", err)
+	}
+	defer v.close()
+	return look(v)
+}
+
+func (v *snapshot) stat(dir string) (*Stat, error) {
+	st := &Stat{
+		Spool: hex.EncodeToString(v.format.id[:]), Former: []string{}, Format: v.format.version,
+		Head: v.head, Swept: v.swept, Events: v.count(prefixLog), Sessions: v.count(prefixState),
+		Notices: v.count(prefixNotice), Quarantined: v.count(prefixUnread),
+		TickNumber: v.tick.Number, LastTick: instant(v.tick.At), Targets: []LaneStat{},
+	}
+	for _, id := range v.format.former {
+		st.Former = append(st.Former, hex.EncodeToString(id[:]))
+	}
+	tail, err := v.owedTail()
+	if err == nil {
+		st.Bytes, err = bytesOnDisk(dir)
+	}
+	if err == nil {
+		err = v.faults.err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot count: %w", err)
+	}
+	for _, l := range v.lanes {
+		r := &l.rec
+		owed := r.owed + tail[l.id]
+		st.Targets = append(st.Targets, LaneStat{
+			Name: l.name, Position: r.position,
+			Pending:    owed - min(owed, r.passed) + r.exceptions,
+			Exceptions: r.exceptions, Exhausted: r.exhausted, Delivered: r.delivered,
+			Purged: r.purged, Quarantined: r.quarantined, FailedJobs: l.standing.FailedJobs,
+			DefectiveSince: instant(l.standing.DefectiveSince),
+			LastSuccess:    instant(r.lastSuccess), LastFailure: instant(r.lastFailure),
+			LastError: r.lastError,
+		})
+	}
+	return st, nil
+}
+
+// owedTail counts what each lane owes of the log behind the point up to which its record counts.
+func (v *snapshot) owedTail() (map[uint32]uint64, error) {
+	tail := make(map[uint32]uint64)
+	err := v.scan([]byte{prefixLog}, logKey(v.checkpoint+1), func(key, value []byte) (bool, error) {
+		seq := keySeq(key)
+		if seq > v.head {
+			return false, nil
+		}
+		e, err := decodeEvent(value, seq)
+		if err != nil {
+			return true, nil // whoever reads the log tells
+		}
+		e.laneIDs(func(id uint32) {
+			if l := v.byID[id]; l != nil && seq > l.rec.owedSeq {
+				tail[id]++
+			}
+		})
+		return true, nil
+	})
+	return tail, err
+}
+
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// bytesOnDisk counts blocks, not lengths: the engine's files are sparse. A file that a compaction
+// just removed counts as nothing.
+func bytesOnDisk(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				total += st.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return total, err
+}

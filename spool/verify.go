@@ -1,0 +1,399 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Report is what Verify found.
+type Report struct {
+	// Records were read and decoded, Events of them are events of the log.
+	Records int64 `json:"records"`
+	Events  int64 `json:"events"`
+	// Faults are what does not add up, in words, the first 200; FaultCount is all of them.
+	Faults     []string `json:"faults"`
+	FaultCount int      `json:"fault_count"`
+	// Notes are no faults: what a crash leaves, what was set aside before, what only takes room.
+	Notes []string `json:"notes"`
+	// Stat is nil when the spool could not be opened.
+	Stat *Stat `json:"stat"`
+}
+
+// verifier holds the sums of one pass.
+type verifier struct {
+	*snapshot
+	report *Report
+	lanes  map[*laneView]*laneSums
+	// want is the next sequence that the log must have.
+	want     uint64
+	leftover int64 // events below the sweep that nobody needs any more
+	aside    int64 // missing sequences that are known as such
+	progress func(done, total int64)
+}
+
+// laneSums are counted from the records, to be compared with the lane's own.
+type laneSums struct {
+	exceptions, exhausted, fresh uint64
+	// unknown are exceptions that the lane's record does not count yet; a start makes that good.
+	unknown uint64
+	// lost are unreadable events above the position: whether they were owed, nobody knows.
+	lost uint64
+}
+
+// Verify reads every record of a spool at rest: files, checksums, gaps between sequences, every
+// delivery against the sums of its lane, and the high-water mark. progress, when set, is told of
+// events. The error says that it could not look: ErrNoSpool, ErrInUse, ErrWrongKey, ErrFormat;
+// what it found is in the report. A spool with damaged files is not opened, because the engine
+// would cut off what it cannot read.
+func Verify(o ReaderOptions, progress func(done, total int64)) (rep *Report, err error) {
+	rep = &Report{Notes: []string{}, Faults: []string{}}
+	var all faults
+	defer func() {
+		if r := recover(); r != nil {
+			all.add("the engine panicked over what it read: %v", r)
+		}
+		rep.Faults, rep.FaultCount = append(rep.Faults, all.list...), all.count
+	}()
+	if _, err := os.Stat(filepath.Join(o.Dir, engineDir)); err == nil {
+		if err := inUse(o.Dir); err != nil {
+			return rep, fmt.Errorf("cannot verify spool %q: %w", o.Dir, err)
+		}
+	}
+	bad, notes, err := checkFiles(o.Dir)
+	if err != nil {
+		return rep, fmt.Errorf("cannot verify: %w", err)
+	}
+	rep.Notes = append(rep.Notes, notes...)
+	all = bad
+	if all.count > 0 {
+		return rep, nil
+	}
+	r, err := OpenReader(o)
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrInUse), errors.Is(err, ErrWrongKey), errors.Is(err, ErrFormat),
+		errors.Is(err, ErrOldFormat), errors.Is(err, ErrNoSpool), errors.Is(err, ErrFull),
+		errors.Is(err, os.ErrPermission):
+		return rep, err
+	default:
+		all.add("%v", err)
+		return rep, nil
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	v := &verifier{snapshot: r.view, report: rep, lanes: make(map[*laneView]*laneSums),
+		progress: progress}
+	v.run(r)
+	all = v.faults
+	return rep, nil
+}
+
+func (v *verifier) run(r *Reader) {
+	if err := r.db.VerifyChecksum(); err != nil {
+		v.faults.add("a table does not fit its checksums: %v", err)
+	}
+	v.checkSmall()
+	v.checkLog()
+	v.checkSums()
+	v.checkHighWater(r.dir)
+	st, err := (&snapshot{txn: v.txn, format: v.format, tick: v.tick, checkpoint: v.checkpoint,
+		swept: v.swept, head: v.head, lanes: v.snapshot.lanes, byID: v.byID}).stat(r.dir)
+	if err != nil {
+		v.faults.add("%v", err)
+	}
+	v.report.Stat = st
+	if n := v.count(prefixUnread); n > 0 {
+		v.note("%d records were set aside before, because they could not be read", n)
+	}
+	if n := v.leftover - v.count(prefixReleased); n > 0 {
+		v.note("%d events that nobody needs take room; no sweep will find them", n)
+	}
+	if v.newest > v.head {
+		v.note("a batch was cut off before its answer: the next start removes events %d to %d",
+			v.head+1, v.newest)
+	}
+}
+
+func (v *verifier) note(format string, args ...any) {
+	v.report.Notes = append(v.report.Notes, fmt.Sprintf(format, args...))
+}
+
+// checkSmall reads everything that is neither in the log nor beside it.
+func (v *verifier) checkSmall() {
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues = false
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); {
+		key := it.Item().KeyCopy(nil)
+		if len(key) == 0 {
+			v.faults.add("there is a record without a key")
+			it.Next()
+			continue
+		}
+		switch key[0] {
+		case prefixLog, prefixException, prefixExhausted, prefixPurged:
+			it.Seek([]byte{key[0] + 1}) // checkLog reads them
+			continue
+		}
+		v.report.Records++
+		err := it.Item().Value(func(value []byte) error { return v.checkRecord(key, value) })
+		if err != nil {
+			v.faults.add("record %q: %v", key, err)
+		}
+		it.Next()
+	}
+}
+
+// checkRecord checks one small record by itself.
+func (v *verifier) checkRecord(key, value []byte) error {
+	lane := func(n int) error {
+		switch {
+		case len(key) != n:
+			return errShortValue
+		case v.byID[keyLane(key)] == nil:
+			return fmt.Errorf("it is about lane %d, which has no name", keyLane(key))
+		}
+		return nil
+	}
+	switch key[0] {
+	case prefixID:
+		return v.checkID(string(key[1:]), value)
+	case prefixLane:
+		_, err := decodeLaneRecord(value)
+		return errors.Join(lane(5), err)
+	case prefixStanding:
+		_, err := decodeStanding(value)
+		return errors.Join(lane(5), err)
+	case prefixNotice:
+		d, err := openValue(value)
+		if err == nil {
+			d.bytes()
+			err = d.err
+		}
+		return errors.Join(lane(13), err)
+	case prefixState, prefixName:
+		_, err := openValue(value)
+		return err
+	case prefixMeta:
+		switch name := string(key[1:]); name {
+		case metaFormat, metaTick, metaCheckpoint:
+			return nil // read when the snapshot was opened
+		}
+		return errors.New("there is no such record")
+	case prefixUnread:
+		return wantLength(key, 9)
+	case prefixReleased:
+		return wantLength(key, 17)
+	case prefixFlush:
+		return nil
+	}
+	return errors.New("no table has such a key")
+}
+
+func wantLength(key []byte, n int) error {
+	if len(key) != n {
+		return fmt.Errorf("its key has %d bytes; want %d", len(key), n)
+	}
+	return nil
+}
+
+// checkID compares what is remembered of an id with the event, as long as that is kept.
+func (v *verifier) checkID(id string, value []byte) error {
+	r, err := decodeIDRecord(value)
+	if err != nil || r.seq == 0 {
+		return err
+	}
+	rec, err := v.get(logKey(r.seq))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e, err := decodeEvent(rec, r.seq)
+	if err != nil {
+		return nil // checkLog tells
+	}
+	if e.ID() != id {
+		return fmt.Errorf("event %d, which it names, has id %q", r.seq, e.ID())
+	}
+	return nil
+}
+
+// checkLog walks through the log and, beside it, through what every lane keeps of it.
+func (v *verifier) checkLog() {
+	for _, l := range v.snapshot.lanes {
+		sums := &laneSums{}
+		v.lanes[l] = sums
+		l.failed = v.cursor(prefixException, l, func(seq uint64) {
+			sums.exceptions++
+			v.withoutEvent("exception", l, seq)
+		})
+		l.kept = v.cursor(prefixExhausted, l, func(seq uint64) {
+			sums.exhausted++
+			v.withoutEvent("exhausted delivery", l, seq)
+		})
+		l.purged = v.cursor(prefixPurged, l, func(seq uint64) {
+			v.withoutEvent("purged delivery", l, seq)
+		})
+	}
+	v.want = v.swept + 1
+	total := int64(v.head - min(v.head, v.swept))
+	err := v.walk(0, func(e *Event, owed []owedDelivery) error {
+		v.report.Events++
+		v.progress(v.report.Events, max(total, v.report.Events))
+		v.checkGap(e.Seq)
+		v.checkEvent(e, owed)
+		return nil
+	})
+	if err != nil {
+		v.faults.add("cannot read the log to its end: %v", err)
+	}
+	v.checkGap(v.head + 1)
+	for _, l := range v.snapshot.lanes {
+		for _, c := range []*cursor{l.failed, l.kept, l.purged} {
+			if _, err := c.at(^uint64(0)); err != nil {
+				v.faults.add("target %q: %v", l.name, err)
+			}
+		}
+	}
+	v.report.Records += v.report.Events
+	if v.aside > 0 {
+		v.note("%d events of the log were set aside before", v.aside)
+	}
+}
+
+// withoutEvent is told of a delivery whose event is not in the log or was never owed.
+func (v *verifier) withoutEvent(what string, l *laneView, seq uint64) {
+	v.report.Records++
+	if _, err := v.get(unreadKey(seq)); err == nil {
+		return // its event was set aside; the next job drops it
+	}
+	v.faults.add("target %q has an %s of event %d, which is not in the log or not its own", l.name,
+		what, seq)
+}
+
+// checkGap notes the sequences that are missing before one.
+func (v *verifier) checkGap(seq uint64) {
+	for ; v.want < seq; v.want++ {
+		if _, err := v.get(unreadKey(v.want)); err == nil {
+			v.aside++
+			for _, l := range v.snapshot.lanes {
+				if v.want > l.rec.position {
+					v.lanes[l].lost++
+				}
+			}
+			continue
+		}
+		if _, err := v.get(logKey(v.want)); err == nil {
+			continue // it is there and cannot be read; the walk told
+		}
+		from := v.want
+		for v.want+1 < seq && v.missing(v.want+1) {
+			v.want++
+		}
+		v.faults.add("events %d to %d are missing from the log", from, v.want)
+	}
+	v.want = max(v.want, seq+1)
+}
+
+func (v *verifier) missing(seq uint64) bool {
+	_, aside := v.get(unreadKey(seq))
+	_, there := v.get(logKey(seq))
+	return aside != nil && there != nil
+}
+
+func (v *verifier) checkEvent(e *Event, owed []owedDelivery) {
+	needed := e.Seq > v.swept
+	for _, d := range owed {
+		sums := v.lanes[d.lane]
+		switch {
+		case d.fresh:
+			sums.fresh++
+		case d.state == StatePending:
+			sums.exceptions++
+			if !d.lane.passed(e.Seq) {
+				sums.unknown++
+			}
+		case d.state == StateExhausted:
+			sums.exhausted++
+		}
+		if d.state != StateDelivered {
+			v.report.Records++
+			needed = needed || d.state != StatePurged
+		}
+	}
+	if !needed {
+		v.leftover++
+	}
+}
+
+// checkSums compares every lane's sums with what was counted.
+func (v *verifier) checkSums() {
+	tail, err := v.owedTail()
+	if err != nil {
+		v.faults.add("cannot read the end of the log: %v", err)
+	}
+	for _, l := range v.snapshot.lanes {
+		r, n := &l.rec, v.lanes[l]
+		if r.exceptions+n.unknown != n.exceptions {
+			v.faults.add("target %q counts %d exceptions; there are %d", l.name,
+				r.exceptions+n.unknown, n.exceptions)
+		}
+		if r.exhausted != n.exhausted {
+			v.faults.add("target %q counts %d exhausted deliveries; there are %d", l.name,
+				r.exhausted, n.exhausted)
+		}
+		owed, passed := r.owed+tail[l.id], r.passed+n.unknown
+		if passed > owed {
+			v.faults.add("target %q counts %d deliveries as settled; it owed %d", l.name, passed,
+				owed)
+			continue
+		}
+		if fresh := owed - passed; fresh < n.fresh || fresh > n.fresh+n.lost {
+			v.faults.add("target %q counts %d deliveries on their way through the log; there are %d",
+				l.name, fresh, n.fresh)
+		}
+		if r.position > v.head || r.owedSeq > v.head {
+			v.faults.add("target %q is at %d and counts up to %d; the newest event is %d", l.name,
+				r.position, r.owedSeq, v.head)
+		}
+	}
+}
+
+// checkHighWater compares the log's end with what was answered.
+func (v *verifier) checkHighWater(dir string) {
+	h, err := readHighWater(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && v.head == 0:
+	case err != nil:
+		v.faults.add("file %s: %v", highWaterName, err)
+	case h > v.head:
+		v.faults.add("event %d was answered, but the newest in the log is %d (%d missing)", h, v.head,
+			h-v.head)
+	}
+}
+
+// readHighWater reads the file of a spool at rest.
+func readHighWater(dir string) (uint64, error) {
+	b, err := os.ReadFile(filepath.Join(dir, highWaterName))
+	if err != nil {
+		return 0, fmt.Errorf("cannot read it: %w", err)
+	}
+	if len(b) == 0 {
+		return 0, nil // made, and not written in the first second
+	}
+	if len(b) != 12 || binary.BigEndian.Uint32(b[8:]) != crc32.Checksum(b[:8], castagnoli()) {
+		return 0, errors.New("its checksum does not fit")
+	}
+	return binary.BigEndian.Uint64(b), nil
+}

@@ -1,0 +1,212 @@
+package testenv
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// damage is one way a file can go bad.
+type damage struct {
+	name string
+	do   func(b []byte) []byte // nil: the file goes
+}
+
+// damages are what is done to the bytes of a file that are in use; the engine's files have holes
+// at their ends.
+func damages() []damage {
+	flip := func(at func(n int) int) func([]byte) []byte {
+		return func(b []byte) []byte {
+			if n := used(b); n > 0 {
+				b[at(n)] ^= 0x10
+			}
+			return b
+		}
+	}
+	return []damage{
+		{"gone", func([]byte) []byte { return nil }},
+		{"emptied", func([]byte) []byte { return []byte{} }},
+		{"halved", func(b []byte) []byte { return b[:used(b)/2] }},
+		{"torn tail", func(b []byte) []byte { return b[:max(0, used(b)-7)] }},
+		{"zeroed tail", func(b []byte) []byte {
+			clear(b[used(b)*3/4:])
+			return b
+		}},
+		{"flip at the start", flip(func(int) int { return 0 })},
+		{"flip at 9", flip(func(n int) int { return min(9, n-1) })},
+		{"flip at a third", flip(func(n int) int { return n / 3 })},
+		{"flip at two thirds", flip(func(n int) int { return n * 2 / 3 })},
+		{"flip at the end", flip(func(n int) int { return n - 1 })},
+	}
+}
+
+func used(b []byte) int { return len(bytes.TrimRight(b, "\x00")) }
+
+// TestFaultDamage damages every kind of file of a spool in every way, one at a time, and starts the
+// relay on it. Either it refuses, with an error and a hint and no trace of a panic; or it starts,
+// and then whatever it cannot deliver it counts as set aside. Nothing is ever lost in silence, and
+// nothing arrives that was not sent.
+func TestFaultDamage(t *testing.T) {
+	t.Parallel()
+	owed := newOwedSpool(t)
+	for kind, file := range owed.files() {
+		for _, d := range damages() {
+			t.Run(kind+"/"+d.name, func(t *testing.T) {
+				t.Parallel()
+				owed.damaged(t, file, d)
+			})
+		}
+	}
+}
+
+// owedSpool is a spool with events that are all owed to one target: some in tables, some in the
+// engine's log, left by a kill.
+type owedSpool struct {
+	dir    string
+	bodies map[string][]byte // of the events, by id
+}
+
+func newOwedSpool(t *testing.T) *owedSpool {
+	t.Helper()
+	j := NewJourney(t).Aim("owed")
+	j.Config.Set("target.owed.status", "paused")
+	s := &owedSpool{dir: filepath.Join(keptDir(t), "spool"), bodies: map[string][]byte{}}
+	rng := Seed(t)
+	for generation := range 3 {
+		j.Start()
+		for i := range 40 {
+			p := Post{ID: fmt.Sprintf("owed-%d-%d", generation, i), Body: Payload(rng, "m", 2000)}
+			j.Send(p)
+			s.bodies[p.ID] = p.Body
+		}
+		Until(t, Patience, "the high-water mark", func() bool {
+			b, err := os.ReadFile(filepath.Join(j.SpoolPath(), "highwater"))
+			return err == nil && len(b) >= 8 &&
+				binary.BigEndian.Uint64(b) == uint64(len(s.bodies))
+		})
+		j.Kill()
+	}
+	if err := os.CopyFS(s.dir, os.DirFS(j.SpoolPath())); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// files is one file of each kind, by kind: the newest and largest.
+func (s *owedSpool) files() map[string]string {
+	byKind := map[string]string{}
+	_ = filepath.WalkDir(s.dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		kind := filepath.Ext(path)
+		if kind == "" {
+			kind = filepath.Base(path)
+		}
+		byKind[strings.TrimPrefix(kind, ".")], _ = filepath.Rel(s.dir, path)
+		return nil
+	})
+	return byKind
+}
+
+func (s *owedSpool) damaged(t *testing.T, file string, d damage) {
+	j := NewJourney(t).Aim("owed")
+	j.Ledger.AllowForeign()
+	j.Config.Set("spool.dir", filepath.Join(j.Dir, "spool")).Set("log.level", "info")
+	if err := os.CopyFS(j.SpoolPath(), os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	hurt(t, filepath.Join(j.SpoolPath(), file), d)
+	tables := j.tables()
+	if err := j.startUnready(); err != nil {
+		code := j.WaitExit()
+		log := j.keepLog()
+		t.Logf("refuses: %s", lastLines(log, 2))
+		if code != 1 || !strings.Contains(log, "error: ") || !strings.Contains(log, "hint: ") ||
+			strings.Contains(log, "goroutine ") {
+			t.Errorf("it left with %d and did not say what to do:\n%s", code, tail(log))
+		}
+		if left := j.tables(); !containsAll(left, tables) {
+			t.Errorf("it refused, and removed tables: %v are left of %v", left, tables)
+		}
+		if !strings.Contains(log, "--accept-data-loss") {
+			return
+		}
+		j.Args = []string{"--accept-data-loss"}
+		if err := j.startUnready(); err != nil {
+			t.Fatalf("told to go on, it did not start: %v", err)
+		}
+		s.arrives(t, j, len(s.bodies))
+		return
+	}
+	s.arrives(t, j, 0)
+}
+
+// arrives waits for what the spool still has and wants that no more is missing than excused.
+func (s *owedSpool) arrives(t *testing.T, j *Journey, excused int) {
+	t.Helper()
+	Until(t, Patience, "the rest to be delivered", func() bool {
+		return j.Target("owed").Pending == 0
+	})
+	arrived := map[string]bool{}
+	for _, r := range j.RX.Requests("owed") {
+		arrived[r.ID] = true
+		if !bytes.Equal(s.bodies[r.ID], r.Body) {
+			t.Errorf("event %q arrived with other bytes than it was sent", r.ID)
+		}
+	}
+	missing := len(s.bodies) - len(arrived)
+	aside := int(j.Status().Quarantined)
+	t.Logf("starts: %d of %d arrive, %d are set aside", len(arrived), len(s.bodies), aside)
+	if missing > max(aside, excused) {
+		t.Errorf("LOST in silence: %d events did not arrive, %d are set aside\n%s", missing, aside,
+			tail(j.Log()))
+	}
+}
+
+// tables are the names of the engine's tables, those that were set aside included.
+func (r *Relay) tables() []string {
+	r.t.Helper()
+	var names []string
+	for _, dir := range []string{"db", "aside"} {
+		paths, err := filepath.Glob(filepath.Join(r.SpoolPath(), dir, "*.sst"))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, path := range paths {
+			names = append(names, filepath.Base(path))
+		}
+	}
+	return names
+}
+
+func containsAll(have, want []string) bool {
+	return !slices.ContainsFunc(want, func(s string) bool { return !slices.Contains(have, s) })
+}
+
+// hurt damages a file.
+func hurt(t *testing.T, path string, d damage) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b = d.do(b); b == nil {
+		err = os.Remove(path)
+	} else {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -1,0 +1,221 @@
+package testenv
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFaultDiskFilled lets another program fill the file system of the spool while events come,
+// and asserts that the relay refuses with 507 spool_full, says so where it is asked, lives, goes on
+// delivering, and accepts again once the space is back.
+func TestFaultDiskFilled(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"ext4", "tmpfs"} {
+		t.Run(kind, func(t *testing.T) {
+			d := newDisk(t, kind, 256<<20)
+			rng := Seed(t)
+			j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
+			gate := make(chan struct{})
+			j.RX.Always("good", Held(gate, OK()))
+			j.Config.Set("spool.min_free_disk", "64MiB").Set("target.good.timeout", "60s")
+			j.Start()
+			load := j.StartLoad(rng, 4, "filled")
+			Until(t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
+			d.fill(60 << 20)
+			j.awaitFull()
+			load.Stop()
+			j.Ledger.Check()
+			close(gate)
+			Until(t, Patience, "deliveries while it is full", func() bool {
+				return j.Target("good").Pending == 0
+			})
+			if code, _ := j.Admin("GET", "/livez"); code != 200 {
+				t.Errorf("/livez says %d while the disk is full", code)
+			}
+			if j.Metrics().Get("events_refused_total", "reason", "spool_full") == 0 {
+				t.Error("events_refused_total{reason=spool_full} is 0")
+			}
+			d.unfill()
+			Until(t, Patience, "the relay to be ready again", func() bool {
+				return j.Status().Ready
+			})
+			j.SendIDs("after", 5)
+			j.finishFaults()
+		})
+	}
+}
+
+// awaitFull waits until posts are refused as spool_full and checks what is said about it.
+func (j *Journey) awaitFull() {
+	j.t.Helper()
+	var a Answer
+	Until(j.t, Patience, "a post to be refused", func() bool {
+		a = j.Post(Post{Body: []byte(`{"eventType":"message"}`)})
+		return a.Err != nil || a.Status != 200
+	})
+	if a.Status != 507 || a.Problem.Code != "spool_full" || a.Header.Get("Retry-After") == "" {
+		j.t.Fatalf("refused with %d %q, Retry-After %q, %v; want 507 spool_full\n%s", a.Status,
+			a.Problem.Code, a.Header.Get("Retry-After"), a.Err, tail(j.Log()))
+	}
+	code, body := j.Admin("GET", "/readyz")
+	if code != 503 || !strings.Contains(string(body), "the spool is full") {
+		j.t.Errorf("/readyz says %d %q; want 503 and that the spool is full", code, body)
+	}
+}
+
+// TestFaultDiskFullOfEvents lets the events themselves fill the file system to the limit, and
+// asserts that a kill at that point is survived, that the backlog drains from the full disk, and
+// that the relay makes room by its own sweep.
+func TestFaultDiskFullOfEvents(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, "ext4", 320<<20)
+	rng := Seed(t)
+	j := NewJourney(t).Aim("crm")
+	j.Config.Set("spool.dir", filepath.Join(d.dir, "spool")).
+		Set("spool.min_free_disk", "64MiB").
+		Set("target.crm.status", "paused").
+		Set("log.level", "info")
+	j.Start()
+	j.fillWithEvents(rng)
+	j.awaitFull()
+	j.Ledger.Check()
+	j.Kill()
+	if err := j.startUnready(); err != nil {
+		t.Fatalf("cannot start on the disk that the relay itself filled: %v", err)
+	}
+	j.awaitFull()
+	j.Config.Set("target.crm.status", "enabled")
+	j.Reload()
+	j.Ledger.AwaitDelivered()
+	Until(t, 2*Patience, "room made by the sweep", func() bool {
+		return j.Post(Post{Body: []byte(`{"eventType":"message","again":1}`)}).Status == 200
+	})
+	Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
+	j.Ledger.AwaitDelivered()
+}
+
+// fillWithEvents posts large events until one is refused.
+func (j *Journey) fillWithEvents(rng *rand.Rand) {
+	j.t.Helper()
+	pad := Payload(rng, "message", 300<<10)
+	for i := 0; ; i++ {
+		a := j.Post(Post{ID: fmt.Sprintf("large-%d", i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
+		if a.Err != nil {
+			j.t.Fatalf("%v\n%s", a.Err, tail(j.Log()))
+		}
+		if a.Status != 200 {
+			return
+		}
+	}
+}
+
+// TestFaultStartOnFullDisk starts the relay on disks that somebody else has filled: with some room
+// it only drains; with too little for the engine it refuses with a hint and touches nothing.
+func TestFaultStartOnFullDisk(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, "ext4", 320<<20)
+	rng := Seed(t)
+	j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
+	j.Config.Set("spool.min_free_disk", "128MiB").Set("target.good.status", "paused")
+	j.Start()
+	load := j.StartLoad(rng, 4, "before")
+	Until(t, Patience, "events", func() bool { return j.Ledger.Accepted() > 300 })
+	load.Stop()
+	j.Kill()
+	j.keepLog()
+
+	for _, leave := range []int64{4 << 20, 0} {
+		d.fill(leave)
+		before := j.fingerprint()
+		if err := j.Launch(); err != nil {
+			t.Fatal(err)
+		}
+		code := j.WaitExit()
+		log := j.keepLog()
+		if code != 1 || !strings.Contains(log, "error: ") || !strings.Contains(log, "hint: make room") {
+			t.Errorf("with %d bytes free it left with %d:\n%s", leave, code, tail(log))
+		}
+		if after := j.fingerprint(); after != before {
+			t.Errorf("with %d bytes free the start changed the spool:\n%s\n%s", leave, before, after)
+		}
+	}
+
+	d.unfill()
+	d.fill(110 << 20)
+	j.Config.Set("target.good.status", "enabled")
+	if err := j.startUnready(); err != nil {
+		t.Fatalf("with room to drain it did not start: %v", err)
+	}
+	j.awaitFull()
+	Until(t, Patience, "the backlog to drain", func() bool { return j.Target("good").Pending == 0 })
+	d.unfill()
+	Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
+	j.finishFaults()
+}
+
+// fingerprint is every file of the spool with its content.
+func (r *Relay) fingerprint() string {
+	r.t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(r.SpoolPath(), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		fmt.Fprintf(&b, "%s %x\n", filepath.Base(path), sha256.Sum256(content))
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestFaultDiskFilledToTheLastByte lets another program take every byte while the relay has work in
+// hand. Nothing of ours can keep the disk free then; what must hold is that nothing accepted is
+// lost, and that the relay starts and delivers when there is room again.
+func TestFaultDiskFilledToTheLastByte(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, "ext4", 256<<20)
+	rng := Seed(t)
+	j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
+	j.Config.Set("spool.min_free_disk", "64MiB").Set("retry.interval", "20ms")
+	j.RX.Always("flaky", Code(503)) // every tick writes
+	j.Start()
+	load := j.StartLoad(rng, 4, "byte")
+	Until(t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
+	d.fill(0)
+	j.awaitTicksOrEnd(200)
+	load.Stop()
+	died := j.proc.Ended()
+	t.Logf("the relay died of it: %v", died)
+	if died {
+		log := j.keepLog()
+		t.Logf("%s", log[:min(len(log), 3000)])
+	} else {
+		j.Kill()
+	}
+	d.unfill()
+	j.RX.On("flaky", flaky(rng))
+	j.Start()
+	j.finishFaults()
+}
+
+func (j *Journey) awaitTicksOrEnd(n int) {
+	j.t.Helper()
+	var status Status
+	seen := map[time.Time]bool{}
+	Until(j.t, Patience, "ticks on a full disk, or the end", func() bool {
+		if j.client.get("/v1/status", &status) == nil && status.LastTick != nil {
+			seen[*status.LastTick] = true
+		}
+		return j.proc.Ended() || len(seen) > n
+	})
+}

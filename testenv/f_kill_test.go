@@ -1,0 +1,68 @@
+package testenv
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+)
+
+var kills = flag.Int("kills", 8, "how many times TestFaultKills kills the relay")
+
+const (
+	// killsOfJourney is how many kills one spool lives through; then the next one begins, so that
+	// the oracle of a long run stays small.
+	killsOfJourney = 25
+	// killWithin is the time in which a kill falls, from the start of the load or of the process.
+	// Most starts are done within half of it.
+	killWithin = 120 * time.Millisecond
+)
+
+// TestFaultKills kills the relay by SIGKILL at random instants, under load and during its start,
+// and asserts after every kill that whatever was answered 200 is still owed or was delivered.
+//
+// The long run, with the sums in the log; HOOKSPOOL_SEED repeats one:
+//
+//	go test ./testenv -run TestFaultKills -v -kills 1000 -timeout 2h
+func TestFaultKills(t *testing.T) {
+	t.Parallel()
+	rng := Seed(t)
+	var sum tally
+	for done := 0; done < *kills && !t.Failed(); {
+		n := min(killsOfJourney, *kills-done)
+		done += n
+		seed := rng.Uint64()
+		t.Run(strconv.Itoa(done), func(t *testing.T) { sum.add(killJourney(t, n, seed)) })
+	}
+	t.Logf("%s", sum)
+}
+
+func killJourney(t *testing.T, n int, seed uint64) tally {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	j := faultJourney(t, rng, "")
+	j.Start()
+	// An instant is a matter of time, not of a condition.
+	someTime := func() { <-time.After(time.Duration(rng.Int64N(int64(killWithin)))) }
+	for j.Crashes() < n {
+		load := j.StartLoad(rng, 6, fmt.Sprintf("kill-%d", j.Crashes()))
+		someTime()
+		j.Kill()
+		load.Stop()
+		if rng.IntN(3) == 0 && j.Crashes() < n {
+			if err := j.Launch(); err != nil {
+				t.Fatal(err)
+			}
+			someTime()
+			j.Kill()
+		}
+		j.Start()
+		j.Ledger.Check()
+		if t.Failed() {
+			t.Fatalf("after kill %d", j.Crashes())
+		}
+	}
+	j.finishFaults()
+	return j.tally()
+}
