@@ -38,12 +38,12 @@ func spoolMutants() []mutant {
 	}, {
 		name: "no free-space check", file: "spool/disk.go",
 		from: "; free < need {", to: "; free < need-1<<60 {",
-		pkg: "testenv", tests: "TestFaultFullDisk",
+		pkg: "testenv", tests: "TestFaultDisk",
 	}, {
 		name: "no size budget", file: "spool/disk.go",
 		from: "lim.MaxBytes > 0 && bytes > lim.MaxBytes {",
 		to:   "lim.MaxBytes > 0 && bytes > lim.MaxBytes+1<<60 {",
-		pkg:  "testenv", tests: "TestP1|TestP7|TestFault.*(Full|Budget)",
+		pkg:  "testenv", tests: "TestP2|TestP7|TestFaultDisk",
 	}, {
 		name: "believe any record", file: "spool/record.go",
 		from: "	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())",
@@ -78,10 +78,12 @@ func spoolMutants() []mutant {
 
 func relayMutants() []mutant {
 	return []mutant{{
-		name: "believe half an answer", file: "relay/attempt/exchange.go",
-		from: "	case err == nil:\n		// A request",
-		to:   "	case err == nil || h.status == 200:\n		// A request",
-		pkg:  "relay/attempt", tests: ".",
+		name: "believe half an answer", file: "relay/attempt/head.go",
+		from: "			return nil, err\n		}\n	}\n}\n\n// checkStart",
+		to: "			if len(raw) >= statusLineMin {\n" +
+			"				return append(bytes.Clone(raw), \"\\r\\n\\r\\n\"...), nil\n			}\n" +
+			"			return nil, err\n		}\n	}\n}\n\n// checkStart",
+		pkg: "relay/attempt", tests: ".",
 	}, {
 		name: "believe any status", file: "relay/attempt/exchange.go",
 		from: "	if !x.client.success(h.status) {", to: "	if h.status >= 400 {",
