@@ -36,7 +36,7 @@ func splitNDJSON(body []byte) ([]line, *refusal) {
 		payload, rest, _ := bytes.Cut(body, []byte{'\n'})
 		body = rest
 		payload = bytes.TrimSuffix(payload, []byte{'\r'})
-		if len(bytes.TrimSpace(payload)) == 0 {
+		if blank(payload) {
 			continue
 		}
 		if out = append(out, line{number, payload}); len(out) > batchEventsMax {
@@ -45,6 +45,9 @@ func splitNDJSON(body []byte) ([]line, *refusal) {
 	}
 	return out, nil
 }
+
+// blank reports that there is nothing but what JSON takes for white space (RFC 8259 §2).
+func blank(b []byte) bool { return len(bytes.Trim(b, " \t\r\n")) == 0 }
 
 // batchDrafts turns every line into a draft, or refuses them all and names the bad ones. base is
 // what the headers said; an id in it makes one for each line, so that sending the same batch again

@@ -80,8 +80,9 @@ func TestClockJumpWhileAway(t *testing.T) {
 			if wait := f.nextWait(clock.now()); wait > f.cfg.Retry.Interval {
 				t.Errorf("the next tick is %s away; the interval is %s", wait, f.cfg.Retry.Interval)
 			}
+			f.stop() // the relay reads the fixture's config
 			f.cfg.Retry.Interval = 50 * time.Millisecond
-			f.restart()
+			f.start()
 			n := bad.count()
 			f.wait("the clock to go on", func() bool { return bad.count() >= n+2 })
 		})

@@ -148,7 +148,7 @@ func splitCEBatch(body []byte) ([][]byte, *refusal) {
 	if _, err := dec.Token(); err != nil {
 		return nil, refuse(codeMalformed, "the batch is a JSON array without an end")
 	}
-	if len(bytes.TrimSpace(body[dec.InputOffset():])) > 0 {
+	if !blank(body[dec.InputOffset():]) {
 		return nil, refuse(codeMalformed, "something follows the JSON array of the batch")
 	}
 	return out, nil

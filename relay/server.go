@@ -78,6 +78,7 @@ func bind(address string) (net.Listener, error) {
 	}
 	if network == "unix" {
 		// Who may post is who may open the socket: owner and group.
+		// #nosec G302 -- a socket that its group may not open is of no use to the app beside us
 		if err := os.Chmod(where, 0o660); err != nil {
 			return nil, errors.Join(fmt.Errorf("cannot set the mode of %q: %w", where, err), ln.Close())
 		}

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -111,13 +112,23 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	for i, d := range drafts {
 		d.rec, d.sum = encodeDraft(d, min(lanes, 8))
 		size := len(d.rec) + 4*lanes
-		if size > RecordBytesMax {
+		if size > RecordBytesMax || !d.fits() {
 			return &TooLargeError{Index: i, Bytes: size}
 		}
 		o.bytes += size + draftOverheadBytes
 		o.entries += 3
 	}
 	return s.submit(o)
+}
+
+// fits reports that every part but the payload can be counted in the 16 bits it has in a record. A
+// part that does not would make a record that nobody can read.
+func (d *Draft) fits() bool {
+	headers := 0
+	for _, h := range d.Headers {
+		headers += len(h.Name) + len(h.Value) + 2
+	}
+	return max(len(d.ID), len(d.Type), len(d.ContentType), headers, len(d.lanes)) <= math.MaxUint16
 }
 
 // draftOverheadBytes estimates the id record and the session state that come with an event.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -226,14 +227,22 @@ func (x *Exported) check() error {
 		return fmt.Errorf("type %.40q has more than 256 bytes, or control characters", x.Type)
 	case x.AcceptedAt.IsZero():
 		return errors.New("accepted_at is missing")
+	case x.AcceptedAt.UTC().Year() < 1970 || x.AcceptedAt.UTC().Year() > 2261:
+		// A record counts nanoseconds since 1970 in 63 bits.
+		return errors.New("accepted_at is not of the years 1970 to 2261")
 	case len(x.Targets) == 0:
 		return errors.New("targets is missing or empty")
 	}
 	if _, ok := sessionOf(x.Session); !ok {
 		return fmt.Errorf("session is %.40q; it is active, inactive or empty", x.Session)
 	}
+	if len(x.ContentType) > exportedFieldMax || hasControl(string(x.ContentType)) {
+		return fmt.Errorf("content type %.40q is too long or has control characters", x.ContentType)
+	}
+	size := 0
 	for _, h := range x.Headers {
-		if h.Name == "" || bytes.ContainsAny([]byte(h.Name+h.Value), "\x00\r\n") {
+		size += len(h.Name) + len(h.Value)
+		if !isToken(string(h.Name)) || hasControl(string(h.Value)) || size > exportedFieldMax {
 			return fmt.Errorf("header %.40q cannot be sent", h.Name)
 		}
 	}
@@ -251,6 +260,33 @@ func (x *Exported) check() error {
 		names[t.Name] = true
 	}
 	return nil
+}
+
+// exportedFieldMax bounds content type and headers: accepting takes no longer ones, because a head
+// has 16 KiB at the most, and a record counts them in 16 bits.
+const exportedFieldMax = 16 << 10
+
+// hasControl reports what no header may hold: an event with it would be kept but never sent.
+func hasControl(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// isToken reports a legal name of a header (RFC 9110 §5.6.2).
+func isToken(name string) bool {
+	const legal = "!#$%&'*+-.^_`|~"
+	for i := range len(name) {
+		c := name[i] | 0x20
+		if (c < 'a' || c > 'z') && (name[i] < '0' || name[i] > '9') &&
+			!strings.Contains(legal, name[i:i+1]) {
+			return false
+		}
+	}
+	return name != ""
 }
 
 func printable(text, but string) bool {

@@ -15,8 +15,6 @@ import (
 // not fit and the reading of its manifest at a length that does not, both without an error, and a
 // broken footer of a table ends the process. So these are looked at as bytes, before it opens them.
 //
-//	table      blocks, index, u32 length of index, checksum of index (protobuf: 1 kind, 2 sum),
-//	           u32 length of that
 //	log        20 bytes, then entries: u8 meta, u8 user meta, varint lengths of key and value,
 //	           varint expiry, key, value, u32 CRC-32C; zeros behind the last
 //	manifest   8 bytes, then changes: u32 length, u32 CRC-32C, that many bytes
@@ -46,7 +44,10 @@ func checkFiles(dir string) (bad faults, notes []string, err error) {
 		var fault, note string
 		switch {
 		case filepath.Ext(name) == ".sst":
-			fault, err = checkTableFile(path)
+			// Its blocks are the engine's to check.
+			if err = checkTable(path); errors.Is(err, ErrDamaged) {
+				fault, err = err.Error(), nil
+			}
 		case filepath.Ext(name) == ".mem":
 			fault, note, err = checkLogFile(path)
 		case name == "MANIFEST":
@@ -66,69 +67,6 @@ func checkFiles(dir string) (bad faults, notes []string, err error) {
 		bad.add("the file MANIFEST is missing")
 	}
 	return bad, notes, nil
-}
-
-// checkTableFile checks a table's footer and index; its blocks are the engine's to check.
-func checkTableFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("cannot read %q: %w", path, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("cannot read %q: %w", path, err)
-	}
-	at := info.Size()
-	// before reads the n bytes before at.
-	before := func(n int64) []byte {
-		if n < 0 || n > at {
-			return nil
-		}
-		b := make([]byte, n)
-		at -= n
-		if _, err := f.ReadAt(b, at); err != nil {
-			return nil
-		}
-		return b
-	}
-	length := func() int64 {
-		if b := before(4); b != nil {
-			return int64(binary.BigEndian.Uint32(b))
-		}
-		return -1
-	}
-	n := length()
-	if n > 64 {
-		return "its footer does not fit", nil
-	}
-	sum := before(n)
-	n = length()
-	if sum == nil || n <= 0 || n > at {
-		return "its footer does not fit", nil
-	}
-	index := before(n)
-	if want, ok := indexSum(sum); !ok || index == nil ||
-		uint64(crc32.Checksum(index, castagnoli())) != want {
-		return "the checksum of its index does not fit", nil
-	}
-	return "", nil
-}
-
-// indexSum reads the protobuf of a checksum: kind 0 (CRC-32C) may be left out.
-func indexSum(b []byte) (sum uint64, ok bool) {
-	for len(b) > 0 {
-		field := b[0]
-		v, n := binary.Uvarint(b[1:])
-		if n <= 0 || field == 1<<3 && v != 0 || field != 1<<3 && field != 2<<3 {
-			return 0, false
-		}
-		if field == 2<<3 {
-			sum = v
-		}
-		b = b[1+n:]
-	}
-	return sum, true
 }
 
 func checkManifest(path string) (string, error) {

@@ -56,7 +56,8 @@ func (m *model) purge(t *rapid.T) {
 // log with everything else that is over; the mark goes with it.
 func TestPurged(t *testing.T) {
 	f := open(t)
-	crm, erp := f.lane("crm"), f.lane("erp")
+	crm := f.lane("crm")
+	f.lane("erp")
 	crm.Open(true)
 	d := f.append("one", "crm")
 	f.append("two", "crm", "erp")
@@ -77,7 +78,8 @@ func TestPurged(t *testing.T) {
 		}
 	}
 	for range 2 {
-		crm, erp = f.lane("crm"), f.lane("erp")
+		crm = f.lane("crm")
+		erp := f.lane("erp")
 		f.counts(crm, 0, 0)
 		f.counts(erp, 1, 0)
 		if got := crm.Counts().Purged; got != 3 {
@@ -100,7 +102,7 @@ func TestPurged(t *testing.T) {
 	if _, err := f.EventByID(d.ID); err != nil {
 		t.Fatal(err)
 	}
-	erp = f.lane("erp")
+	erp := f.lane("erp")
 	for _, e := range f.fetch(erp, 1) {
 		f.settle(Settlement{Lane: erp, Seq: e.Seq, Fresh: true})
 	}
@@ -125,7 +127,8 @@ func TestPurged(t *testing.T) {
 // lies beyond them.
 func TestFetchBeyondForeignPages(t *testing.T) {
 	f := open(t)
-	a, b := f.lane("a"), f.lane("b")
+	f.lane("a")
+	f.lane("b")
 	f.append("first", "b")
 	var drafts []*Draft
 	for i := range 3*pageScanMax + 5 {
@@ -137,7 +140,7 @@ func TestFetchBeyondForeignPages(t *testing.T) {
 	}
 	f.append("last", "a", "b")
 	f.reopen()
-	a, b = f.lane("a"), f.lane("b")
+	a, b := f.lane("a"), f.lane("b")
 	b.Open(true)
 	for range 2 {
 		es, err := b.Fetch(1)

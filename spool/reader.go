@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -75,24 +74,15 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	}
 	opts := engineOptions(o.Dir, o.EncryptionKey, engineLogger{log: o.Log, failed: func(string) {}})
 	opts.NumCompactors = 0
-	opts.ReadOnly = true
-	if r.db, err = openEngine(opts); err == nil || !unclean(err) {
+	s := &Spool{dir: o.Dir, log: o.Log}
+	if logs, _ := filepath.Glob(filepath.Join(o.Dir, engineDir, "*.mem")); len(logs) == 0 {
+		opts.ReadOnly = true // it was closed: everything is in tables
+	} else if err := s.preflight(); err != nil {
 		return err
 	}
-	if err := (&Spool{dir: o.Dir}).preflight(); err != nil {
-		return err
-	}
-	opts.ReadOnly = false
-	s := &Spool{log: o.Log}
 	err = s.openPastEmptyFiles(opts)
 	r.db = s.db
 	return err
-}
-
-// unclean reports whether the engine says that it has to write before it can read.
-func unclean(err error) bool {
-	return errors.Is(err, badger.ErrTruncateNeeded) || strings.Contains(err.Error(), emptyFile) ||
-		strings.Contains(err.Error(), "Log truncate required")
 }
 
 // Close lets go of the spool.

@@ -328,7 +328,9 @@ func (v *verifier) checkEvent(e *Event, owed []owedDelivery) {
 			sums.exhausted++
 		}
 		if d.state != StateDelivered {
-			v.report.Records++
+			if !d.fresh {
+				v.report.Records++
+			}
 			needed = needed || d.state != StatePurged
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -80,6 +81,7 @@ func (d *disk) format() {
 func (d *disk) unmountAfterDeath() {
 	d.t.Helper()
 	cmd := exec.Command("sh", "-c", `cat >/dev/null; umount -l "$1" 2>/dev/null`, "sh", d.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // or a ^C would end it as well
 	alive, err := cmd.StdinPipe()
 	if err != nil {
 		d.t.Fatal(err)

@@ -19,6 +19,7 @@ func TestFaultDiskFilled(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"ext4", "tmpfs"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			d := newDisk(t, kind, 256<<20)
 			rng := Seed(t)
 			j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
@@ -75,7 +76,7 @@ func (j *Journey) awaitFull() {
 // that the relay makes room by its own sweep.
 func TestFaultDiskFullOfEvents(t *testing.T) {
 	t.Parallel()
-	d := newDisk(t, "ext4", 320<<20)
+	d := newDisk(t, "ext4", 224<<20)
 	rng := Seed(t)
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("spool.dir", filepath.Join(d.dir, "spool")).
@@ -101,17 +102,22 @@ func TestFaultDiskFullOfEvents(t *testing.T) {
 	j.Ledger.AwaitDelivered()
 }
 
-// fillWithEvents posts large events until one is refused.
+// fillWithEvents posts large events until they are refused for a while: a compaction under way
+// takes room that it gives back.
 func (j *Journey) fillWithEvents(rng *rand.Rand) {
 	j.t.Helper()
+	const refusals, pause = 60, 50 * time.Millisecond
 	pad := Payload(rng, "message", 300<<10)
-	for i := 0; ; i++ {
+	for i, refused := 0, 0; refused < refusals; i++ {
 		a := j.Post(Post{ID: fmt.Sprintf("large-%d", i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
-		if a.Err != nil {
+		switch {
+		case a.Err != nil:
 			j.t.Fatalf("%v\n%s", a.Err, tail(j.Log()))
-		}
-		if a.Status != 200 {
-			return
+		case a.Status == 200:
+			refused = 0
+		default:
+			refused++
+			<-time.After(pause)
 		}
 	}
 }

@@ -138,6 +138,7 @@ func TestP7Drip(t *testing.T) {
 func TestP7IdleConnections(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
+	j.Config.Set("server.read_timeout", "2m") // also how long a new connection may say nothing
 	j.Start()
 	j.SendIDs("warm", 20)
 	base := usageOf(j.Relay)

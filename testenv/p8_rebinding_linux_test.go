@@ -28,8 +28,8 @@ func newNameServer(t *testing.T) *nameServer {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", nameServerAddress+":53")
 	if err != nil {
-		t.Skipf("SKIPPED, LOUDLY: no name server at %s, so nobody tried DNS rebinding on the real "+
-			"binary (the same with an injected resolver: relay/attempt, TestRebinding): %v",
+		skipLoudly(t, "no name server at %s, so nobody tried DNS rebinding on the real binary (the "+
+			"same with an injected resolver is TestRebinding of relay/attempt): %v",
 			nameServerAddress, err)
 	}
 	s := &nameServer{answers: map[string][]string{}, asked: map[string]int{}}
@@ -125,8 +125,8 @@ func throughResolver(t *testing.T, r *Relay) {
 		`mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}
 	try := exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/resolv.conf`, file)
 	if out, err := try.CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED, LOUDLY: no mount namespace, so nobody tried DNS rebinding on the real "+
-			"binary: %v %s", err, out)
+		skipLoudly(t, "no mount namespace, so nobody tried DNS rebinding on the real binary: %v %s",
+			err, out)
 	}
 }
 

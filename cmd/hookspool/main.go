@@ -83,6 +83,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	for _, verb := range []func() *cobra.Command{
 		c.serveCommand, c.demoCommand, c.checkCommand, c.sendCommand, c.listenCommand,
 		c.sampleCommand, c.targetsCommand, c.enableCommand, c.pauseCommand, c.resumeCommand,
+		c.spoolCommand, c.purgeCommand,
 		c.healthcheckCommand, c.keygenCommand, c.signCommand, c.verifyCommand, c.versionCommand,
 	} {
 		root.AddCommand(verb())

@@ -141,7 +141,7 @@ func (p *poster) refusal(status int, header http.Header, body []byte) *refused {
 		lines:   problem.Lines,
 		again: status == http.StatusServiceUnavailable ||
 			status == http.StatusInsufficientStorage,
-		after: time.Duration(max(seconds, 0)) * time.Second,
+		after: time.Duration(min(max(seconds, 0), int(retryAfterMax/time.Second))) * time.Second,
 	}
 	switch problem.Code {
 	case "unauthorized":

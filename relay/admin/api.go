@@ -41,6 +41,7 @@ type Backend interface {
 	Dead() error
 	// Gather collects the metrics.
 	Gather() ([]*dto.MetricFamily, error)
+	Care
 }
 
 // Error is a refusal with the status and code of a problem+json answer.

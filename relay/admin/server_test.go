@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -52,6 +53,19 @@ func (f *fake) Sample(ctx context.Context, name, typ string) (Sample, error) {
 	f.asked = append(f.asked, "sample "+name+" "+typ)
 	return Sample{Target: name, Type: typ, Acknowledged: true}, f.err
 }
+
+func (f *fake) Purge(_ context.Context, name string, q PurgeQuery) (Purged, error) {
+	f.asked = append(f.asked, fmt.Sprintf("purge %s %s dry=%v", name, q.State, q.DryRun))
+	return Purged{Target: name, State: q.State, Count: 3, DryRun: q.DryRun}, f.err
+}
+
+func (f *fake) Backup(_ context.Context, w io.Writer) error {
+	f.asked = append(f.asked, "backup")
+	_, err := io.WriteString(w, "the spool")
+	return errors.Join(err, f.err)
+}
+
+func (f *fake) SpoolStat() (any, error) { return map[string]int{"events": 7}, f.err }
 
 func (f *fake) order(verb, name string) error {
 	f.asked = append(f.asked, verb+" "+name)

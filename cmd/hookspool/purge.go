@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hookspool/hookspool/relay/admin"
+)
+
+// purging is what a purge is asked for.
+type purging struct {
+	target, state, typ, until, id string
+	yes                           bool
+}
+
+func (c *cli) purgeCommand() *cobra.Command {
+	var p purging
+	cmd := &cobra.Command{
+		Use:   "purge --target NAME",
+		Short: "Delete pending or exhausted deliveries for good",
+		Long: "Delete deliveries of a target that nobody is to get any more: the only way an " +
+			"undelivered\n" +
+			"event is ever deleted by hand. It counts first and asks; without a terminal it wants --yes.\n" +
+			"A target that is not in the config any more can be purged as well.",
+		Example: "  hookspool purge --target crm --state exhausted\n" +
+			"  hookspool purge --target crm --type message --until 2026-01-31T00:00:00Z\n" +
+			"  hookspool purge --target old --yes",
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.purge(cmd.Context(), &p)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&p.target, "target", "", "the `NAME` of the target (required)")
+	flags.StringVar(&p.state, "state", "pending", "pending or exhausted")
+	flags.StringVar(&p.typ, "type", "", "only events of this `TYPE`")
+	flags.StringVar(&p.until, "until", "", "only events accepted by this `INSTANT` (RFC 3339)")
+	flags.StringVar(&p.id, "id", "", "only the event with this `ID`")
+	flags.BoolVarP(&p.yes, "yes", "y", false, "do not ask")
+	return c.addAdminFlag(cmd)
+}
+
+func (c *cli) purge(ctx context.Context, p *purging) error {
+	if p.target == "" {
+		return misuse("hookspool purge --target NAME", "--target is missing")
+	}
+	if err := checkTargetName(p.target); err != nil {
+		return err
+	}
+	if p.state != "pending" && p.state != "exhausted" {
+		return misuse("hookspool purge --help", "--state is %q; it is pending or exhausted", p.state)
+	}
+	if _, err := time.Parse(time.RFC3339, p.until); p.until != "" && err != nil {
+		return misuse("write it like 2006-01-02T15:04:05Z", "--until is %q, which is no instant",
+			p.until)
+	}
+	if !p.yes && !isTerminal(c.in) {
+		return misuse("add --yes", "there is no terminal to ask at")
+	}
+	relay, err := c.admin()
+	if err != nil {
+		return err
+	}
+	if !p.yes {
+		sure, err := c.askPurge(ctx, relay, p)
+		if err != nil || !sure {
+			return c.explain(err)
+		}
+	}
+	done, err := relay.purge(ctx, p, false)
+	if err != nil {
+		return c.explain(err)
+	}
+	if c.json {
+		return c.printJSON(done)
+	}
+	c.print("purged %s of %s\n", count(int(done.Count), done.State+" delivery"), clean(done.Target))
+	return nil
+}
+
+// askPurge counts and asks.
+func (c *cli) askPurge(ctx context.Context, relay *peer, p *purging) (bool, error) {
+	would, err := relay.purge(ctx, p, true)
+	if err != nil {
+		return false, err
+	}
+	if would.Count == 0 {
+		c.say("there is nothing to purge")
+		return false, nil
+	}
+	c.say("%s of %s would be deleted for good. Type the target's name to go on:",
+		count(int(would.Count), would.State+" delivery"), clean(would.Target))
+	line, _ := bufio.NewReader(c.in).ReadString('\n') // no answer is no
+	if strings.TrimSpace(line) != p.target {
+		return false, fail("", "nothing was purged")
+	}
+	return true, nil
+}
+
+func (p *peer) purge(ctx context.Context, q *purging, dryRun bool) (admin.Purged, error) {
+	values := url.Values{"state": {q.state}, "dry_run": {strconv.FormatBool(dryRun)}}
+	for name, value := range map[string]string{"type": q.typ, "until": q.until, "id": q.id} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	var out admin.Purged
+	path := "/v1/targets/" + url.PathEscape(q.target) + "/purge?" + values.Encode()
+	return out, p.callLong(ctx, "POST", path, &out)
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/hookspool/hookspool/spool"
+)
+
+// care is what the spool verbs share: which spool, and its key.
+type care struct {
+	*cli
+	dir string // --dir; empty: spool.dir of the config
+	key []byte
+}
+
+func (c *cli) spoolCommand() *cobra.Command {
+	k := &care{cli: c}
+	cmd := &cobra.Command{
+		Use:   "spool",
+		Short: "Look after a spool: stat, verify, export, import, backup, restore",
+		Long: "Look after the spool of the config, or of --dir. stat and backup ask the relay when " +
+			"one\n" +
+			"is running; the others need the spool at rest, and keep a relay from starting meanwhile.",
+		Example: "  hookspool spool stat\n  hookspool spool verify\n" +
+			"  hookspool spool export --out undelivered.ndjson\n" +
+			"  hookspool spool backup spool.bak\n  hookspool spool restore spool.bak --dir ./spool",
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().StringVar(&k.dir, "dir", "", "the spool's `DIRECTORY` (default: spool.dir "+
+		"of the config)")
+	for _, verb := range []func() *cobra.Command{k.statCommand, k.verifyCommand, k.exportCommand,
+		k.importCommand, k.backupCommand, k.restoreCommand} {
+		cmd.AddCommand(verb())
+	}
+	return cmd
+}
+
+// find settles directory and key. Without --dir a config is needed; with it one is read for the key
+// if it is named.
+func (k *care) find() error {
+	if k.dir != "" && k.config == "" && k.getenv(configEnv) == "" {
+		return nil
+	}
+	cfg, err := k.loadConfig()
+	if err != nil {
+		return err
+	}
+	k.key = cfg.Spool.Key
+	if k.dir == "" {
+		k.dir = cfg.Spool.Dir
+	}
+	return nil
+}
+
+func (k *care) log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(k.errOut, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+func (k *care) reader() (*spool.Reader, error) {
+	if err := k.find(); err != nil {
+		return nil, err
+	}
+	r, err := spool.OpenReader(spool.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()})
+	if err != nil {
+		return nil, k.explainSpool(err)
+	}
+	return r, nil
+}
+
+// explainSpool adds what to do.
+func (k *care) explainSpool(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, spool.ErrInUse):
+		hint = "a relay is running on it: stop it first; stat and backup also work on a running relay"
+	case errors.Is(err, spool.ErrNoSpool):
+		hint = "name another with --dir DIRECTORY or --config FILE"
+	case errors.Is(err, spool.ErrWrongKey):
+		hint = "set spool.encryption_key in the config that --config names"
+	case errors.Is(err, spool.ErrFormat):
+		hint = "a newer hookspool wrote it: use that one"
+	case errors.Is(err, spool.ErrDamaged), errors.Is(err, spool.ErrBadBackup):
+		hint = "hookspool spool verify names what is wrong; a backup that verifies can be restored"
+	case errors.Is(err, spool.ErrNotEmpty):
+		hint = "restore into a directory that is missing or empty, and move it into place"
+	case errors.Is(err, spool.ErrFull):
+		hint = "make room on its disk"
+	}
+	return fail(hint, "%w", err)
+}
+
+// bar is progress on a terminal.
+func (k *care) bar(what string) (show func(done, total int64), end func()) {
+	if !isTerminal(k.errOut) {
+		return func(int64, int64) {}, func() {}
+	}
+	b := progressbar.NewOptions64(1, progressbar.OptionSetWriter(k.errOut),
+		progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(30),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	show = func(done, total int64) {
+		b.ChangeMax64(max(total, done, 1))
+		_ = b.Set64(done) // a bar that cannot be drawn stops nothing
+	}
+	return show, func() { _ = b.Finish() }
+}
+
+func (k *care) statCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "stat",
+		Short: "Show the spool in numbers",
+		Long:  "Show what the spool holds. A running relay is asked; a spool at rest is read.",
+		Example: "  hookspool spool stat\n  hookspool spool stat --dir /var/lib/hookspool/spool\n" +
+			"  hookspool spool stat --json | jq '.targets[].pending'",
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, err := k.stat(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if k.json {
+				return k.printJSON(st)
+			}
+			k.printStat(st)
+			return nil
+		},
+	}
+	return k.addAdminFlag(cmd)
+}
+
+func (k *care) stat(ctx context.Context) (*spool.Stat, error) {
+	if k.adminURL == "" {
+		r, err := k.reader()
+		if err == nil {
+			st, serr := r.Stat()
+			if err := errors.Join(serr, r.Close()); err != nil {
+				return nil, k.explainSpool(err)
+			}
+			return st, nil
+		}
+		if !errors.Is(err, spool.ErrInUse) {
+			return nil, err
+		}
+	}
+	relay, err := k.admin()
+	if err != nil {
+		return nil, err
+	}
+	st := new(spool.Stat)
+	return st, k.explain(relay.callLong(ctx, "GET", "/v1/spool", st))
+}
+
+func (k *care) printStat(st *spool.Stat) {
+	k.print("spool        %s (format %d)\n", st.Spool, st.Format)
+	k.print("events       %d kept, newest %d, swept to %d\n", st.Events, st.Head, st.Swept)
+	k.print("on disk      %s\n", bytesText(st.Bytes))
+	k.print("last tick    %s\n", age(st.LastTick, time.Now()))
+	k.print("sessions     %d records\n", st.Sessions)
+	k.print("mails owed   %d\n", st.Notices)
+	k.print("quarantined  %d records\n", st.Quarantined)
+	if len(st.Targets) == 0 {
+		return
+	}
+	t := &table{columns: []column{{name: "TARGET"}, {name: "PENDING", right: true},
+		{name: "FAILED", right: true}, {name: "EXHAUSTED", right: true},
+		{name: "DELIVERED", right: true}, {name: "PURGED", right: true},
+		{name: "POSITION", right: true}, {name: "FAILED-JOBS", right: true}}}
+	for _, l := range st.Targets {
+		n := func(v uint64) string { return strconv.FormatUint(v, 10) }
+		t.add(l.Name, n(l.Pending), n(l.Exceptions), n(l.Exhausted), n(l.Delivered), n(l.Purged),
+			n(l.Position), strconv.Itoa(l.FailedJobs))
+	}
+	k.print("\n%s", t.render(width(k.out), func(_, _ int, text string) string { return text }))
+}
+
+func (k *care) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Read every record of a spool at rest and prove counts and checksums",
+		Long: "Read every record of a spool at rest, check its checksum, and hold every count against\n" +
+			"what is there. Exit 1 if anything does not add up. Nothing is repaired or deleted.",
+		Example: "  hookspool spool verify\n  hookspool spool verify --json | jq .faults",
+		Args:    arguments(0),
+		RunE: func(*cobra.Command, []string) error {
+			if err := k.find(); err != nil {
+				return err
+			}
+			return k.verify()
+		},
+	}
+}
+
+func (k *care) verify() error {
+	show, end := k.bar("verifying")
+	rep, err := spool.Verify(spool.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()}, show)
+	end()
+	if err != nil {
+		return k.explainSpool(err)
+	}
+	if k.json {
+		if err := k.printJSON(rep); err != nil {
+			return err
+		}
+		if rep.FaultCount > 0 {
+			return silent()
+		}
+		return nil
+	}
+	for _, note := range rep.Notes {
+		k.print("note: %s\n", clean(note))
+	}
+	for _, fault := range rep.Faults {
+		k.print("fault: %s\n", clean(fault))
+	}
+	if n := rep.FaultCount; n > 0 {
+		return fail("a relay sets aside what it cannot read and delivers the rest; a backup that "+
+			"verifies can be restored with hookspool spool restore",
+			"spool %q does not add up: %s", k.dir, count(n, "fault"))
+	}
+	k.print("ok: %s, %s, every checksum and every count fits\n", count(int(rep.Records), "record"),
+		count(int(rep.Events), "event"))
+	return nil
+}
+
+// output is where a verb writes: a new file that only its owner reads, or stdout.
+func (k *care) output(name string) (io.Writer, func() error, error) {
+	if name == "" || name == "-" {
+		return k.out, func() error { return nil }, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, nil, fail("name another, or remove it", "%q is there already", name)
+	}
+	if err != nil {
+		return nil, nil, fail("", "cannot write %q: %w", name, cause(err))
+	}
+	return f, func() error { return errors.Join(f.Sync(), f.Close()) }, nil
+}

@@ -1,0 +1,118 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Care is what an operator asks of the spool of a running relay. Errors as in Backend.
+type Care interface {
+	// Purge deletes deliveries of a target that nobody will get any more, and counts them.
+	Purge(ctx context.Context, name string, q PurgeQuery) (Purged, error)
+	// Backup writes the spool as of now.
+	Backup(ctx context.Context, w io.Writer) error
+	// SpoolStat is the spool in numbers, as JSON.
+	SpoolStat() (any, error)
+}
+
+// PurgeQuery selects deliveries; empty fields select all.
+type PurgeQuery struct {
+	State  string // pending or exhausted
+	Type   string
+	Until  time.Time // accepted at this instant at the latest
+	ID     string
+	DryRun bool // count only
+}
+
+// Purged is the answer of a purge.
+type Purged struct {
+	Target string `json:"target"`
+	State  string `json:"state"`
+	Count  uint64 `json:"count"`
+	DryRun bool   `json:"dry_run"`
+}
+
+func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
+	q, err := readPurge(ctx.QueryArgs())
+	if err != nil {
+		return err
+	}
+	out, err := s.options.Backend.Purge(s.life, args[0], q)
+	if err != nil {
+		return err
+	}
+	writeJSON(ctx, out)
+	return nil
+}
+
+func readPurge(args *fasthttp.Args) (PurgeQuery, error) {
+	q := PurgeQuery{State: string(args.Peek("state")), Type: string(args.Peek("type")),
+		ID: string(args.Peek("id"))}
+	if q.State == "" {
+		q.State = "pending"
+	}
+	if q.State != "pending" && q.State != "exhausted" {
+		return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
+			"state is %q; it is pending or exhausted", shorten(q.State))
+	}
+	if text := string(args.Peek("until")); text != "" {
+		until, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
+				"until is %q; it is an instant like 2006-01-02T15:04:05Z", shorten(text))
+		}
+		q.Until = until
+	}
+	if text := string(args.Peek("dry_run")); text != "" {
+		dry, err := strconv.ParseBool(text)
+		if err != nil {
+			return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
+				"dry_run is %q; it is true or false", shorten(text))
+		}
+		q.DryRun = dry
+	}
+	return q, nil
+}
+
+func (s *Server) spoolStat(ctx *fasthttp.RequestCtx, _ []string) error {
+	stat, err := s.options.Backend.SpoolStat()
+	if err != nil {
+		return err
+	}
+	writeJSON(ctx, stat)
+	return nil
+}
+
+// backup streams. One that breaks off has no end mark, which whoever reads it notices; the status
+// is long gone by then.
+func (s *Server) backup(ctx *fasthttp.RequestCtx, _ []string) error {
+	conn := ctx.Conn()
+	ctx.SetContentType("application/octet-stream")
+	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		if err := s.options.Backend.Backup(s.life, &patientWriter{w, conn}); err != nil {
+			s.options.Log.Error("a backup broke off; what was sent of it has no end mark",
+				"error", err)
+		}
+	})
+	return nil
+}
+
+// patientWriter gives every piece of a long answer the time of a whole one.
+type patientWriter struct {
+	w    io.Writer
+	conn net.Conn
+}
+
+// Write is part of io.Writer.
+func (p *patientWriter) Write(b []byte) (int, error) {
+	if err := p.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return p.w.Write(b)
+}
