@@ -75,10 +75,37 @@ func (f *fixture) close() {
 func (f *fixture) crash() string {
 	f.t.Helper()
 	to := f.t.TempDir() + "/crashed"
-	if err := os.CopyFS(to, os.DirFS(f.dir)); err != nil {
-		f.t.Fatal(err)
-	}
+	copySparse(f.t, f.dir, to)
 	return to
+}
+
+// copySparse copies a spool without writing the zeros at the ends of its files, tens of MiB.
+func copySparse(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.Mkdir(filepath.Join(to, name), 0o700)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name = filepath.Join(to, name)
+		if err := os.WriteFile(name, bytes.TrimRight(text, "\x00"), 0o600); err != nil {
+			return err
+		}
+		return os.Truncate(name, int64(len(text)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A sound spool has no faults: closed, or as a crash left it.
@@ -177,7 +204,7 @@ func flipEverywhere(t *testing.T, f *fixture, dir string) int {
 			}
 		}
 		end := len(bytes.TrimRight(text, "\x00"))
-		step := max(1, (end-from)/37)
+		step := max(1, (end-from)/11)
 		if testing.Short() {
 			step = max(1, (end-from)/5)
 		}
@@ -202,16 +229,17 @@ func flipOne(t *testing.T, f *fixture, x flip) {
 	t.Helper()
 	to := t.TempDir() + "/flipped"
 	defer os.RemoveAll(to)
-	if err := os.CopyFS(to, os.DirFS(x.dir)); err != nil {
-		t.Fatal(err)
-	}
+	copySparse(t, x.dir, to)
 	name, _ := filepath.Rel(x.dir, x.path)
-	text, err := os.ReadFile(filepath.Join(to, name))
+	file, err := os.OpenFile(filepath.Join(to, name), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text[x.at] ^= 0x04
-	if err := os.WriteFile(filepath.Join(to, name), text, 0o600); err != nil {
+	var b [1]byte
+	_, err = file.ReadAt(b[:], int64(x.at))
+	b[0] ^= 0x04
+	_, werr := file.WriteAt(b[:], int64(x.at))
+	if err := errors.Join(err, werr, file.Close()); err != nil {
 		t.Fatal(err)
 	}
 	r, err := Verify(ReaderOptions{Dir: to, EncryptionKey: f.secret,
