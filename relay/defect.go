@@ -31,7 +31,9 @@ func (s Status) String() string {
 func (l *lane) verdict(j *job) {
 	if j.good > 0 {
 		l.m().jobs[true].Inc()
-		l.r.spool.Settle(*j.last)
+		// Waited for, and with it everything settled before: the next job reads what is due from the
+		// spool, and would repeat an attempt whose outcome is not there yet.
+		_ = l.r.spool.Apply(spool.Change{Settle: []spool.Settlement{*j.last}}) // it says why itself
 		return
 	}
 	l.m().jobs[false].Inc()

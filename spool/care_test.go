@@ -306,7 +306,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"event 8 was answered, but the newest":   remove(logKey(8)),
 		"which has no name":                      remove(laneKey(prefixName, 2)),
 		"target \"a\" is at":                     set(laneKey(prefixLane, 1), (&laneRecord{position: 99}).encode()),
-		"has an purged delivery of event 77":     set(laneSeqKey(prefixPurged, 1, 77), x),
+		"has a purged delivery of event 77":      set(laneSeqKey(prefixPurged, 1, 77), x),
 		"its checksum does not fit":              set([]byte{prefixState, 'n'}, []byte("\x01xxxxxx")),
 		"counts 5 deliveries as settled; it owe": set(laneKey(prefixLane, 2), (&laneRecord{passed: 5}).encode()),
 	} {

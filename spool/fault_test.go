@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,22 +20,33 @@ type faultPlan struct {
 	failAt  int
 	forever bool // or only that one
 	done    bool // the call does its work and reports a failure all the same
+
+	mu      sync.Mutex // guards below: committer and journey both make calls
 	calls   int
 	tripped string // the call that failed first
 }
 
 func (p *faultPlan) seam(call string, do func() error) error {
-	p.calls++
-	if p.failAt == 0 || p.calls < p.failAt || p.calls > p.failAt && !p.forever {
+	if !p.fails(call) {
 		return do()
-	}
-	if p.tripped == "" {
-		p.tripped = call
 	}
 	if p.done {
 		return errors.Join(do(), errInjected)
 	}
 	return errInjected
+}
+
+func (p *faultPlan) fails(call string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls++
+	if p.failAt == 0 || p.calls < p.failAt || p.calls > p.failAt && !p.forever {
+		return false
+	}
+	if p.tripped == "" {
+		p.tripped = call
+	}
+	return true
 }
 
 // states is a set of State: what a delivery may be after a crash.
@@ -275,7 +287,9 @@ func (j *faultJourney) recover(failAt int) {
 		}
 	}
 	// The rest of the life is without faults.
+	j.plan.mu.Lock()
 	j.plan.failAt = 0
+	j.plan.mu.Unlock()
 }
 
 // check holds the spool against the oracle.
@@ -411,13 +425,13 @@ func (e *oracleEvent) sent() bool { return e.acked && len(e.body) > 100_000 }
 // on, before its work or after it, through a whole life of a spool; then starts again, with a fault
 // in that start as well, and holds the whole ledger against the oracle.
 func TestFaultAtEveryCall(t *testing.T) {
-	for _, mode := range []faultPlan{{}, {done: true}, {forever: true}, {forever: true, done: true}} {
-		t.Run(fmt.Sprintf("forever=%v,done=%v", mode.forever, mode.done), func(t *testing.T) {
+	for mode := range 4 {
+		forever, done := mode&1 > 0, mode&2 > 0
+		t.Run(fmt.Sprintf("forever=%v,done=%v", forever, done), func(t *testing.T) {
 			t.Parallel()
 			for n := 1; ; n++ {
-				plan := mode
-				plan.failAt = n
-				j := newFaultJourney(t, &plan)
+				plan := &faultPlan{failAt: n, forever: forever, done: done}
+				j := newFaultJourney(t, plan)
 				err := j.live()
 				if plan.tripped == "" {
 					if err != nil {

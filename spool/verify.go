@@ -236,14 +236,14 @@ func (v *verifier) checkLog() {
 		v.lanes[l] = sums
 		l.failed = v.cursor(prefixException, l, func(seq uint64) {
 			sums.exceptions++
-			v.withoutEvent("exception", l, seq)
+			v.withoutEvent("an exception", l, seq)
 		})
 		l.kept = v.cursor(prefixExhausted, l, func(seq uint64) {
 			sums.exhausted++
-			v.withoutEvent("exhausted delivery", l, seq)
+			v.withoutEvent("an exhausted delivery", l, seq)
 		})
 		l.purged = v.cursor(prefixPurged, l, func(seq uint64) {
-			v.withoutEvent("purged delivery", l, seq)
+			v.withoutEvent("a purged delivery", l, seq)
 		})
 	}
 	v.want = v.swept + 1
@@ -278,7 +278,7 @@ func (v *verifier) withoutEvent(what string, l *laneView, seq uint64) {
 	if _, err := v.get(unreadKey(seq)); err == nil {
 		return // its event was set aside; the next job drops it
 	}
-	v.faults.add("target %q has an %s of event %d, which is not in the log or not its own", l.name,
+	v.faults.add("target %q has %s of event %d, which is not in the log or not its own", l.name,
 		what, seq)
 }
 

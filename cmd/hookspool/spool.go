@@ -20,6 +20,8 @@ type care struct {
 	*cli
 	dir string // --dir; empty: spool.dir of the config
 	key []byte
+	// ofConfig: dir is the config's, so the relay of the config is the one that uses it.
+	ofConfig bool
 }
 
 func (c *cli) spoolCommand() *cobra.Command {
@@ -57,7 +59,7 @@ func (k *care) find() error {
 	}
 	k.key = cfg.Spool.Key
 	if k.dir == "" {
-		k.dir = cfg.Spool.Dir
+		k.dir, k.ofConfig = cfg.Spool.Dir, true
 	}
 	return nil
 }
@@ -82,7 +84,8 @@ func (k *care) explainSpool(err error) error {
 	hint := ""
 	switch {
 	case errors.Is(err, spool.ErrInUse):
-		hint = "a relay is running on it: stop it first; stat and backup also work on a running relay"
+		hint = "a relay is running on it: stop it first; stat and backup also work on a running relay, " +
+			"the one of the config or of --admin URL"
 	case errors.Is(err, spool.ErrNoSpool):
 		hint = "name another with --dir DIRECTORY or --config FILE"
 	case errors.Is(err, spool.ErrWrongKey):
@@ -147,7 +150,7 @@ func (k *care) stat(ctx context.Context) (*spool.Stat, error) {
 			}
 			return st, nil
 		}
-		if !errors.Is(err, spool.ErrInUse) {
+		if !k.ofConfig || !errors.Is(err, spool.ErrInUse) {
 			return nil, err
 		}
 	}

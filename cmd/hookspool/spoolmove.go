@@ -18,8 +18,9 @@ const (
 	// importBatch events, or importBytes of lines, are written at once.
 	importBatch = 500
 	importBytes = 8 << 20
-	// importLineMax bounds a line: a record in base64 with all its headers.
-	importLineMax = 4 << 20
+	// importLineMax bounds a line. JSON makes six bytes of a control character, so that is what the
+	// largest payload may grow to.
+	importLineMax = 8 << 20
 )
 
 func (k *care) exportCommand() *cobra.Command {
@@ -262,7 +263,7 @@ func (k *care) writeBackup(ctx context.Context, w io.Writer) error {
 			}
 			return nil
 		}
-		if !errors.Is(err, spool.ErrInUse) {
+		if !k.ofConfig || !errors.Is(err, spool.ErrInUse) {
 			return err
 		}
 	} else if err := k.find(); err != nil && k.config != "" {

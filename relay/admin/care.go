@@ -3,8 +3,10 @@ package admin
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -89,13 +91,21 @@ func (s *Server) spoolStat(ctx *fasthttp.RequestCtx, _ []string) error {
 	return nil
 }
 
-// backup streams. One that breaks off has no end mark, which whoever reads it notices; the status
-// is long gone by then.
+// backup streams, one at a time. One that breaks off has no end mark, which whoever reads it
+// notices; the status is long gone by then.
 func (s *Server) backup(ctx *fasthttp.RequestCtx, _ []string) error {
+	select {
+	case s.backups <- struct{}{}:
+	default:
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "10")
+		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+			"a backup is under way; wait until it is done")
+	}
 	conn := ctx.Conn()
 	ctx.SetContentType("application/octet-stream")
 	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		if err := s.options.Backend.Backup(s.life, &patientWriter{w, conn}); err != nil {
+		defer func() { <-s.backups }()
+		if err := s.streamBackup(&patientWriter{w, conn, s.life}, conn); err != nil {
 			s.options.Log.Error("a backup broke off; what was sent of it has no end mark",
 				"error", err)
 		}
@@ -103,16 +113,33 @@ func (s *Server) backup(ctx *fasthttp.RequestCtx, _ []string) error {
 	return nil
 }
 
-// patientWriter gives every piece of a long answer the time of a whole one.
+// streamBackup runs outside of Handler, so it has its own guard against a panic, which would end
+// the process: a damaged file can make the engine panic.
+func (s *Server) streamBackup(w *patientWriter, conn net.Conn) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
+	// A caller that does not read must not hold up a relay that stops.
+	defer context.AfterFunc(s.life, func() { _ = conn.SetWriteDeadline(time.Now()) })()
+	return s.options.Backend.Backup(s.life, w)
+}
+
+// patientWriter gives every piece of a long answer the time of a whole one, until the end of life.
 type patientWriter struct {
-	w    io.Writer
+	w    *bufio.Writer
 	conn net.Conn
+	life context.Context
 }
 
 // Write is part of io.Writer.
 func (p *patientWriter) Write(b []byte) (int, error) {
 	if err := p.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
+	}
+	if p.life.Err() != nil { // after the deadline was moved, so that AfterFunc's is never undone
+		return 0, context.Cause(p.life)
 	}
 	return p.w.Write(b)
 }

@@ -50,6 +50,8 @@ type Server struct {
 	// samples holds a token for every sample callback under way; sender and receiver are the same
 	// request.
 	samples chan struct{}
+	// backups holds a token for the one backup that may be under way.
+	backups chan struct{}
 	// life ends with Shutdown, and with it the samples under way. A RequestCtx would not do: it is
 	// used again after the answer.
 	life context.Context
@@ -66,7 +68,8 @@ func New(o Options) *Server {
 	}
 	life, end := context.WithCancel(context.Background())
 	s := &Server{options: o, page: loadPage(), samples: make(chan struct{}, samplesMax),
-		life: life, end: end}
+		backups: make(chan struct{}, 1),
+		life:    life, end: end}
 	s.routes = s.table()
 	s.http = &fasthttp.Server{
 		Handler:                      s.Handler,

@@ -1,0 +1,381 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// export reads a spool at rest into lines.
+func (f *fixture) export(x Export) []*Exported {
+	f.t.Helper()
+	r, err := OpenReader(f.readerOptions())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	n, err := r.Export(context.Background(), &out, x)
+	if err = errors.Join(err, r.Close()); err != nil {
+		f.t.Fatal(err)
+	}
+	var list []*Exported
+	for line := range bytes.Lines(out.Bytes()) {
+		parsed, err := ParseExported(bytes.TrimSpace(line))
+		if err != nil {
+			f.t.Fatalf("%s: %v", line, err)
+		}
+		list = append(list, parsed)
+	}
+	if n.Events != int64(len(list)) || n.Unreadable != 0 {
+		f.t.Errorf("counted %+v; %d lines", n, len(list))
+	}
+	return list
+}
+
+// statesOf are the deliveries of an export: "1 a=pending/1 b=…" with payloads left out.
+func statesOf(list []*Exported) string {
+	var b strings.Builder
+	for _, x := range list {
+		for _, t := range x.Targets {
+			fmt.Fprintf(&b, "%s%.1s%d ", t.Name, t.State, t.Attempts)
+		}
+		b.WriteString("| ")
+	}
+	return b.String()
+}
+
+// What is exported says where every delivery is, and selects what it is asked for.
+func TestExport(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	f.close()
+	all := f.export(Export{All: true})
+	want := "ae145 bp0 | ap1 bp0 | ad0 bp0 | ap1 bp0 | ad0 bp0 | ap0 bp0 | ap0 bp0 | ap0 bp0 | "
+	// The seventh delivery of a was purged; its word begins with a p as well.
+	if got := statesOf(all); got != want || all[6].Targets[0].State != "purged" {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if x := all[5]; x.Payload != nil || !bytes.Equal(x.PayloadBase64, []byte{0xff, 0, '<'}) ||
+		x.Type != "counted" || x.ContentType != "text/plain" || !x.AcceptedAt.Equal(f.now) ||
+		x.Headers[1].Value != "a\xffb" {
+		t.Errorf("got %+v", x)
+	}
+	if got, want := statesOf(f.export(Export{Target: "a"})),
+		"ae145 | ap1 | ap1 | ap0 | ap0 | "; got != want {
+		t.Errorf("of a got %s want %s", got, want)
+	}
+	r, err := OpenReader(f.readerOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.Export(context.Background(), io.Discard, Export{Target: "c"}); !errors.Is(err,
+		ErrNotFound) {
+		t.Errorf("a target that never was: %v", err)
+	}
+	broken := errors.New("broken pipe")
+	if _, err := r.Export(context.Background(), failingWriter{broken}, Export{}); !errors.Is(err,
+		broken) {
+		t.Errorf("a writer that fails: %v", err)
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// An export of one spool, imported into another, makes pending what was not delivered, byte for
+// byte; twice is the same as once, and into the spool that it comes from it changes nothing.
+func TestImport(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	f.close()
+	list := f.export(Export{All: true})
+	from := f.dir
+	for range 2 { // into a new one, and again into the same
+		f.dir = t.TempDir() + "/new"
+		first := f.importAll(list)
+		if first != (ImportCount{Imported: 8, Deliveries: 13}) {
+			t.Errorf("imported %+v", first)
+		}
+		if again := f.importAll(list); again != (ImportCount{Duplicates: 8}) {
+			t.Errorf("imported again: %+v", again)
+		}
+	}
+	if same := f.importInto(from, list); same != (ImportCount{Duplicates: 8}) {
+		t.Errorf("imported where it comes from: %+v", same)
+	}
+	if done := f.importAll([]*Exported{{ID: "done", AcceptedAt: f.now,
+		Targets: []ExportedTarget{{Name: "a", State: "delivered"}, {Name: "b", State: "purged"}}}},
+	); done != (ImportCount{Finished: 1}) {
+		t.Errorf("imported what owes nothing: %+v", done)
+	}
+	back := f.export(Export{All: true})
+	for i, x := range back {
+		was := list[i]
+		if x.ID != was.ID || x.Type != was.Type || !x.AcceptedAt.Equal(was.AcceptedAt) ||
+			!bytes.Equal(x.payload(), was.payload()) || x.ContentType != was.ContentType ||
+			fmt.Sprint(x.Headers) != fmt.Sprint(was.Headers) {
+			t.Errorf("event %d was %+v, is %+v", i, was, x)
+		}
+	}
+	if got, want := statesOf(back), "ap0 bp0 | ap0 bp0 | bp0 | ap0 bp0 | bp0 | ap0 bp0 | bp0 | "+
+		"ap0 bp0 | "; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	r, err := Verify(f.readerOptions(), nil)
+	if err != nil || r.FaultCount > 0 {
+		t.Errorf("%v, faults %q", err, r.Faults)
+	}
+}
+
+func (f *fixture) importInto(dir string, list []*Exported) ImportCount {
+	f.t.Helper()
+	here := f.dir
+	f.dir = dir
+	defer func() { f.dir = here }()
+	return f.importAll(list)
+}
+
+func (f *fixture) importAll(list []*Exported) ImportCount {
+	f.t.Helper()
+	m, err := OpenImporter(f.options())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	n, err := m.Import(list)
+	if err = errors.Join(err, m.Close()); err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
+
+// A batch with one event that cannot be is not written at all, and the error names it.
+func TestImportAllOrNothing(t *testing.T) {
+	f := open(t)
+	f.close()
+	f.dir = t.TempDir() + "/new"
+	event := func(id, payload string) *Exported {
+		return &Exported{ID: id, AcceptedAt: f.now, Payload: &payload,
+			Targets: []ExportedTarget{{Name: "a", State: "pending"}}}
+	}
+	f.importAll([]*Exported{event("held", "one")})
+	m, err := OpenImporter(f.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for want, batch := range map[int][]*Exported{
+		1: {event("new", "x"), event("held", "two")},
+		2: {event("new", "x"), event("held", "one"), event("new", "y")},
+		3: {event("new", "x"), event("held", "one"), event("b", ""),
+			event("large", strings.Repeat("x", RecordBytesMax))},
+	} {
+		_, err := m.Import(batch)
+		var bad *ImportError
+		if !errors.As(err, &bad) || len(bad.Reasons) != 1 || bad.Reasons[want] == "" {
+			t.Errorf("%d: %v %+v", want, err, bad)
+		}
+	}
+	if head := m.s.Head(); head != 1 {
+		t.Errorf("%d events are there; want 1", head)
+	}
+}
+
+// A backup of a spool that runs holds what it held at one instant; restored, it adds up, goes on
+// where it was, knows events by their ids, and makes ids of its own.
+func TestBackupRestore(t *testing.T) {
+	for _, secret := range []string{"", "0123456789abcdef0123456789abcdef"} {
+		f := open(t)
+		f.close()
+		f.dir, f.secret = t.TempDir()+"/from", []byte(secret)
+		f.reopen()
+		f.furnish()
+		var out bytes.Buffer
+		info, err := f.Backup(context.Background(), &out)
+		if err != nil || info.Head != 8 || info.Bytes != int64(out.Len()) ||
+			info.Encrypted != (secret != "") || info.Spool != f.ID() {
+			t.Fatalf("backed up %+v, %v", info, err)
+		}
+		if found := bytes.Contains(out.Bytes(), []byte("payload 3")); found == (secret != "") {
+			t.Errorf("key %q: the payload is in clear: %v", secret, found)
+		}
+		f.append("later", "a")
+		made := f.idOf(2)
+		old := f.ID()
+		f.close()
+		o := RestoreOptions{Dir: t.TempDir() + "/to", EncryptionKey: f.secret, Log: f.options().Log}
+		got, rep, err := Restore(context.Background(), bytes.NewReader(out.Bytes()), o)
+		if err != nil || got.Records != info.Records || rep.Events != 8 {
+			t.Fatalf("restored %+v, %v", got, err)
+		}
+		if left, _ := os.ReadDir(o.Dir); len(left) != 2 {
+			t.Errorf("the directory holds %v; want db and highwater", left)
+		}
+		f.dir = o.Dir
+		f.reopen()
+		f.counts(f.lane("a"), 4, 1)
+		f.counts(f.lane("b"), 8, 0)
+		e, err := f.EventByID(made)
+		if err != nil || e.Seq != 2 {
+			t.Errorf("an id made before is not found: %v", err)
+		}
+		d := f.append("new", "a")
+		if d.Seq != 9 || f.ID() == old || f.format.former[0] == f.format.id {
+			t.Errorf("sequence %d, id %s, former %x", d.Seq, f.ID(), f.format.former)
+		}
+		if e, err := f.EventByID(d.ID); err != nil || e.Seq != 9 {
+			t.Errorf("an id made now is not found: %v", err)
+		}
+		if _, _, err := Restore(context.Background(), &out, o); !errors.Is(err, ErrNotEmpty) {
+			t.Errorf("restored over a spool: %v", err)
+		}
+		f.close()
+	}
+}
+
+// idOf is the id of an event.
+func (f *fixture) idOf(seq uint64) string {
+	f.t.Helper()
+	e, err := f.Event(seq)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return e.ID()
+}
+
+// A backup that is cut off anywhere, or with another byte anywhere behind its salt, is refused, and
+// the directory is left as it was; one that is encrypted needs its key.
+func TestRestoreRefusals(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	var out bytes.Buffer
+	if _, err := f.Backup(context.Background(), &out); err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+	restore := func(text []byte, key string) (string, error) {
+		dir := t.TempDir() + "/to"
+		_, _, err := Restore(context.Background(), bytes.NewReader(text),
+			RestoreOptions{Dir: dir, EncryptionKey: []byte(key), Log: f.options().Log})
+		if left, _ := os.ReadDir(dir); err != nil && len(left) > 0 {
+			t.Errorf("a restore that failed left %v", left)
+		}
+		return dir, err
+	}
+	whole := out.Bytes()
+	for _, cut := range []int{0, 10, backupHeadBytes, backupHeadBytes + 20, len(whole) - 1} {
+		if _, err := restore(whole[:cut], ""); !errors.Is(err, ErrBadBackup) &&
+			!errors.Is(err, ErrNoBackup) {
+			t.Errorf("cut at %d: %v", cut, err)
+		}
+	}
+	changed := bytes.Clone(whole)
+	changed[len(changed)/2] ^= 1
+	if _, err := restore(changed, ""); !errors.Is(err, ErrBadBackup) {
+		t.Errorf("another byte: %v", err)
+	}
+	newer := bytes.Clone(whole)
+	newer[len(backupMagic)]++
+	if _, err := restore(newer, ""); !errors.Is(err, ErrFormat) {
+		t.Errorf("a newer backup: %v", err)
+	}
+	dir, err := restore(whole, "0123456789abcdef") // in clear, into an encrypted spool
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.dir, f.secret = dir, []byte("0123456789abcdef")
+	r, err := OpenReader(f.readerOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	_, err = r.Backup(context.Background(), &out, f.secret)
+	if err = errors.Join(err, r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"", "fedcba9876543210"} {
+		if _, err := restore(out.Bytes(), key); !errors.Is(err, ErrWrongKey) {
+			t.Errorf("with key %q: %v", key, err)
+		}
+	}
+}
+
+// A restore that was cut off leaves a directory in which no relay begins anew, and in which the
+// restore can be done again.
+func TestRestoreCutOff(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	var out bytes.Buffer
+	if _, err := f.Backup(context.Background(), &out); err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+	f.dir = t.TempDir()
+	work := filepath.Join(f.dir, restoringDir)
+	o := RestoreOptions{Dir: f.dir, Log: f.options().Log}
+	if _, err := restoreInto(context.Background(), bytes.NewReader(out.Bytes()), work,
+		o); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Restore(context.Background(), bytes.NewReader(out.Bytes()), o); err != nil {
+		t.Fatalf("cannot restore again: %v", err)
+	}
+	f.reopen()
+	f.counts(f.lane("b"), 8, 0)
+	f.close()
+
+	f.dir = t.TempDir()
+	if err := writeHighWater(f.dir, 8); err != nil { // what is there before anything else
+		t.Fatal(err)
+	}
+	if _, err := Open(f.options()); !errors.Is(err, ErrLoss) {
+		t.Errorf("a relay begins anew where a restore was cut off: %v", err)
+	}
+}
+
+// A spool that is closed while it is backed up ends the backup, which then has no end mark.
+func TestBackupClosed(t *testing.T) {
+	f := open(t)
+	f.lane("a")
+	big := strings.Repeat("x", 400<<10)
+	for range 4 {
+		f.append(big, "a")
+	}
+	var out bytes.Buffer
+	closing := make(chan error, 1)
+	first := true
+	_, err := f.Backup(context.Background(), writerFunc(func(b []byte) (int, error) {
+		if first {
+			first = false
+			go func() { closing <- f.Close() }()
+			<-f.ctx.Done()
+		}
+		return out.Write(b)
+	}))
+	if err == nil {
+		t.Error("the backup went on over the end of its spool")
+	}
+	if err := <-closing; err != nil {
+		t.Error(err)
+	}
+	if _, err := CheckBackup(&out, nil); !errors.Is(err, ErrBadBackup) {
+		t.Errorf("half a backup: %v", err)
+	}
+	if _, err := f.Backup(context.Background(), io.Discard); !errors.Is(err, ErrClosed) {
+		t.Errorf("a closed spool: %v", err)
+	}
+	if _, err := f.Stat(); !errors.Is(err, ErrClosed) {
+		t.Errorf("a closed spool: %v", err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
