@@ -433,3 +433,37 @@ func TestMigrate(t *testing.T) {
 		}
 	}
 }
+
+// A delivery that is settled between the look of a sweep and its removal holds its event in the eyes
+// of the one, and is passed by the other: the event goes with a later sweep all the same.
+func TestSweepSettledMeanwhile(t *testing.T) {
+	f := open(t)
+	l := f.lane("a")
+	l.Open(true)
+	f.append("fails first", "a")
+	f.append("succeeds", "a")
+	for i, e := range f.fetch(l, 2) {
+		st := Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1}
+		if i == 0 {
+			st.Verdict = Retry
+		}
+		f.settle(st)
+	}
+	f.commitCheckpoint()
+	f.unheld.begin()
+	r := &removal{swept: 2, replays: f.replays.Load()}
+	var err error
+	if r.seqs, err = f.leaveHeld([]uint64{1, 2}, 1, 2); err != nil || len(r.seqs) != 1 {
+		t.Fatalf("the look found %v, %v", r.seqs, err)
+	}
+	f.settle(Settlement{Lane: l, Seq: 1, Attempts: 2})
+	if err := f.Apply(Change{remove: r}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sweep(f.now.Add(2 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := f.Event(1); err == nil {
+		t.Errorf("event %d stays for ever", e.Seq)
+	}
+}

@@ -3,6 +3,8 @@ package spool
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -98,6 +100,7 @@ func (s *Spool) settledTo() uint64 {
 
 // sweepLog removes one portion from the head of the log; true if there is more.
 func (s *Spool) sweepLog(cut time.Time) (bool, error) {
+	s.unheld.begin() // even if nothing is to be swept: the list must not grow
 	from, to := s.swept.Load()+1, s.settledTo()
 	if from > to {
 		return false, nil
@@ -177,9 +180,48 @@ func (s *Spool) leaveHeld(seqs []uint64, from, to uint64) ([]uint64, error) {
 // KeepDelivered after at.
 func (g *group) released(seq uint64, at time.Time) {
 	if seq > g.s.swept.Load() {
+		g.s.unheld.note(seq, at)
 		return
 	}
 	g.put(badger.NewEntry(releasedKey(at, seq), nil))
+}
+
+// unheld are deliveries settled between the look of a sweep, which found that they hold their
+// events, and the removal that passes those events: nobody else would ever look at them again.
+type unheld struct {
+	mu   sync.Mutex // guards below
+	list []unheldEvent
+}
+
+type unheldEvent struct {
+	seq uint64
+	at  time.Time
+}
+
+func (u *unheld) begin() {
+	u.mu.Lock()
+	u.list = u.list[:0]
+	u.mu.Unlock()
+}
+
+// note is called for every delivery that is settled after it failed; the list is emptied at every
+// look of the sweep, once a second.
+func (u *unheld) note(seq uint64, at time.Time) {
+	u.mu.Lock()
+	u.list = append(u.list, unheldEvent{seq, at})
+	u.mu.Unlock()
+}
+
+// upTo are those that a removal passes and leaves.
+func (u *unheld) upTo(r *removal) (late []unheldEvent) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, e := range u.list {
+		if _, goes := slices.BinarySearch(r.seqs, e.seq); e.seq <= r.swept && !goes {
+			late = append(late, e)
+		}
+	}
+	return late
 }
 
 func releasedKey(at time.Time, seq uint64) []byte {
@@ -284,6 +326,9 @@ func (g *group) planRemoval(r *removal) {
 	g.dropMarks(r.seqs)
 	if r.swept > g.s.swept.Load() {
 		g.s.swept.Store(r.swept)
+		for _, late := range g.s.unheld.upTo(r) {
+			g.put(badger.NewEntry(releasedKey(late.at, late.seq), nil))
+		}
 		g.putCheckpoint(g.s.checkpointed)
 	}
 }
