@@ -253,19 +253,27 @@ func (l *Lane) list(prefix byte, from uint64, most int) ([]Listed, error) {
 
 // OldestPending is the pending delivery whose event was accepted first; false: none is pending.
 func (l *Lane) OldestPending() (Pending, bool) {
-	if p, ok := l.oldestException(); ok {
-		return p, true
+	if l.hasExceptions() {
+		if p, ok := l.oldestException(); ok {
+			return p, true
+		}
+		// The sums move before their commit can be read: wait for it. A spool that failed answers
+		// from what is on its disk.
+		_ = l.s.Apply(Change{})
+		if p, ok := l.oldestException(); ok {
+			return p, true
+		}
 	}
 	return l.oldestInLog()
 }
 
-func (l *Lane) oldestException() (p Pending, ok bool) {
+func (l *Lane) hasExceptions() bool {
 	l.mu.Lock()
-	none := l.exceptions == 0
-	l.mu.Unlock()
-	if none {
-		return p, false
-	}
+	defer l.mu.Unlock()
+	return l.exceptions > 0
+}
+
+func (l *Lane) oldestException() (p Pending, ok bool) {
 	err := l.s.scan(laneKey(prefixException, l.id), nil, func(key, value []byte) (bool, error) {
 		p.Seq = keySeq(key)
 		if x, err := decodeException(value); err == nil {
