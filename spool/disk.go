@@ -80,18 +80,7 @@ func freeBytes(dir string) (int64, error) {
 // count, not lengths.
 func (s *Spool) measureDisk() {
 	s.disk.since.Store(0)
-	var total int64
-	err := filepath.WalkDir(s.dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return nil // a file that a compaction just removed
-		}
-		if info, err := d.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				total += st.Blocks * 512
-			}
-		}
-		return nil
-	})
+	total, err := bytesOnDisk(s.dir)
 	free, ferr := freeBytes(s.dir)
 	if err := errors.Join(err, ferr); err != nil {
 		s.log.Error("cannot measure the spool's disk; the last figures stay", "error", err)
@@ -165,6 +154,7 @@ func (s *Spool) Admit(n int) error {
 type highWater struct {
 	file    *os.File
 	last    uint64
+	damaged bool                             // what the file said cannot be read; it counts as 0
 	through func(string, func() error) error // see seam
 }
 
@@ -178,9 +168,11 @@ func openHighWater(dir string, through func(string, func() error) error) (*highW
 	}
 	h := &highWater{file: f, through: through}
 	var b [12]byte
-	if n, _ := f.ReadAt(b[:], 0); n == len(b) &&
-		binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli()) {
+	switch n, _ := f.ReadAt(b[:], 0); {
+	case n == len(b) && binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli()):
 		h.last = binary.BigEndian.Uint64(b[:])
+	case n > 0:
+		h.damaged = true
 	}
 	return h, nil
 }

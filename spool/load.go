@@ -265,6 +265,10 @@ func (s *Spool) newest() (uint64, *Event, error) {
 // checkHighWater compares what was found with what had been answered.
 func (s *Spool) checkHighWater(acceptLoss bool) error {
 	head := s.head.Load()
+	if s.hw.damaged {
+		s.log.Error("cannot read the high-water mark; it is written anew, and a loss of the newest "+
+			"events would go unnoticed at this start", "file", highWaterName)
+	}
 	if s.hw.last <= head {
 		return nil
 	}

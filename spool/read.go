@@ -88,6 +88,11 @@ func (s *Spool) newlyUnread(u []unreadRecord) []unreadRecord {
 func (s *Spool) scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
+	return scanTxn(txn, prefix, start, visit)
+}
+
+func scanTxn(txn *badger.Txn, prefix, start []byte,
+	visit func(key, value []byte) (bool, error)) error {
 	o := badger.DefaultIteratorOptions
 	o.Prefix = prefix
 	o.PrefetchValues = false // values lie beside their keys; prefetching would only copy them

@@ -215,26 +215,7 @@ func (v *snapshot) loadHead() error {
 // scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
 // values are only valid during the visit.
 func (v *snapshot) scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = prefix
-	o.PrefetchValues = false
-	it := v.txn.NewIterator(o)
-	defer it.Close()
-	if start == nil {
-		start = prefix
-	}
-	for it.Seek(start); it.Valid(); it.Next() {
-		item := it.Item()
-		more := true
-		err := item.Value(func(value []byte) (err error) {
-			more, err = visit(item.Key(), value)
-			return err
-		})
-		if err != nil || !more {
-			return err
-		}
-	}
-	return nil
+	return scanTxn(v.txn, prefix, start, visit)
 }
 
 // count is the number of keys with a prefix; it reads no values.

@@ -651,3 +651,35 @@ func TestRefusals(t *testing.T) {
 		t.Error("a linked directory was taken")
 	}
 }
+
+// A high-water mark that cannot be read is told, written anew, and keeps nothing from starting.
+func TestDamagedHighWater(t *testing.T) {
+	f := open(t)
+	f.lane("crm")
+	f.append("x", "crm")
+	f.Close()
+	path := f.dir + "/" + highWaterName
+	if err := os.WriteFile(path, []byte("not a mark!!"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	o := f.options()
+	o.Log = slog.New(slog.NewTextHandler(&said, nil))
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(said.Bytes(), []byte("cannot read the high-water mark")) {
+		t.Errorf("the start said %s", said.Bytes())
+	}
+	f.Spool = nil
+	said.Reset()
+	f.reopen()
+	if f.hw.damaged || f.hw.last != 1 {
+		t.Errorf("the mark is %d, damaged %v; want 1 anew", f.hw.last, f.hw.damaged)
+	}
+}
