@@ -23,7 +23,7 @@ func (r *Relay) Sample(ctx context.Context, name, typ string) (admin.Sample, err
 	}
 	w := l.work.Load()
 	if typ == "" {
-		typ = firstSample(w.target)
+		typ = FirstSample(w.target)
 	}
 	payload, ok := sample.Payload(typ)
 	if !ok {
@@ -50,9 +50,9 @@ func SendSample(ctx context.Context, c *attempt.Client, target, typ string, payl
 	}
 }
 
-// firstSample is the first sample type that the target's events match, in the order in which they
+// FirstSample is the first sample type that the target's events match, in the order in which they
 // are written; "message" for one that matches none.
-func firstSample(t *config.Target) string {
+func FirstSample(t *config.Target) string {
 	for _, p := range t.Events {
 		if p.Match("message") {
 			return "message"

@@ -105,7 +105,7 @@ func (c *cli) sampleDirectly(ctx context.Context, name, typ string) (*admin.Samp
 			name)
 	}
 	if typ == "" {
-		typ = firstSample(target)
+		typ = relay.FirstSample(target)
 	}
 	payload, ok := sample.Payload(typ)
 	if !ok {
@@ -122,21 +122,6 @@ func (c *cli) sampleDirectly(ctx context.Context, name, typ string) (*admin.Samp
 	defer client.Close()
 	answer := relay.SendSample(ctx, client, name, typ, payload, time.Now())
 	return &answer, nil
-}
-
-// firstSample is the first sample type that the target's events match, as the relay chooses it.
-func firstSample(t *config.Target) string {
-	for _, p := range t.Events {
-		if p.Match("message") {
-			return "message"
-		}
-		for _, typ := range sample.Types() {
-			if p.Match(typ) {
-				return typ
-			}
-		}
-	}
-	return "message"
 }
 
 func noSample(typ string) error {
