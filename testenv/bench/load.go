@@ -28,9 +28,12 @@ const (
 type loader struct {
 	address  string
 	cell     cell
-	latency  histogram
-	failed   atomic.Uint64
-	measured atomic.Bool // counts only while set
+	latency  histogram     // of answers 200
+	refused  histogram     // of answers 503
+	accepted atomic.Uint64 // answers 200 since the beginning, measured or not
+	bare503  atomic.Uint64 // answers 503 that do not say when to come again
+	failed   atomic.Uint64 // broken connections, and answers that are neither
+	measured atomic.Bool   // latency and refused count only while set
 	stop     chan struct{}
 	done     sync.WaitGroup
 }
@@ -74,49 +77,92 @@ func (l *loader) client(number int, begin time.Time) {
 	rng := rand.New(rand.NewPCG(uint64(number), uint64(begin.UnixNano())))
 	request, stamp := newRequest(rng, l.cell.size)
 	in := bufio.NewReaderSize(conn, 4096)
-	var gap time.Duration
-	due := time.Now()
-	if l.cell.rate > 0 {
-		gap = time.Duration(l.cell.conns) * time.Second / time.Duration(l.cell.rate)
-		due = due.Add(time.Duration(rng.Int64N(int64(gap))))
-	}
+	pace := newPace(rng, &l.cell)
 	for !l.over() {
-		if gap > 0 {
-			time.Sleep(time.Until(due))
-		} else {
-			due = time.Now()
-		}
+		due := pace.next()
 		vary(rng, request[stamp:], due)
 		if _, err := conn.Write(request); err != nil {
 			l.failed.Add(1)
 			return
 		}
-		status, err := readAnswer(in)
+		got, err := readAnswer(in)
 		if err != nil {
 			l.failed.Add(1)
 			return
 		}
-		if l.measured.Load() {
-			if status == 200 {
-				l.latency.add(time.Since(due))
-			} else {
-				l.failed.Add(1)
-			}
+		l.count(&got, time.Since(due))
+		if got.closing {
+			return
 		}
-		due = due.Add(gap)
 	}
+}
+
+func (l *loader) count(got *answer, took time.Duration) {
+	switch got.status {
+	case 200:
+		l.accepted.Add(1)
+		if l.measured.Load() {
+			l.latency.add(took)
+		}
+	case 503:
+		if !got.retryAfter {
+			l.bare503.Add(1)
+		}
+		if l.measured.Load() {
+			l.refused.add(took)
+		}
+	default:
+		l.failed.Add(1)
+	}
+}
+
+// pace says when a client sends: at once in a closed loop, by the clock in an open one.
+type pace struct {
+	gap time.Duration // 0: closed
+	due time.Time
+}
+
+func newPace(rng *rand.Rand, c *cell) *pace {
+	if c.rate == 0 {
+		return &pace{}
+	}
+	gap := time.Duration(c.conns) * time.Second / time.Duration(c.rate)
+	return &pace{gap: gap, due: time.Now().Add(time.Duration(rng.Int64N(int64(gap))))}
+}
+
+// next waits for the next event's turn and returns the instant from which it is timed: when it was
+// due, if the answer before it came later than that (so that a slow answer is charged for all whom
+// it kept waiting), else the end of the wait, because a timer that fires up to a millisecond late
+// is not the server's fault.
+func (p *pace) next() time.Time {
+	if p.gap == 0 {
+		return time.Now()
+	}
+	due := p.due
+	p.due = due.Add(p.gap)
+	wait := time.Until(due)
+	if wait <= 0 {
+		return due
+	}
+	time.Sleep(wait)
+	return time.Now()
 }
 
 // newRequest returns a whole POST and where in it the stamp begins.
 func newRequest(rng *rand.Rand, size int) (request []byte, stamp int) {
+	body := newBody(rng, size)
+	head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: relay\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+	return append([]byte(head), body...), len(head) + len(stampPrefix)
+}
+
+// newBody returns a payload, to be varied for every event.
+func newBody(rng *rand.Rand, size int) []byte {
 	body := []byte(stampPrefix + "0000000000000000\",\"x\":\"")
 	for len(body) < size-2 {
 		body = append(body, alphabet[rng.IntN(len(alphabet))])
 	}
-	body = append(body, `"}`...)
-	head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: relay\r\nContent-Type: "+
-		"application/json\r\nContent-Length: %d\r\n\r\n", len(body))
-	return append([]byte(head), body...), len(head) + len(stampPrefix)
+	return append(body, `"}`...)
 }
 
 // vary writes the stamp, and changes an eighth of what follows, so that nothing compresses.
@@ -144,31 +190,45 @@ func stampOf(payload []byte) (time.Time, bool) {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(at[:]))), true
 }
 
+// answer is what a client looks at of an answer.
+type answer struct {
+	status     int
+	retryAfter bool
+	closing    bool // the server ends the connection
+}
+
 // readAnswer reads one answer with a Content-Length.
-func readAnswer(in *bufio.Reader) (status int, err error) {
+func readAnswer(in *bufio.Reader) (a answer, err error) {
 	length := 0
 	for first := true; ; first = false {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
-			return 0, err
+			return a, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
-		switch {
-		case first:
-			if len(line) < 12 {
-				return 0, io.ErrUnexpectedEOF
-			}
-			status, err = strconv.Atoi(string(line[9:12]))
-			if err != nil {
-				return 0, err
-			}
-		case len(line) == 0:
+		if len(line) == 0 {
 			_, err := in.Discard(length)
-			return status, err
-		case len(line) > 16 && bytes.EqualFold(line[:15], []byte("Content-Length:")):
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[15:]))); err != nil {
-				return 0, err
+			return a, err
+		}
+		if first {
+			if len(line) < 12 {
+				return a, io.ErrUnexpectedEOF
 			}
+			if a.status, err = strconv.Atoi(string(line[9:12])); err != nil {
+				return a, err
+			}
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		switch value = bytes.TrimSpace(value); {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return a, err
+			}
+		case bytes.EqualFold(name, []byte("Retry-After")):
+			a.retryAfter = true
+		case bytes.EqualFold(name, []byte("Connection")):
+			a.closing = bytes.EqualFold(value, []byte("close"))
 		}
 	}
 }

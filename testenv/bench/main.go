@@ -7,15 +7,36 @@
 //	H   the real hookspool binary with real targets
 //
 // Every cell (a server, a load, a size, a number of targets) is run once per round, the rounds are
-// interleaved, and the figure shown is the median over the rounds. Load stays on loopback.
+// interleaved, and the figure shown is the median over the rounds. c64 is a closed loop of 64
+// connections, 1000/s an open loop at that rate; t3 means three healthy targets, +hang a further
+// one that never answers. Load stays on loopback.
 //
 //	go run ./testenv/bench           # all cells, below ten minutes
-//	go run ./testenv/bench -quick    # the cells that matter most, about half a minute
-//	go run ./testenv/bench -json bench.json -only 'c64 1KiB'
+//	go run ./testenv/bench -quick    # the cells that goals are about, about half a minute
+//	go run ./testenv/bench -json bench.json -only 'c64 1KiB' -rounds 7
+//
+// What takes longer than a cell has a scenario of its own, run instead of the cells; several are
+// separated by commas. Each measures what it compares with in the same run.
+//
+//	-scenario sustained   one healthy target at saturation for -long, in slices of 5 seconds; F1 and
+//	                      F2 before and after; whether the backlog grows
+//	-scenario backlog     -pending events for a paused target: memory, kill -9, time until ready,
+//	                      accepting beside the backlog, draining it, what is left on disk
+//	-scenario overload    -conns connections that send without pause for -long: memory, refusals,
+//	                      whether what was accepted is delivered, time until full speed again
+//	-scenario targets     1, 100 and 1,000 targets: at rest, and the cost of an event that nobody,
+//	                      one or all of them want
+//	-scenario idle        10,000 idle connections of senders: memory of each, accepting beside them,
+//	                      what those beyond the relay's limit are told
+//	-scenario rest        an empty spool at rest; the size of a static binary
+//
+// At the end the goals that were measured are listed as met or missed. Missing one is no failure of
+// the command: a timed threshold is never a test. Memory is that of the relay alone: RSS counts the
+// pages of mapped tables, which the kernel takes back when it needs them; RssAnon leaves them out.
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -30,26 +51,48 @@ import (
 
 // options are the flags.
 type options struct {
-	quick  bool
-	rounds int
-	window time.Duration
-	only   string
-	json   string
-	dir    string
-	role   string
+	quick    bool
+	rounds   int
+	window   time.Duration
+	only     string
+	scenario string
+	long     time.Duration
+	pending  int
+	drain    time.Duration
+	conns    int
+	targets  int
+	json     string
+	dir      string
+	role     string
 }
 
-func main() {
-	var o options
-	flag.BoolVar(&o.quick, "quick", false, "only the cells that matter most, one second each")
+func (o *options) define() {
+	flag.BoolVar(&o.quick, "quick", false, "only the cells that goals are about, one second each; "+
+		"scenarios: one round, one second, -long 5s, -pending 50000")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often every cell is run")
 	flag.DurationVar(&o.window, "window", 3*time.Second, "how long a cell is measured")
 	flag.StringVar(&o.only, "only", "", "only cells whose name matches this regular expression")
+	flag.StringVar(&o.scenario, "scenario", "", "run these instead of the cells, separated by "+
+		"commas: "+strings.Join(scenarioNames(), ", "))
+	flag.DurationVar(&o.long, "long", time.Minute, "how long sustained and overload press")
+	flag.IntVar(&o.pending, "pending", 1_000_000, "events that wait in backlog")
+	flag.DurationVar(&o.drain, "drain", 5*time.Minute, "how long a backlog may take to drain")
+	flag.IntVar(&o.conns, "conns", 6000, "connections of overload; the relay takes 4,096 requests "+
+		"in hand and 8,192 connections")
+	flag.IntVar(&o.targets, "targets", 1, "healthy targets of sustained and overload")
 	flag.StringVar(&o.json, "json", "", "write the figures of every run to this file")
 	flag.StringVar(&o.dir, "dir", "", "where spools and the floor's file go (default: a temporary "+
 		"directory; a tmpfs there makes every sync free)")
 	flag.StringVar(&o.role, "role", "", "used by bench itself: be one of the servers")
 	flag.Parse()
+	if o.quick {
+		o.rounds, o.window, o.long, o.pending = 1, time.Second, 5*time.Second, 50_000
+	}
+}
+
+func main() {
+	var o options
+	o.define()
 	if o.role != "" {
 		if err := serveRole(o.role, flag.Args()); err != nil {
 			fatal(err)
@@ -67,45 +110,82 @@ func fatal(err error) {
 }
 
 func run(o *options) error {
+	chosen, err := chooseScenarios(o.scenario)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp(o.dir, "hookspool-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	defer func() { _ = testenv.RemoveBinary() }()
-	only, err := regexp.Compile(o.only)
+	b := &bench{o: o, dir: dir}
+	r := &report{Goals: allGoals(), Machine: fmt.Sprintf("%s, %d CPUs, %s, %s", cpuModel(),
+		runtime.NumCPU(), runtime.Version(), fileSystem(dir))}
+	fmt.Println(r.Machine)
+	if len(chosen) == 0 {
+		err = b.runCells(r)
+	}
+	for _, s := range chosen {
+		began := time.Now()
+		out := scenarioReport{Scenario: s.name}
+		if out.Sheets, err = s.run(b, r); err != nil {
+			err = fmt.Errorf("cannot measure %q: %w", s.name, err)
+			break
+		}
+		progress("")
+		fmt.Printf("\nscenario %s, %.0f s\n", s.name, time.Since(began).Seconds())
+		for i := range out.Sheets {
+			out.Sheets[i].print(os.Stdout)
+		}
+		r.Scenarios = append(r.Scenarios, out)
+	}
+	r.printGoals(os.Stdout)
+	if o.json != "" {
+		err = errors.Join(err, r.write(o.json))
+	}
+	return err
+}
+
+// runCells runs every cell that was asked for, round by round.
+func (b *bench) runCells(r *report) error {
+	only, err := regexp.Compile(b.o.only)
 	if err != nil {
 		return fmt.Errorf("cannot read -only: %w", err)
 	}
-	if o.quick {
-		o.rounds, o.window = 1, time.Second
-	}
 	var cells []cell
-	for _, c := range plan(o.quick) {
+	for _, c := range plan(b.o.quick) {
 		if only.MatchString(c.name()) {
 			cells = append(cells, c)
 		}
 	}
-	fmt.Printf("%s, %d CPUs, %s, %s; %d cells × %d rounds of %s\n", cpuModel(), runtime.NumCPU(),
-		runtime.Version(), fileSystem(dir), len(cells), o.rounds, o.window)
-	b := &bench{dir: dir, window: o.window}
+	fmt.Printf("%d cells × %d rounds of %s\n", len(cells), b.o.rounds, b.o.window)
+	results, err := b.rounds(cells)
+	if err != nil {
+		return err
+	}
+	r.Cells = tabulate(cells, results)
+	printTable(r.Cells)
+	r.scoreCells(cells, results)
+	return nil
+}
+
+// rounds runs the cells one after the other, and that as often as there are rounds.
+func (b *bench) rounds(cells []cell) ([][]figures, error) {
 	results := make([][]figures, len(cells))
-	for round := range o.rounds {
+	for round := range b.o.rounds {
 		for i, c := range cells {
-			f, err := b.measure(c)
+			progress("round %d/%d  %d/%d  %s", round+1, b.o.rounds, i+1, len(cells), c.name())
+			f, err := b.measure(c, b.o.window)
 			if err != nil {
-				return fmt.Errorf("cannot measure %q: %w", c.name(), err)
+				return nil, fmt.Errorf("cannot measure %q: %w", c.name(), err)
 			}
 			results[i] = append(results[i], f)
-			progress("round %d/%d  %d/%d  %s", round+1, o.rounds, i+1, len(cells), c.name())
 		}
 	}
 	progress("")
-	printTable(cells, results)
-	if o.json == "" {
-		return nil
-	}
-	return writeJSON(o.json, cells, results)
+	return results, nil
 }
 
 // progress shows one line on a terminal, over the one before.
@@ -114,23 +194,6 @@ func progress(format string, args ...any) {
 	if err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
 	}
-}
-
-func writeJSON(path string, cells []cell, results [][]figures) error {
-	type row struct {
-		Cell   string    `json:"cell"`
-		Median figures   `json:"median"`
-		Runs   []figures `json:"runs"`
-	}
-	rows := make([]row, len(cells))
-	for i, c := range cells {
-		rows[i] = row{Cell: c.name(), Median: median(results[i]), Runs: results[i]}
-	}
-	text, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o600)
 }
 
 func cpuModel() string {

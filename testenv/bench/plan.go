@@ -12,13 +12,16 @@ const (
 // cell is one thing to measure.
 type cell struct {
 	server  string
-	conns   int // closed loop: each sends its next event when it has its answer
-	rate    int // open loop: events per second in all; 0: closed
-	size    int // bytes of a payload
-	targets int // healthy ones; 0 with paused unset: nobody wants the events
+	conns   int  // closed loop: each sends its next event when it has its answer
+	rate    int  // open loop: events per second in all; 0: closed
+	size    int  // bytes of a payload
+	targets int  // healthy ones that want the events; 0 with paused unset: nobody wants them
+	others  int  // healthy ones that want other types
+	pattern bool // of the others: they name their types by a pattern
 	paused  bool
 	sick    string // what a further target does: hang, refuse, half
-	life    bool   // afterwards wait until everything is delivered and swept
+	sweep   bool   // delivered events are kept for a second only, not for a day
+	life    bool   // the same; afterwards wait until everything is delivered and swept
 }
 
 func (c cell) name() string {
@@ -40,8 +43,17 @@ func (c cell) name() string {
 	default:
 		name += fmt.Sprintf(" t%d", c.targets)
 	}
+	if c.others > 0 {
+		name += fmt.Sprintf(" of %d", c.targets+c.others)
+		if c.pattern {
+			name += " by pattern"
+		}
+	}
 	if c.sick != "" {
 		name += "+" + c.sick
+	}
+	if c.sweep {
+		name += " sweep"
 	}
 	if c.life {
 		name += " life"
@@ -52,37 +64,79 @@ func (c cell) name() string {
 // load is the part of a cell that its references share.
 func (c cell) load() string { return fmt.Sprint(c.conns, c.rate, c.size) }
 
+// usual is the relay with one healthy target under the load that most goals are about.
+func usual() cell { return cell{server: relay, conns: 64, size: 1024, targets: 1} }
+
+// calm is the same at a rate that leaves the machine idle most of the time.
+func calm() cell {
+	c := usual()
+	c.rate = 1000
+	return c
+}
+
+// on is the same load on another server.
+func (c cell) on(server string) cell {
+	return cell{server: server, conns: c.conns, rate: c.rate, size: c.size}
+}
+
+// pausedTarget is the same load with one target that is paused: events are spooled and not sent.
+func (c cell) pausedTarget() cell {
+	c.targets, c.paused = 0, true
+	return c
+}
+
+// plan lists the cells, each near its references, because a machine has moods.
 func plan(quick bool) []cell {
 	if quick {
-		return append(family(64, 0, 1024), cell{server: relay, conns: 64, size: 1024, targets: 3})
+		lone := usual()
+		lone.conns = 1
+		cells := append(family(64, 1024), withTargets(3), lone.on(floor), lone.pausedTarget())
+		cells = append(cells, calm().on(floor), calm())
+		return append(append(cells, sickCells()...), lifeCell())
 	}
 	var cells []cell
 	for _, conns := range []int{1, 16, 64, 256} {
-		cells = append(cells, family(conns, 0, 1024)...)
+		cells = append(cells, family(conns, 1024)...)
 	}
+	cells = append(cells, withTargets(0), withTargets(3), withTargets(10))
 	for _, size := range []int{256, 16 << 10} {
-		cells = append(cells, family(64, 0, size)...)
+		cells = append(cells, family(64, size)...)
 	}
-	for _, targets := range []int{0, 3, 10} {
-		cells = append(cells, cell{server: relay, conns: 64, size: 1024, targets: targets})
+	for _, rate := range []int{500, 2000, 1000} {
+		c := usual()
+		c.rate = rate
+		cells = append(cells, c.on(bare), c.on(floor), c)
 	}
-	for _, rate := range []int{500, 1000, 2000} {
-		cells = append(cells, cell{server: floor, conns: 64, rate: rate, size: 1024},
-			cell{server: relay, conns: 64, rate: rate, size: 1024, targets: 1})
-	}
-	for _, sick := range []string{"hang", "refuse", "half"} {
-		cells = append(cells, cell{server: relay, conns: 64, rate: 1000, size: 1024, targets: 1,
-			sick: sick})
-	}
-	return append(cells, cell{server: relay, conns: 64, size: 1024, targets: 3, life: true})
+	return append(append(cells, sickCells()...), lifeCell())
 }
 
-// family is one load on every server.
-func family(conns, rate, size int) []cell {
-	return []cell{
-		{server: bare, conns: conns, rate: rate, size: size},
-		{server: floor, conns: conns, rate: rate, size: size},
-		{server: relay, conns: conns, rate: rate, size: size, paused: true},
-		{server: relay, conns: conns, rate: rate, size: size, targets: 1},
+// family is one closed-loop load on every server.
+func family(conns, size int) []cell {
+	c := cell{server: relay, conns: conns, size: size, targets: 1}
+	return []cell{c.on(bare), c.on(floor), c.pausedTarget(), c}
+}
+
+func withTargets(n int) cell {
+	c := usual()
+	c.targets = n
+	return c
+}
+
+// sickCells are the calm load beside a target that misbehaves. Their reference is calm.
+func sickCells() []cell {
+	var cells []cell
+	for _, sick := range sicknesses() {
+		c := calm()
+		c.sick = sick
+		cells = append(cells, c)
 	}
+	return cells
+}
+
+func sicknesses() []string { return []string{"hang", "refuse", "half"} }
+
+func lifeCell() cell {
+	c := withTargets(3)
+	c.life = true
+	return c
 }

@@ -112,13 +112,15 @@ func (f *floorFile) loop() {
 
 // receiver is every target: the first segment of the path says what it does.
 type receiver struct {
-	took histogram // from the instant an event was due to its arrival at a healthy target
-	turn atomic.Uint64
+	took  histogram // from the instant an event was due to its arrival at a healthy target
+	total atomic.Uint64
+	turn  atomic.Uint64
 }
 
 // received is the answer of GET /stats.
 type received struct {
-	Count         uint64
+	Count         uint64 // since the last reset
+	Total         uint64 // since the start
 	P50, P99, P9x time.Duration
 }
 
@@ -131,13 +133,14 @@ func (r *receiver) handle(ctx *fasthttp.RequestCtx) {
 			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 		}
 	case "/stats":
-		_ = json.NewEncoder(ctx).Encode(received{r.took.Count.Load(), r.took.quantile(0.5),
-			r.took.quantile(0.99), r.took.quantile(0.999)})
+		_ = json.NewEncoder(ctx).Encode(received{r.took.Count.Load(), r.total.Load(),
+			r.took.quantile(0.5), r.took.quantile(0.99), r.took.quantile(0.999)})
 	case "/reset":
 		r.took.reset()
 	default:
 		if due, ok := stampOf(ctx.Request.Body()); ok {
 			r.took.add(time.Since(due))
+			r.total.Add(1)
 		}
 	}
 }

@@ -24,38 +24,56 @@ func median(runs []figures) (out figures) {
 	return out
 }
 
-func printTable(cells []cell, results [][]figures) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "cell\taccepted/s\t/F1\t/F2\tp50 ms\tp99\tp99.9\tdelivered/s\tp50 ms\tp99\t"+
-		"p99.9\tCPU µs/event\tdisk B/B\tRSS MiB\tbacklog\tfailed\t")
+// tabulate takes medians and compares every cell with its references.
+func tabulate(cells []cell, results [][]figures) []cellReport {
 	reference := map[string]figures{}
 	for i, c := range cells {
 		if c.server != relay {
 			reference[c.server+c.load()] = median(results[i])
 		}
 	}
+	rows := make([]cellReport, len(cells))
 	for i, c := range cells {
 		f := median(results[i])
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t%.0f\t"+
-			"%.0f\t%.0f\t\n", c.name(), rate(f.Accepted),
-			ratio(f.Accepted, reference[bare+c.load()].Accepted),
-			ratio(f.Accepted, reference[floor+c.load()].Accepted), f.P50, f.P99, f.P999,
-			rate(f.Delivered), f.DP50, f.DP99, f.DP999, f.CPU, f.Written, f.Resident, f.Backlog,
-			f.Failed)
+		f1, f2 := reference[bare+c.load()], reference[floor+c.load()]
+		rows[i] = cellReport{Cell: c.name(), Median: f, Runs: results[i],
+			Ratios: ratios{AcceptedF1: over(f.Accepted, f1.Accepted),
+				AcceptedF2: over(f.Accepted, f2.Accepted), P99F2: over(f.P99, f2.P99)}}
+	}
+	return rows
+}
+
+func printTable(rows []cellReport) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "cell\taccepted/s\t/F1\t/F2\tp50 ms\tp99\t/F2\tp99.9\tdelivered/s\tp50 ms\tp99\t"+
+		"p99.9\tCPU µs/event\tdisk B/B\tRSS MiB\tanon\tbacklog\tfailed\t")
+	for _, row := range rows {
+		f, r := row.Median, row.Ratios
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%s\t%.2f\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t%.0f\t"+
+			"%.0f\t%.0f\t%.0f\t\n", row.Cell, rate(f.Accepted), ratio(r.AcceptedF1),
+			ratio(r.AcceptedF2), f.P50, f.P99, ratio(r.P99F2), f.P999, rate(f.Delivered), f.DP50,
+			f.DP99, f.DP999, f.CPU, f.Written, f.Resident, f.Anon, f.Backlog, f.Failed)
 	}
 	_ = w.Flush()
-	for i, c := range cells {
-		if c.life {
-			f := median(results[i])
+	for _, row := range rows {
+		if f := row.Median; row.Cell == lifeCell().name() {
 			fmt.Printf("%s: %.2f bytes written per payload byte over the whole life; the spool "+
-				"takes %.1f MiB after the drain\n", c.name(), f.Written, f.Left)
+				"takes %.1f MiB after the drain\n", row.Cell, f.Written, f.Left)
 		}
 	}
 }
 
-func ratio(a, b float64) string {
+// over is a ratio; 0 if there is nothing to compare with.
+func over(a, b float64) float64 {
 	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+func ratio(v float64) string {
+	if v == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", a/b)
+	return fmt.Sprintf("%.2f", v)
 }

@@ -7,19 +7,25 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
-// usage is what a process has used since it began; peak is its largest resident memory in bytes.
+const (
+	clockTicks  = 100 // USER_HZ, the unit of /proc/PID/stat
+	sampleGrain = 100 * time.Millisecond
+	mib         = 1 << 20
+)
+
+// usage is what a process has used since it began.
 type usage struct {
 	cpu     time.Duration
 	written int64 // bytes handed to the disk
-	peak    int64
 }
 
 func (u usage) since(before usage) usage {
-	return usage{cpu: u.cpu - before.cpu, written: u.written - before.written, peak: u.peak}
+	return usage{cpu: u.cpu - before.cpu, written: u.written - before.written}
 }
 
 // usageOf reads /proc; where there is none everything is 0.
@@ -33,23 +39,71 @@ func usageOf(pid int) (u usage) {
 			u.cpu = time.Duration(user+system) * time.Second / clockTicks
 		}
 	}
-	u.written = procNumber(dir+"/io", "write_bytes:")
-	u.peak = procNumber(dir+"/status", "VmHWM:") << 10
+	u.written = procNumbers(dir + "/io")["write_bytes:"]
 	return u
 }
 
-func procNumber(path, key string) int64 {
+// memory is what a process holds, in MiB. Resident is Anon and File (and a little shared): File are
+// pages of mapped tables, which the kernel takes back when it needs them, but they are counted.
+type memory struct {
+	Resident float64 `json:"rss_mib"`
+	Anon     float64 `json:"rss_anon_mib"`
+	File     float64 `json:"rss_file_mib"`
+	Peak     float64 `json:"vm_hwm_mib"` // of Resident since the start of the process
+}
+
+func memoryOf(pid int) memory {
+	kib := procNumbers("/proc/" + strconv.Itoa(pid) + "/status")
+	of := func(key string) float64 { return float64(kib[key]) / 1024 }
+	return memory{of("VmRSS:"), of("RssAnon:"), of("RssFile:"), of("VmHWM:")}
+}
+
+// procNumbers reads lines of a name and a number.
+func procNumbers(path string) map[string]int64 {
+	numbers := map[string]int64{}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0
+		return numbers
 	}
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == key {
-			n, _ := strconv.ParseInt(f[1], 10, 64)
-			return n
+		if f := strings.Fields(line); len(f) > 1 {
+			if n, err := strconv.ParseInt(f[1], 10, 64); err == nil {
+				numbers[f[0]] = n
+			}
 		}
 	}
-	return 0
+	return numbers
+}
+
+// sampler looks at a process ten times a second and keeps the largest of every figure.
+type sampler struct {
+	stop chan struct{}
+	done sync.WaitGroup
+	peak memory // owned by the goroutine until done
+}
+
+func startSampler(pid int) *sampler {
+	s := &sampler{stop: make(chan struct{})}
+	s.done.Go(func() { // ends with stop
+		for {
+			m := memoryOf(pid)
+			s.peak = memory{max(s.peak.Resident, m.Resident), max(s.peak.Anon, m.Anon),
+				max(s.peak.File, m.File), max(s.peak.Peak, m.Peak)}
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(sampleGrain):
+			}
+		}
+	})
+	return s
+}
+
+// end returns the peaks. Call it once.
+func (s *sampler) end() memory {
+	close(s.stop)
+	s.done.Wait()
+	return s.peak
 }
 
 // dirMiB is what a directory takes of its disk, holes not counted.
@@ -66,7 +120,7 @@ func dirMiB(dir string) float64 {
 		}
 		return nil
 	})
-	return float64(blocks) * 512 / (1 << 20)
+	return float64(blocks) * 512 / mib
 }
 
 func rate(v float64) string {
@@ -75,3 +129,5 @@ func rate(v float64) string {
 	}
 	return fmt.Sprintf("%.0f", v)
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// goal is a number that hookspool wants to reach. Missing one fails nothing: a timed threshold is
+// no test. Ratios are of one run on one machine.
+type goal struct {
+	Name  string  `json:"goal"`
+	Text  string  `json:"text"`
+	Least bool    `json:"at_least"` // else Limit is the most
+	Limit float64 `json:"limit"`
+	From  string  `json:"from"` // which run measures it
+	// Value is nil until it is measured.
+	Value *float64 `json:"value"`
+}
+
+func (g *goal) met() bool {
+	if g.Least {
+		return *g.Value >= g.Limit
+	}
+	return *g.Value <= g.Limit
+}
+
+// The names of the goals.
+const (
+	goalPaused       = "paused"
+	goalLone         = "lone"
+	goalHealthy      = "healthy"
+	goalThree        = "three"
+	goalP99          = "p99"
+	goalDelivered    = "delivered"
+	goalSickRate     = "rate beside " // and the sickness
+	goalSickP99      = "p99 beside "
+	goalWritten      = "written"
+	goalLeft         = "left"
+	goalSustained    = "sustained"
+	goalGrowth       = "growth"
+	goalMemory       = "backlog memory"
+	goalReady        = "backlog ready"
+	goalAccept       = "backlog accept"
+	goalDrain        = "backlog drain"
+	goalBacklogLeft  = "backlog left"
+	goalRestMemory   = "rest memory"
+	goalRestCPU      = "rest CPU"
+	goalBinary       = "binary"
+	goalLost         = "overload lost"
+	goalRecovery     = "overload recovery"
+	goalUnwantedCost = "unwanted"
+)
+
+// spoolLeftMiB is three memtables of the spool's engine.
+const spoolLeftMiB = 3 * 16
+
+// allGoals lists them. From is "cells" or the name of a scenario.
+func allGoals() []goal {
+	const cells = "cells"
+	goals := []goal{
+		{goalPaused, "accepted/s with a paused target, of F2", true, 0.6, cells, nil},
+		{goalLone, "accepted/s of a lone caller, paused target, of F2", true, 0.7, cells, nil},
+		{goalHealthy, "accepted and delivered/s, one target, of F1", true, 0.35, cells, nil},
+		{goalThree, "events/s to three targets, of those to one", true, 0.5, cells, nil},
+		{goalP99, "accept p99 at 1,000/s, of F2's", false, 3, cells, nil},
+		{goalDelivered, "delivered p50 − accept p50 at 1,000/s, ms", false, 2, cells, nil},
+	}
+	for _, sick := range sicknesses() {
+		goals = append(goals,
+			goal{goalSickRate + sick, "healthy target's rate beside one with " + sick + ", of alone",
+				true, 0.8, cells, nil},
+			goal{goalSickP99 + sick, "healthy target's p99 beside one with " + sick + ", of alone",
+				false, 1.2, cells, nil})
+	}
+	return append(goals, []goal{
+		{goalWritten, "bytes written per payload byte, whole life, 3 targets", false, 3, cells, nil},
+		{goalLeft, "spool after the drain, MiB", false, spoolLeftMiB, cells, nil},
+		{goalSustained, "accepted and delivered/s for long, one target, of F1", true, 0.35,
+			"sustained", nil},
+		{goalGrowth, "growth of the backlog, of what is accepted", false, 0.01, "sustained", nil},
+		{goalMemory, "RSS with the backlog, peak MiB", false, 256, "backlog", nil},
+		{goalReady, "ready after kill -9, s", false, 2, "backlog", nil},
+		{goalAccept, "accepted/s with the backlog, of without", true, 0.8, "backlog", nil},
+		{goalDrain, "drain rate, of the live rate", true, 0.8, "backlog", nil},
+		{goalBacklogLeft, "spool after the drain, MiB", false, spoolLeftMiB, "backlog", nil},
+		{goalLost, "accepted but not delivered", false, 0, "overload", nil},
+		{goalRecovery, "full speed again after, s", false, 5, "overload", nil},
+		{goalUnwantedCost, "CPU of an event nobody wants, most of 1,000 targets to 1", false, 1.2,
+			"targets", nil},
+		{goalRestMemory, "RSS at rest, MiB", false, 64, "rest", nil},
+		{goalRestCPU, "CPU at rest, % of a core", false, 1, "rest", nil},
+		{goalBinary, "static binary, MiB", false, 30, "rest", nil},
+	}...)
+}
+
+// score notes a measured value.
+func (r *report) score(name string, value float64) {
+	for i := range r.Goals {
+		if r.Goals[i].Name == name {
+			r.Goals[i].Value = &value
+		}
+	}
+}
+
+// printGoals shows the goals that were measured, and which runs measure the others.
+func (r *report) printGoals(out io.Writer) {
+	fmt.Fprintln(out, "\ngoals (ratios of this run; missing one fails nothing)")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	other := map[string]int{}
+	for i := range r.Goals {
+		g := &r.Goals[i]
+		if g.Value == nil {
+			other[g.From]++
+			continue
+		}
+		sign, verdict := "≤", "MISSED"
+		if g.Least {
+			sign = "≥"
+		}
+		if g.met() {
+			verdict = "met"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\n", g.Text, shown(*g.Value), sign, shown(g.Limit), verdict)
+	}
+	_ = w.Flush()
+	for _, from := range append([]string{"cells"}, scenarioNames()...) {
+		switch n := other[from]; {
+		case n > 0 && from == "cells":
+			fmt.Fprintf(out, "not measured in this run: %d of the cells (run without -scenario)\n", n)
+		case n > 0:
+			fmt.Fprintf(out, "not measured in this run: %d of -scenario %s\n", n, from)
+		}
+	}
+}
+
+// scoreCells takes what the cells say about the goals.
+func (r *report) scoreCells(cells []cell, results [][]figures) {
+	of := map[string]figures{}
+	for i, c := range cells {
+		of[c.name()] = median(results[i])
+	}
+	compare := func(name string, a, b cell, value func(a, b figures) float64) {
+		fa, okA := of[a.name()]
+		fb, okB := of[b.name()]
+		if okA && okB {
+			r.score(name, value(fa, fb))
+		}
+	}
+	accepted := func(a, b figures) float64 { return a.Accepted / max(b.Accepted, 1) }
+	lone := usual()
+	lone.conns = 1
+	compare(goalPaused, usual().pausedTarget(), usual().on(floor), accepted)
+	compare(goalLone, lone.pausedTarget(), lone.on(floor), accepted)
+	compare(goalHealthy, usual(), usual().on(bare), func(a, b figures) float64 {
+		return a.carried(1) / max(b.Accepted, 1)
+	})
+	compare(goalThree, withTargets(3), usual(), func(a, b figures) float64 {
+		return a.carried(3) / max(b.carried(1), 1)
+	})
+	compare(goalP99, calm(), calm().on(floor), func(a, b figures) float64 { return a.P99 / b.P99 })
+	compare(goalDelivered, calm(), calm(), func(a, _ figures) float64 { return a.DP50 - a.P50 })
+	for _, c := range sickCells() {
+		compare(goalSickRate+c.sick, c, calm(), func(a, b figures) float64 {
+			return a.Delivered / max(b.Delivered, 1)
+		})
+		compare(goalSickP99+c.sick, c, calm(), func(a, b figures) float64 { return a.DP99 / b.DP99 })
+	}
+	compare(goalWritten, lifeCell(), lifeCell(), func(a, _ figures) float64 { return a.Written })
+	compare(goalLeft, lifeCell(), lifeCell(), func(a, _ figures) float64 { return a.Left })
+}
