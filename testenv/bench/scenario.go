@@ -12,7 +12,9 @@ type scenario struct {
 }
 
 func scenarios() []scenario {
-	return nil
+	return []scenario{
+		{"sustained", (*bench).sustained},
+	}
 }
 
 func scenarioNames() (names []string) {
