@@ -14,6 +14,7 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{"sustained", (*bench).sustained},
+		{"backlog", (*bench).backlog},
 	}
 }
 
