@@ -15,6 +15,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{"sustained", (*bench).sustained},
 		{"backlog", (*bench).backlog},
+		{"overload", (*bench).overload},
 	}
 }
 
