@@ -16,6 +16,8 @@ func scenarios() []scenario {
 		{"sustained", (*bench).sustained},
 		{"backlog", (*bench).backlog},
 		{"overload", (*bench).overload},
+		{"targets", (*bench).targets},
+		{"rest", (*bench).rest},
 	}
 }
 
