@@ -17,6 +17,7 @@ func scenarios() []scenario {
 		{"backlog", (*bench).backlog},
 		{"overload", (*bench).overload},
 		{"targets", (*bench).targets},
+		{"idle", (*bench).idle},
 		{"rest", (*bench).rest},
 	}
 }
