@@ -176,6 +176,7 @@ func (c cell) configure(cfg *testenv.Config, rx, nobody string) {
 		cfg.Target(sickName, "http://"+nobody+"/")
 	}
 	if c.sweep || c.life {
-		cfg.Set("spool.keep_delivered", "1s")
+		// The default size is reached by a backlog of some millions.
+		cfg.Set("spool.keep_delivered", "1s").Set("spool.max_size", "1TiB")
 	}
 }
