@@ -33,6 +33,8 @@
 // At the end the goals that were measured are listed as met or missed. Missing one is no failure of
 // the command: a timed threshold is never a test. Memory is that of the relay alone: RSS counts the
 // pages of mapped tables, which the kernel takes back when it needs them; RssAnon leaves them out.
+// "others %" is the share of all CPUs that somebody else used while a cell was measured: the larger
+// it is the less a figure means.
 package main
 
 import (
@@ -124,6 +126,7 @@ func run(o *options) error {
 	r := &report{Goals: allGoals(), Machine: fmt.Sprintf("%s, %d CPUs, %s, %s", cpuModel(),
 		runtime.NumCPU(), runtime.Version(), fileSystem(dir))}
 	fmt.Println(r.Machine)
+	others := startCrowding()
 	if len(chosen) == 0 {
 		err = b.runCells(r)
 	}
@@ -141,7 +144,9 @@ func run(o *options) error {
 		}
 		r.Scenarios = append(r.Scenarios, out)
 	}
+	r.Others = others.share()
 	r.printGoals(os.Stdout)
+	r.printCrowding()
 	if o.json != "" {
 		err = errors.Join(err, r.write(o.json))
 	}

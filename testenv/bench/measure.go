@@ -34,6 +34,7 @@ type figures struct {
 	Backlog   float64 `json:"pending_at_the_end"`
 	Left      float64 `json:"spool_mib_after_drain"`
 	Failed    float64 `json:"failed"`
+	Others    float64 `json:"cpu_share_of_others"` // see crowding
 }
 
 // carried is the rate at which events are both accepted and delivered to so many targets.
@@ -68,11 +69,13 @@ func (b *bench) measure(c cell, window time.Duration) (f figures, err error) {
 		return f, err
 	}
 	peak := startSampler(s.pid())
+	others := startCrowding(s.pid(), rx.pid())
 	before, began := usageOf(s.pid()), time.Now()
 	load.measured.Store(true)
 	time.Sleep(window)
 	load.measured.Store(false)
 	seconds, used := time.Since(began).Seconds(), usageOf(s.pid()).since(before)
+	f.Others = others.share()
 	f.Anon = peak.end().Anon
 	got, err := rx.received()
 	if err != nil {

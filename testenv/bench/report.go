@@ -12,6 +12,7 @@ import (
 // report is all that one invocation measured, and the JSON file.
 type report struct {
 	Machine   string           `json:"machine"`
+	Others    float64          `json:"cpu_share_of_others"` // over the whole run
 	Cells     []cellReport     `json:"cells,omitempty"`
 	Scenarios []scenarioReport `json:"scenarios,omitempty"`
 	Goals     []goal           `json:"goals"`
