@@ -172,7 +172,7 @@ func (h *hold) settle(owed float64, drained bool) {
 		h.facts.add("arrived at the target, of what was owed", float64(got.Total)/max(owed, 1), "")
 	}
 	began := time.Now()
-	h.s.rest(drainWithin)
+	h.s.rest(2 * drainWithin)
 	left := h.s.spoolMiB()
 	h.facts.add("spool at rest after the drain", left, "MiB")
 	h.facts.add("until it came to rest", time.Since(began).Seconds(), "s")

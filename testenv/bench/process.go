@@ -19,6 +19,9 @@ import (
 const (
 	readyWithin = 60 * time.Second
 	readyGrain  = time.Millisecond // how often a starting relay is asked
+	quietLength = 5 * time.Second
+	// reclaimPause is above the 30 seconds that the spool lets pass between two reclaims.
+	reclaimPause = 35 * time.Second
 )
 
 // server is a process under load: a relay, or one of this program's roles.
@@ -194,17 +197,22 @@ func (s *server) drained(limit time.Duration) (bool, error) {
 	return false, nil
 }
 
-// rest waits until the sweep of what was delivered has come to rest: five seconds in which the
-// relay writes next to nothing.
+// rest waits until the sweep of what was delivered has come to rest: a time in which the relay
+// writes next to nothing. While much is left on disk that time is longer than the relay's pause
+// between two fetches of space.
 func (s *server) rest(limit time.Duration) {
-	last, quiet := int64(-1), 0
-	for end := time.Now().Add(limit); quiet < 10 && time.Now().Before(end); {
+	last, quietSince := int64(-1), time.Now()
+	for end := time.Now().Add(limit); time.Now().Before(end); {
 		time.Sleep(500 * time.Millisecond)
 		now := usageOf(s.pid()).written
-		if quiet++; now-last > 1<<20 {
-			quiet = 0
+		if now-last > mib {
+			quietSince = time.Now()
 		}
 		last = now
+		quiet := time.Since(quietSince)
+		if quiet > reclaimPause || quiet > quietLength && s.spoolMiB() < spoolLeftMiB {
+			return
+		}
 	}
 }
 
