@@ -56,8 +56,12 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	o.ZSTDCompressionLevel = 1
 	o.BlockSize = 4 << 10
 	o.BloomFalsePositive = 0.01
-	o.BaseTableSize = 8 << 20
-	o.BaseLevelSize = 32 << 20
+	// A builder takes twice a table's size of memory and Badger keeps up to eight, so small tables.
+	o.BaseTableSize = 4 << 20
+	// Below this size there is one level under level 0. The log's keys only grow, so a compaction
+	// meets few old tables; three levels wrote everything three times (4.2 bytes per payload byte in
+	// 20 s of saturation against 3.6, and 5 % more CPU).
+	o.BaseLevelSize = 512 << 20
 	o.LevelSizeMultiplier = 10
 	o.TableSizeMultiplier = 2
 	o.MaxLevels = 7

@@ -126,6 +126,7 @@ type Spool struct {
 	disk        diskState
 	hw          *highWater
 	reclaimer   reclaimer // the keeper's own
+	rest        rest      // likewise
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
 	readers   sync.RWMutex

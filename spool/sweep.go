@@ -54,6 +54,7 @@ func (s *Spool) keep(clock time.Time) {
 		return
 	}
 	s.measureDisk()
+	s.keepMemory(clock)
 	if err := s.Sweep(s.now()); err != nil && s.Err() == nil {
 		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -82,13 +83,21 @@ func (c *cli) logHandler(format string, level slog.Leveler) slog.Handler {
 	return slog.NewTextHandler(c.errOut, options)
 }
 
-// limitMemory lets the garbage collector know a container's limit before the kernel enforces it. A
-// machine without one is the usual case and no news.
+// heapBytesMax is where the garbage collector begins to work harder. A relay at full load needs half
+// of it; batches without pause would take twice as much, because the engine's builders count as
+// heap. GOMEMLIMIT overrides it.
+const heapBytesMax = 256 << 20
+
+// limitMemory lets the garbage collector know how much is meant to be used, and a container's limit
+// if that is less, before the kernel enforces it.
 func limitMemory(log *slog.Logger) {
 	limit, err := memlimit.Set()
 	if err != nil {
 		log.Debug("no memory limit of a cgroup", "reason", err)
-		return
+	}
+	if os.Getenv("GOMEMLIMIT") == "" && (err != nil || limit <= 0 || limit > heapBytesMax) {
+		limit = heapBytesMax
+		debug.SetMemoryLimit(limit)
 	}
 	log.Debug("memory limit", "bytes", limit)
 }

@@ -1,0 +1,44 @@
+package spool
+
+import (
+	"runtime/debug"
+	"time"
+)
+
+const (
+	// mappedBytesMax of the engine's tables may be resident before the keeper lets go of them.
+	mappedBytesMax = 64 << 20
+	// restAfter is how long nothing must have been accepted before the heap of a burst is given back
+	// to the system. The engine keeps what its flushes and compactions needed for some seconds.
+	restAfter = 15 * time.Second
+)
+
+// rest is the keeper's memory of when the spool came to rest.
+type rest struct {
+	head  uint64
+	since time.Time
+	freed bool
+}
+
+// due is true once after every burst, when it is over.
+func (r *rest) due(now time.Time, head uint64) bool {
+	if head != r.head || r.since.IsZero() {
+		r.head, r.since, r.freed = head, now, head == 0
+	}
+	if r.freed || now.Sub(r.since) < restAfter {
+		return false
+	}
+	r.freed = true
+	return true
+}
+
+// keepMemory keeps resident memory small, whatever the backlog: 1,000,000 events of 1 KiB in batches
+// left 1.1 GiB of mapped tables and 0.9 GiB of heap resident without it.
+func (s *Spool) keepMemory(now time.Time) {
+	if err := s.trimMapped(mappedBytesMax); err != nil {
+		s.log.Debug("mapped tables stay resident", "error", err)
+	}
+	if s.rest.due(now, s.head.Load()) {
+		debug.FreeOSMemory()
+	}
+}
