@@ -174,7 +174,8 @@ func (a *accepter) take(ctx *fasthttp.RequestCtx, cfg *config.Config, base arriv
 		return r
 	}
 	ctx.SetContentType("application/json")
-	ctx.SetBody(appendAnswer(nil, d))
+	// The spool has its own copy of the payload by now, so the answer may take its place.
+	ctx.SetBody(appendAnswer(base.payload[:0], d))
 	return nil
 }
 
@@ -222,20 +223,23 @@ func (a *accepter) spool(drafts []*spool.Draft, began time.Time, lines []line) *
 	for _, d := range drafts {
 		d.At = began
 	}
-	err := a.append(drafts)
-	var conflict *spool.ConflictError
-	var large *spool.TooLargeError
-	switch {
-	case errors.As(err, &conflict):
-		return conflictRefusal(conflict, lines)
-	case errors.As(err, &large):
-		return refuse(codeTooLarge, "event %d: %v", large.Index+1, err)
-	case err != nil:
-		return diskError()
+	if err := a.append(drafts); err != nil {
+		return notSpooled(err, lines)
 	}
 	a.r.metrics.countAccepted(drafts, time.Since(began))
 	a.r.lastEvent.Store(began.UnixNano())
 	return nil
+}
+
+// notSpooled is the refusal for an error of the spool. lines are those of a batch.
+func notSpooled(err error, lines []line) *refusal {
+	if conflict, ok := errors.AsType[*spool.ConflictError](err); ok {
+		return conflictRefusal(conflict, lines)
+	}
+	if large, ok := errors.AsType[*spool.TooLargeError](err); ok {
+		return refuse(codeTooLarge, "event %d: %v", large.Index+1, err)
+	}
+	return diskError()
 }
 
 // append skips the disk for a lone event that leaves no trace: nobody wants it, no id of it is to
@@ -271,10 +275,12 @@ func appendAnswer(b []byte, d *spool.Draft) []byte {
 	b = append(b, `,"duplicate":`...)
 	b = strconv.AppendBool(b, d.Duplicate)
 	b = append(b, `,"targets":[`...)
-	for i, name := range d.Targets() {
-		if i > 0 {
+	first := true
+	for name := range d.Targets() {
+		if !first {
 			b = append(b, ',')
 		}
+		first = false
 		b = appendJSONString(b, name)
 	}
 	return append(b, "]}"...)
@@ -366,8 +372,14 @@ func appendJSONString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// mediaType is the type without parameters, lower case.
+// mediaType is the type without parameters, lower case. The usual ones cost no allocation.
 func mediaType(contentType []byte) string {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	return strings.ToLower(string(bytes.TrimSpace(media)))
+	media = bytes.TrimSpace(media)
+	for _, usual := range [...]string{"application/json", ndjson, ceBatch, ceStructured} {
+		if string(media) == usual {
+			return usual
+		}
+	}
+	return strings.ToLower(string(media))
 }

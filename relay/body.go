@@ -109,14 +109,16 @@ func (a *accepter) releaseBody(b *body) {
 // endOfBody is nil when the body is whole. The library ends a body by io.EOF also when the
 // connection ended in it.
 func endOfBody(ctx *fasthttp.RequestCtx, err error, got, length int64) *refusal {
-	var timeout net.Error
 	c, known := ctx.Conn().(*lingerConn)
 	switch {
 	case errors.Is(err, io.EOF) && length >= 0 && got == length:
 		return nil
 	case errors.Is(err, io.EOF) && length < 0 && !(known && c.ended.Load()):
 		return nil
-	case errors.As(err, &timeout) && timeout.Timeout():
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	switch {
+	case ok && timeout.Timeout():
 		return tooSlow()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return refuse(codeMalformed, "the connection ended before the body did, after %d bytes", got)

@@ -22,7 +22,7 @@ import (
 // fixture is a relay whose clock only moves by hand: its interval is an hour, ticks are calls.
 type fixture struct {
 	*Relay
-	t    *testing.T
+	t    testing.TB
 	cfg  config.Config
 	stop func()
 	tick time.Time
@@ -43,7 +43,7 @@ func (f *fixture) target(name, address string, change ...func(*config.Target)) {
 	f.cfg.Targets = append(f.cfg.Targets, t)
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	f := &fixture{t: t, cfg: config.Default(), tick: time.Now()}
 	f.cfg.Server.Listen = []string{"127.0.0.1:0"}
 	f.cfg.Server.AdminListen = "127.0.0.1:0"
@@ -88,7 +88,7 @@ func (f *fixture) restart() {
 	f.start()
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Logf("%s", bytes.TrimSpace(p))
@@ -144,7 +144,7 @@ func (f *fixture) wait(what string, done func() bool) {
 	waitFor(f.t, what, done)
 }
 
-func waitFor(t *testing.T, what string, done func() bool) {
+func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !done() {

@@ -1,7 +1,9 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"time"
 
@@ -32,21 +34,29 @@ type Draft struct {
 	Seq uint64
 
 	lanes []*Lane
+	few   [2]*Lane // the first room of lanes
 	rec   []byte
 	sum   uint32
 	same  *Draft // earlier in the same batch, same id
 }
 
 // Owe makes the event owed to a lane; Decide calls it.
-func (d *Draft) Owe(l *Lane) { d.lanes = append(d.lanes, l) }
-
-// Targets are the names of the lanes that owe the event. Never nil.
-func (d *Draft) Targets() []string {
-	names := make([]string, len(d.lanes))
-	for i, l := range d.lanes {
-		names[i] = l.name
+func (d *Draft) Owe(l *Lane) {
+	if d.lanes == nil {
+		d.lanes = d.few[:0]
 	}
-	return names
+	d.lanes = append(d.lanes, l)
+}
+
+// Targets are the names of the lanes that owe the event.
+func (d *Draft) Targets() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, l := range d.lanes {
+			if !yield(l.name) {
+				return
+			}
+		}
+	}
 }
 
 // ConflictError refuses an Append in which ids were accepted before with other payloads.
@@ -107,7 +117,7 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	s.lanesMu.RLock()
 	lanes := len(s.lanes)
 	s.lanesMu.RUnlock()
-	o := newOp()
+	o := s.free.Get().(*op)
 	o.drafts = drafts
 	for i, d := range drafts {
 		d.rec, d.sum = encodeDraft(d, min(lanes, 8))
@@ -118,7 +128,12 @@ func (s *Spool) Append(drafts ...*Draft) error {
 		o.bytes += size + draftOverheadBytes
 		o.entries += 3
 	}
-	return s.submit(o)
+	err := s.submit(o)
+	if !errors.Is(err, ErrClosed) { // else the committer may still hold it
+		*o = op{done: o.done}
+		s.free.Put(o)
+	}
+	return err
 }
 
 // fits reports that every part but the payload can be counted in the 16 bits it has in a record. A

@@ -158,9 +158,27 @@ type group struct {
 	after  []func() // run when the group is synced
 }
 
+// newGroup readies the committer's one group for another commit.
 func (s *Spool) newGroup() *group {
-	return &group{s: s, txn: s.db.NewTransaction(true), state: make(map[string]statePut),
-		ids: make(map[string]*idRecord), forced: make(map[*Lane]struct{})}
+	g := &s.group
+	if g.state == nil {
+		g.s, g.state = s, make(map[string]statePut)
+		g.ids, g.forced = make(map[string]*idRecord), make(map[*Lane]struct{})
+	}
+	g.txn = s.db.NewTransaction(true)
+	return g
+}
+
+// forget lets go of what a commit held, so that payloads do not outlive their delivery.
+func (g *group) forget() {
+	clear(g.state)
+	clear(g.ids)
+	clear(g.forced)
+	clear(g.events)
+	clear(g.owed)
+	clear(g.after)
+	*g = group{s: g.s, state: g.state, ids: g.ids, forced: g.forced, events: g.events[:0],
+		owed: g.owed[:0], after: g.after[:0]}
 }
 
 // commitGroup plans, syncs, feeds the lanes and only then answers.
@@ -171,6 +189,7 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	}
 	began := time.Now()
 	g := s.newGroup()
+	defer g.forget()
 	for _, o := range ops {
 		switch {
 		case o.drafts != nil:

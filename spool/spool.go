@@ -84,6 +84,7 @@ type Spool struct {
 	// ops carries work to the committer. Its senders are Append and Apply; nobody closes it.
 	// Capacity: enough that a thousand waiting callers fill a group while the last one syncs.
 	ops     chan *op
+	free    sync.Pool     // of ops
 	closing chan struct{} // closed by Close
 	done    chan struct{} // closed by the committer when it has written its last
 	ctx     context.Context
@@ -96,6 +97,7 @@ type Spool struct {
 	// nextSeq the sequence of the next event: the committer's own.
 	fed, checkpointed, nextSeq uint64
 	carry                      *op
+	group                      group
 	lastCheckpoint             time.Time
 	// swept is the sequence up to which delivered events were looked at and removed.
 	swept atomic.Uint64
@@ -190,6 +192,7 @@ func newSpool(o Options) *Spool {
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
 		dirtyC: make(chan struct{}, 1), freshBytesMax: 32 << 20, failed: make(chan struct{}),
 	}
+	s.free.New = func() any { return newOp() }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now

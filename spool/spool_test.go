@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -160,8 +161,8 @@ func TestJourney(t *testing.T) {
 	crm, erp := f.lane("crm"), f.lane("erp")
 	crm.Open(true)
 	d := f.append("hello", "crm", "erp")
-	if d.Seq != 1 || d.ID == "" || len(d.Targets()) != 2 {
-		t.Fatalf("got sequence %d, id %q, targets %v", d.Seq, d.ID, d.Targets())
+	if d.Seq != 1 || d.ID == "" || len(d.lanes) != 2 {
+		t.Fatalf("got sequence %d, id %q, targets %v", d.Seq, d.ID, slices.Collect(d.Targets()))
 	}
 	e := f.fetch(crm, 1)[0]
 	if string(e.Payload()) != "hello" || e.ID() != d.ID || e.Type() != "t" ||
@@ -297,9 +298,9 @@ func TestIDs(t *testing.T) {
 		t.Fatal(err, first.Duplicate)
 	}
 	again, err := send("a", "x", "crm")
-	if err != nil || !again.Duplicate || len(again.Targets()) != 1 {
+	if err != nil || !again.Duplicate || len(again.lanes) != 1 {
 		t.Errorf("the same id and body: %v, duplicate %v, targets %v", err, again.Duplicate,
-			again.Targets())
+			slices.Collect(again.Targets()))
 	}
 	var conflict *ConflictError
 	if _, err := send("a", "y", "crm"); !errors.As(err, &conflict) {
