@@ -226,6 +226,8 @@ func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
 		Lane: l.spool, Seq: t.event.Seq, AcceptedAt: t.event.At, Fresh: t.fresh,
 		Attempts: t.attempts + 1, At: l.r.now(), Status: out.Status, Error: out.Error,
 		FirstFailed: t.firstFailed, Replay: t.replay,
+		Made: spool.Made{Outcome: uint8(out.Kind), Duration: out.Duration, Remote: out.Remote,
+			Snippet: out.Snippet},
 	}
 	switch {
 	case out.Kind == attempt.Success:

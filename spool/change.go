@@ -41,6 +41,8 @@ type Settlement struct {
 	// FirstFailed is the instant of the first failure; zero: this one.
 	FirstFailed time.Time
 	Replay      bool
+	// Made is kept for whoever asks later.
+	Made Made
 }
 
 // Notice is a message owed to the operator, stored until it is paid. Body is the caller's.
@@ -77,7 +79,7 @@ func (s *Spool) Apply(c Change) error { return s.submit(changeOp(&c)) }
 // own. It blocks only while the committer is many groups behind.
 func (s *Spool) Settle(st Settlement) {
 	if st.Fresh && st.Verdict == Delivered {
-		st.Lane.deliveredFresh(st.Seq, st.At)
+		st.Lane.deliveredFresh(&st)
 		return
 	}
 	// A closed or failed spool keeps the delivery as it is on disk: it is tried again.
@@ -176,6 +178,7 @@ func (g *group) settle(st *Settlement) {
 	case st.Verdict == Delivered && !st.Fresh:
 		g.released(st.Seq, st.At)
 	}
+	g.putHistory(st)
 	g.forced[l] = struct{}{}
 }
 
@@ -191,6 +194,7 @@ func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
 	if st.Fresh && !l.passLocked(st.Seq) {
 		return false
 	}
+	l.noteLocked(st)
 	switch {
 	case st.Fresh && st.Verdict == Retry:
 		l.exceptions++

@@ -342,6 +342,9 @@ func (g *group) planCheckpoint() {
 			g.putLane(l)
 		}
 	}
+	for _, l := range dirty {
+		g.putRecent(l, time.Now(), s.closed())
+	}
 	head := s.fed
 	s.checkpointed = head
 	g.putCheckpoint(head)

@@ -27,6 +27,9 @@
 //	o lane episode        a notice that is owed to the operator; with the standing
 //	s key                 small keyed state of the caller (sessions), expires; with the event
 //	n lane                target name; once
+//	h lane seq slot       one attempt: when, outcome, status, duration, beginning of the answer; with
+//	                      its exception; see history.go
+//	r lane                the lane's last attempts, at most every 5 s
 //	q seq                 the bytes of a record that could not be read
 //	w instant seq         an event the sweep passed while a delivery needed it, since released
 //	m name                format, tick, checkpoint

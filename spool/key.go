@@ -16,6 +16,8 @@ const (
 	prefixName      = 'n' // lane → target name
 	prefixMeta      = 'm' // name → value
 	prefixPurged    = 'p' // lane, sequence → instant; a delivery deleted by hand
+	prefixHistory   = 'h' // lane, sequence, slot → one attempt that was made
+	prefixRecent    = 'r' // lane → its last attempts
 	prefixUnread    = 'q' // sequence → the bytes of a record that could not be read
 )
 

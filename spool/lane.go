@@ -56,6 +56,7 @@ type Lane struct {
 	oldestFresh Pending
 
 	laneCounts
+	recent   recent
 	standing Standing
 	dirty    bool // the record on disk is older than this
 	// marking are purged deliveries from next on whose mark may not be seen by a read of the log
@@ -296,12 +297,13 @@ func (l *Lane) positionLocked(head uint64) uint64 {
 
 // deliveredFresh settles one delivery that succeeded on its way through the log. It costs no write:
 // the lane's record follows with the next checkpoint.
-func (l *Lane) deliveredFresh(seq uint64, at time.Time) {
+func (l *Lane) deliveredFresh(st *Settlement) {
 	l.mu.Lock()
 	full := len(l.window) >= windowMax
-	if l.passLocked(seq) {
+	if l.passLocked(st.Seq) {
 		l.delivered++
-		l.lastSuccess = at
+		l.lastSuccess = st.At
+		l.noteLocked(st)
 		l.markDirtyLocked()
 	}
 	freed := full && len(l.window) < windowMax

@@ -131,6 +131,7 @@ func (s *Spool) loadLanes() error {
 
 func (l *Lane) load() error {
 	l.loadMarks()
+	l.loadRecent()
 	value, err := l.s.get(laneKey(prefixLane, l.id))
 	if err == nil {
 		r, err := decodeLaneRecord(value)

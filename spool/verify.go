@@ -189,6 +189,16 @@ func (v *verifier) checkRecord(key, value []byte) error {
 			return nil // read when the snapshot was opened
 		}
 		return errors.New("there is no such record")
+	case prefixHistory:
+		d, err := openValue(value)
+		if err == nil {
+			decodeAttempt(d)
+			err = d.err
+		}
+		return errors.Join(lane(14), err)
+	case prefixRecent:
+		_, err := decodeRecent(value)
+		return errors.Join(lane(5), err)
 	case prefixUnread:
 		return wantLength(key, 9)
 	case prefixReleased:

@@ -1,0 +1,109 @@
+package spool
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// numbers are the attempts of a history, in order.
+func numbers(list []Attempt) string {
+	var b strings.Builder
+	for _, a := range list {
+		fmt.Fprintf(&b, "%d:%d ", a.Number, a.Status)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// A delivery keeps its first attempt and its last four, across a restart, with what came back.
+func TestHistory(t *testing.T) {
+	f := open(t)
+	l := f.lane("crm")
+	l.Open(true)
+	d := f.append("x", "crm")
+	e := f.fetch(l, 1)[0]
+	snippet := []byte(strings.Repeat("no ", 300))
+	for n := range 9 {
+		f.now = f.now.Add(time.Minute)
+		st := Settlement{Lane: l, Seq: e.Seq, AcceptedAt: e.At, Fresh: n == 0, Verdict: Retry,
+			Attempts: n + 1, Due: uint64(n + 1), Status: 500 + n, Error: "answered",
+			Made: Made{Outcome: 2, Duration: time.Second, Remote: "127.0.0.1:80", Snippet: snippet}}
+		if n == 8 {
+			st.Verdict, st.Status, st.Error, st.Made.Snippet = Delivered, 200, "", nil
+		}
+		f.settle(st)
+	}
+	f.wantHistory(l, d.Seq, "0:500 1:501 2:502 3:503 4:504 5:505 6:506 7:507 8:200")
+	f.reopen()
+	l = f.lane("crm")
+	l.recent = recent{} // what memory has besides
+	list := f.wantHistory(l, d.Seq, "0:500 5:505 6:506 7:507 8:200")
+	a := list[1]
+	if a.Outcome != 2 || a.Duration != time.Second || a.Remote != "127.0.0.1:80" ||
+		string(a.Snippet) != string(snippet[:historySnippet]) || a.Error != "answered" {
+		t.Errorf("attempt 5 is %+v", a)
+	}
+	// another delivery, another lane, one that never was
+	f.wantHistory(l, d.Seq+1, "")
+	f.wantHistory(f.lane("erp"), d.Seq, "")
+}
+
+func (f *fixture) wantHistory(l *Lane, seq uint64, want string) []Attempt {
+	f.t.Helper()
+	list, err := l.History(seq)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if got := numbers(list); got != want {
+		f.t.Errorf("the history of %d is %s; want %s", seq, got, want)
+	}
+	return list
+}
+
+// What succeeds at once costs no record, is known all the same, and the newest survive a restart.
+func TestRecent(t *testing.T) {
+	f := open(t)
+	l := f.lane("crm")
+	l.Open(true)
+	const n = recentMax + 10
+	for range n {
+		f.append("x", "crm")
+	}
+	for _, e := range f.fetch(l, n) {
+		f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Delivered, Attempts: 1,
+			At: f.now, Status: 200})
+	}
+	list, next := l.Recent(0)
+	if len(list) != recentMax || next != n || list[0].Seq != 11 || list[recentMax-1].Seq != n {
+		t.Fatalf("%d attempts up to %d, from event %d", len(list), next, list[0].Seq)
+	}
+	if list, next = l.Recent(n - 3); len(list) != 3 || next != n || list[0].Seq != n-2 {
+		t.Errorf("after %d: %d attempts up to %d", n-3, len(list), next)
+	}
+	if list, _ = l.Recent(n); len(list) != 0 {
+		t.Errorf("after the newest: %v", list)
+	}
+	f.wantHistory(l, n, "0:200")
+	if records := f.countKeys(prefixHistory); records != 0 {
+		t.Errorf("%d records of attempts that succeeded at once", records)
+	}
+	f.reopen()
+	l = f.lane("crm")
+	if list, _ = l.Recent(0); len(list) != recentStoredMax || list[len(list)-1].Seq != n ||
+		list[0].Lane != l || list[0].Status != 200 {
+		t.Errorf("after a restart %d attempts are known", len(list))
+	}
+}
+
+func (f *fixture) countKeys(prefix byte) (n int) {
+	f.t.Helper()
+	err := f.scan([]byte{prefix}, nil, func(_, _ []byte) (bool, error) {
+		n++
+		return true, nil
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
