@@ -246,8 +246,7 @@ func notSpooled(err error, lines []line) *refusal {
 // be remembered, and it belongs to no conversation.
 func (a *accepter) append(drafts []*spool.Draft) error {
 	if len(drafts) == 1 && !drafts[0].Given && drafts[0].Note == nil {
-		var scratch [8]int
-		if len(a.r.setup.Load().router.match(scratch[:0], drafts[0].Type)) == 0 {
+		if len(a.r.setup.Load().router.match(drafts[0].Type)) == 0 {
 			drafts[0].ID = a.r.spool.UnspooledID(drafts[0].At)
 			return nil
 		}

@@ -3,6 +3,7 @@ package relay
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
@@ -12,11 +13,17 @@ import (
 // swaps it whole.
 type router struct {
 	lanes []*lane
-	// exact finds the targets of a plain type at once, so that an event nobody wants costs the same
-	// with any number of targets that name their types.
 	exact map[string][]int
 	wild  []wildRoute
+	// known remembers what match found, because an app has few types and may have many targets: an
+	// event nobody wants costs the same with 1 target and with 1,000. Types that come after knownMax
+	// are matched each time.
+	knownMu sync.RWMutex // guards known
+	known   map[string][]int
 }
+
+// knownMax bounds the types that are remembered; a stranger may send a new one each time.
+const knownMax = 4096
 
 type wildRoute struct {
 	pattern config.Pattern
@@ -24,7 +31,8 @@ type wildRoute struct {
 }
 
 func newRouter(lanes []*lane) *router {
-	r := &router{lanes: lanes, exact: make(map[string][]int)}
+	r := &router{lanes: lanes, exact: make(map[string][]int),
+		known: make(map[string][]int)}
 	for i, l := range lanes {
 		for _, p := range l.target().Events {
 			if strings.Contains(string(p), "*") {
@@ -37,9 +45,27 @@ func newRouter(lanes []*lane) *router {
 	return r
 }
 
-// match appends the indexes of the targets whose events include the type, ascending.
-func (r *router) match(dst []int, typ string) []int {
-	dst = append(dst, r.exact[typ]...)
+// match returns the indexes of the targets whose events include the type, ascending. They are not
+// to be changed.
+func (r *router) match(typ string) []int {
+	r.knownMu.RLock()
+	found, ok := r.known[typ]
+	r.knownMu.RUnlock()
+	if ok {
+		return found
+	}
+	found = r.find(typ)
+	r.knownMu.Lock()
+	defer r.knownMu.Unlock()
+	if len(r.known) < knownMax {
+		r.known[typ] = found
+	}
+	return found
+}
+
+// find matches every pattern.
+func (r *router) find(typ string) []int {
+	dst := slices.Clone(r.exact[typ])
 	for _, w := range r.wild {
 		if w.pattern.Match(typ) {
 			dst = append(dst, w.lane)

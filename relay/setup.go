@@ -249,8 +249,7 @@ func (r *Relay) decide(v *spool.View, d *spool.Draft) {
 	if t, ok := d.Note.(*talk); ok {
 		d.Session = applyTalk(v, t, d.At, s.cfg.Session.Window)
 	}
-	var scratch [16]int
-	for _, i := range s.router.match(scratch[:0], d.Type) {
+	for _, i := range s.router.match(d.Type) {
 		l := s.router.lanes[i]
 		t := l.target()
 		if t == nil || t.Status == config.StatusDisabled || !wants(t.Session, d.Session) {

@@ -221,6 +221,7 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 		}
 	}
 	answer(ops, nil)
+	g.wake()
 }
 
 func answer(ops []*op, err error) {
@@ -246,6 +247,16 @@ func (g *group) feed() {
 		}
 	}
 	s.fed = s.head.Load()
+}
+
+// wake lets the lanes look at what they were fed. It comes after the answers: an event that 1,000
+// targets want would be answered behind all of their attempts otherwise.
+func (g *group) wake() {
+	for _, owed := range g.owed {
+		for _, l := range owed {
+			l.Wake()
+		}
+	}
 }
 
 func (g *group) get(key []byte) ([]byte, error) {

@@ -130,7 +130,8 @@ func (l *Lane) dropFreshLocked() {
 	l.fresh, l.freshBytes = nil, 0
 }
 
-// feed takes an event that was just committed. Only the committer calls it, in order.
+// feed takes an event that was just committed. Only the committer calls it, in order, and wakes the
+// lane once it has answered.
 func (l *Lane) feed(e *Event) {
 	l.mu.Lock()
 	l.owed++
@@ -139,7 +140,6 @@ func (l *Lane) feed(e *Event) {
 	}
 	l.markDirtyLocked()
 	l.mu.Unlock()
-	l.Wake()
 }
 
 func (l *Lane) feedLocked(e *Event) {
