@@ -560,14 +560,15 @@ func (f *fixture) commitCheckpoint() {
 			clean = clean && !l.dirty
 			l.mu.Unlock()
 		}
+		// A lane is clean from the moment its record is planned: wait for the commit, too.
+		if err := f.Apply(Change{}); err != nil {
+			f.t.Fatal(err)
+		}
 		if clean {
 			return
 		}
 		if time.Now().After(deadline) {
 			f.t.Fatal("no checkpoint came")
-		}
-		if err := f.Apply(Change{}); err != nil {
-			f.t.Fatal(err)
 		}
 	}
 }
