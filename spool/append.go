@@ -108,10 +108,10 @@ type statePut struct {
 }
 
 // Append spools drafts, all or none, and returns once they are synced (P1). Several calls share
-// one sync. Errors: *ConflictError, *TooLargeError, ErrFailed, ErrClosed; after any of them
-// nothing is spooled, except that after ErrFailed the next start may find the drafts.
+// one sync. Errors: *ConflictError, *TooLargeError, ErrFull, ErrFailed, ErrClosed; after any of
+// them nothing is spooled, except that after ErrFailed the next start may find the drafts.
 func (s *Spool) Append(drafts ...*Draft) error {
-	if err := s.Err(); err != nil {
+	if err := errors.Join(s.Err(), s.gate.err()); err != nil {
 		return err
 	}
 	s.lanesMu.RLock()

@@ -63,6 +63,7 @@ type Change struct {
 	// Tick, when set, is the tick that begins now.
 	Tick *Tick
 
+	empty   bool // it only waits for what was begun before
 	newLane string
 	replay  []Ref
 	unread  []unreadRecord

@@ -76,13 +76,14 @@ func (s *Spool) commitLoop() {
 	timer.Stop()
 	armed := false
 	for {
-		if s.carry != nil {
-			s.commitGroup(s.gather(nil), false)
+		if len(s.carry) > 0 {
+			s.commitGroup(s.gather(), false)
 			continue
 		}
 		select {
 		case o := <-s.ops:
-			s.commitGroup(s.gather(o), false)
+			s.carry = append(s.carry, o)
+			s.commitGroup(s.gather(), false)
 		case <-s.dirtyC:
 			if !armed {
 				timer.Reset(checkpointEvery)
@@ -103,37 +104,42 @@ func (s *Spool) drainOps() {
 	for {
 		select {
 		case o := <-s.ops:
-			s.commitGroup(s.gather(o), false)
-			continue
+			s.carry = append(s.carry, o)
 		default:
 		}
-		if s.carry == nil {
+		if len(s.carry) == 0 {
 			break
 		}
-		s.commitGroup(s.gather(nil), false)
+		s.commitGroup(s.gather(), false)
 	}
 	s.commitGroup(nil, true)
 }
 
 // gather takes what waits, up to what fits into one transaction.
-func (s *Spool) gather(first *op) []*op {
-	if s.carry != nil {
-		first, s.carry = s.carry, first
-	}
-	ops := []*op{first}
-	bytes, entries := first.bytes, first.entries
-	for s.carry == nil {
-		select {
-		case o := <-s.ops:
-			bytes, entries = bytes+o.bytes, entries+o.entries
-			if bytes > txnBytesMax || entries > txnEntriesMax {
-				s.carry = o
-				return ops
+func (s *Spool) gather() []*op {
+	bytes, entries := 0, 0
+	for n := 0; ; n++ {
+		if n == len(s.carry) {
+			select {
+			case o := <-s.ops:
+				s.carry = append(s.carry, o)
+			default:
+				return s.takeCarry(n)
 			}
-			ops = append(ops, o)
-		default:
-			return ops
 		}
+		o := s.carry[n]
+		bytes, entries = bytes+o.bytes, entries+o.entries
+		if n > 0 && (bytes > txnBytesMax || entries > txnEntriesMax) {
+			return s.takeCarry(n)
+		}
+	}
+}
+
+func (s *Spool) takeCarry(n int) []*op {
+	ops := s.carry[:n:n]
+	s.carry = s.carry[n:]
+	if len(s.carry) == 0 {
+		s.carry = nil
 	}
 	return ops
 }
@@ -185,6 +191,10 @@ func (g *group) forget() {
 func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if err := s.Err(); err != nil {
 		answer(ops, err)
+		return
+	}
+	ops, ok := s.pass(ops)
+	if !ok {
 		return
 	}
 	began := time.Now()
@@ -297,6 +307,7 @@ func (g *group) commitChunk() {
 	if g.err == nil {
 		g.err = g.s.through("commit", g.txn.Commit)
 	}
+	g.s.room.wrote(g.bytes, g.entries)
 	g.txn.Discard()
 	g.txn = g.s.db.NewTransaction(true)
 	g.bytes, g.entries = 0, 0
@@ -307,7 +318,12 @@ func (g *group) commit() error {
 	if g.err != nil {
 		return g.err
 	}
-	return g.s.through("commit", g.txn.Commit)
+	if !g.wrote {
+		return nil
+	}
+	err := g.s.through("commit", g.txn.Commit)
+	g.s.room.wrote(g.bytes, g.entries)
+	return err
 }
 
 func (g *group) flushState() {

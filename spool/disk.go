@@ -55,11 +55,21 @@ func prepareDir(dir string) error {
 	return nil
 }
 
-// preflight refuses to open the engine on a disk so full that doing so could kill the process.
+// preflight refuses to open the engine on a disk so full that doing so could kill the process, even
+// without the ballast.
 func (s *Spool) preflight() error {
-	free, err := freeBytes(s.dir)
+	free, err := s.room.free(s.dir)
 	if err != nil {
 		return err
+	}
+	if ballast := s.ballast.size(); free < preflightBytes && free+ballast >= preflightBytes {
+		if _, err := s.ballast.throwOff(); err != nil {
+			return err
+		}
+		s.log.Warn("the disk is nearly full; the ballast was thrown off to start", "bytes", ballast)
+		if free, err = s.room.free(s.dir); err != nil {
+			return err
+		}
 	}
 	if free < preflightBytes {
 		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
@@ -81,11 +91,13 @@ func freeBytes(dir string) (int64, error) {
 func (s *Spool) measureDisk() {
 	s.disk.since.Store(0)
 	total, err := bytesOnDisk(s.dir)
-	free, ferr := freeBytes(s.dir)
+	free, ferr := s.room.free(s.dir)
 	if err := errors.Join(err, ferr); err != nil {
 		s.log.Error("cannot measure the spool's disk; the last figures stay", "error", err)
 		return
 	}
+	// What is only kept in reserve does not count against spool.max_size.
+	total = max(0, total-s.ballast.size()-s.room.unused.Load())
 	s.disk.bytes.Store(total)
 	s.disk.free.Store(free)
 	s.disk.compaction.Store(s.compactionBytes())
@@ -110,6 +122,21 @@ func (s *Spool) compactionBytes() int64 {
 	return n
 }
 
+// compactionDue is compactionBytes if a compaction is sure to follow the next table, if that may
+// set one off, or if one is running; otherwise 0. It looks at all levels, so it is asked only when
+// a memtable is full.
+func (s *Spool) compactionDue(sure bool) int64 {
+	if sure {
+		return s.compactionBytes()
+	}
+	for _, level := range s.db.Levels() {
+		if level.Level == 0 && level.NumTables >= levelZeroTables-2 || level.Score >= 1 {
+			return s.compactionBytes()
+		}
+	}
+	return 0
+}
+
 // mustStayFree is what Admit leaves: what the operator wants, and at least what a start and the
 // engine's work need, so that a disk that the relay itself has filled stops neither.
 func (s *Spool) mustStayFree(lim *Limits) int64 {
@@ -128,6 +155,9 @@ func (s *Spool) Disk() DiskUsage {
 // mustStayFree.
 func (s *Spool) Admit(n int) error {
 	if err := s.Err(); err != nil {
+		return err
+	}
+	if err := s.gate.err(); err != nil {
 		return err
 	}
 	lim := s.limits.Load()
@@ -173,26 +203,35 @@ func openHighWater(dir string, through func(string, func() error) error) (*highW
 		h.last = binary.BigEndian.Uint64(b[:])
 	case n > 0:
 		h.damaged = true
+	default:
+		// So that the mark has its block before the disk is full.
+		if err := h.store(0); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	return h, nil
+}
+
+func (h *highWater) store(seq uint64) error {
+	var b [12]byte
+	binary.BigEndian.PutUint64(b[:], seq)
+	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], castagnoli()))
+	if _, err := h.file.WriteAt(b[:], 0); err != nil {
+		return fmt.Errorf("cannot write %q: %w", h.file.Name(), err)
+	}
+	return nil
 }
 
 func (h *highWater) write(seq uint64) error {
 	if seq == h.last {
 		return nil
 	}
-	var b [12]byte
-	binary.BigEndian.PutUint64(b[:], seq)
-	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], castagnoli()))
-	err := h.through("write highwater", func() error {
-		_, err := h.file.WriteAt(b[:], 0)
-		return err
-	})
-	if err == nil {
-		err = h.through("sync highwater", h.file.Sync)
-	}
+	err := h.through("write highwater", func() error { return h.store(seq) })
 	if err != nil {
-		return fmt.Errorf("cannot write %q: %w", h.file.Name(), err)
+		return err
+	}
+	if err := h.through("sync highwater", h.file.Sync); err != nil {
+		return fmt.Errorf("cannot sync %q: %w", h.file.Name(), err)
 	}
 	h.last = seq
 	return nil

@@ -81,18 +81,39 @@
 // An event goes KeepDelivered after its last delivery was settled, at once when space is short.
 // Deleting writes tombstones, and Badger has no reason to compact a tree that nobody writes to any
 // more, so after a large sweep the keeper flushes and flattens it (reclaim.go): 79 MB of delivered
-// events become 32 KB. Beyond MaxBytes, or with less than MinFreeBytes or two memtables free,
-// Admit refuses; what settling and retrying write fits into that reserve.
+// events become 32 KB. Beyond MaxBytes, or with less than MinFreeBytes or four memtables and a
+// compaction free, Admit refuses; what settling and retrying write fits into that reserve.
+//
+// Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
+// disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none
+// (room.go): it allocates the log's blocks before it stores into them, up to 20 MiB ahead, and a
+// commit that may find the memtable full, so that a table is written and perhaps compacted, begins
+// only when the disk has room for that. Otherwise the gate closes (gate.go): nothing is written, so
+// nothing has failed. Appends, sweeps and an operator's orders are refused with ErrFull; outcomes,
+// ticks, standings and checkpoints wait, 4,096 in the committer and the others with their callers.
+// Fresh deliveries that succeed need no write and go on. When there is room the gate opens and all
+// is written in order. With less than 48 MiB free appends are refused before that, so that the rest
+// of the log, at most 16 MiB or 60,000 outcomes, is for settling.
+//
+// A ballast of 32 MiB (ballast.go) is thrown off before the gate closes, which is good for one
+// memtable more, or by a start that finds less than 64 MiB. It is made again when twice of what
+// must stay is free beside it; there is none where MaxBytes is below 512 MiB. Neither it nor what
+// the log has ahead counts against MaxBytes.
+//
+// A spool that is closed on a full disk leaves the engine as a kill would; what waited is attempted
+// again after the next start.
 //
 // # What is assumed
 //
 // That fsync and msync reach the disk, and that the disk honours flushes. That a file system is
-// local, and not full: Badger maps sparse files, and a write into a hole of a full disk is a SIGBUS
-// that nothing can catch, so Admit refuses while at least two memtables are free. Checksums are our
-// own, per record: Badger ends an iterator without an error at a block it cannot read, and returns
-// flipped bits as data. A record whose checksum does not fit is moved aside (q), counted and told;
-// sequences have no gaps, so a missing one is noticed; the file "highwater", synced once a second,
-// holds the newest sequence that was answered, and a log that ends before it is not opened
-// (ErrLoss) unless told to. Not survived: loss of the disk, a lying disk, an operator who edits
-// the files.
+// local and can allocate blocks ahead (fallocate; else every commit wants 8 MiB free). That nobody
+// takes the last 28 MiB, and what a compaction needs, in the moment (0.1 s, a compaction some
+// seconds) in which the engine writes a table: the tables' maps are Badger's own, and no gate can
+// stop what has begun. A commit that may begin it waits while the disk fills fast. Checksums are
+// our own, per record: Badger ends an iterator without an error at a block it cannot read, and
+// returns flipped bits as data. A record whose checksum does not fit is moved aside (q), counted
+// and told; sequences have no gaps, so a missing one is noticed; the file "highwater", synced once
+// a second, holds the newest sequence that was answered, and a log that ends before it is not
+// opened (ErrLoss) unless told to. Not survived: loss of the disk, a lying disk, an operator who
+// edits the files.
 package spool

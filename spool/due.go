@@ -259,7 +259,7 @@ func (l *Lane) OldestPending() (Pending, bool) {
 		}
 		// The sums move before their commit can be read: wait for it. A spool that failed answers
 		// from what is on its disk.
-		_ = l.s.Apply(Change{})
+		_ = l.s.Apply(Change{empty: true})
 		if p, ok := l.oldestException(); ok {
 			return p, true
 		}

@@ -23,6 +23,8 @@ const (
 	// group's events and the lane records that ride with them fit.
 	txnBytesMax   = memTableBytes * 15 / 100 * 6 / 10
 	txnEntriesMax = 12_000
+	// levelZeroTables are there when a compaction begins.
+	levelZeroTables = 10
 )
 
 // engineOptions spells out every option of Badger that matters to us, with its reason. Nothing is
@@ -69,7 +71,7 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	// Two is the least that Badger accepts; more would take the cores from accepting. L0 may grow
 	// to 10 tables before writers slow down for compaction and to 30 before they stop.
 	o.NumCompactors = 2
-	o.NumLevelZeroTables = 10
+	o.NumLevelZeroTables = levelZeroTables
 	o.NumLevelZeroTablesStall = 30
 	o.CompactL0OnClose = false
 	o.LmaxCompaction = false

@@ -100,7 +100,7 @@ func (l *Lane) PendingDeliveries(from uint64, most int) (out []Listed, next uint
 		return nil, 0, err
 	}
 	// A spool that failed lists what is on its disk.
-	_ = l.s.Apply(Change{})
+	_ = l.s.Apply(Change{empty: true})
 	failed, err := l.Exceptions(from, most)
 	if err != nil {
 		return nil, 0, err

@@ -68,6 +68,7 @@ func (s *Spool) loadFormat(acceptLoss bool) error {
 
 // update is one transaction of a start, before the committer runs.
 func (s *Spool) update(write func(*badger.Txn) error) error {
+	s.room.written += updateBytes
 	return s.through("commit", func() error { return s.db.Update(write) })
 }
 

@@ -58,12 +58,12 @@ func (s *Spool) reclaim(now time.Time) error {
 		return nil
 	}
 	s.reclaimer.last = now
-	s.reclaimer.swept.Store(0)
 	o := newOp()
 	o.flush = true
 	if err := s.submit(o); err != nil {
 		return err
 	}
+	s.reclaimer.swept.Store(0)
 	flatten := func() error { return s.db.Flatten(1) }
 	if err := s.through("flatten", flatten); err != nil {
 		return fmt.Errorf("cannot flatten the spool's tree: %w", err)
@@ -83,6 +83,7 @@ func (s *Spool) flush() error {
 	if err == nil {
 		err = s.through("flush", func() error { return s.db.DropPrefix(key) })
 	}
+	s.room.turned(0)
 	if err != nil {
 		return s.fail(fmt.Errorf("cannot flush the memtable: %w", err))
 	}

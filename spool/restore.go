@@ -98,7 +98,7 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 		return info, fmt.Errorf("cannot make %q: %w", work, err)
 	}
 	opts := engineOptions(work, o.EncryptionKey, engineLogger{log: o.Log, failed: func(string) {}})
-	s := &Spool{dir: work, log: o.Log}
+	s := newSpool(Options{Dir: work, Log: o.Log})
 	if err := s.preflight(); err != nil {
 		return info, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type Options struct {
 	OnCommit func(events int, took time.Duration)
 
 	seam seam
+	free func(dir string) (int64, error) // nil is freeBytes
 }
 
 // Limits are the settings that a reload may change.
@@ -96,9 +98,10 @@ type Spool struct {
 	// fed is the newest event that every lane was fed, checkpointed what the last checkpoint says,
 	// nextSeq the sequence of the next event: the committer's own.
 	fed, checkpointed, nextSeq uint64
-	carry                      *op
-	group                      group
-	lastCheckpoint             time.Time
+	// carry waits for the next group: what did not fit into the last one, and at a closed gate more.
+	carry          []*op
+	group          group
+	lastCheckpoint time.Time
 	// swept is the sequence up to which delivered events were looked at and removed.
 	swept atomic.Uint64
 	// storedHead is the head that the checkpoint on disk says.
@@ -126,6 +129,9 @@ type Spool struct {
 	quarantined atomic.Int64
 	tick        atomic.Pointer[Tick]
 	disk        diskState
+	gate        gate
+	room        room
+	ballast     *ballast
 	hw          *highWater
 	reclaimer   reclaimer // the keeper's own
 	rest        rest      // likewise
@@ -168,6 +174,9 @@ func Open(o Options) (_ *Spool, err error) {
 	if err := s.load(o.AcceptLoss); err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
+	if err := s.room.begin(); err != nil {
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
+	}
 	s.measureDisk()
 	return s, nil
 }
@@ -196,6 +205,12 @@ func newSpool(o Options) *Spool {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
+	}
+	s.gate.leave = make(chan struct{})
+	s.ballast = openBallast(o.Dir)
+	s.room = room{free: o.free, dir: filepath.Join(o.Dir, engineDir)}
+	if s.room.free == nil {
+		s.room.free = freeBytes
 	}
 	if s.onCommit == nil {
 		s.onCommit = func(int, time.Duration) {}
@@ -231,6 +246,11 @@ func (s *Spool) Close() error {
 const closeTries = 3 * time.Second
 
 func (s *Spool) closeEngine() error {
+	if err := s.roomToClose(); err != nil {
+		s.log.Warn("the disk has no room to close the engine; the next start reads its log, as after a "+
+			"kill", "reason", err)
+		return nil
+	}
 	closed := make(chan error, 1) // one result, which nobody may want any more
 	go func() { closed <- s.db.Close() }()
 	errs := s.engineErrs.Load()

@@ -23,6 +23,8 @@ type fixture struct {
 	now time.Time
 	// secret is the encryption key; empty: none.
 	secret []byte
+	// free says how much of the disk is; nil: the disk does.
+	free func(string) (int64, error)
 }
 
 func open(t *testing.T) *fixture {
@@ -51,6 +53,7 @@ func (f *fixture) options() Options {
 		},
 		Limits: Limits{KeepDelivered: time.Hour, KeepExhausted: time.Hour, DedupeWindow: time.Hour},
 		Now:    func() time.Time { return f.now },
+		free:   f.free,
 	}
 }
 

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -55,10 +56,15 @@ func (s *Spool) keep(clock time.Time) {
 	}
 	s.measureDisk()
 	s.keepMemory(clock)
-	if err := s.Sweep(s.now()); err != nil && s.Err() == nil {
+	s.trimBallast()
+	if s.gate.closed() {
+		return // sweeping writes
+	}
+	if err := s.Sweep(s.now()); err != nil && s.Err() == nil && !errors.Is(err, ErrFull) {
 		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
 	}
-	if err := s.reclaim(clock); err != nil && s.Err() == nil && !s.closed() {
+	if err := s.reclaim(clock); err != nil && s.Err() == nil && !s.closed() &&
+		!errors.Is(err, ErrFull) {
 		s.log.Error("cannot give space back; it is tried again", "error", err)
 	}
 }

@@ -1,0 +1,25 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// errCannotAllocate: the file system cannot allocate blocks ahead.
+var errCannotAllocate = errors.New("the file system cannot allocate blocks ahead")
+
+// allocate gives a file the blocks of a range, so that a store into its map needs none. The file
+// keeps its length. errCannotAllocate where the file system has no such thing.
+func allocate(f *os.File, from, bytes int64) error {
+	const keepSize = 1 // FALLOC_FL_KEEP_SIZE
+	err := syscall.Fallocate(int(f.Fd()), keepSize, from, bytes)
+	switch {
+	case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
+		return errCannotAllocate
+	case err != nil:
+		return fmt.Errorf("cannot allocate %d bytes of %q: %w", bytes, f.Name(), err)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package spool
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// gateLook is how often a closed gate looks for room.
+	gateLook = 50 * time.Millisecond
+	// gatePatience is how long a group waits before anybody is refused: a table that is being written
+	// or a burst of somebody else's is soon over.
+	gatePatience = 250 * time.Millisecond
+	// gateHeldMax bounds the changes that wait in memory, about 4 MB; more wait with their callers.
+	gateHeldMax = 4096
+)
+
+// gate stands before every commit. It is closed while the disk has no room for the next one:
+// nothing is written then, so nothing has failed. Appends and whatever can be asked for again are
+// refused (ErrFull); outcomes, ticks and standings wait.
+type gate struct {
+	reason  atomic.Pointer[error] // why it is closed; nil: it is open
+	leave   chan struct{}         // closed by StopWaiting
+	leaving sync.Once
+}
+
+func (g *gate) closed() bool { return g.reason.Load() != nil }
+
+// err is why the gate is closed; nil while it is open.
+func (g *gate) err() error {
+	if p := g.reason.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (g *gate) left() bool {
+	select {
+	case <-g.leave:
+		return true
+	default:
+		return false
+	}
+}
+
+// StopWaiting lets nobody wait for room on the disk any more: what cannot be written at once is
+// refused with ErrFull, and is attempted again after the next start. For a relay that stops; it is
+// idempotent.
+func (s *Spool) StopWaiting() { s.gate.leaving.Do(func() { close(s.gate.leave) }) }
+
+// pass returns the part of a group that may be committed now; false: nothing may.
+func (s *Spool) pass(ops []*op) ([]*op, bool) {
+	began := time.Now()
+	for {
+		if err := s.roomToAppend(ops); err != nil {
+			ops = dismiss(ops, (*op).appends, err)
+		}
+		err := s.room.short(useOf(ops), time.Now(), s.compactionDue)
+		if err == nil {
+			s.openGate()
+			return ops, true
+		}
+		if !s.gate.closed() && time.Since(began) >= gatePatience {
+			if s.throwBallast(err) {
+				// Not written into at once: whoever filled the disk may take this as well.
+				began = time.Now()
+			} else {
+				s.closeGate(err)
+			}
+		}
+		if s.gate.closed() && (s.gate.left() || s.closed()) {
+			dismiss(ops, (*op).any, err)
+			return nil, false
+		}
+		s.carry = append(ops, s.carry...)
+		if s.gate.closed() {
+			s.lineUp(err)
+		} else {
+			time.Sleep(gateLook)
+		}
+		ops = s.gather()
+	}
+}
+
+// roomToAppend says whether the events of a group may be written. Admit asks the same, with older
+// figures and more to spare.
+func (s *Spool) roomToAppend(ops []*op) error {
+	if !slices.ContainsFunc(ops, (*op).appends) {
+		return nil
+	}
+	free, err := s.room.look(time.Now())
+	if err == nil && free < appendBytes {
+		s.disk.free.Store(free)
+		return fullError(free, appendBytes)
+	}
+	return nil
+}
+
+// throwBallast reports whether there is more room now.
+func (s *Spool) throwBallast(reason error) bool {
+	thrown, err := s.ballast.throwOff()
+	if err != nil {
+		s.log.Error("the spool goes on without its ballast", "error", err)
+	}
+	if thrown {
+		s.log.Warn("the disk is full; the ballast was thrown off to go on settling", "reason", reason)
+	}
+	return thrown
+}
+
+// roomToClose says whether the engine can write its memtable out, which it does when it is closed.
+// The committer has ended.
+func (s *Spool) roomToClose() error {
+	r := &s.room
+	for {
+		free, err := r.free(r.dir)
+		if err != nil {
+			return nil // closing will tell
+		}
+		need := r.reserved() + r.written + r.written/4 + s.compactionDue(false)
+		if free >= need {
+			return nil
+		}
+		if err := fullError(free, need); !s.throwBallast(err) {
+			return err
+		}
+	}
+}
+
+// lineUp lets changes wait in order for a look's time, and refuses what can be asked for again.
+func (s *Spool) lineUp(reason error) {
+	timer := time.NewTimer(gateLook)
+	defer timer.Stop()
+	for {
+		s.carry = dismiss(s.carry, (*op).asks, nil)
+		s.carry = dismiss(s.carry, (*op).canComeAgain, reason)
+		more := s.ops
+		if len(s.carry) >= gateHeldMax {
+			more = nil
+		}
+		select {
+		case o := <-more:
+			s.carry = append(s.carry, o)
+			continue
+		case <-timer.C:
+		case <-s.closing:
+		case <-s.gate.leave:
+		}
+		return
+	}
+}
+
+func (s *Spool) closeGate(reason error) {
+	if s.gate.reason.Swap(&reason) == nil {
+		s.log.Error("the disk is full; nothing is accepted or written until there is room; "+
+			"deliveries go on and their outcomes wait", "reason", reason)
+	}
+}
+
+func (s *Spool) openGate() {
+	if s.gate.reason.Swap(nil) != nil {
+		s.log.Info("there is room on the disk again; outcomes that waited are written")
+	}
+}
+
+// dismiss answers some of the ops and returns the others, in order.
+func dismiss(ops []*op, which func(*op) bool, err error) []*op {
+	stay := make([]*op, 0, len(ops))
+	for _, o := range ops {
+		if which(o) {
+			o.done <- err
+		} else {
+			stay = append(stay, o)
+		}
+	}
+	return stay
+}
+
+func (o *op) any() bool { return true }
+
+func (o *op) appends() bool { return o.drafts != nil }
+
+// asks reports whether an op only wants to know that what was begun is written; at a closed gate
+// nothing is.
+func (o *op) asks() bool { return o.change != nil && o.change.empty }
+
+// canComeAgain tells what a caller, an operator or the keeper can ask for again from outcomes,
+// ticks and standings, which would be lost.
+func (o *op) canComeAgain() bool {
+	c := o.change
+	return c == nil || c.newLane != "" || c.replay != nil || c.expired != nil || c.remove != nil ||
+		c.purge != nil
+}

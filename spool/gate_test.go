@@ -1,0 +1,324 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// fakeDisk says how much is free.
+type fakeDisk struct{ free atomic.Int64 }
+
+func (d *fakeDisk) ask(string) (int64, error) { return d.free.Load(), nil }
+
+// openOn opens a spool on a fake disk with ample room. It skips where the log cannot be allocated.
+func openOn(t *testing.T) (*fixture, *fakeDisk) {
+	t.Helper()
+	d := &fakeDisk{}
+	d.free.Store(10 << 30)
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), free: d.ask}
+	f.reopen()
+	t.Cleanup(func() {
+		f.Close()
+		f.db.Close() // a full disk leaves it open
+	})
+	if f.room.unused.Load() == 0 {
+		t.Skip("NOT PROVEN HERE: the file system cannot allocate blocks ahead")
+	}
+	return f, d
+}
+
+// fillLog appends until the next group may find the memtable full.
+func (f *fixture) fillLog(lane string) (events int) {
+	f.t.Helper()
+	const step = 100 << 10
+	for f.room.unused.Load() > logBytesMax-memTableBytes+rideBytes {
+		n := min(step, f.room.unused.Load()-(logBytesMax-memTableBytes))
+		f.append(string(make([]byte, n)), lane)
+		events++
+	}
+	return events
+}
+
+func (f *fixture) until(what string, ok func() bool) {
+	f.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(end) {
+			f.t.Fatalf("waited too long for %s", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func (f *fixture) tickLater(n uint64) chan error {
+	done := make(chan error, 1)
+	go func() { done <- f.Apply(Change{Tick: &Tick{Number: n, At: f.now}}) }()
+	return done
+}
+
+func (f *fixture) refused(what string, err error) {
+	f.t.Helper()
+	if !errors.Is(err, ErrFull) {
+		f.t.Errorf("%s: %v; want ErrFull", what, err)
+	}
+}
+
+// TestGateKeepsTheLogForOutcomes wants appends refused when there is no room for a rotation, while
+// outcomes still go into the blocks that the log has, on a disk without a byte.
+func TestGateKeepsTheLogForOutcomes(t *testing.T) {
+	t.Parallel()
+	f, d := openOn(t)
+	l := f.lane("a")
+	l.Open(true)
+	f.append("before", "a")
+	d.free.Store(appendBytes - 1)
+	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
+	d.free.Store(0)
+	e := f.fetch(l, 1)[0]
+	f.settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1})
+	if c := l.Counts(); c.Pending != 1 || c.Fresh != 0 {
+		t.Errorf("counts %+v; want one exception", c)
+	}
+	if f.gate.closed() {
+		t.Error("the gate is closed, though the log has blocks")
+	}
+	d.free.Store(10 << 30)
+	f.append("after", "a")
+}
+
+// TestGateHoldsARotation wants a change that may find the memtable full to wait for the room of a
+// table, appends and sweeps to be refused meanwhile, and everything to go on when there is room.
+func TestGateHoldsARotation(t *testing.T) {
+	t.Parallel()
+	f, d := openOn(t)
+	events := f.fillLog(f.lane("a").name)
+	d.free.Store(rotateBytes - 1)
+	tick := f.tickLater(7)
+	f.until("the gate to close", f.gate.closed)
+	f.refused("Admit", f.Admit(0))
+	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
+	f.refused("a removal", f.Apply(Change{remove: &removal{}}))
+	f.refused("a new lane", f.Apply(Change{newLane: "b"}))
+	if err := f.Apply(Change{empty: true}); err != nil {
+		t.Errorf("a question waits for nothing, but: %v", err)
+	}
+	select {
+	case err := <-tick:
+		t.Fatalf("the tick did not wait: %v", err)
+	default:
+	}
+	d.free.Store(10 << 30)
+	if err := <-tick; err != nil {
+		t.Fatal(err)
+	}
+	f.until("readiness", func() bool { f.measureDisk(); return f.Admit(0) == nil })
+	f.append("after", "a")
+	f.reopen()
+	if n := f.lane("a").Counts().Pending; n != uint64(events+1) || f.LastTick().Number != 7 {
+		t.Errorf("%d are pending, last tick %d; want %d and 7", n, f.LastTick().Number, events+1)
+	}
+}
+
+// TestGateLetsARotationThrough wants exactly the floor to suffice, and the next log to be begun and
+// to get its blocks.
+func TestGateLetsARotationThrough(t *testing.T) {
+	t.Parallel()
+	f, d := openOn(t)
+	f.fillLog(f.lane("a").name)
+	d.free.Store(rotateBytes)
+	for n := uint64(1); f.room.unused.Load() <= logBytesMax-memTableBytes; n++ {
+		if err := f.Apply(Change{Tick: &Tick{Number: n, At: f.now}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := uint64(1); f.room.unused.Load() < memTableBytes; n++ {
+		err := f.Apply(Change{Tick: &Tick{Number: n, At: f.now}, Owe: []Notice{
+			{Lane: f.lane("a"), Episode: n, Body: make([]byte, 50<<10)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.gate.closed() {
+		t.Error("the gate is closed")
+	}
+}
+
+// TestCloseAtAClosedGate wants Close to end soon on a full disk, what waited to be refused, and the
+// spool to be what was acknowledged, from a copy of its files as a kill would leave them.
+func TestCloseAtAClosedGate(t *testing.T) {
+	t.Parallel()
+	f, d := openOn(t)
+	events := f.fillLog(f.lane("a").name)
+	d.free.Store(0)
+	tick := f.tickLater(7)
+	f.until("the gate to close", f.gate.closed)
+	f.StopWaiting()
+	f.refused("the tick", <-tick)
+	f.refused("a later tick", f.Apply(Change{Tick: &Tick{Number: 8, At: f.now}}))
+	began := time.Now()
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+	copied := &fixture{t: t, dir: t.TempDir() + "/spool", now: f.now}
+	if err := os.CopyFS(copied.dir, os.DirFS(f.dir)); err != nil {
+		t.Fatal(err)
+	}
+	copied.reopen()
+	defer copied.Close()
+	if n := copied.lane("a").Counts().Pending; n != uint64(events) || copied.LastTick().Number != 0 {
+		t.Errorf("%d are pending, last tick %d; want %d and 0", n, copied.LastTick().Number, events)
+	}
+}
+
+// TestGateBoundsWhatWaits hands in more outcomes than a closed gate holds, and wants them all
+// written, in order, once there is room.
+func TestGateBoundsWhatWaits(t *testing.T) {
+	t.Parallel()
+	f, d := openOn(t)
+	l := f.lane("a")
+	f.fillLog("a")
+	d.free.Store(0)
+	tick := f.tickLater(1)
+	f.until("the gate to close", f.gate.closed)
+	const more = gateHeldMax + 3000
+	handed := make(chan struct{})
+	go func() {
+		defer close(handed)
+		for n := range more {
+			f.Begin(Change{Standing: &Standing{FailedJobs: n + 1}, StandingOf: l})
+		}
+	}()
+	f.until("the line to be full", func() bool { return len(f.ops) == cap(f.ops) })
+	select {
+	case <-handed:
+		t.Error("nobody waited with their caller")
+	default:
+	}
+	d.free.Store(10 << 30)
+	<-handed
+	if err := errors.Join(<-tick, f.Apply(Change{})); err != nil {
+		t.Fatal(err)
+	}
+	if n := l.Standing().FailedJobs; n != more {
+		t.Errorf("%d failed jobs are stored; want %d, the last", n, more)
+	}
+}
+
+// TestBallast wants it made when there is ample room, thrown off before the gate closes, and at a
+// start that lacks no more than it.
+func TestBallast(t *testing.T) {
+	t.Parallel()
+	f, d := openOn(t)
+	f.measureDisk()
+	before := f.Disk().Bytes
+	f.trimBallast()
+	f.wantBallast(true)
+	f.measureDisk()
+	if after := f.Disk().Bytes; after-before > ballastBytes/2 {
+		t.Errorf("%d bytes are counted, %d before; the ballast is not to count", after, before)
+	}
+	f.reopen()
+	f.wantBallast(true)
+	f.fillLog(f.lane("a").name)
+	d.free.Store(0)
+	tick := f.tickLater(1)
+	f.until("the gate to close", f.gate.closed)
+	f.wantBallast(false)
+	f.trimBallast()
+	f.wantBallast(false)
+	d.free.Store(10 << 30)
+	if err := <-tick; err != nil {
+		t.Fatal(err)
+	}
+	f.measureDisk()
+	f.trimBallast()
+	f.wantBallast(true)
+
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.free.Store(preflightBytes - ballastBytes - 1)
+	_, err := Open(f.options())
+	f.refused("a start", err)
+	f.wantBallast(true)
+	f.free = func(dir string) (int64, error) { // as if its blocks counted
+		if _, err := os.Stat(filepath.Join(f.dir, ballastName)); err == nil {
+			return preflightBytes - ballastBytes, nil
+		}
+		return preflightBytes, nil
+	}
+	f.reopen()
+	f.wantBallast(false)
+	f.SetLimits(Limits{MaxBytes: ballastShare*ballastBytes - 1})
+	f.trimBallast()
+	f.wantBallast(false)
+}
+
+func (f *fixture) wantBallast(want bool) {
+	f.t.Helper()
+	info, err := os.Stat(filepath.Join(f.dir, ballastName))
+	switch {
+	case want && err != nil:
+		f.t.Error(err)
+	case !want && !errors.Is(err, fs.ErrNotExist):
+		f.t.Errorf("there is a ballast: %v %v", info, err)
+	}
+}
+
+// TestRoomOfASparseLog wants every commit to ask for room where the log has no blocks of its own.
+func TestRoomOfASparseLog(t *testing.T) {
+	t.Parallel()
+	d := &fakeDisk{}
+	r := room{free: d.ask, dir: t.TempDir(), fid: 1, sparse: true}
+	never := func(bool) int64 { return 1 << 40 }
+	f := func(free, bytes int64, want bool) {
+		t.Helper()
+		d.free.Store(free)
+		if err := r.short(use{bytes: bytes}, time.Now(), never); (err == nil) != want {
+			t.Errorf("with %d free, %d bytes: %v", free, bytes, err)
+		}
+	}
+	f(spareBytes+2000, 1000, true)
+	f(spareBytes, 1000, false)
+	// A full memtable on its way to a table needs its room first.
+	r.full = []string{filepath.Join(r.dir, "00001.mem")}
+	if err := os.WriteFile(r.full[0], nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(spareBytes+2000, 1000, false)
+	f(spareBytes+tableBytesMax+2000, 1000, true)
+	if err := os.Remove(r.full[0]); err != nil {
+		t.Fatal(err)
+	}
+	f(spareBytes+2000, 1000, true)
+	// What compaction takes counts when the memtable may be full.
+	f(1<<39, memTableBytes, false)
+	f(1<<41, memTableBytes, true)
+}
+
+// TestRoomSeesADiskFill wants a rotation to wait while others write fast.
+func TestRoomSeesADiskFill(t *testing.T) {
+	t.Parallel()
+	d := &fakeDisk{}
+	r := room{free: d.ask, dir: t.TempDir(), fid: 1}
+	never := func(bool) int64 { return 0 }
+	now := time.Unix(1, 0)
+	for i, step := range []struct {
+		free int64
+		want bool
+	}{{200 << 20, true}, {150 << 20, false}, {150 << 20, true}, {rotateBytes, false}} {
+		d.free.Store(step.free)
+		now = now.Add(fallStep)
+		if err := r.short(use{turns: true}, now, never); (err == nil) != step.want {
+			t.Error(fmt.Sprint(i), step.free, err)
+		}
+	}
+}
