@@ -124,11 +124,15 @@ func (a *accepter) reserve(n int) *refusal {
 
 // admit asks the spool for room.
 func (r *Relay) admit(n int) *refusal {
-	err := r.spool.Admit(n)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, spool.ErrFull):
+	if err := r.spool.Admit(n); err != nil {
+		return notSpooled(err)
+	}
+	return nil
+}
+
+// notSpooled is the refusal for a spool that cannot take an event.
+func notSpooled(err error) *refusal {
+	if errors.Is(err, spool.ErrFull) {
 		return &refusal{code: codeSpoolFull, detail: err.Error(), retryAfter: 30}
 	}
 	return diskError()
@@ -224,22 +228,22 @@ func (a *accepter) spool(drafts []*spool.Draft, began time.Time, lines []line) *
 		d.At = began
 	}
 	if err := a.append(drafts); err != nil {
-		return notSpooled(err, lines)
+		return notAppended(err, lines)
 	}
 	a.r.metrics.countAccepted(drafts, time.Since(began))
 	a.r.lastEvent.Store(began.UnixNano())
 	return nil
 }
 
-// notSpooled is the refusal for an error of the spool. lines are those of a batch.
-func notSpooled(err error, lines []line) *refusal {
+// notAppended is the refusal for an error of Append. lines are those of a batch.
+func notAppended(err error, lines []line) *refusal {
 	if conflict, ok := errors.AsType[*spool.ConflictError](err); ok {
 		return conflictRefusal(conflict, lines)
 	}
 	if large, ok := errors.AsType[*spool.TooLargeError](err); ok {
 		return refuse(codeTooLarge, "event %d: %v", large.Index+1, err)
 	}
-	return diskError()
+	return notSpooled(err)
 }
 
 // append skips the disk for a lone event that leaves no trace: nobody wants it, no id of it is to

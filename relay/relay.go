@@ -245,6 +245,7 @@ func (r *Relay) stop(deadline time.Time) error {
 	var err error
 	r.stopOnce.Do(func() {
 		close(r.stopping)
+		r.spool.StopWaiting() // or a full disk would hold up the goroutines below
 		r.stopMail()
 		cut := time.AfterFunc(time.Until(deadline), r.cutOff)
 		defer cut.Stop()
