@@ -185,43 +185,117 @@ func (r *Relay) fingerprint() string {
 }
 
 // TestFaultDiskFilledToTheLastByte lets another program take every byte while the relay has work in
-// hand. Nothing of ours can keep the disk free then; what must hold is that nothing accepted is
-// lost, and that the relay starts and delivers when there is room again.
+// hand, and asserts that the process lives on: it refuses with 507 spool_full, says so where it is
+// asked, goes on delivering, waits with what it must write, and accepts again once there is room,
+// without a restart.
 func TestFaultDiskFilledToTheLastByte(t *testing.T) {
 	t.Parallel()
-	d := newDisk(t, "ext4", 256<<20)
+	for _, kind := range []string{"ext4", "tmpfs", "xfs"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d := newDisk(t, kind, 384<<20)
+			rng := Seed(t)
+			j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
+			gate := make(chan struct{})
+			j.RX.Always("good", Held(gate, OK()))
+			load := j.fillToTheLastByte(rng, d)
+			j.stayFull(d, func(long time.Duration) bool {
+				return long > 5*time.Second && (kind != "tmpfs" || j.gateClosed())
+			})
+			load.Stop()
+			close(gate)
+			Until(t, Patience, "deliveries while it is full", func() bool {
+				return j.Target("good").Pending == 0
+			})
+			j.stayFull(d, func(long time.Duration) bool { return long > time.Second })
+			d.unfill()
+			Until(t, Patience, "the relay to be ready again", func() bool {
+				return j.Status().Ready
+			})
+			j.SendIDs("after", 5)
+			j.RX.On("flaky", flaky(rng))
+			j.finishFaults()
+		})
+	}
+}
+
+// TestFaultStopOnFilledDisk stops a relay whose outcomes wait for room on a disk that others have
+// filled, and asserts that it leaves in time, and that the next start delivers everything.
+func TestFaultStopOnFilledDisk(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, "tmpfs", 384<<20)
 	rng := Seed(t)
 	j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
-	j.Config.Set("spool.min_free_disk", "64MiB").Set("retry.interval", "20ms")
-	j.RX.Always("flaky", Code(503)) // every tick writes
-	j.Start()
-	load := j.StartLoad(rng, 4, "byte")
-	Until(t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
-	d.fill(0)
-	j.awaitTicksOrEnd(200)
+	j.Config.Set("server.drain_timeout", "20s")
+	load := j.fillToTheLastByte(rng, d)
+	j.stayFull(d, func(time.Duration) bool { return j.gateClosed() })
 	load.Stop()
-	died := j.proc.Ended()
-	t.Logf("the relay died of it: %v", died)
-	if died {
-		log := j.keepLog()
-		t.Logf("%s", log[:min(len(log), 3000)])
-	} else {
-		j.Kill()
+	began := time.Now()
+	if code := j.Terminate(); code != 0 {
+		t.Errorf("it left with %d\n%s", code, tail(j.Log()))
 	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v to leave", took)
+	}
+	j.keepLog()
 	d.unfill()
 	j.RX.On("flaky", flaky(rng))
 	j.Start()
 	j.finishFaults()
 }
 
-func (j *Journey) awaitTicksOrEnd(n int) {
+// fillToTheLastByte starts the relay with a target whose failures are written at every tick, and
+// fills its disk under load.
+func (j *Journey) fillToTheLastByte(rng *rand.Rand, d *disk) *Load {
 	j.t.Helper()
-	var status Status
-	seen := map[time.Time]bool{}
-	Until(j.t, Patience, "ticks on a full disk, or the end", func() bool {
-		if j.client.get("/v1/status", &status) == nil && status.LastTick != nil {
-			seen[*status.LastTick] = true
+	j.RX.Always("flaky", Code(503))
+	j.Config.Set("spool.min_free_disk", "64MiB").Set("retry.interval", "20ms").
+		Set("target.good.timeout", "60s")
+	j.Start()
+	load := j.StartLoad(rng, 4, "byte")
+	Until(j.t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
+	j.anywhereInLog(rng)
+	d.fill(0)
+	j.awaitFull()
+	return load
+}
+
+// anywhereInLog posts large events until the engine's log is somewhere between new and full, so that
+// the disk fills with any part of it left.
+func (j *Journey) anywhereInLog(rng *rand.Rand) {
+	j.t.Helper()
+	const large, memtable = 100 << 10, 16 << 20
+	pad := Payload(rng, "message", large)
+	n := rng.IntN(memtable / large)
+	j.t.Logf("%d large events before the disk fills", n)
+	for i := range n {
+		j.Post(Post{ID: fmt.Sprintf("pad-%d", i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
+	}
+}
+
+// gateClosed reports whether the blocks that the log had are used up.
+func (j *Journey) gateClosed() bool {
+	return strings.Contains(j.Log(), "nothing is accepted or written until there is room")
+}
+
+// stayFull keeps a disk full to the last byte, also of what the relay gives back, and asserts that
+// the relay lives and refuses all the while.
+func (j *Journey) stayFull(d *disk, enough func(long time.Duration) bool) {
+	j.t.Helper()
+	began := time.Now()
+	Until(j.t, 4*Patience, "the end of a time on a full disk", func() bool {
+		if j.proc.Ended() {
+			j.t.Fatalf("the relay died of a full disk\n%s", tail(j.keepLog()))
 		}
-		return j.proc.Ended() || len(seen) > n
+		if code, _ := j.Admin("GET", "/livez"); code != 200 {
+			j.t.Fatalf("/livez says %d while the disk is full", code)
+		}
+		a := j.Post(Post{Body: []byte(`{"eventType":"message"}`)})
+		if a.Status != 507 || a.Problem.Code != "spool_full" {
+			j.t.Fatalf("answered %d %q, %v; want 507 spool_full\n%s", a.Status, a.Problem.Code, a.Err,
+				tail(j.Log()))
+		}
+		d.fill(0)
+		return enough(time.Since(began))
 	})
 }

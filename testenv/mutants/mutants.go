@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // mutant is one way to break hookspool and the tests that must notice.
 type mutant struct {
 	name     string
@@ -10,7 +12,7 @@ type mutant struct {
 }
 
 func mutants() []mutant {
-	return append(spoolMutants(), relayMutants()...)
+	return slices.Concat(spoolMutants(), diskMutants(), relayMutants())
 }
 
 func spoolMutants() []mutant {
@@ -35,15 +37,6 @@ func spoolMutants() []mutant {
 			"	rec, sum := encodeAnew(d, lanes)\n	return append(reused[:0], rec...), sum\n}\n\n" +
 			"func encodeAnew(d *Draft, lanes int) ([]byte, uint32) {\n",
 		pkg: "testenv", tests: "TestP6",
-	}, {
-		name: "no free-space check", file: "spool/disk.go",
-		from: "; free < need {", to: "; free < need-1<<60 {",
-		pkg: "testenv", tests: "TestFaultDisk",
-	}, {
-		name: "no size budget", file: "spool/disk.go",
-		from: "lim.MaxBytes > 0 && bytes > lim.MaxBytes {",
-		to:   "lim.MaxBytes > 0 && bytes > lim.MaxBytes+1<<60 {",
-		pkg:  "testenv", tests: "TestP2|TestP7|TestFaultDisk",
 	}, {
 		name: "believe any record", file: "spool/record.go",
 		from: "	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())",
@@ -73,6 +66,29 @@ func spoolMutants() []mutant {
 		name: "sweep what is held", file: "spool/sweep.go",
 		from: "		if _, need := held[seq]; !need {", to: "		if _, need := held[seq]; !need || true {",
 		pkg: "spool", tests: "TestSweep|TestModel",
+	}}
+}
+
+func diskMutants() []mutant {
+	return []mutant{{
+		name: "no free-space check", file: "spool/disk.go",
+		from: "; free < need {", to: "; free < need-1<<60 {",
+		pkg: "testenv", tests: "TestFaultDisk",
+	}, {
+		name: "no gate", file: "spool/gate.go",
+		from: "		err := s.room.short(useOf(ops), time.Now(), s.compactionDue)\n",
+		to: "		err := s.room.short(useOf(ops), time.Now(), s.compactionDue)\n" +
+			"		err = nil\n",
+		pkg: "testenv", tests: "TestFaultDiskFilledToTheLastByte",
+	}, {
+		name: "no blocks ahead", file: "spool/room.go",
+		from: "	err := r.extend(to)\n", to: "	err := error(nil)\n",
+		pkg: "testenv", tests: "TestFaultDiskFilledToTheLastByte",
+	}, {
+		name: "no size budget", file: "spool/disk.go",
+		from: "lim.MaxBytes > 0 && bytes > lim.MaxBytes {",
+		to:   "lim.MaxBytes > 0 && bytes > lim.MaxBytes+1<<60 {",
+		pkg:  "testenv", tests: "TestP2|TestP7|TestFaultDisk",
 	}}
 }
 
