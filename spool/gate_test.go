@@ -148,6 +148,29 @@ func TestGateLetsARotationThrough(t *testing.T) {
 	}
 }
 
+// TestRoomFollowsAFlush wants the log in use to be known after the engine began two at once, and
+// after it began one unseen.
+func TestRoomFollowsAFlush(t *testing.T) {
+	t.Parallel()
+	f, _ := openOn(t)
+	f.fillLog(f.lane("a").name)
+	for range 3 {
+		o := newOp()
+		o.flush = true
+		if err := f.submit(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.append("x", "a")
+	if unused := f.room.unused.Load(); unused < memTableBytes {
+		t.Errorf("the log has %d unused bytes; want a new one's", unused)
+	}
+	r := room{free: f.room.free, dir: f.room.dir, fid: 1}
+	if r.allocate(1000, 1<<30) || !r.allocate(1000, 1<<30) || r.sparse {
+		t.Errorf("log %d was not found instead of 1; sparse %v", r.fid, r.sparse)
+	}
+}
+
 // TestCloseAtAClosedGate wants Close to end soon on a full disk, what waited to be refused, and the
 // spool to be what was acknowledged, from a copy of its files as a kill would leave them.
 func TestCloseAtAClosedGate(t *testing.T) {
@@ -308,7 +331,7 @@ func TestRoomOfASparseLog(t *testing.T) {
 func TestRoomSeesADiskFill(t *testing.T) {
 	t.Parallel()
 	d := &fakeDisk{}
-	r := room{free: d.ask, dir: t.TempDir(), fid: 1}
+	r := room{free: d.ask, dir: t.TempDir(), fid: 1, sparse: true}
 	never := func(bool) int64 { return 0 }
 	now := time.Unix(1, 0)
 	for i, step := range []struct {

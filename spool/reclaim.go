@@ -80,6 +80,7 @@ func (s *Spool) reclaim(now time.Time) error {
 func (s *Spool) flush() error {
 	key := []byte{prefixFlush}
 	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, nil) })
+	s.room.wrote(len(key), 1) // it may have found the memtable full
 	if err == nil {
 		err = s.through("flush", func() error { return s.db.DropPrefix(key) })
 	}

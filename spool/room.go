@@ -68,8 +68,20 @@ type room struct {
 	fall     int64 // what others may take before a table is written
 }
 
-// begin finds the log that the engine has just begun.
+// begin takes the log that the engine has just begun.
 func (r *room) begin() error {
+	if err := r.find(); err != nil {
+		return err
+	}
+	if free, err := r.free(r.dir); err == nil {
+		r.allocate(logBytesMax, free-r.reserved())
+	}
+	return nil
+}
+
+// find looks for the log in use, which is the newest, and for those that are full.
+func (r *room) find() error {
+	r.fid, r.full, r.allocated = 0, nil, 0
 	files, err := os.ReadDir(r.dir)
 	if err != nil {
 		return fmt.Errorf("cannot look for the engine's log: %w", err)
@@ -86,9 +98,6 @@ func (r *room) begin() error {
 			r.full = append(r.full, r.path(min(fid, r.fid)))
 		}
 		r.fid = max(fid, r.fid)
-	}
-	if free, err := r.free(r.dir); err == nil {
-		r.allocate(logBytesMax, free-r.reserved())
 	}
 	return nil
 }
@@ -183,11 +192,13 @@ func (r *room) allocate(end, most int64) bool {
 		r.unused.Store(r.allocated - r.written)
 		return true
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return false
+	case errors.Is(err, fs.ErrNotExist) && r.find() == nil:
+		return false // the engine began another log unseen; the next look goes by that
 	}
-	// Then what is free has to do.
-	r.sparse = true
+	r.sparse = true // then what is free has to do
 	return most >= end-r.allocated
 }
 
