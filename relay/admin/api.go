@@ -26,13 +26,11 @@ type Backend interface {
 	Sample(ctx context.Context, name, typ string) (Sample, error)
 	// Enable lifts a defect and runs a job now.
 	Enable(name string) error
+	// Retry runs a job now and changes no state; one that is running goes on.
+	Retry(name string) error
 	// Pause holds a target, Resume releases it.
 	Pause(name string) error
 	Resume(name string) error
-	// Event tells where an event is.
-	Event(id string) (Event, error)
-	// Deliveries lists pending or exhausted deliveries of a target, oldest first, a page at a time.
-	Deliveries(q Query) (Deliveries, error)
 	// Reload reads the config again; the error is *Error with Faults when the file is at fault.
 	Reload() error
 	// Unready are the reasons why the relay is not ready; none: it is.
@@ -41,6 +39,12 @@ type Backend interface {
 	Dead() error
 	// Gather collects the metrics.
 	Gather() ([]*dto.MetricFamily, error)
+	// Follow returns what tells the attempts made since it was last called, of every target, oldest
+	// first: most at a time, and how many were left out before them. It is for one caller.
+	Follow() func(most int) (attempts []RecentAttempt, dropped uint64)
+	Finder
+	Replayer
+	Explainer
 	Care
 }
 
@@ -72,20 +76,22 @@ type Status struct {
 	// Listen are the addresses where events are taken, as bound.
 	Listen []string `json:"listen"`
 	// Admin is the address of this API, as bound.
-	Admin        string     `json:"admin"`
-	Interval     string     `json:"interval"` // retry.interval
-	LastTick     *time.Time `json:"last_tick"`
-	NextTick     *time.Time `json:"next_tick"`
-	Accepted     uint64     `json:"accepted"` // since the start
-	Pending      uint64     `json:"pending"`
-	Exhausted    uint64     `json:"exhausted"`
-	Quarantined  int64      `json:"quarantined"` // records set aside, ever
-	SpoolBytes   int64      `json:"spool_bytes"`
-	SpoolLimit   int64      `json:"spool_limit"`
-	FreeBytes    int64      `json:"free_bytes"`
-	LastEvent    *time.Time `json:"last_event"` // instant of the newest acceptance since the start
-	ReloadedAt   time.Time  `json:"reloaded_at"`
-	ReloadFailed bool       `json:"reload_failed"`
+	Admin    string     `json:"admin"`
+	Interval string     `json:"interval"` // retry.interval
+	LastTick *time.Time `json:"last_tick"`
+	NextTick *time.Time `json:"next_tick"`
+	Accepted uint64     `json:"accepted"` // since the start
+	// AcceptedPerSecond is a mean of the last 5 seconds.
+	AcceptedPerSecond float64    `json:"accepted_per_second"`
+	Pending           uint64     `json:"pending"`
+	Exhausted         uint64     `json:"exhausted"`
+	Quarantined       int64      `json:"quarantined"` // records set aside, ever
+	SpoolBytes        int64      `json:"spool_bytes"`
+	SpoolLimit        int64      `json:"spool_limit"`
+	FreeBytes         int64      `json:"free_bytes"`
+	LastEvent         *time.Time `json:"last_event"` // instant of the newest acceptance since the start
+	ReloadedAt        time.Time  `json:"reloaded_at"`
+	ReloadFailed      bool       `json:"reload_failed"`
 }
 
 // Target is one element of GET /v1/targets.
@@ -110,6 +116,15 @@ type Target struct {
 	Quarantined    uint64     `json:"quarantined"` // ever
 	InFlight       int        `json:"in_flight"`
 	JobRunning     bool       `json:"job_running"`
+
+	// RateSuccess and RateFailed are attempts per second, means of the last 10 seconds.
+	RateSuccess float64 `json:"rate_success"`
+	RateFailed  float64 `json:"rate_failed"`
+	// LatencyP50 and LatencyP99 are of the last attempts, 128 at most; nil: there was none.
+	LatencyP50 *float64   `json:"latency_p50_seconds"`
+	LatencyP99 *float64   `json:"latency_p99_seconds"`
+	TLSExpiry  *time.Time `json:"tls_expiry"`  // of the certificate seen last; nil: none was
+	LastStatus int        `json:"last_status"` // of the last attempt; 0: it had no answer
 }
 
 // TargetList is the answer of GET /v1/targets.
@@ -132,50 +147,4 @@ type Sample struct {
 	TLS          string  `json:"tls"`
 	// Body is the first 1 KiB of the answer; bytes that are not UTF-8 are replaced.
 	Body string `json:"body"`
-}
-
-// Event is the answer of GET /v1/events/{id}.
-type Event struct {
-	ID          string          `json:"id"`
-	Type        string          `json:"type"`
-	ContentType string          `json:"content_type"`
-	AcceptedAt  time.Time       `json:"accepted_at"`
-	Session     string          `json:"session"` // active, inactive or empty
-	Bytes       int             `json:"bytes"`
-	Deliveries  []DeliveryState `json:"deliveries"`
-}
-
-// DeliveryState is where one delivery is.
-type DeliveryState struct {
-	Target       string     `json:"target"`
-	State        string     `json:"state"`    // pending, delivered or exhausted
-	Attempts     int        `json:"attempts"` // failed requests so far, as far as they are kept
-	FirstFailure *time.Time `json:"first_failure"`
-	LastAttempt  *time.Time `json:"last_attempt"`
-	LastStatus   int        `json:"last_status"`
-	LastError    string     `json:"last_error"`
-	Replay       bool       `json:"replay"`
-}
-
-// Query selects deliveries.
-type Query struct {
-	Target string
-	State  string // pending or exhausted
-	Limit  int    // 1 to 1000
-	After  string // the Next of the page before; empty: from the start
-}
-
-// Deliveries is one page of GET /v1/deliveries.
-type Deliveries struct {
-	Deliveries []Delivery `json:"deliveries"`
-	Next       string     `json:"next"` // for the next page; empty: this is the last
-}
-
-// Delivery is one delivery in a listing.
-type Delivery struct {
-	ID         string    `json:"id"` // of the event; empty if the event cannot be read
-	Type       string    `json:"type"`
-	AcceptedAt time.Time `json:"accepted_at"`
-	Bytes      int       `json:"bytes"`
-	DeliveryState
 }

@@ -1,30 +1,29 @@
 package admin
 
-import (
-	"strconv"
-
-	"github.com/valyala/fasthttp"
-)
-
-const (
-	deliveriesDefault = 100
-	deliveriesMax     = 1000
-)
+import "github.com/valyala/fasthttp"
 
 func (s *Server) status(ctx *fasthttp.RequestCtx, _ []string) error {
-	status := s.options.Backend.Status()
-	status.Unready, status.Listen = array(status.Unready), array(status.Listen)
-	writeJSON(ctx, status)
+	writeJSON(ctx, s.statusNow())
 	return nil
 }
 
+func (s *Server) statusNow() Status {
+	status := s.options.Backend.Status()
+	status.Unready, status.Listen = array(status.Unready), array(status.Listen)
+	return status
+}
+
 func (s *Server) targets(ctx *fasthttp.RequestCtx, _ []string) error {
+	writeJSON(ctx, s.targetsNow())
+	return nil
+}
+
+func (s *Server) targetsNow() TargetList {
 	list := array(s.options.Backend.Targets())
 	for i := range list {
 		list[i].Events = array(list[i].Events)
 	}
-	writeJSON(ctx, TargetList{Targets: list})
-	return nil
+	return TargetList{Targets: list}
 }
 
 func (s *Server) target(ctx *fasthttp.RequestCtx, args []string) error {
@@ -67,61 +66,6 @@ func (s *Server) sample(ctx *fasthttp.RequestCtx, args []string) error {
 	}
 	writeJSON(ctx, answer)
 	return nil
-}
-
-func (s *Server) event(ctx *fasthttp.RequestCtx, args []string) error {
-	event, err := s.options.Backend.Event(args[0])
-	if err != nil {
-		return err
-	}
-	event.Deliveries = array(event.Deliveries)
-	writeJSON(ctx, event)
-	return nil
-}
-
-func (s *Server) deliveries(ctx *fasthttp.RequestCtx, _ []string) error {
-	q, err := readQuery(ctx.QueryArgs())
-	if err != nil {
-		return err
-	}
-	page, err := s.options.Backend.Deliveries(q)
-	if err != nil {
-		return err
-	}
-	page.Deliveries = array(page.Deliveries)
-	writeJSON(ctx, page)
-	return nil
-}
-
-// readQuery checks what can be checked without knowing the targets.
-func readQuery(args *fasthttp.Args) (Query, error) {
-	q := Query{
-		Target: string(args.Peek("target")),
-		State:  string(args.Peek("state")),
-		Limit:  deliveriesDefault,
-		After:  string(args.Peek("after")),
-	}
-	if q.State == "" {
-		q.State = "pending"
-	}
-	if q.Target == "" {
-		refusal := Refuse(fasthttp.StatusBadRequest, codeMalformed, "target is missing")
-		refusal.Hint = "GET /v1/deliveries?target=NAME&state=pending"
-		return q, refusal
-	}
-	if q.State != "pending" && q.State != "exhausted" {
-		return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
-			"state is %q; it is pending or exhausted", shorten(q.State))
-	}
-	if text := string(args.Peek("limit")); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > deliveriesMax {
-			return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
-				"limit is %q; it is a number from 1 to %d", shorten(text), deliveriesMax)
-		}
-		q.Limit = n
-	}
-	return q, nil
 }
 
 func (s *Server) reload(ctx *fasthttp.RequestCtx, args []string) error {

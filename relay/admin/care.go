@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -41,7 +40,7 @@ type Purged struct {
 }
 
 func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
-	q, err := readPurge(ctx.QueryArgs())
+	q, err := readPurge(ctx)
 	if err != nil {
 		return err
 	}
@@ -53,33 +52,11 @@ func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
 	return nil
 }
 
-func readPurge(args *fasthttp.Args) (PurgeQuery, error) {
-	q := PurgeQuery{State: string(args.Peek("state")), Type: string(args.Peek("type")),
-		ID: string(args.Peek("id"))}
-	if q.State == "" {
-		q.State = "pending"
-	}
-	if q.State != "pending" && q.State != "exhausted" {
-		return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
-			"state is %q; it is pending or exhausted", shorten(q.State))
-	}
-	if text := string(args.Peek("until")); text != "" {
-		until, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
-				"until is %q; it is an instant like 2006-01-02T15:04:05Z", shorten(text))
-		}
-		q.Until = until
-	}
-	if text := string(args.Peek("dry_run")); text != "" {
-		dry, err := strconv.ParseBool(text)
-		if err != nil {
-			return q, Refuse(fasthttp.StatusBadRequest, codeMalformed,
-				"dry_run is %q; it is true or false", shorten(text))
-		}
-		q.DryRun = dry
-	}
-	return q, nil
+func readPurge(ctx *fasthttp.RequestCtx) (PurgeQuery, error) {
+	p := paramsOf(ctx)
+	q := PurgeQuery{State: p.oneOf("state", "pending", "exhausted"), Type: p.text("type"),
+		Until: p.instant("until"), ID: p.text("id"), DryRun: p.flag("dry_run")}
+	return q, p.err
 }
 
 func (s *Server) spoolStat(ctx *fasthttp.RequestCtx, _ []string) error {

@@ -9,7 +9,7 @@ import (
 // pageFiles is the console as it is now: one table that a script of a few lines keeps fresh. What
 // the script shows it sets as text, so that a target's answer cannot become markup.
 //
-//go:embed page/index.html page/console.js page/console.css
+//go:embed page/index.html page/console.js page/console.css page/openapi.json
 var pageFiles embed.FS
 
 // page holds the files of the console by name. Read-only.
@@ -17,7 +17,7 @@ type page map[string][]byte
 
 func loadPage() page {
 	p := page{}
-	for _, name := range []string{"index.html", "console.js", "console.css"} {
+	for _, name := range []string{"index.html", "console.js", "console.css", "openapi.json"} {
 		content, err := pageFiles.ReadFile("page/" + name)
 		if err != nil {
 			panic("BUG: a file of the console is not embedded: " + err.Error())

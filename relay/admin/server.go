@@ -50,6 +50,9 @@ type Server struct {
 	// samples holds a token for every sample callback under way; sender and receiver are the same
 	// request.
 	samples chan struct{}
+	// explains and streams hold a token for every explanation and every stream under way.
+	explains, streams chan struct{}
+	pulse             pulse
 	// backups holds a token for the one backup that may be under way.
 	backups chan struct{}
 	// life ends with Shutdown, and with it the samples under way. A RequestCtx would not do: it is
@@ -68,12 +71,14 @@ func New(o Options) *Server {
 	}
 	life, end := context.WithCancel(context.Background())
 	s := &Server{options: o, page: loadPage(), samples: make(chan struct{}, samplesMax),
-		backups: make(chan struct{}, 1),
+		backups: make(chan struct{}, 1), explains: make(chan struct{}, explainsMax),
+		streams: make(chan struct{}, streamsMax),
 		life:    life, end: end}
 	s.routes = s.table()
 	s.http = &fasthttp.Server{
 		Handler:                      s.Handler,
 		ErrorHandler:                 s.handleError,
+		HeaderReceived:               s.bodyLimit,
 		Logger:                       debugLog{o.Log},
 		Concurrency:                  connectionsMax,
 		ReadBufferSize:               headBytesMax,
@@ -139,8 +144,10 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 		if err := checkOrigin(ctx); err != nil {
 			return err
 		}
-		if err := checkEmptyBody(ctx); err != nil {
-			return err
+		if r.path != explainPath {
+			if err := checkEmptyBody(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if r.guard == api {
@@ -174,7 +181,7 @@ func (s *Server) handleError(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		refusal = Refuse(fasthttp.StatusRequestEntityTooLarge, codeTooLarge,
-			"a body has %d bytes at most here", bodyBytesMax)
+			"a body has %d bytes at most here", s.bodyLimit(&ctx.Request.Header).MaxRequestBodySize)
 	case errors.As(err, &small):
 		refusal = Refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, codeTooLarge,
 			"a request head has %d bytes at most here", headBytesMax)

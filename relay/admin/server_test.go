@@ -22,6 +22,8 @@ import (
 type fake struct {
 	asked   []string
 	query   Query
+	events  EventQuery
+	replay  ReplayQuery
 	unready []string
 	dead    error
 	err     error // of every call that can fail
@@ -76,6 +78,53 @@ func (f *fake) Enable(name string) error { return f.order("enable", name) }
 func (f *fake) Pause(name string) error  { return f.order("pause", name) }
 func (f *fake) Resume(name string) error { return f.order("resume", name) }
 func (f *fake) Reload() error            { return f.order("reload", "") }
+
+func (f *fake) Retry(name string) error { return f.order("retry", name) }
+
+func (f *fake) Events(q EventQuery) (Events, error) {
+	f.events = q
+	return Events{}, f.err
+}
+
+func (f *fake) Payload(id string) ([]byte, error) {
+	return []byte("<script>"), f.order("payload", id)
+}
+
+func (f *fake) Attempts(id, target string) (Attempts, error) {
+	return Attempts{ID: id}, f.order("attempts "+id, target)
+}
+
+func (f *fake) RecentAttempts(name string, limit int) (RecentAttempts, error) {
+	return RecentAttempts{}, f.order(fmt.Sprintf("recent %d", limit), name)
+}
+
+func (f *fake) Replay(_ context.Context, q ReplayQuery) (Replayed, error) {
+	f.replay = q
+	return Replayed{Count: 3, DryRun: q.DryRun}, f.err
+}
+
+func (f *fake) Explain(q ExplainQuery) (Explanation, error) {
+	if f.wait != nil {
+		f.entered <- struct{}{}
+		<-f.wait
+	}
+	f.asked = append(f.asked, fmt.Sprintf("explain %s %s %s %d", q.Type, q.ID, q.ContentType,
+		len(q.Payload)))
+	return Explanation{Type: q.Type}, f.err
+}
+
+func (f *fake) BodyBytesMax() int { return 512 << 10 }
+
+func (f *fake) Follow() func(most int) ([]RecentAttempt, uint64) {
+	told := false
+	return func(int) ([]RecentAttempt, uint64) {
+		if told {
+			return nil, 0
+		}
+		told = true
+		return []RecentAttempt{{ID: "evt_1"}, {ID: "evt_2"}}, 7
+	}
+}
 
 func (f *fake) Event(id string) (Event, error) {
 	return Event{ID: id}, f.order("event", id)
@@ -222,11 +271,11 @@ func TestCalls(t *testing.T) {
 		t.Errorf("asked %q, want %q", got, want)
 	}
 	f.ok(f.ask("GET", "/v1/deliveries?target=crm"), `{"deliveries":[],"next":""}`)
-	if want := (Query{Target: "crm", State: "pending", Limit: 100}); f.backend.query != want {
+	if want := (Query{Target: "crm", State: "pending", Page: Page{100, ""}}); f.backend.query != want {
 		t.Errorf("query %+v, want %+v", f.backend.query, want)
 	}
 	f.ok(f.ask("GET", "/v1/deliveries?target=crm&state=exhausted&limit=7&after=x"), "")
-	if want := (Query{"crm", "exhausted", 7, "x"}); f.backend.query != want {
+	if want := (Query{Target: "crm", State: "exhausted", Page: Page{7, "x"}}); f.backend.query != want {
 		t.Errorf("query %+v, want %+v", f.backend.query, want)
 	}
 	if a := f.ask("HEAD", "/v1/status"); a.StatusCode != 200 || a.body != "" {
@@ -238,7 +287,6 @@ func TestRefusals(t *testing.T) {
 	f := newFixture(t)
 	f.problem(f.ask("GET", "/nothing"), 404, codeNotFound)
 	f.problem(f.ask("GET", "/v1/events/"), 404, codeNotFound)
-	f.problem(f.ask("GET", "/v1/deliveries"), 400, codeMalformed)
 	f.problem(f.ask("GET", "/v1/deliveries?target=a&state=done"), 400, codeMalformed)
 	f.problem(f.ask("GET", "/v1/deliveries?target=a&limit=0"), 400, codeMalformed)
 	f.problem(f.ask("GET", "/v1/deliveries?target=a&limit=1001"), 400, codeMalformed)

@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// params reads the parameters of a call. The first fault stays in err, so that a call looks once,
+// at the end.
+type params struct {
+	args *fasthttp.Args
+	err  error
+}
+
+func paramsOf(ctx *fasthttp.RequestCtx) *params { return &params{args: ctx.QueryArgs()} }
+
+func (p *params) text(name string) string { return string(p.args.Peek(name)) }
+
+func (p *params) fault(format string, args ...any) {
+	if p.err == nil {
+		p.err = Refuse(fasthttp.StatusBadRequest, codeMalformed, format, args...)
+	}
+}
+
+// oneOf is a word; words[0] stands for an absent one.
+func (p *params) oneOf(name string, words ...string) string {
+	text := p.text(name)
+	if text == "" {
+		return words[0]
+	}
+	if !slices.Contains(words, text) {
+		known := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "" })
+		p.fault("%s is %q; it is %s", name, shorten(text), strings.Join(known, " or "))
+	}
+	return text
+}
+
+func (p *params) flag(name string) bool {
+	text := p.text(name)
+	if text == "" {
+		return false
+	}
+	yes, err := strconv.ParseBool(text)
+	if err != nil {
+		p.fault("%s is %q; it is true or false", name, shorten(text))
+	}
+	return yes
+}
+
+func (p *params) limit() int {
+	text := p.text("limit")
+	if text == "" {
+		return pageDefault
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > pageMax {
+		p.fault("limit is %q; it is a number from 1 to %d", shorten(text), pageMax)
+	}
+	return n
+}
+
+func (p *params) page() Page { return Page{Limit: p.limit(), After: p.text("after")} }
+
+// instant is a point in time, or a duration that says how long ago; zero if absent.
+func (p *params) instant(name string) time.Time {
+	text := p.text(name)
+	if text == "" {
+		return time.Time{}
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return time.Now().Add(-ago)
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		p.fault("%s is %q; it is an instant like 2006-01-02T15:04:05Z, or how long ago, like 15m",
+			name, shorten(text))
+	}
+	return at
+}
+
+func (p *params) window() Window {
+	w := Window{Since: p.instant("since"), Until: p.instant("until")}
+	if p.err == nil && !w.Since.IsZero() && !w.Until.IsZero() && w.Until.Before(w.Since) {
+		p.fault("until is before since, so that nothing can be between them")
+	}
+	return w
+}
