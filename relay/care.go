@@ -2,8 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 
 	"github.com/hookspool/hookspool/relay/admin"
@@ -22,12 +20,9 @@ func (r *Relay) Purge(ctx context.Context, name string, q admin.PurgeQuery) (adm
 		p.State = spool.StateExhausted
 	}
 	if q.ID != "" {
-		e, err := r.spool.EventByID(q.ID)
-		if errors.Is(err, spool.ErrNotFound) {
-			return out, admin.Refuse(404, codeNotFound, "there is no event %q", cut(q.ID, 256))
-		}
+		e, err := r.eventByID(q.ID)
 		if err != nil {
-			return out, fmt.Errorf("cannot look up an event: %w", err)
+			return out, err
 		}
 		p.Seq = e.Seq
 	}

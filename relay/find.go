@@ -1,46 +1,214 @@
 package relay
 
 import (
-	"context"
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
 )
 
-func notYet() *admin.Error { return admin.Refuse(501, "not_implemented", "not built yet") }
+// This file says where events and deliveries are. Every answer is a bounded look into the spool.
 
-// Events is part of admin.Finder.
-func (r *Relay) Events(admin.EventQuery) (admin.Events, error) { return admin.Events{}, notYet() }
+// Event is part of admin.Finder.
+func (r *Relay) Event(id string) (admin.Event, error) {
+	e, err := r.eventByID(id)
+	if err != nil {
+		return admin.Event{}, err
+	}
+	out := admin.Event{ID: e.ID(), Type: e.Type(), ContentType: e.ContentType(),
+		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Bytes: len(e.Payload()),
+		Deliveries: []admin.DeliveryState{}}
+	for _, l := range r.spool.OwedBy(e) {
+		state, d := l.Find(e)
+		out.Deliveries = append(out.Deliveries, deliveryState(l.Name(), state, d))
+	}
+	return out, nil
+}
+
+func (r *Relay) eventByID(id string) (*spool.Event, error) {
+	e, err := r.spool.EventByID(id)
+	if errors.Is(err, spool.ErrNotFound) {
+		no := admin.Refuse(404, codeNotFound, "there is no event %q", cut(id, 256))
+		no.Hint = "delivered events are kept for spool.keep_delivered; one that no target wanted " +
+			"was never spooled"
+		return nil, no
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot look up an event: %w", err)
+	}
+	return e, nil
+}
 
 // Payload is part of admin.Finder.
-func (r *Relay) Payload(string) ([]byte, error) { return nil, notYet() }
-
-// Attempts is part of admin.Finder.
-func (r *Relay) Attempts(string, string) (admin.Attempts, error) {
-	return admin.Attempts{}, notYet()
+func (r *Relay) Payload(id string) ([]byte, error) {
+	e, err := r.eventByID(id)
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Clone(e.Payload()), nil
 }
 
-// RecentAttempts is part of admin.Finder.
-func (r *Relay) RecentAttempts(string, int) (admin.RecentAttempts, error) {
-	return admin.RecentAttempts{}, notYet()
+// Events is part of admin.Finder.
+func (r *Relay) Events(q admin.EventQuery) (admin.Events, error) {
+	s := spool.Search{Since: q.Since, Until: q.Until, Match: matcher(q.Type),
+		State: stateNamed(q.State), Limit: q.Limit}
+	var err error
+	if s.Below, err = readCursor(q.After); err != nil {
+		return admin.Events{}, err
+	}
+	if q.Target != "" {
+		l := r.laneNamed(q.Target)
+		if l == nil {
+			return admin.Events{}, noTarget(q.Target)
+		}
+		s.Lane = l.spool
+	}
+	found, next, err := r.spool.Search(s)
+	if err != nil {
+		return admin.Events{}, err
+	}
+	page := admin.Events{Events: make([]admin.Event, len(found)), Next: cursor(next)}
+	for i := range found {
+		f := &found[i]
+		page.Events[i] = admin.Event{ID: f.ID, Type: f.Type, ContentType: f.ContentType,
+			AcceptedAt: f.At.UTC(), Session: f.Session.String(), Bytes: f.Bytes,
+			Deliveries: make([]admin.DeliveryState, len(f.Places))}
+		for k := range f.Places {
+			p := &f.Places[k]
+			page.Events[i].Deliveries[k] = deliveryState(p.Lane.Name(), p.State, p.Delivery)
+		}
+	}
+	return page, nil
 }
 
-// Replay is part of admin.Replayer.
-func (r *Relay) Replay(context.Context, admin.ReplayQuery) (admin.Replayed, error) {
-	return admin.Replayed{}, notYet()
+// Deliveries is part of admin.Finder. Without a target a cursor names the one to go on with; a page
+// holds deliveries of one target, so that it costs one look.
+func (r *Relay) Deliveries(q admin.Query) (admin.Deliveries, error) {
+	lanes := r.shownLanes()
+	after, name := q.After, q.Target
+	if name == "" {
+		after, name, _ = strings.Cut(q.After, "@")
+	}
+	from, err := readCursor(after)
+	if err != nil {
+		return admin.Deliveries{}, err
+	}
+	if q.Target != "" {
+		l := r.laneNamed(q.Target)
+		if l == nil {
+			return admin.Deliveries{}, noTarget(q.Target)
+		}
+		lanes = []*lane{l}
+	}
+	for i, l := range lanes {
+		if l.name < name || !l.has(q.State) {
+			continue
+		}
+		if l.name > name {
+			from = 0 // the one that the cursor names is gone
+		}
+		page, next, err := l.deliveries(&q, from)
+		if page.Next = cursor(next); q.Target == "" {
+			page.Next = goOn(l, next, lanes[i+1:], q.State)
+		}
+		return page, err
+	}
+	return admin.Deliveries{}, nil
 }
 
-// Retry is part of admin.Backend.
-func (r *Relay) Retry(string) error { return notYet() }
-
-// Explain is part of admin.Explainer.
-func (r *Relay) Explain(admin.ExplainQuery) (admin.Explanation, error) {
-	return admin.Explanation{}, notYet()
+// goOn is the cursor behind a page of a target: in it, or at the next one that has something.
+func goOn(l *lane, next uint64, rest []*lane, state string) string {
+	if next > 0 {
+		return cursor(next) + "@" + l.name
+	}
+	for _, l := range rest {
+		if l.has(state) {
+			return "0@" + l.name
+		}
+	}
+	return ""
 }
 
-// BodyBytesMax is part of admin.Explainer.
-func (r *Relay) BodyBytesMax() int { return int(r.setup.Load().cfg.Server.MaxBodySize) }
+// has reports whether a target may have deliveries in a state.
+func (l *lane) has(state string) bool {
+	c := l.spool.Counts()
+	switch stateNamed(state) {
+	case spool.StatePending:
+		return c.Pending > 0
+	case spool.StateExhausted:
+		return c.Exhausted > 0
+	}
+	return c.Delivered > 0
+}
 
-// Follow is part of admin.Backend.
-func (r *Relay) Follow() func(most int) ([]admin.RecentAttempt, uint64) {
-	return func(int) ([]admin.RecentAttempt, uint64) { return nil, 0 }
+// deliveries is one page of a target.
+func (l *lane) deliveries(q *admin.Query, from uint64) (admin.Deliveries, uint64, error) {
+	found, next, err := l.find(q, from)
+	page := admin.Deliveries{Deliveries: make([]admin.Delivery, len(found))}
+	for i := range found {
+		f := &found[i]
+		p := &f.Places[0]
+		page.Deliveries[i] = admin.Delivery{ID: f.ID, Type: f.Type, AcceptedAt: f.At.UTC(),
+			Bytes: f.Bytes, DeliveryState: deliveryState(l.name, p.State, p.Delivery)}
+	}
+	return page, next, err
+}
+
+// find is one page of the deliveries of a target in one state, each with its one place.
+func (l *lane) find(q *admin.Query, from uint64) ([]spool.Found, uint64, error) {
+	state := stateNamed(q.State)
+	if state == spool.StateDelivered {
+		return l.r.spool.Search(spool.Search{Below: from, Since: q.Since, Until: q.Until,
+			Match: matcher(q.Type), Lane: l.spool, LaneOnly: true, State: state, Limit: q.Limit})
+	}
+	return l.spool.List(spool.Listing{State: state, From: from, Since: q.Since, Until: q.Until,
+		Match: matcher(q.Type), Limit: q.Limit})
+}
+
+// stateNamed is the state of a word of the API; none for no word.
+func stateNamed(word string) spool.State {
+	for s := spool.StatePending; s <= spool.StateExhausted; s++ {
+		if s.String() == word {
+			return s
+		}
+	}
+	return spool.StateNone
+}
+
+// matcher matches types as the config's patterns do; nil: all.
+func matcher(typ string) func(string) bool {
+	if typ == "" || typ == "*" {
+		return nil
+	}
+	return config.Pattern(typ).Match
+}
+
+// cursor is where a listing goes on, as its callers carry it.
+func cursor(next uint64) string {
+	if next == 0 {
+		return ""
+	}
+	return strconv.FormatUint(next, 10)
+}
+
+func readCursor(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	next, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, admin.Refuse(400, codeMalformed, "after is not the next of an answer")
+	}
+	return next, nil
+}
+
+func deliveryState(target string, state spool.State, d spool.Delivery) admin.DeliveryState {
+	return admin.DeliveryState{Target: target, State: state.String(), Attempts: d.Attempts,
+		FirstFailure: instantOrNil(d.FirstFailed), LastAttempt: instantOrNil(d.LastAt),
+		LastStatus: d.LastStatus, LastError: d.LastError, Replay: d.Replay}
 }

@@ -37,6 +37,8 @@ type lane struct {
 	ramping  atomic.Bool
 	// lastStatus belongs to the last failure.
 	lastStatus atomic.Int64
+	// successes and failures are the attempts of the last seconds.
+	successes, failures rate
 
 	mu sync.Mutex // guards below; never held across disk or network
 	// standing is the newest; writes go to the spool in the order of its changes.
@@ -201,10 +203,13 @@ func (l *lane) attempt(t task) (settle func()) {
 			}
 		}
 	}
-	l.m().observe(&out, e.At, l.r.now())
+	ended := l.r.now()
+	l.m().observe(&out, e.At, ended)
 	if out.Kind == attempt.Success {
+		l.successes.add(ended, 1)
 		l.succeeded()
 	} else {
+		l.failures.add(ended, 1)
 		l.failed(&out)
 	}
 	if t.job != nil {

@@ -21,6 +21,7 @@ type metrics struct {
 	registry *prometheus.Registry
 
 	accepted, unmatched, duplicate prometheus.Counter
+	acceptedRate                   rate
 	refused                        map[string]prometheus.Counter
 	acceptDuration, syncDuration   prometheus.Histogram
 	commitEvents                   prometheus.Histogram
@@ -213,6 +214,7 @@ func (m *metrics) forget(name string) {
 
 // countAccepted counts what one request brought.
 func (m *metrics) countAccepted(drafts []*spool.Draft, took time.Duration) {
+	n := uint64(0)
 	for _, d := range drafts {
 		switch {
 		case d.Duplicate:
@@ -222,7 +224,9 @@ func (m *metrics) countAccepted(drafts []*spool.Draft, took time.Duration) {
 			m.unmatched.Inc()
 		}
 		m.accepted.Inc()
+		n++
 	}
+	m.acceptedRate.add(time.Now(), n)
 	m.acceptDuration.Observe(took.Seconds())
 }
 
@@ -233,6 +237,19 @@ func (m *metrics) acceptedCount() uint64 {
 		panic("BUG: a counter cannot be read: " + err.Error())
 	}
 	return uint64(out.GetCounter().GetValue())
+}
+
+// tlsExpires is target_tls_expiry_timestamp_seconds; nil: no certificate was seen.
+func (l *laneMetrics) tlsExpires() *time.Time {
+	var out dto.Metric
+	if err := l.tlsExpiry.Write(&out); err != nil {
+		panic("BUG: a gauge cannot be read: " + err.Error())
+	}
+	if out.GetGauge().GetValue() == 0 {
+		return nil
+	}
+	at := time.Unix(int64(out.GetGauge().GetValue()), 0).UTC()
+	return &at
 }
 
 // observe counts one attempt's outcome.

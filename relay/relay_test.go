@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
 )
 
 // fixture is a relay whose clock only moves by hand: its interval is an hour, ticks are calls.
@@ -364,12 +365,12 @@ func TestStopJob(t *testing.T) {
 		t.Fatalf("the target is %v; want Defective after its first failed job", l.status())
 	}
 	tried := 0
-	list, err := l.spool.Exceptions(0, 100)
+	list, _, err := l.spool.List(spool.Listing{State: spool.StatePending, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range list {
-		if d.Attempts == 2 {
+		if d.Places[0].Attempts == 2 {
 			tried++
 		}
 	}

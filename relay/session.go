@@ -109,8 +109,25 @@ const (
 	aliasHopsMax            = 8
 )
 
+// talkState is where conversations are kept: a *spool.View, or a memo when nothing may change.
+type talkState interface {
+	// Get returns a value that is not to be changed; nil: there is none.
+	Get(key []byte) []byte
+	// Put stores a value that may be forgotten after ttl.
+	Put(key, value []byte, ttl time.Duration)
+}
+
+// stateBefore is the state of a conversation before an event.
+func stateBefore(v talkState, t *talk, now time.Time, window time.Duration) spool.Session {
+	var c conversation
+	for _, key := range t.keys {
+		c.merge(readConversation(v, resolveAlias(v, key)))
+	}
+	return c.state(now, window)
+}
+
 // applyTalk brings a conversation up to date and returns its state after the event (CONTRACT §7).
-func applyTalk(v *spool.View, t *talk, now time.Time, window time.Duration) spool.Session {
+func applyTalk(v talkState, t *talk, now time.Time, window time.Duration) spool.Session {
 	root := resolveAlias(v, t.keys[0])
 	stored := readConversation(v, root)
 	c := stored
@@ -135,7 +152,7 @@ func applyTalk(v *spool.View, t *talk, now time.Time, window time.Duration) spoo
 }
 
 // resolveAlias follows aliases to the key under which a conversation is kept.
-func resolveAlias(v *spool.View, key string) string {
+func resolveAlias(v talkState, key string) string {
 	for range aliasHopsMax {
 		next := v.Get([]byte(statePrefixAlias + key))
 		if len(next) == 0 {
@@ -146,13 +163,13 @@ func resolveAlias(v *spool.View, key string) string {
 	return key
 }
 
-func putAlias(v *spool.View, key, root string) {
+func putAlias(v talkState, key, root string) {
 	if string(v.Get([]byte(statePrefixAlias+key))) != root {
 		v.Put([]byte(statePrefixAlias+key), []byte(root), aliasKept)
 	}
 }
 
-func readConversation(v *spool.View, key string) conversation {
+func readConversation(v talkState, key string) conversation {
 	b := v.Get([]byte(statePrefixConversation + key))
 	if len(b) != 16 {
 		return conversation{}
@@ -163,7 +180,7 @@ func readConversation(v *spool.View, key string) conversation {
 	}
 }
 
-func putConversation(v *spool.View, key string, c conversation, window time.Duration) {
+func putConversation(v talkState, key string, c conversation, window time.Duration) {
 	if c == (conversation{}) {
 		return
 	}

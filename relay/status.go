@@ -1,20 +1,24 @@
 package relay
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
-	"github.com/hookspool/hookspool/spool"
 )
 
 // This file is the relay as the admin API sees it. Every answer comes from sums or from a bounded
 // look into an index.
+
+// The spans of the rates, in seconds (rateSeconds is above them).
+const (
+	acceptedSpan = 5
+	attemptSpan  = 10
+)
 
 // Status is part of admin.Backend.
 func (r *Relay) Status() admin.Status {
@@ -28,9 +32,10 @@ func (r *Relay) Status() admin.Status {
 		Interval: cfg.Retry.Interval.String(), LastTick: instantOrNil(r.spool.LastTick().At),
 		Accepted: r.metrics.acceptedCount(), Quarantined: r.spool.Quarantined(),
 		SpoolBytes: disk.Bytes, SpoolLimit: disk.Limit, FreeBytes: disk.FreeBytes,
-		LastEvent:    instantOrNil(instant(uint64(r.lastEvent.Load()))),
-		ReloadedAt:   time.Unix(0, r.reloadAt.Load()),
-		ReloadFailed: r.reloadBad.Load(),
+		AcceptedPerSecond: r.metrics.acceptedRate.mean(time.Now(), acceptedSpan),
+		LastEvent:         instantOrNil(instant(uint64(r.lastEvent.Load()))),
+		ReloadedAt:        time.Unix(0, r.reloadAt.Load()),
+		ReloadFailed:      r.reloadBad.Load(),
 	}
 	if at := r.spool.LastTick().At; !at.IsZero() {
 		s.NextTick = instantOrNil(r.now().Add(r.nextWait(r.now())))
@@ -87,6 +92,7 @@ func (l *lane) describe() admin.Target {
 	if c.LastError != "" {
 		t.LastError = &c.LastError
 	}
+	l.describeSending(&t)
 	if p, ok := l.spool.OldestPending(); ok {
 		t.OldestPending = instantOrNil(p.At)
 	}
@@ -99,22 +105,53 @@ func (l *lane) describe() admin.Target {
 	return t
 }
 
+// describeSending adds how it went lately.
+func (l *lane) describeSending(t *admin.Target) {
+	now := l.r.now()
+	t.RateSuccess = l.successes.mean(now, attemptSpan)
+	t.RateFailed = l.failures.mean(now, attemptSpan)
+	t.TLSExpiry = l.m().tlsExpires()
+	took, lastStatus := l.spool.Durations(nil)
+	t.LastStatus = lastStatus
+	if len(took) == 0 {
+		return
+	}
+	slices.Sort(took)
+	p50, p99 := took[len(took)/2].Seconds(), took[len(took)*99/100].Seconds()
+	t.LatencyP50, t.LatencyP99 = &p50, &p99
+}
+
 // Enable is part of admin.Backend.
 func (r *Relay) Enable(name string) error {
-	l, err := r.steerable(name)
+	l, err := r.sendable(name)
 	if err != nil {
 		return err
-	}
-	if l.status() == Paused {
-		e := admin.Refuse(409, "paused", "target %q is paused", name)
-		e.Hint = "hookspool resume " + name
-		return e
 	}
 	if err := l.enable(); err != nil {
 		return err
 	}
 	_, err = r.jobNow(l)
 	return err
+}
+
+// Retry is part of admin.Backend.
+func (r *Relay) Retry(name string) error {
+	l, err := r.sendable(name)
+	if err == nil {
+		_, err = r.jobNow(l)
+	}
+	return err
+}
+
+// sendable is a target that a job can run at.
+func (r *Relay) sendable(name string) (*lane, error) {
+	l, err := r.steerable(name)
+	if err == nil && l.status() == Paused {
+		e := admin.Refuse(409, "paused", "target %q is paused", name)
+		e.Hint = "hookspool resume " + name
+		return nil, e
+	}
+	return l, err
 }
 
 // Pause is part of admin.Backend.
@@ -158,77 +195,6 @@ func (r *Relay) steerable(name string) (*lane, error) {
 		return nil, e
 	}
 	return l, nil
-}
-
-// Event is part of admin.Backend.
-func (r *Relay) Event(id string) (admin.Event, error) {
-	e, err := r.spool.EventByID(id)
-	if errors.Is(err, spool.ErrNotFound) {
-		no := admin.Refuse(404, codeNotFound, "there is no event %q", cut(id, 256))
-		no.Hint = "delivered events are kept for spool.keep_delivered; one that no target wanted " +
-			"was never spooled"
-		return admin.Event{}, no
-	}
-	if err != nil {
-		return admin.Event{}, fmt.Errorf("cannot look up an event: %w", err)
-	}
-	out := admin.Event{ID: e.ID(), Type: e.Type(), ContentType: e.ContentType(),
-		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Bytes: len(e.Payload()),
-		Deliveries: []admin.DeliveryState{}}
-	for _, l := range r.spool.OwedBy(e) {
-		state, d := l.Find(e)
-		out.Deliveries = append(out.Deliveries, deliveryState(l.Name(), state, d))
-	}
-	return out, nil
-}
-
-func deliveryState(target string, state spool.State, d spool.Delivery) admin.DeliveryState {
-	return admin.DeliveryState{Target: target, State: state.String(), Attempts: d.Attempts,
-		FirstFailure: instantOrNil(d.FirstFailed), LastAttempt: instantOrNil(d.LastAt),
-		LastStatus: d.LastStatus, LastError: d.LastError, Replay: d.Replay}
-}
-
-// Deliveries is part of admin.Backend. They are listed oldest event first.
-func (r *Relay) Deliveries(q admin.Query) (admin.Deliveries, error) {
-	l := r.laneNamed(q.Target)
-	if l == nil {
-		return admin.Deliveries{}, noTarget(q.Target)
-	}
-	from := uint64(0)
-	if q.After != "" {
-		seq, err := strconv.ParseUint(q.After, 10, 64)
-		if err != nil {
-			return admin.Deliveries{}, admin.Refuse(400, codeMalformed,
-				"after is not the next of an answer")
-		}
-		from = seq
-	}
-	if q.State == "exhausted" {
-		list, err := l.spool.ExhaustedDeliveries(from, q.Limit+1)
-		next := uint64(0)
-		if len(list) > q.Limit {
-			next, list = list[q.Limit].Seq, list[:q.Limit]
-		}
-		return deliveriesPage(list, spool.StateExhausted, next), err
-	}
-	list, next, err := l.spool.PendingDeliveries(from, q.Limit)
-	return deliveriesPage(list, spool.StatePending, next), err
-}
-
-func deliveriesPage(list []spool.Listed, state spool.State, next uint64) admin.Deliveries {
-	page := admin.Deliveries{Deliveries: []admin.Delivery{}}
-	if next > 0 {
-		page.Next = strconv.FormatUint(next, 10)
-	}
-	for _, d := range list {
-		out := admin.Delivery{DeliveryState: deliveryState(d.Lane.Name(), state, d.Delivery)}
-		if d.Event != nil {
-			out.ID, out.Type, out.AcceptedAt = d.Event.ID(), d.Event.Type(), d.Event.At.UTC()
-			out.Bytes = len(d.Event.Payload())
-		}
-		page.Deliveries = append(page.Deliveries, out)
-	}
-	return page
 }
 
 // Unready is part of admin.Backend.

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -65,7 +64,7 @@ type Change struct {
 
 	empty   bool // it only waits for what was begun before
 	newLane string
-	replay  []Ref
+	replay  *replayOrder
 	unread  []unreadRecord
 	lost    []Ref    // exceptions whose event cannot be read
 	expired []Ref    // exhausted deliveries that were kept long enough
@@ -91,7 +90,10 @@ func changeOp(c *Change) *op {
 	o := newOp()
 	o.change = c
 	o.entries = 8 + 3*len(c.Settle) + len(c.Owe) + len(c.Paid) +
-		3*(len(c.replay)+len(c.lost)+len(c.expired))
+		3*(len(c.lost)+len(c.expired))
+	if c.replay != nil {
+		o.entries += 3 * len(c.replay.refs)
+	}
 	o.bytes = 300 * o.entries
 	for _, n := range c.Owe {
 		o.bytes += len(n.Body)
@@ -147,11 +149,10 @@ func (g *group) planChange(c *Change) error {
 	if c.purge != nil {
 		g.planPurge(c.purge)
 	}
-	var errs error
-	for _, r := range c.replay {
-		errs = errors.Join(errs, g.planReplay(r))
+	if c.replay != nil {
+		return g.planReplays(c.replay)
 	}
-	return errs
+	return nil
 }
 
 // settle writes one outcome and moves the lane's sums with it. Memory changes before the sync; if

@@ -105,9 +105,9 @@ func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
 			c.lost = append(c.lost, Ref{l, f.seq})
 			continue
 		}
-		out = append(out, Delivery{Event: e, Attempts: f.x.attempts, FirstFailed: f.x.firstFailed,
-			LastAt: f.x.lastAt, LastStatus: f.x.lastStatus, LastError: f.x.lastError,
-			Replay: f.x.replay})
+		d := f.x.delivery()
+		d.Event = e
+		out = append(out, d)
 	}
 	if len(c.lost) > 0 {
 		return out, l.s.Apply(c)
@@ -148,34 +148,56 @@ func (g *group) dropException(r Ref) {
 }
 
 // Replay makes deliveries pending again, from attempt 0 with a budget of their own: exhausted or
-// delivered ones whose events are kept. One that is pending stays as it is. ErrNotFound: an event
-// is gone; the others are replayed all the same.
-func (s *Spool) Replay(refs ...Ref) error { return s.Apply(Change{replay: refs}) }
+// delivered ones whose events are kept, and counts them. One that is pending stays as it is.
+// ErrNotFound: an event is gone; the others are replayed all the same.
+func (s *Spool) Replay(refs ...Ref) (int, error) {
+	o := &replayOrder{refs: refs}
+	err := s.Apply(Change{replay: o})
+	return o.count, err
+}
 
-func (g *group) planReplay(r Ref) error {
+// replayOrder is what Replay asks of the committer.
+type replayOrder struct {
+	refs  []Ref
+	count int
+}
+
+func (g *group) planReplays(o *replayOrder) error {
+	var errs error
+	for _, r := range o.refs {
+		replayed, err := g.planReplay(r)
+		if replayed {
+			o.count++
+		}
+		errs = errors.Join(errs, err)
+	}
+	return errs
+}
+
+func (g *group) planReplay(r Ref) (bool, error) {
 	key := laneSeqKey(prefixException, r.Lane.id, r.Seq)
 	if g.has(key) {
-		return nil
+		return false, nil
 	}
 	if g.isPurged(r) {
-		return fmt.Errorf("cannot replay event %d for target %q: it was purged: %w", r.Seq,
+		return false, fmt.Errorf("cannot replay event %d for target %q: it was purged: %w", r.Seq,
 			r.Lane.name, ErrNotFound)
 	}
 	rec, err := g.get(logKey(r.Seq))
 	if err != nil {
-		return fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, r.Lane.name,
+		return false, fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, r.Lane.name,
 			ErrNotFound)
 	}
 	e, err := decodeEvent(rec, r.Seq)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !e.owedTo(r.Lane.id) {
-		return fmt.Errorf("cannot replay event %d: target %q never owed it: %w", r.Seq,
+		return false, fmt.Errorf("cannot replay event %d: target %q never owed it: %w", r.Seq,
 			r.Lane.name, ErrNotFound)
 	}
 	if r.Lane.unsettled(r.Seq) {
-		return nil
+		return false, nil
 	}
 	kept := laneSeqKey(prefixExhausted, r.Lane.id, r.Seq)
 	wasKept := g.has(kept)
@@ -191,64 +213,7 @@ func (g *group) planReplay(r Ref) error {
 	r.Lane.mu.Unlock()
 	g.forced[r.Lane] = struct{}{}
 	g.s.replays.Add(1)
-	return nil
-}
-
-// unsettled reports whether a delivery is still on its way through the log.
-func (l *Lane) unsettled(seq uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.window {
-		if s.seq == seq {
-			return !s.settled
-		}
-	}
-	if _, done := l.skip[seq]; done {
-		return false
-	}
-	return len(l.fresh) > 0 && seq >= l.fresh[0].Seq || l.behind && seq >= l.next
-}
-
-// Listed is one delivery in a listing.
-type Listed struct {
-	Ref
-	Delivery
-}
-
-// Exceptions lists a lane's deliveries that failed and wait, oldest first, from a sequence on.
-func (l *Lane) Exceptions(from uint64, most int) ([]Listed, error) {
-	return l.list(prefixException, from, most)
-}
-
-// ExhaustedDeliveries lists a lane's exhausted deliveries, oldest first, from a sequence on.
-func (l *Lane) ExhaustedDeliveries(from uint64, most int) ([]Listed, error) {
-	return l.list(prefixExhausted, from, most)
-}
-
-func (l *Lane) list(prefix byte, from uint64, most int) ([]Listed, error) {
-	var out []Listed
-	err := l.s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
-		func(key, value []byte) (bool, error) {
-			if len(out) >= most {
-				return false, nil
-			}
-			x, err := decodeException(value)
-			if err != nil {
-				x = &exception{lastError: err.Error()}
-			}
-			out = append(out, Listed{Ref: Ref{l, keySeq(key)}, Delivery: Delivery{
-				Attempts: x.attempts, FirstFailed: x.firstFailed, LastAt: x.lastAt,
-				LastStatus: x.lastStatus, LastError: x.lastError, Replay: x.replay}})
-			return true, nil
-		})
-	if err != nil {
-		return nil, fmt.Errorf("cannot list deliveries of target %q: %w", l.name, err)
-	}
-	for i := range out {
-		// A listing goes on where an event cannot be read: Event stays nil.
-		out[i].Event, _ = l.s.Event(out[i].Seq)
-	}
-	return out, nil
+	return true, nil
 }
 
 // OldestPending is the pending delivery whose event was accepted first; false: none is pending.

@@ -249,7 +249,7 @@ func (j *faultJourney) replay(id, lane string) error {
 		return err
 	}
 	j.o.events[id].states[lane] |= only(StatePending)
-	if err := j.s.Replay(Ref{j.s.byName[lane], e.Seq}); err != nil {
+	if _, err := j.s.Replay(Ref{j.s.byName[lane], e.Seq}); err != nil {
 		return err
 	}
 	j.o.events[id].states[lane] = only(StatePending)
@@ -355,15 +355,15 @@ func (o *oracle) sizeOf(batch string) (n int) {
 func (j *faultJourney) checkSums() {
 	j.t.Helper()
 	for name, l := range j.s.byName {
-		var pending []Listed
+		var pending []Found
 		for next := uint64(1); next > 0; {
-			page, after, err := l.PendingDeliveries(next, 1000)
+			page, after, err := l.List(Listing{State: StatePending, From: next, Limit: 1000})
 			if err != nil {
 				j.t.Fatal(err)
 			}
 			pending, next = append(pending, page...), after
 		}
-		exhausted, err := l.ExhaustedDeliveries(0, 1000)
+		exhausted, _, err := l.List(Listing{State: StateExhausted, Limit: 1000})
 		if err != nil {
 			j.t.Fatal(err)
 		}

@@ -158,6 +158,27 @@ func (l *Lane) Recent(n uint64) ([]Attempt, uint64) {
 	return l.recent.since(n), l.recent.n
 }
 
+// Made is how many attempts of the lane were noted, ever: what Recent goes on from.
+func (l *Lane) Made() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recent.n
+}
+
+// Durations appends what the lane's last attempts took, and tells the status of the newest.
+func (l *Lane) Durations(to []time.Duration) (_ []time.Duration, lastStatus int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := &l.recent
+	for i := range r.ring {
+		to = append(to, r.ring[i].Duration)
+	}
+	if r.n > 0 && len(r.ring) > 0 {
+		lastStatus = r.ring[(r.n-1)%uint64(len(r.ring))].Status
+	}
+	return to, lastStatus
+}
+
 // noteLocked remembers an attempt that is being settled.
 func (l *Lane) noteLocked(st *Settlement) {
 	if st.Attempts < 1 {

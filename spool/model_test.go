@@ -193,7 +193,7 @@ func (m *model) replay(t *rapid.T) {
 	if !ok {
 		return
 	}
-	if err := m.f.Replay(Ref{l, seq}); err != nil {
+	if _, err := m.f.Replay(Ref{l, seq}); err != nil {
 		t.Fatal(err)
 	}
 	delete(from, seq)

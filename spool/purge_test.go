@@ -93,7 +93,7 @@ func TestPurged(t *testing.T) {
 			if state, _ := crm.Find(e); state != StatePurged {
 				t.Errorf("event %d is %s; want purged", e.Seq, state)
 			}
-			if err := f.Replay(Ref{crm, e.Seq}); !errors.Is(err, ErrNotFound) {
+			if _, err := f.Replay(Ref{crm, e.Seq}); !errors.Is(err, ErrNotFound) {
 				t.Errorf("a purged delivery was replayed: %v", err)
 			}
 		}

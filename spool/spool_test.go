@@ -207,7 +207,7 @@ func TestJourney(t *testing.T) {
 	f.counts(erp, 0, 1)
 	f.settle(Settlement{Lane: erp, Seq: 1, Verdict: Exhausted, Attempts: 145})
 	f.counts(erp, 0, 1)
-	if err := f.Replay(Ref{erp, 1}); err != nil {
+	if _, err := f.Replay(Ref{erp, 1}); err != nil {
 		t.Fatal(err)
 	}
 	f.counts(erp, 1, 0)

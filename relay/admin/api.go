@@ -89,7 +89,7 @@ type Status struct {
 	SpoolBytes        int64      `json:"spool_bytes"`
 	SpoolLimit        int64      `json:"spool_limit"`
 	FreeBytes         int64      `json:"free_bytes"`
-	LastEvent         *time.Time `json:"last_event"` // instant of the newest acceptance since the start
+	LastEvent         *time.Time `json:"last_event"` // the newest acceptance since the start
 	ReloadedAt        time.Time  `json:"reloaded_at"`
 	ReloadFailed      bool       `json:"reload_failed"`
 }

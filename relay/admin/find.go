@@ -63,9 +63,10 @@ func (s *Server) deliveries(ctx *fasthttp.RequestCtx, _ []string) error {
 // readQuery checks what can be checked without knowing the targets.
 func readQuery(args *fasthttp.Args) (Query, error) {
 	p := &params{args: args}
-	return Query{Target: p.text("target"), Type: p.text("type"),
+	q := Query{Target: p.text("target"), Type: p.text("type"),
 		State:  p.oneOf("state", "pending", "exhausted", "delivered"),
-		Window: p.window(), Page: p.page()}, p.err
+		Window: p.window(), Page: p.page()}
+	return q, p.err
 }
 
 func (s *Server) attempts(ctx *fasthttp.RequestCtx, args []string) error {

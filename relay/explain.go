@@ -1,0 +1,183 @@
+package relay
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/valyala/fastjson"
+
+	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
+)
+
+const (
+	// explainedIDText stands for an id that is made when the event is accepted.
+	explainedIDText = "evt_<made when accepted>"
+	// explainedBytesMax bounds the requests of one explanation together.
+	explainedBytesMax = 4 << 20
+)
+
+// BodyBytesMax is part of admin.Explainer.
+func (r *Relay) BodyBytesMax() int { return int(r.setup.Load().cfg.Server.MaxBodySize) }
+
+// Explain is part of admin.Explainer. It goes the way of an accepted event up to the spool, with a
+// memo in place of the small state that is committed with an event.
+func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
+	s := r.setup.Load()
+	d, source, no := r.explained(s.cfg, &q)
+	if no != nil {
+		return admin.Explanation{}, admin.Refuse(refusalCodes()[no.code], no.code, "%s", no.detail)
+	}
+	d.At = r.now()
+	out := admin.Explanation{Type: d.Type, TypeSource: source, IDGiven: d.Given}
+	if t, ok := d.Note.(*talk); ok {
+		m := &memo{spool: r.spool, puts: make(map[string][]byte)}
+		window := s.cfg.Session.Window
+		out.Session = &admin.ExplainedSession{Key: resolveAlias(m, t.keys[0]),
+			StateBefore: stateBefore(m, t, d.At, window).String()}
+		d.Session = applyTalk(m, t, d.At, window)
+		out.Session.StateAfter = d.Session.String()
+	}
+	room := explainedBytesMax
+	for _, l := range s.router.lanes {
+		if w := l.work.Load(); w != nil {
+			e := l.explain(w, d)
+			if room -= len(e.Request); room < 0 {
+				e.Request, e.Note = "", "the request is left out; the answer would be too large"
+			}
+			out.Targets = append(out.Targets, e)
+		}
+	}
+	return out, nil
+}
+
+// explained reads an event as the accepter does, and says what named its type.
+func (r *Relay) explained(cfg *config.Config, q *admin.ExplainQuery) (_ *spool.Draft,
+	source string, no *refusal) {
+	a := arrival{typ: q.Type, typed: q.Type != "", payload: q.Payload, contentType: q.ContentType}
+	if a.contentType == "" {
+		a.contentType = string(q.Header.ContentType())
+	}
+	if n := int64(len(q.Payload)); n > cfg.Server.MaxBodySize {
+		return nil, "", refuse(codeTooLarge, "the event has %d bytes; server.max_body_size is %d", n,
+			cfg.Server.MaxBodySize)
+	}
+	if a.typed {
+		source = "path"
+	}
+	if no = a.readHeaders(q.Header); no != nil {
+		return nil, "", no
+	}
+	if q.ID != "" {
+		a.id = q.ID
+	}
+	p := r.accept.parsers.Get()
+	defer r.accept.parsers.Put(p)
+	structured, no := a.readAttributes(q, p)
+	if no != nil {
+		return nil, "", no
+	}
+	if source == "" && a.typed && !structured {
+		source = "header"
+	}
+	d, no := a.draft(cfg, p)
+	switch {
+	case source != "":
+	case a.typed:
+		source = "field"
+	default:
+		source = "default"
+	}
+	return d, source, no
+}
+
+// readAttributes takes what a CloudEvent says of itself, and refuses what is more than one event.
+func (a *arrival) readAttributes(q *admin.ExplainQuery, p *fastjson.Parser) (structured bool,
+	_ *refusal) {
+	media := mediaType([]byte(a.contentType))
+	switch {
+	case media == ceStructured:
+		typed := a.typed
+		no := readStructuredCE(a, p)
+		return !typed, no
+	case media == ndjson || strings.HasPrefix(media, cePrefix):
+		return false, refuse(codeUnsupported, "%q is not explained; post one event", cut(media, 100))
+	case len(q.Header.Peek("ce-specversion")) > 0:
+		return false, readBinaryCE(q.Header, a)
+	}
+	return false, nil
+}
+
+// explain says what decide would, and why.
+func (l *lane) explain(w *work, d *spool.Draft) admin.ExplainedTarget {
+	status := l.status()
+	e := admin.ExplainedTarget{Target: l.name, Status: status.String()}
+	for _, p := range w.target.Events {
+		if p.Match(d.Type) {
+			e.Matched, e.Pattern = true, string(p)
+			break
+		}
+	}
+	switch {
+	case !e.Matched:
+		e.RefusedBy, e.Note = "events", "none of its events matches the type"
+		return e
+	case w.target.Status == config.StatusDisabled:
+		e.RefusedBy, e.Note = "disabled", "it is disabled by the config: no delivery is made"
+		return e
+	case !wants(w.target.Session, d.Session):
+		e.RefusedBy = "session"
+		e.Note = "it wants " + w.target.Session + " sessions; this one would be " +
+			d.Session.String()
+		return e
+	case status == Paused:
+		e.Note = "the delivery would be held until the target is resumed"
+	case status == Defective:
+		e.Note = "the delivery would wait for the next job"
+	}
+	e.Request = strings.ToValidUTF8(string(preview(w.client, d)), "\uFFFD")
+	return e
+}
+
+// preview is the live attempt, for people. The signature is left out as well: it is as good as the
+// secret for whoever wants this payload believed.
+func preview(c *attempt.Client, d *spool.Draft) []byte {
+	req := attempt.Request{ID: d.ID, Type: d.Type, Session: d.Session.String(),
+		ContentType: d.ContentType, Payload: d.Payload, At: d.At}
+	if !d.Given {
+		req.ID = explainedIDText
+	}
+	for _, h := range d.Headers {
+		req.Header = append(req.Header, attempt.Header(h))
+	}
+	text := c.Preview(&req)
+	const name = "\r\nwebhook-signature: "
+	head, body, _ := bytes.Cut(text, []byte("\r\n\r\n"))
+	before, rest, signed := bytes.Cut(head, []byte(name))
+	if !signed {
+		return text
+	}
+	_, after, _ := bytes.Cut(rest, []byte("\r\n"))
+	return bytes.Join([][]byte{before, []byte(name), []byte("<redacted>\r\n"), after,
+		[]byte("\r\n\r\n"), body}, nil)
+}
+
+// memo is small state that is read from the spool and written nowhere.
+type memo struct {
+	spool *spool.Spool
+	puts  map[string][]byte
+}
+
+// Get is part of talkState.
+func (m *memo) Get(key []byte) []byte {
+	if value, ok := m.puts[string(key)]; ok {
+		return value
+	}
+	return m.spool.State(key)
+}
+
+// Put is part of talkState.
+func (m *memo) Put(key, value []byte, _ time.Duration) { m.puts[string(key)] = value }
