@@ -35,24 +35,36 @@ type diskState struct {
 
 func (d *diskState) short() bool { return d.pressure.Load() }
 
-// prepareDir makes the spool's directory. A link would let someone else choose where the spool
-// lies, so it is refused.
+// ErrDirectory: what spool.dir names cannot be the spool's directory.
+var ErrDirectory = errors.New("cannot use spool directory")
+
+// prepareDir makes the spool's directory.
 func prepareDir(dir string) error {
+	found, err := findDir(dir)
+	if err != nil || found {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("%w %q: cannot make it: %w", ErrDirectory, dir, err)
+	}
+	return nil
+}
+
+// findDir says whether the directory is there. A link would let someone else choose where the spool
+// lies, so it is refused.
+func findDir(dir string) (found bool, err error) {
 	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("cannot make spool directory %q: %w", dir, err)
-		}
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("cannot look at spool directory %q: %w", dir, err)
+		return false, fmt.Errorf("cannot look at spool directory %q: %w", dir, err)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return fmt.Errorf("cannot use spool directory %q: it is a symbolic link", dir)
+		return false, fmt.Errorf("%w %q: it is a symbolic link", ErrDirectory, dir)
 	case !info.IsDir():
-		return fmt.Errorf("cannot use spool directory %q: it is not a directory", dir)
+		return false, fmt.Errorf("%w %q: it is not a directory", ErrDirectory, dir)
 	}
-	return nil
+	return true, nil
 }
 
 // preflight refuses to open the engine on a disk so full that doing so could kill the process, even
