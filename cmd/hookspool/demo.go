@@ -49,7 +49,8 @@ func (c *cli) demoCommand() *cobra.Command {
 		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.interval < demoIntervalMin {
-				return misuse("", "--interval %s is below %s", o.interval, demoIntervalMin)
+				return misuse("write a longer one, such as 2s", "--interval %s is below %s",
+					o.interval, demoIntervalMin)
 			}
 			return c.demo(cmd.Context(), &o)
 		},
@@ -304,7 +305,8 @@ func (s *stage) awaitDelivered(ctx context.Context) error {
 		case err := <-s.relayEnd:
 			return s.ended(err)
 		case <-patience.C:
-			return fail("", "%s still pending", count(int(pending), "delivery"))
+			return fail("run it again with a longer --interval", "%s still pending",
+				count(int(pending), "delivery"))
 		}
 	}
 }
