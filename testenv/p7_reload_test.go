@@ -180,10 +180,13 @@ func TestP7WrongConfigNeverStarts(t *testing.T) {
 func TestP7ExampleIsSound(t *testing.T) {
 	t.Parallel()
 	out := CLI(t, nil, "check", "--config", mustRoot(t)+"/config.example.toml")
-	if out.Code != 0 {
+	if out.Code != 0 && !strings.Contains(out.Stdout, inUse) {
 		t.Errorf("check left with %d: %s%s", out.Code, out.Stdout, out.Stderr)
 	}
 }
+
+// inUse is what check says on a machine where a relay listens on the addresses of the defaults.
+const inUse = ": address already in use"
 
 // TestP7NoTargets asserts that a file without targets is legal and said so; everything is
 // unmatched.
