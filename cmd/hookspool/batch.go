@@ -184,13 +184,16 @@ func (c *cli) endBatches(s *sending, t *tally, guessed bool, err error) error {
 	return err
 }
 
-// progress is a bar on a terminal and nothing elsewhere. Of stdin the end is not known.
+// progress is a bar on a terminal and nothing elsewhere. Of stdin the end is not known; the library
+// would then turn a spinner in a goroutine of its own, which races with what it draws (seen).
 func (c *cli) progress(size int64) *progressbar.ProgressBar {
-	if !isTerminal(c.errOut) {
-		return progressbar.DefaultSilent(size)
+	to := c.errOut
+	if !isTerminal(to) {
+		to = io.Discard
 	}
 	return progressbar.NewOptions64(size,
-		progressbar.OptionSetWriter(c.errOut),
+		progressbar.OptionSetSpinnerChangeInterval(0),
+		progressbar.OptionSetWriter(to),
 		progressbar.OptionSetDescription("sending"),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionSetWidth(30),
