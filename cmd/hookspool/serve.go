@@ -83,9 +83,9 @@ func (c *cli) logHandler(format string, level slog.Leveler) slog.Handler {
 	return slog.NewTextHandler(c.errOut, options)
 }
 
-// heapBytesMax is where the garbage collector begins to work harder. A relay at full load needs half
-// of it; batches without pause would take twice as much, because the engine's builders count as
-// heap. GOMEMLIMIT overrides it.
+// heapBytesMax is where the garbage collector begins to work harder. A relay at full load needs
+// half of it; batches without pause would take twice as much, because the engine's builders count
+// as heap. GOMEMLIMIT overrides it.
 const heapBytesMax = 256 << 20
 
 // limitMemory lets the garbage collector know how much is meant to be used, and a container's limit
