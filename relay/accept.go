@@ -70,7 +70,12 @@ func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
 		return r
 	}
 	base.payload = b.buf
-	return a.take(ctx, cfg, base, a.r.now())
+	n := len(b.buf)
+	r = a.take(ctx, cfg, base, a.r.now())
+	if r != nil {
+		a.r.spool.Forgo(n)
+	}
+	return r
 }
 
 // open settles from the head alone whether an event is to be taken, or else refuses or answers.
@@ -229,6 +234,11 @@ func (a *accepter) spool(drafts []*spool.Draft, began time.Time, lines []line) *
 	}
 	if err := a.append(drafts); err != nil {
 		return notAppended(err, lines)
+	}
+	for _, d := range drafts {
+		if d.Duplicate || d.Seq == 0 {
+			a.r.spool.Forgo(len(d.Payload))
+		}
 	}
 	a.r.metrics.countAccepted(drafts, time.Since(began))
 	a.r.lastEvent.Store(began.UnixNano())

@@ -163,8 +163,9 @@ func (s *Spool) Disk() DiskUsage {
 }
 
 // Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
-// disk error. Room for settling what was accepted is never part of what Admit gives away; see
-// mustStayFree.
+// disk error. Until the next measurement they count as written; what is not spooled after all is to
+// be given back by Forgo. Room for settling what was accepted is never part of what Admit gives
+// away; see mustStayFree.
 func (s *Spool) Admit(n int) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -175,16 +176,29 @@ func (s *Spool) Admit(n int) error {
 	lim := s.limits.Load()
 	// Badger writes an event to its log and, later, to a table.
 	since := 2 * s.disk.since.Add(int64(n))
-	if bytes := s.disk.bytes.Load() + since; lim.MaxBytes > 0 && bytes > lim.MaxBytes {
-		return fmt.Errorf("%w: %d bytes are on disk; spool.max_size is %d", ErrFull, bytes,
-			lim.MaxBytes)
+	if bytes := s.disk.bytes.Load(); lim.MaxBytes > 0 && bytes+since > lim.MaxBytes {
+		s.Forgo(n)
+		return fmt.Errorf("%w: %d bytes are on disk and up to %d more on their way; spool.max_size "+
+			"is %d", ErrFull, bytes, since, lim.MaxBytes)
 	}
 	need := s.mustStayFree(lim)
 	if free := s.disk.free.Load() - since; free < need {
+		s.Forgo(n)
 		return fmt.Errorf("%w: %d bytes are free on its disk; %d must stay free "+
 			"(spool.min_free_disk, or what the engine needs to work)", ErrFull, free, need)
 	}
 	return nil
+}
+
+// Forgo gives back n bytes that were admitted and not spooled. A measurement in between has
+// forgotten them already.
+func (s *Spool) Forgo(n int) {
+	for {
+		since := s.disk.since.Load()
+		if s.disk.since.CompareAndSwap(since, max(0, since-int64(n))) {
+			return
+		}
+	}
 }
 
 // highWater is a small file beside the engine with the newest sequence that was answered, so that

@@ -34,6 +34,9 @@ func Probe(dir string, key []byte) error {
 		return fmt.Errorf("cannot open spool %q: %w", dir, err)
 	}
 	free, err := freeBytes(stands)
+	if ballast, err := os.Stat(filepath.Join(dir, ballastName)); err == nil {
+		free += ballast.Size() // a start may throw it off
+	}
 	if err == nil && free < preflightBytes {
 		err = fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
 			dir, free, int64(preflightBytes), ErrFull)
