@@ -314,8 +314,8 @@ func TestModel(t *testing.T) {
 			"append": m.append, "append2": m.append, "fetch": m.fetch, "fetch2": m.fetch,
 			"settle": m.settleFresh, "settle2": m.settleFresh, "settle3": m.settleFresh, "job": m.job,
 			"replay": m.replay, "purge": m.purge, "give back": m.giveBack, "restart": m.restart,
-			"wait": func(*rapid.T) { m.f.commitCheckpoint() },
-			"":     m.check,
+			"wait": func(*rapid.T) { m.f.commitCheckpoint() }, "verify": m.verifyLive,
+			"": m.check,
 		})
 		m.drain(r)
 	})

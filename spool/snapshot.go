@@ -11,7 +11,7 @@ import (
 
 // snapshot is the whole spool as one read transaction of the engine sees it: an instant between two
 // commits, whatever is written meanwhile. Stat, export, verify and backup read it, of a spool at
-// rest and of one that runs. Lane records in it may be a checkpoint old, as after a crash.
+// rest and of one that runs. Lane records in it may be a checkpoint old after a crash.
 type snapshot struct {
 	txn        *badger.Txn
 	format     formatRecord
@@ -60,10 +60,10 @@ func (f *faults) err() error {
 	return fmt.Errorf("%w: %s (%d faults)", ErrDamaged, f.list[0], f.count)
 }
 
-// openSnapshot reads the small records. What is wrong with them is in faults; the error says that
-// there is no spool of this format.
-func openSnapshot(db *badger.DB) (*snapshot, error) {
-	v := &snapshot{txn: db.NewTransaction(false), byID: make(map[uint32]*laneView)}
+// openSnapshot reads the small records; the transaction is its own from now on. What is wrong with
+// the records is in faults; the error says that there is no spool of this format.
+func openSnapshot(txn *badger.Txn) (*snapshot, error) {
+	v := &snapshot{txn: txn, byID: make(map[uint32]*laneView)}
 	err := v.loadFormat()
 	if err == nil {
 		v.loadMeta()

@@ -50,8 +50,10 @@ type Error struct {
 	Code   string
 	Detail string
 	Hint   string
-	// Faults are the lines of a config that is refused.
+	// Faults are what is wrong with a config, or with lines of an import.
 	Faults []string
+	// Lines are the numbers of those lines, from 1, one for each fault.
+	Lines []int
 }
 
 func (e *Error) Error() string { return e.Detail }

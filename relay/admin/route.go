@@ -18,6 +18,9 @@ type route struct {
 	serve func(ctx *fasthttp.RequestCtx, args []string) error
 }
 
+// importPath is the one call with a body.
+const importPath = "/v1/spool/import"
+
 // table lists every call there is.
 func (s *Server) table() []route {
 	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
@@ -40,6 +43,9 @@ func (s *Server) table() []route {
 			[]string{"state", "type", "until", "id", "dry_run"}, s.purge},
 		{get, "/v1/spool", api, nil, s.spoolStat},
 		{post, "/v1/spool/backup", api, nil, s.backup},
+		{post, "/v1/spool/export", api, []string{"all", "target", "progress"}, s.export},
+		{post, "/v1/spool/verify", api, nil, s.verify},
+		{post, importPath, api, nil, s.importLines},
 		{get, "/", pages, nil, s.page.serve("index.html", "text/html")},
 		{get, "/console.js", pages, nil, s.page.serve("console.js", "text/javascript")},
 		{get, "/console.css", pages, nil, s.page.serve("console.css", "text/css")},

@@ -25,6 +25,7 @@ type fake struct {
 	unready []string
 	dead    error
 	err     error // of every call that can fail
+	broken  error // of a work under way
 	gather  error
 	wait    chan struct{} // when set, Sample waits for it or for the end of its context
 	entered chan struct{}
@@ -63,6 +64,30 @@ func (f *fake) Backup(_ context.Context, w io.Writer) error {
 	f.asked = append(f.asked, "backup")
 	_, err := io.WriteString(w, "the spool")
 	return errors.Join(err, f.err)
+}
+
+func (f *fake) Export(q ExportQuery) (Work, error) {
+	f.asked = append(f.asked, fmt.Sprintf("export %s all=%v", q.Target, q.All))
+	if f.err != nil {
+		return nil, f.err
+	}
+	return func(_ context.Context, w io.Writer, progress func(done, total int64)) (any, error) {
+		progress(1, 2)
+		_, err := io.WriteString(w, `{"id":"a"}`+"\n")
+		return map[string]int{"events": 1}, errors.Join(err, f.broken)
+	}, nil
+}
+
+func (f *fake) Verify(_ context.Context, _ io.Writer, progress func(done, total int64)) (any,
+	error) {
+	f.asked = append(f.asked, "verify")
+	progress(7, 9)
+	return map[string]int{"fault_count": 0}, f.broken
+}
+
+func (f *fake) Import(lines []byte) (any, error) {
+	f.asked = append(f.asked, "import "+string(lines))
+	return map[string]int{"imported": 1}, f.err
 }
 
 func (f *fake) SpoolStat() (any, error) { return map[string]int{"events": 7}, f.err }
