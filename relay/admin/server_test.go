@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -127,7 +126,7 @@ type fixture struct {
 	server  *Server
 	token   string
 	hosts   []string
-	log     bytes.Buffer
+	log     lockedBuffer
 	base    string
 	client  *http.Client
 }
