@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -26,6 +27,18 @@ type snapshot struct {
 	faults       faults
 	// unreadable counts log records that a walk could not decode.
 	unreadable int64
+	seen       int // records, for giveWay
+}
+
+// giveWayEvery records, some tens of microseconds of work, a reader lets others run.
+const giveWayEvery = 8
+
+// giveWay is called for every record. A reader is all work and no waiting, and would otherwise keep
+// a core from the committer for whole time slices of the scheduler, 10 ms each.
+func (v *snapshot) giveWay() {
+	if v.seen++; v.seen%giveWayEvery == 0 {
+		runtime.Gosched()
+	}
 }
 
 // laneView is a lane in a snapshot.
@@ -293,6 +306,7 @@ func (v *snapshot) walk(from uint64, visit func(e *Event, owed []owedDelivery) e
 		if keySeq(key) > v.head {
 			return false, nil
 		}
+		v.giveWay()
 		e, err := decodeEvent(value, keySeq(key))
 		if err != nil {
 			v.unreadable++

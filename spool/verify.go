@@ -158,6 +158,7 @@ func (v *verifier) checkSmall() {
 	it := v.txn.NewIterator(o)
 	defer it.Close()
 	for it.Rewind(); it.Valid() && v.ctx.Err() == nil; {
+		v.giveWay()
 		key := it.Item().KeyCopy(nil)
 		if len(key) == 0 {
 			v.faults.add("there is a record without a key")

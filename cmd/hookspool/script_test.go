@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -35,6 +36,8 @@ func TestScripts(t *testing.T) {
 			"freeport": cmdFreePort,
 			"dials":    cmdDials,
 			"lines":    cmdLines,
+			// noleftovers wants no hidden file, which is what a file is until it is whole.
+			"noleftovers": cmdNoLeftovers,
 		},
 	})
 }
@@ -161,4 +164,15 @@ func cmdLines(ts *testscript.TestScript, _ bool, args []string) {
 		text = fmt.Appendf(text, "{\"eventType\":\"message\",\"n\":%d}\n", i)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}
+
+// cmdNoLeftovers looks for hidden files in the working directory.
+func cmdNoLeftovers(ts *testscript.TestScript, _ bool, _ []string) {
+	left, err := filepath.Glob(ts.MkAbs(".[!.]*"))
+	ts.Check(err)
+	for _, name := range left {
+		if base := filepath.Base(name); base != ".tmp" {
+			ts.Fatalf("%s was left", base)
+		}
+	}
 }
