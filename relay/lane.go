@@ -203,7 +203,7 @@ func (l *lane) attempt(t task) (settle func()) {
 	}
 	l.m().observe(&out, e.At, l.r.now())
 	if out.Kind == attempt.Success {
-		l.succeeded()
+		l.succeeded(e.Seq)
 	} else {
 		l.failed(&out)
 	}
