@@ -299,8 +299,10 @@ func targetCases() [][2]string {
 		"[\"*\"] is all"
 	const where = "\n  hint: write url = \"https://host/path\": where the events go"
 	const name = ": a target's name is 1 to 64 letters, digits, _ and -"
-	const codes = "must be a status code from 100 to 599, or \"1xx\" to \"5xx\"" +
+	const codes = "must be a status code from 200 to 599, or \"2xx\" to \"5xx\"" +
 		"\n  hint: write [200], [\"2xx\"] or [200, 204]"
+	const interim = "can never be met: 1xx answers are interim, the outcome is the answer after " +
+		"them\n  hint: write [200], [\"2xx\"] or [200, 204]"
 	named := func(n string) string {
 		return "[target." + n + "]\nurl = \"http://x\"\nevents = [\"*\"]"
 	}
@@ -329,7 +331,9 @@ func targetCases() [][2]string {
 			"\n  hint: write [200], [\"2xx\"] or [200, 204]"},
 		{target(`success = 200`), "4:1: target.t.success: must be a list of status codes, not an " +
 			"integer\n  hint: write [200], [\"2xx\"] or [200, 204]"},
-		{target(`success = [100, 599, "5xx"]`), ""},
+		{target(`success = [200, 599, "5xx"]`), ""},
+		{target(`success = ["1xx", 101, 200]`), "4:12: target.t.success[0]: " + interim +
+			"\n4:19: target.t.success[1]: " + interim},
 		{target(`success = [99, 200, 600, "6xx", "2XX", "200", true]`),
 			"4:12: target.t.success[0]: " + codes + "\n4:21: target.t.success[2]: " + codes +
 				"\n4:26: target.t.success[3]: " + codes + "\n4:33: target.t.success[4]: " + codes +
