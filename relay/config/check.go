@@ -10,6 +10,7 @@ import (
 // are sound, so that one slip is one fault.
 func (d *decoder) check(c *Config) {
 	d.checkListeners(&c.Server)
+	d.checkRoom(c)
 	if d.sound("session") && c.Session.Enabled {
 		d.checkSession(&c.Session)
 	}
@@ -54,6 +55,24 @@ func (d *decoder) checkListeners(s *Server) {
 			fmt.Sprintf("%q can be reached from other machines, but admin_token is empty",
 				s.AdminListen), "set admin_token, or listen on 127.0.0.1 or a unix socket"})
 	}
+}
+
+// checkRoom refuses a spool that would answer 507 to an event that max_body_size lets through,
+// however empty it is.
+func (d *decoder) checkRoom(c *Config) {
+	body, room := keyPath{"server", "max_body_size"}, keyPath{"spool", "max_size"}
+	need := spoolBodiesMin * c.Server.MaxBodySize
+	if c.Spool.MaxSize >= need || !d.sound(body...) || !d.sound(room...) {
+		return
+	}
+	where := "by default"
+	if at := d.places.find(body); at != d.places.find(body[:1]) {
+		where = fmt.Sprintf("in line %d", at.line)
+	}
+	d.fault(room, problem{fmt.Sprintf("%s is less than %d times server.max_body_size, which is %s %s",
+		sizeText(c.Spool.MaxSize), spoolBodiesMin, sizeText(c.Server.MaxBodySize), where),
+		fmt.Sprintf("an event is on disk twice for a while; write %q or more, or take smaller events",
+			sizeText(need))})
 }
 
 func (d *decoder) checkSession(s *Session) {
