@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 )
 
 // check finds what no key can know alone: combinations that cannot work. It looks only at keys that
@@ -33,6 +34,9 @@ func (d *decoder) checkListeners(s *Server) {
 	}
 	listen := keyPath{"server", "listen"}
 	for i, address := range s.Listen {
+		if slices.Contains(s.Listen[:i], address) {
+			continue // that is said, and the first of them stands for both
+		}
 		at := listen
 		if len(s.Listen) > 1 { // one may be written without a list
 			at = listen.item(i)
@@ -82,12 +86,10 @@ func (d *decoder) checkSession(s *Session) {
 			"no event would have a conversation; or write enabled = false"})
 	}
 	for i, user := range s.UserEvents {
-		for _, business := range s.BusinessEvents {
-			if user == business {
-				d.fault(at.key("user_events").item(i), problem{
-					fmt.Sprintf("%q is among business_events too", user),
-					"an event is the user's or the business's"})
-			}
+		if slices.Contains(s.BusinessEvents, user) && !slices.Contains(s.UserEvents[:i], user) {
+			d.fault(at.key("user_events").item(i), problem{
+				fmt.Sprintf("%q is among business_events too", user),
+				"an event is the user's or the business's"})
 		}
 	}
 }

@@ -43,9 +43,15 @@ func syntaxCases() [][2]string {
 			"\n  hint: one key = value a line; strings need quotes: key = \"value\""},
 		{"a = 2024-13-45", "1:5: " + invalid + "not a number, date, true or false" + number},
 		{"a = 1__2", "1:5: " + invalid + "not a number, date, true or false" + number},
-		{"[log]\n\n[log]", "3:2: is defined twice, or as two different things" + twice},
+		{"[log]\n\n[log]", "3:2: log: is defined twice, or as two different things" + twice},
 		{"[log]\nlevel = \"info\"\nlevel = \"warn\"",
-			"3:1: is defined twice, or as two different things" + twice},
+			"3:1: log.level: is defined twice, or as two different things" + twice},
+		{"[target.\"größe\"]\n[target.\"größe\"]",
+			"2:2: target.größe: is defined twice, or as two different things" + twice},
+		{"[server]\nevent_token = {pw = 1, pw = 2}",
+			"2:24: server.event_token: is defined twice, or as two different things" + twice},
+		{"[target.t]\nurl = 1\n[target.t.url.x]",
+			"3:2: target.t.url: is defined twice, or as two different things" + twice},
 		{"[spool]\ndir = \"C:\\Users\"", "2:8: " + invalid + "a bad escape in a string" +
 			"\n  hint: write \\\\ for a backslash, or use 'single quotes', where nothing is escaped"},
 		// The column counts characters, not bytes.
@@ -66,6 +72,8 @@ func syntaxCases() [][2]string {
 }
 
 func keyCases() [][2]string {
+	const known = "\n  hint: known here: listen, admin_listen, event_token, admin_token, " +
+		"max_body_size, read_timeout, drain_timeout, reload_check"
 	const crm = "  hint: write [target.NAME], with a name of your choice, and its keys below"
 	return [][2]string{
 		// Nearest key, misplaced key, and neither.
@@ -79,6 +87,8 @@ func keyCases() [][2]string {
 		{"[alert.mail]", "1:8: alert.mail: unknown table\n  hint: did you mean \"email\"?"},
 		{"[server.log]",
 			"1:9: server.log: unknown table\n  hint: [log] stands at the top, not inside another table"},
+		{"[server]\n\"größe\" = 1", "2:1: server.größe: unknown key" + known},
+		{"[server]\n\"порт: 1\" = 1", "2:1: server.порт…: unknown key" + known},
 		{"[[targets]]", "1:3: targets: unknown table\n  hint: did you mean \"target\"?"},
 		{target("evnets = []"), "4:1: target.t.evnets: unknown key\n  hint: did you mean \"events\"?"},
 		// Every way to write a key has its place.
@@ -201,6 +211,11 @@ func serverCases() [][2]string {
 			"a unix socket is 107 bytes at most, this is 108\n  hint: use a shorter directory"},
 		{listen(`["h:1", "h:1"]`),
 			"2:18: server.listen[1]: \"h:1\" stands in the list twice\n  hint: leave one"},
+		// One fault does not hide another.
+		{listen(`["127.0.0.1:1", "127.0.0.1:1"]`) + "\nadmin_listen = \"127.0.0.1:1\"",
+			"2:11: server.listen[0]: \"127.0.0.1:1\" cannot be bound beside admin_listen, " +
+				"\"127.0.0.1:1\"" + own + "\n2:26: server.listen[1]: \"127.0.0.1:1\" stands in the " +
+				"list twice\n  hint: leave one"},
 		{listen(`["localhost:1", "[::]:01"]`), "2:26: server.listen[1]: " +
 			"\"[::]:01\" cannot be bound beside \"localhost:1\"\n  hint: leave one"},
 		{listen(`["unix:/a/b", "unix:/a//b"]`), "2:24: server.listen[1]: " +
@@ -450,6 +465,10 @@ func combinationCases() [][2]string {
 		{"[session]\nkey_fields = []", "2:1: session.key_fields: cannot be empty while sessions " +
 			"are enabled\n  hint: no event would have a conversation; or write enabled = false"},
 		{"[session]\nkey_fields = []\nenabled = false", ""},
+		{"[session]\nuser_events = [\"b\", \"b\"]\nbusiness_events = [\"b\"]",
+			"2:16: session.user_events[0]: \"b\" is among business_events too" +
+				"\n  hint: an event is the user's or the business's" +
+				"\n2:21: session.user_events[1]: \"b\" stands in the list twice\n  hint: leave one"},
 		{"[session]\nuser_events = [\"a\", \"b\"]\nbusiness_events = [\"b\"]",
 			"2:21: session.user_events[1]: \"b\" is among business_events too" +
 				"\n  hint: an event is the user's or the business's"},
