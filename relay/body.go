@@ -210,16 +210,19 @@ func framingOf(raw []byte) framing {
 // length beside chunks, a coding that is not chunked, folded lines, lines that end in LF alone.
 func checkFraming(h *fasthttp.RequestHeader) (framing, *refusal) {
 	f := framingOf(h.RawHeaders())
+	var r *refusal
 	switch {
 	case f.length && f.coded:
-		return f, refuse(codeMalformed, "the request has Content-Length and Transfer-Encoding")
+		r = refuse(codeMalformed, "the request has Content-Length and Transfer-Encoding")
 	case f.coded && !f.chunked:
-		return f, refuse(codeMalformed, "the request has a Transfer-Encoding other than chunked")
+		r = refuse(codeMalformed, "the request has a Transfer-Encoding other than chunked")
 	case f.folded:
-		return f, refuse(codeMalformed, "a line of the request's head is folded or does not end "+
-			"in CR LF")
+		r = refuse(codeMalformed, "a line of the request's head is folded or does not end in CR LF")
+	default:
+		return f, nil
 	}
-	return f, nil
+	r.hangUp = true // where the next request begins is not known
+	return f, r
 }
 
 func tooLarge(limit int64) *refusal {
