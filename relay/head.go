@@ -76,9 +76,9 @@ func eventPath(path []byte) (typ string, named bool, _ *refusal) {
 
 // readHeaders takes id, type and what travels with the event from the headers.
 func (a *arrival) readHeaders(h *fasthttp.RequestHeader) *refusal {
-	if enc := h.Peek("Content-Encoding"); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
-		return refuse(codeUnsupported, "Content-Encoding %q is not taken; send the body as it is",
-			cut(string(enc), 40))
+	if lines := h.PeekAll("Content-Encoding"); len(lines) > 0 {
+		return refuse(codeUnsupported, "Content-Encoding %q is not taken; send the body as it is, "+
+			"without that header", cut(string(bytes.Join(lines, []byte(", "))), 40))
 	}
 	if a.id = string(h.Peek("webhook-id")); a.id == "" {
 		a.id = string(h.Peek("Idempotency-Key"))

@@ -1,0 +1,45 @@
+package relay
+
+import (
+	"bufio"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/hookspool/hookspool/relay/config"
+)
+
+// readLines is what the head of a POST with these lines says.
+func readLines(t *testing.T, lines ...string) (arrival, *refusal) {
+	t.Helper()
+	raw := "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n" +
+		strings.Join(lines, "\r\n") + "\r\n\r\n"
+	var h fasthttp.RequestHeader
+	if err := h.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	a, _, r := readHead(&h, []byte("/v1/events"), &cfg)
+	return a, r
+}
+
+// Any Content-Encoding is refused, on whichever line it stands, also the one that means none: what
+// a proxy makes of it is not known.
+func TestContentEncoding(t *testing.T) {
+	f := func(want string, lines ...string) {
+		t.Helper()
+		code := ""
+		if _, r := readLines(t, lines...); r != nil {
+			code = r.code
+		}
+		if code != want {
+			t.Errorf("%q: got %q; want %q", lines, code, want)
+		}
+	}
+	f("", "Content-Type: text/plain")
+	f(codeUnsupported, "Content-Encoding: gzip")
+	f(codeUnsupported, "Content-Encoding: identity")
+	f(codeUnsupported, "Content-Encoding:")
+	f(codeUnsupported, "content-encoding: identity", "Content-Encoding: br")
+}
