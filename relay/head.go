@@ -88,11 +88,7 @@ func (a *arrival) readHeaders(h *fasthttp.RequestHeader) *refusal {
 			return r
 		}
 	}
-	for _, name := range [...]string{"traceparent", "tracestate"} {
-		if v := h.Peek(name); len(v) > 0 && len(v) <= traceHeaderBytesMax {
-			a.headers = append(a.headers, spool.Header{Name: name, Value: string(v)})
-		}
-	}
+	a.headers = traceHeaders(h)
 	return nil
 }
 
@@ -109,6 +105,32 @@ func (a *arrival) readMode(h *fasthttp.RequestHeader) *refusal {
 		return readBinaryCE(h, a)
 	}
 	return nil
+}
+
+// traceHeaders are passed on as they came, or not at all: half a state would tell of the wrong
+// trace. W3C Trace Context §3.3.1: tracestate may come in several lines, which are one list; §3.3.1.5:
+// 512 bytes of it are to be passed on, and what is longer may be left out; §3.2.2.1, §3.3: nothing is
+// known without one traceparent.
+func traceHeaders(h *fasthttp.RequestHeader) []spool.Header {
+	parents := h.PeekAll("traceparent")
+	if len(parents) > 1 || len(parents) == 1 && len(parents[0]) > traceHeaderBytesMax {
+		return nil
+	}
+	var out []spool.Header
+	if len(parents) == 1 && len(parents[0]) > 0 {
+		out = append(out, spool.Header{Name: "traceparent", Value: string(parents[0])})
+	}
+	var state []byte
+	for _, line := range h.PeekAll("tracestate") {
+		if len(state) > 0 && len(line) > 0 {
+			state = append(state, ',')
+		}
+		state = append(state, line...)
+	}
+	if len(state) > 0 && len(state) <= traceHeaderBytesMax {
+		out = append(out, spool.Header{Name: "tracestate", Value: string(state)})
+	}
+	return out
 }
 
 // readType takes the type from the headers; ce-type is encoded like every CloudEvents attribute.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -42,4 +43,30 @@ func TestContentEncoding(t *testing.T) {
 	f(codeUnsupported, "Content-Encoding: identity")
 	f(codeUnsupported, "Content-Encoding:")
 	f(codeUnsupported, "content-encoding: identity", "Content-Encoding: br")
+}
+
+// Trace headers travel whole or not at all, and the lines of tracestate are one list.
+func TestTraceHeaders(t *testing.T) {
+	f := func(want string, lines ...string) {
+		t.Helper()
+		a, r := readLines(t, lines...)
+		if r != nil {
+			t.Fatal(r)
+		}
+		if got := fmt.Sprint(a.headers); got != want {
+			t.Errorf("%.100q: got %.100s; want %.100s", lines, got, want)
+		}
+	}
+	longest, longer := strings.Repeat("s", traceHeaderBytesMax), strings.Repeat("s", 513)
+	f("[]")
+	f("[{traceparent 00-ab} {tracestate a=1}]", "Traceparent: 00-ab", "tracestate: a=1")
+	f("[{traceparent 00-ab} {tracestate a=1,b=2,c=3}]", "tracestate: a=1,b=2", "traceparent: 00-ab",
+		"Tracestate:", "TraceState: c=3")
+	f("[{traceparent 00-ab} {tracestate "+longest+"}]", "traceparent: 00-ab", "tracestate: "+longest)
+	// Too long, alone or together: dropped whole.
+	f("[{traceparent 00-ab}]", "traceparent: 00-ab", "tracestate: "+longer)
+	f("[{traceparent 00-ab}]", "traceparent: 00-ab", "tracestate: "+longest, "tracestate: a=1")
+	// Without one parent that is known a state says nothing.
+	f("[]", "traceparent: "+longer, "tracestate: a=1")
+	f("[]", "traceparent: 00-ab", "traceparent: 00-cd", "tracestate: a=1")
 }
