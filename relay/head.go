@@ -80,8 +80,8 @@ func (a *arrival) readHeaders(h *fasthttp.RequestHeader) *refusal {
 		return refuse(codeUnsupported, "Content-Encoding %q is not taken; send the body as it is, "+
 			"without that header", cut(string(bytes.Join(lines, []byte(", "))), 40))
 	}
-	if a.id = string(h.Peek("webhook-id")); a.id == "" {
-		a.id = string(h.Peek("Idempotency-Key"))
+	if r := a.readID(h); r != nil {
+		return r
 	}
 	if !a.typed {
 		if r := a.readType(h); r != nil {
@@ -108,9 +108,9 @@ func (a *arrival) readMode(h *fasthttp.RequestHeader) *refusal {
 }
 
 // traceHeaders are passed on as they came, or not at all: half a state would tell of the wrong
-// trace. W3C Trace Context §3.3.1: tracestate may come in several lines, which are one list; §3.3.1.5:
-// 512 bytes of it are to be passed on, and what is longer may be left out; §3.2.2.1, §3.3: nothing is
-// known without one traceparent.
+// trace. W3C Trace Context, "Tracestate Header": it may come in several lines, which are one list;
+// 512 characters of it should be passed on, and what is longer may be left out; a state is not to
+// be used without the one traceparent that it belongs to.
 func traceHeaders(h *fasthttp.RequestHeader) []spool.Header {
 	parents := h.PeekAll("traceparent")
 	if len(parents) > 1 || len(parents) == 1 && len(parents[0]) > traceHeaderBytesMax {
@@ -131,6 +131,31 @@ func traceHeaders(h *fasthttp.RequestHeader) []spool.Header {
 		out = append(out, spool.Header{Name: "tracestate", Value: string(state)})
 	}
 	return out
+}
+
+// readID takes the id that the app gave: webhook-id, else Idempotency-Key, else source and id of a
+// CloudEvent. The body of a structured one has its own, which is the one that counts.
+func (a *arrival) readID(h *fasthttp.RequestHeader) *refusal {
+	if a.id = string(h.Peek("webhook-id")); a.id == "" {
+		a.id = string(h.Peek("Idempotency-Key"))
+	}
+	if a.id != "" || strings.HasPrefix(mediaType(h.ContentType()), cePrefix) {
+		return nil
+	}
+	source, id := h.Peek("ce-source"), h.Peek("ce-id")
+	if len(source) == 0 || len(id) == 0 {
+		return nil
+	}
+	var c ceAttributes
+	var ok bool
+	if c.source, ok = decodeCE(string(source)); !ok {
+		return notEncoded("ce-source")
+	}
+	if c.id, ok = decodeCE(string(id)); !ok {
+		return notEncoded("ce-id")
+	}
+	a.id = hashedID(c.source, c.id)
+	return nil
 }
 
 // readType takes the type from the headers; ce-type is encoded like every CloudEvents attribute.

@@ -70,3 +70,33 @@ func TestTraceHeaders(t *testing.T) {
 	f("[]", "traceparent: "+longer, "tracestate: a=1")
 	f("[]", "traceparent: 00-ab", "traceparent: 00-cd", "tracestate: a=1")
 }
+
+// The id is webhook-id, else Idempotency-Key, else source and id of a CloudEvent, which need not be
+// said to be one.
+func TestIDOfHead(t *testing.T) {
+	f := func(want string, lines ...string) {
+		t.Helper()
+		a, r := readLines(t, lines...)
+		if r != nil {
+			t.Fatal(r)
+		}
+		if a.id != want {
+			t.Errorf("%q: got id %q; want %q", lines, a.id, want)
+		}
+	}
+	source, id := "ce-source: /shop", "ce-id: 1"
+	f("w", "webhook-id: w", "Idempotency-Key: i", source, id)
+	f("i", "Idempotency-Key: i", source, id)
+	f(hashedID("/shop", "1"), source, id)
+	f(hashedID("/shop", "1"), source, id, "ce-specversion: 1.0", "ce-type: x")
+	f(hashedID("/shop", "1"), source, id, "Content-Type: application/x-ndjson")
+	f(hashedID("a b", "ü"), "ce-source: a%20b", "ce-id: %C3%BC")
+	// Half of it is no id, and a structured CloudEvent has its own.
+	f("", source)
+	f("", id)
+	f("", source, id, "Content-Type: application/cloudevents+json")
+	f("", source, id, "Content-Type: application/cloudevents-batch+json")
+	if _, r := readLines(t, source, "ce-id: %FF"); r == nil || r.code != codeMalformed {
+		t.Errorf("an id that is not UTF-8: got %v", r)
+	}
+}
