@@ -129,14 +129,17 @@ func endOfBody(ctx *fasthttp.RequestCtx, err error, got, length int64) *refusal 
 // leaveBody readies the connection for what follows a request whose body was not read: what is left
 // of it must not be taken for another request.
 func leaveBody(ctx *fasthttp.RequestCtx) {
-	length := ctx.Request.Header.ContentLength()
-	if in := ctx.RequestBodyStream(); in != nil && length >= 0 && length <= prefetchBytes {
+	length, in := ctx.Request.Header.ContentLength(), ctx.RequestBodyStream()
+	switch {
+	case declaredTooLarge(&ctx.Request.Header, int64(length)):
+		// The library believes that there is no body.
+	case in == nil:
+		return
+	case length >= 0 && length <= prefetchBytes:
 		// All of it has come; nothing waits here.
 		if n, err := io.Copy(io.Discard, in); err == nil && n == int64(length) {
 			return
 		}
-	} else if in == nil && !declaredTooLarge(&ctx.Request.Header, int64(length)) {
-		return
 	}
 	closePolitely(ctx)
 }
