@@ -154,13 +154,32 @@ func closePolitely(ctx *fasthttp.RequestCtx) {
 
 // bodyLimit bounds a body by its head. One that declares too much loses its length, so that the
 // library does not wait for its beginning before the handler can refuse it; the handler sees the
-// true length in the raw head.
+// true length in the raw head. So does every body that a sender announces by Expect and that is
+// refused by its head: without Expect the library sends no 100 Continue, and the handler refuses at
+// once.
 func (r *Relay) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	limit := r.bodyBytesMax(h)
-	if int64(h.ContentLength()) > limit {
-		h.SetContentLength(0)
+	length := int64(h.ContentLength())
+	if length > limit || r.unexpected(h) {
+		h.Del("Expect")
+		if length > 0 { // chunks are not waited for
+			h.SetContentLength(0)
+		}
 	}
 	return fasthttp.RequestConfig{MaxRequestBodySize: int(limit)}
+}
+
+// unexpected reports that a sender waits for 100 Continue with a body that nobody wants.
+func (r *Relay) unexpected(h *fasthttp.RequestHeader) bool {
+	if len(h.Peek("Expect")) == 0 {
+		return false
+	}
+	var u fasthttp.URI
+	if err := u.Parse(h.Host(), h.RequestURI()); err != nil {
+		return false // the library refuses it
+	}
+	_, take, _ := readHead(h, u.PathOriginal(), r.setup.Load().cfg)
+	return !take
 }
 
 // bodyBytesMax allows a batch its 16 times.

@@ -45,6 +45,9 @@ func readHead(h *fasthttp.RequestHeader, path []byte, cfg *config.Config) (base 
 	if r = base.readHeaders(h); r == nil {
 		r = base.readMode(h)
 	}
+	if r == nil {
+		r = base.checkNames()
+	}
 	return base, r == nil, r
 }
 
@@ -105,6 +108,16 @@ func (a *arrival) readMode(h *fasthttp.RequestHeader) *refusal {
 		return readBinaryCE(h, a)
 	}
 	return nil
+}
+
+// checkNames refuses a type or id that draft would refuse, before the body has come.
+func (a *arrival) checkNames() *refusal {
+	if a.id != "" {
+		if r := checkID(a.id); r != nil {
+			return r
+		}
+	}
+	return checkName("type", a.typ, true)
 }
 
 // traceHeaders are passed on as they came, or not at all: half a state would tell of the wrong
