@@ -159,6 +159,7 @@ func (r *Relay) Reload() error {
 	defer r.reloading.Unlock()
 	path := r.setup.Load().cfg.Path
 	text, err := os.ReadFile(path)
+	r.unread.Store(err != nil)
 	var cfg *config.Config
 	if err == nil {
 		r.seen.Store(&text)
@@ -234,13 +235,21 @@ func (r *Relay) watchLoop() {
 		if every <= 0 || path == "" {
 			continue
 		}
-		text, err := os.ReadFile(path)
-		if err != nil || bytes.Equal(text, *r.seen.Load()) {
-			continue // a file that is gone for a moment is being replaced
+		if r.changedFile(path) {
+			// Reload says what is wrong with it.
+			_ = r.Reload()
 		}
-		// Reload has said what is wrong with it.
-		_ = r.Reload()
 	}
+}
+
+// changedFile reports that the config file is worth a reload: it is another than before, cannot be
+// read, which is said once, or can be read again.
+func (r *Relay) changedFile(path string) bool {
+	text, err := os.ReadFile(path)
+	if unread := r.unread.Load(); unread || err != nil {
+		return unread != (err != nil)
+	}
+	return !bytes.Equal(text, *r.seen.Load())
 }
 
 // decide settles session and targets of a new event. The spool calls it in commit order.

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -135,6 +136,39 @@ func TestP7WatchedBadFile(t *testing.T) {
 	Until(t, Patience, "the good file", func() bool {
 		return j.Metrics().Get("config_last_reload_successful") == 1
 	})
+}
+
+// TestP7VanishedFile asserts that a config file that is gone is said once, in log and metric, whoever
+// finds out; and that the same file makes it well when it is back.
+func TestP7VanishedFile(t *testing.T) {
+	t.Parallel()
+	j := NewJourney(t).Aim("crm")
+	j.Config.Set("server.reload_check", "20ms").Set("retry.interval", "50ms")
+	j.Start()
+	healthy := func(want int) func() bool {
+		return func() bool { return j.Metrics().Get("config_last_reload_successful") == want }
+	}
+	away := j.ConfigPath() + ".away"
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(j.ConfigPath(), away)
+	Until(t, Patience, "the missing file to be told", healthy(0))
+	j.AwaitTicks(10)
+	if n := j.LogCount("cannot reload the config", "no such file"); n != 1 {
+		t.Errorf("a missing file was said %d times", n)
+	}
+	move(away, j.ConfigPath())
+	Until(t, Patience, "the file that is back", healthy(1))
+	move(j.ConfigPath(), away)
+	if code, body := j.Admin("POST", "/v1/reload"); code != 422 || !healthy(0)() {
+		t.Errorf("a reload without a file answered %d: %s", code, body)
+	}
+	move(away, j.ConfigPath())
+	Until(t, Patience, "the file that is back again", healthy(1))
 }
 
 // TestP7WrongConfigNeverStarts asserts that serve does not start with a config that is wrong or
