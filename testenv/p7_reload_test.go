@@ -138,6 +138,29 @@ func TestP7WatchedBadFile(t *testing.T) {
 	})
 }
 
+// TestP7RestartNeeded asserts that the answer to a reload names what it could not change, every time
+// until the restart, and that one fault is one.
+func TestP7RestartNeeded(t *testing.T) {
+	t.Parallel()
+	j := NewJourney(t).Aim("crm")
+	j.Start()
+	reload := func(want string) {
+		t.Helper()
+		if err := j.WriteConfig(j.Config.String()); err != nil {
+			t.Fatal(err)
+		}
+		if _, body := j.Admin("POST", "/v1/reload"); !strings.Contains(string(body), want) {
+			t.Errorf("POST /v1/reload does not answer %s: %s", want, body)
+		}
+	}
+	reload(`"restart_needed":[]`)
+	j.Config.Set("log.format", "json").Set("server.read_timeout", "7s")
+	reload(`"restart_needed":["log.format","server.read_timeout"]`)
+	reload(`"restart_needed":["log.format","server.read_timeout"]`)
+	j.Config.Set("target.crm.timeout", "never")
+	reload("the config has a fault and")
+}
+
 // TestP7VanishedFile asserts that a config file that is gone is said once, in log and metric, whoever
 // finds out; and that the same file makes it well when it is back.
 func TestP7VanishedFile(t *testing.T) {

@@ -125,7 +125,7 @@ func onHangup(r *relay.Relay, log *slog.Logger) func() {
 		for range hangups {
 			notify(log, "RELOADING=1\n"+daemon.SdNotifyMonotonicUsec())
 			// A failure is logged and counted by the relay, which goes on with what it has.
-			_ = r.Reload()
+			_, _ = r.Reload()
 			notify(log, daemon.SdNotifyReady)
 		}
 	}()

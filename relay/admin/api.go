@@ -33,8 +33,9 @@ type Backend interface {
 	Event(id string) (Event, error)
 	// Deliveries lists pending or exhausted deliveries of a target, oldest first, a page at a time.
 	Deliveries(q Query) (Deliveries, error)
-	// Reload reads the config again; the error is *Error with Faults when the file is at fault.
-	Reload() error
+	// Reload reads the config again, and returns the keys that changed but need a restart; the error
+	// is *Error with Faults when the file is at fault.
+	Reload() (restart []string, err error)
 	// Unready are the reasons why the relay is not ready; none: it is.
 	Unready() []string
 	// Dead is why the relay cannot go on; nil: it lives.
@@ -88,6 +89,12 @@ type Status struct {
 	LastEvent    *time.Time `json:"last_event"` // instant of the newest acceptance since the start
 	ReloadedAt   time.Time  `json:"reloaded_at"`
 	ReloadFailed bool       `json:"reload_failed"`
+}
+
+// Reloaded is the answer of POST /v1/reload: the status, and what the reload could not change.
+type Reloaded struct {
+	Status
+	RestartNeeded []string `json:"restart_needed"` // keys such as server.listen; empty: none
 }
 
 // Target is one element of GET /v1/targets.

@@ -12,10 +12,14 @@ const (
 )
 
 func (s *Server) status(ctx *fasthttp.RequestCtx, _ []string) error {
+	writeJSON(ctx, s.statusNow())
+	return nil
+}
+
+func (s *Server) statusNow() Status {
 	status := s.options.Backend.Status()
 	status.Unready, status.Listen = array(status.Unready), array(status.Listen)
-	writeJSON(ctx, status)
-	return nil
+	return status
 }
 
 func (s *Server) targets(ctx *fasthttp.RequestCtx, _ []string) error {
@@ -124,9 +128,11 @@ func readQuery(args *fasthttp.Args) (Query, error) {
 	return q, nil
 }
 
-func (s *Server) reload(ctx *fasthttp.RequestCtx, args []string) error {
-	if err := s.options.Backend.Reload(); err != nil {
+func (s *Server) reload(ctx *fasthttp.RequestCtx, _ []string) error {
+	restart, err := s.options.Backend.Reload()
+	if err != nil {
 		return err
 	}
-	return s.status(ctx, args)
+	writeJSON(ctx, Reloaded{s.statusNow(), array(restart)})
+	return nil
 }

@@ -28,6 +28,7 @@ type fake struct {
 	gather  error
 	wait    chan struct{} // when set, Sample waits for it or for the end of its context
 	entered chan struct{}
+	restart []string // what a reload could not change
 }
 
 func (f *fake) Status() Status { return Status{Version: "1.2.3", Ready: len(f.unready) == 0} }
@@ -99,7 +100,8 @@ func (f *fake) order(verb, name string) error {
 func (f *fake) Enable(name string) error { return f.order("enable", name) }
 func (f *fake) Pause(name string) error  { return f.order("pause", name) }
 func (f *fake) Resume(name string) error { return f.order("resume", name) }
-func (f *fake) Reload() error            { return f.order("reload", "") }
+
+func (f *fake) Reload() ([]string, error) { return f.restart, f.order("reload", "") }
 
 func (f *fake) Event(id string) (Event, error) {
 	return Event{ID: id}, f.order("event", id)
@@ -240,7 +242,7 @@ func TestCalls(t *testing.T) {
 	f.ok(f.ask("POST", "/v1/targets/crm/pause"), `{"name":"crm"`)
 	f.ok(f.ask("POST", "/v1/targets/crm/resume"), `{"name":"crm"`)
 	f.ok(f.ask("GET", "/v1/events/a%2Fb%20c"), `"deliveries":[]`)
-	f.ok(f.ask("POST", "/v1/reload"), `"version":"1.2.3"`)
+	f.ok(f.ask("POST", "/v1/reload"), `"restart_needed":[]`)
 	want := "sample crm message, enable crm, pause crm, resume crm, event a/b c, reload "
 	if got := strings.Join(f.backend.asked, ", "); got != want {
 		t.Errorf("asked %q, want %q", got, want)
