@@ -21,8 +21,9 @@ type Backend interface {
 	Targets() []Target
 	// Target describes one; false: there is none of this name.
 	Target(name string) (Target, bool)
-	// Sample triggers a sample callback and waits for it. An empty type: the first sample that the
-	// target's events match. It touches no counter, standing or spool.
+	// Sample triggers a sample callback and waits for it. Any type that an event can have will do;
+	// an empty one: the first sample that the target's events match. It touches no counter, standing
+	// or spool.
 	Sample(ctx context.Context, name, typ string) (Sample, error)
 	// Enable lifts a defect and runs a job now.
 	Enable(name string) error
