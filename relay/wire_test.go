@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -102,5 +103,20 @@ func TestExpect(t *testing.T) {
 	check("[100 200]", post, token, length, "Connection: close", "", "{\"a\":\"b\"}")
 	if n := f.metrics.acceptedCount(); n != 1 {
 		t.Errorf("%d events were accepted; want 1", n)
+	}
+}
+
+// The smallest spool that the config takes holds an event of the largest size.
+func TestSmallestSpool(t *testing.T) {
+	for _, body := range []int64{1, 256 << 10, 1_000_000} {
+		f := newFixture(t)
+		f.cfg.Server.MaxBodySize = body
+		f.cfg.Spool.MaxSize = max(1<<20, 4*body)
+		f.target("crm", "http://127.0.0.1:1/")
+		f.start()
+		if code, got := f.post("/v1/events", strings.Repeat("x", int(body))); code != 200 {
+			t.Errorf("%d bytes into %d: %d %v", body, f.cfg.Spool.MaxSize, code, got)
+		}
+		f.stop()
 	}
 }
