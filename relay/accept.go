@@ -1,14 +1,9 @@
 package relay
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +21,6 @@ const (
 	inHandBytesMax = 64 << 20
 	// requestHeadBytesMax bounds a request's head.
 	requestHeadBytesMax = 16 << 10
-	traceHeaderBytesMax = 512
 )
 
 // accepter takes events: a POST becomes an event, the event is spooled, and only then answered.
@@ -54,8 +48,13 @@ func (a *accepter) handle(ctx *fasthttp.RequestCtx) {
 
 func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
 	cfg := a.r.setup.Load().cfg
-	base, take, r := a.open(ctx, cfg)
+	base, take, r := readHead(&ctx.Request.Header, ctx.URI().PathOriginal(), cfg)
 	if r != nil || !take {
+		if r == nil {
+			answerProbe(ctx)
+		} else if r.hangUp {
+			closePolitely(ctx)
+		}
 		leaveBody(ctx)
 		return r
 	}
@@ -70,40 +69,12 @@ func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
 		return r
 	}
 	base.payload = b.buf
-	return a.take(ctx, cfg, base, a.r.now())
-}
-
-// open settles from the head alone whether an event is to be taken, or else refuses or answers.
-func (a *accepter) open(ctx *fasthttp.RequestCtx, cfg *config.Config) (base arrival, take bool,
-	_ *refusal) {
-	framing, r := checkFraming(&ctx.Request.Header)
+	n := len(b.buf)
+	r = a.take(ctx, cfg, base, a.r.now())
 	if r != nil {
-		closePolitely(ctx)
-		return base, false, r
+		a.r.spool.Forgo(n)
 	}
-	if base.typ, base.typed, r = eventPath(ctx.URI().PathOriginal()); r != nil {
-		return base, false, r
-	}
-	switch {
-	case ctx.IsGet() || ctx.IsHead():
-		// Some senders probe a URL before they use it.
-		ctx.SetContentType("text/plain; charset=utf-8")
-		ctx.SetBodyString("hookspool takes events here: POST them\n")
-		return base, false, nil
-	case !ctx.IsPost():
-		return base, false, refuse(codeMethodNotAllowed, "%s is not taken here; POST an event",
-			cut(string(ctx.Method()), 20))
-	}
-	if r := checkToken(ctx, cfg.Server.EventToken.Reveal()); r != nil {
-		return base, false, r
-	}
-	if !framing.length && !framing.coded {
-		closePolitely(ctx)
-		return base, false, refuse(codeMalformed, "the request has neither Content-Length nor "+
-			"Transfer-Encoding")
-	}
-	r = base.readHeaders(&ctx.Request.Header)
-	return base, r == nil, r
+	return r
 }
 
 // reserve takes a request in hand, or says why not. Undo it by inHand, also after a refusal.
@@ -149,26 +120,18 @@ func (a *accepter) take(ctx *fasthttp.RequestCtx, cfg *config.Config, base arriv
 	p := a.parsers.Get()
 	defer a.parsers.Put(p)
 	media := mediaType(ctx.Request.Header.ContentType())
-	switch {
-	case media == ndjson || media == ceBatch:
+	if media == ndjson || media == ceBatch {
 		return a.takeBatch(ctx, cfg, base, media == ceBatch, p, began)
-	case strings.HasPrefix(media, cePrefix) && media != ceStructured:
-		return refuse(codeUnsupported, "%q is not taken; of the CloudEvents formats, JSON is",
-			cut(media, 100))
 	}
 	base.contentType = string(ctx.Request.Header.ContentType())
 	if n := int64(len(base.payload)); n > cfg.Server.MaxBodySize {
 		return refuse(codeTooLarge, "the event has %d bytes; server.max_body_size is %d", n,
 			cfg.Server.MaxBodySize)
 	}
-	var r *refusal
 	if media == ceStructured {
-		r = readStructuredCE(&base, p)
-	} else if len(ctx.Request.Header.Peek("ce-specversion")) > 0 {
-		r = readBinaryCE(&ctx.Request.Header, &base)
-	}
-	if r != nil {
-		return r
+		if r := readStructuredCE(&base, p); r != nil {
+			return r
+		}
 	}
 	d, r := base.draft(cfg, p)
 	if r != nil {
@@ -230,6 +193,11 @@ func (a *accepter) spool(drafts []*spool.Draft, began time.Time, lines []line) *
 	if err := a.append(drafts); err != nil {
 		return notAppended(err, lines)
 	}
+	for _, d := range drafts {
+		if d.Duplicate || d.Seq == 0 {
+			a.r.spool.Forgo(len(d.Payload))
+		}
+	}
 	a.r.metrics.countAccepted(drafts, time.Since(began))
 	a.r.lastEvent.Store(began.UnixNano())
 	return nil
@@ -289,76 +257,6 @@ func appendAnswer(b []byte, d *spool.Draft) []byte {
 	return append(b, "]}"...)
 }
 
-// eventPath reads the path: /v1/events, or /v1/events/{type} with the type in one segment.
-func eventPath(path []byte) (typ string, named bool, _ *refusal) {
-	rest, ok := bytes.CutPrefix(path, []byte("/v1/events"))
-	if ok && len(rest) == 0 {
-		return "", false, nil
-	}
-	if !ok || rest[0] != '/' || bytes.IndexByte(rest[1:], '/') >= 0 {
-		return "", false, refuse(codeNotFound, "events are taken at /v1/events and "+
-			"/v1/events/{type}")
-	}
-	typ, err := url.PathUnescape(string(rest[1:]))
-	if err != nil {
-		return "", false, refuse(codeMalformed, "the type in the path is not percent-encoded")
-	}
-	if r := checkName("type in the path", typ, false); r != nil {
-		return "", false, r
-	}
-	return typ, true, nil
-}
-
-// readHeaders takes id, type and what travels with the event from the headers.
-func (a *arrival) readHeaders(h *fasthttp.RequestHeader) *refusal {
-	if enc := h.Peek("Content-Encoding"); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
-		return refuse(codeUnsupported, "Content-Encoding %q is not taken; send the body as it is",
-			cut(string(enc), 40))
-	}
-	if a.id = string(h.Peek("webhook-id")); a.id == "" {
-		a.id = string(h.Peek("Idempotency-Key"))
-	}
-	if !a.typed {
-		if r := a.readType(h); r != nil {
-			return r
-		}
-	}
-	for _, name := range [...]string{"traceparent", "tracestate"} {
-		if v := h.Peek(name); len(v) > 0 && len(v) <= traceHeaderBytesMax {
-			a.headers = append(a.headers, spool.Header{Name: name, Value: string(v)})
-		}
-	}
-	return nil
-}
-
-// readType takes the type from the headers; ce-type is encoded like every CloudEvents attribute.
-func (a *arrival) readType(h *fasthttp.RequestHeader) *refusal {
-	if typ := h.Peek("webhook-event-type"); len(typ) > 0 {
-		a.typ, a.typed = string(typ), true
-		return nil
-	}
-	typ, ok := decodeCE(string(h.Peek("ce-type")))
-	if !ok {
-		return notEncoded("ce-type")
-	}
-	a.typ, a.typed = typ, typ != ""
-	return nil
-}
-
-// checkToken compares in constant time, whatever the lengths.
-func checkToken(ctx *fasthttp.RequestCtx, token string) *refusal {
-	if token == "" {
-		return nil
-	}
-	got := ctx.Request.Header.Peek("Authorization")
-	scheme, value, _ := bytes.Cut(got, []byte{' '})
-	a, b := sha256.Sum256(bytes.TrimSpace(value)), sha256.Sum256([]byte(token))
-	if subtle.ConstantTimeCompare(a[:], b[:]) == 1 && bytes.EqualFold(scheme, []byte("Bearer")) {
-		return nil
-	}
-	return refuse(codeUnauthorized, "events need the token: Authorization: Bearer …")
-}
-
 // appendJSONString writes a string as JSON; most need no escaping at all.
 func appendJSONString(b []byte, s string) []byte {
 	for i := range len(s) {
@@ -373,16 +271,4 @@ func appendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
-}
-
-// mediaType is the type without parameters, lower case. The usual ones cost no allocation.
-func mediaType(contentType []byte) string {
-	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	media = bytes.TrimSpace(media)
-	for _, usual := range [...]string{"application/json", ndjson, ceBatch, ceStructured} {
-		if string(media) == usual {
-			return usual
-		}
-	}
-	return strings.ToLower(string(media))
 }

@@ -129,14 +129,17 @@ func endOfBody(ctx *fasthttp.RequestCtx, err error, got, length int64) *refusal 
 // leaveBody readies the connection for what follows a request whose body was not read: what is left
 // of it must not be taken for another request.
 func leaveBody(ctx *fasthttp.RequestCtx) {
-	length := ctx.Request.Header.ContentLength()
-	if in := ctx.RequestBodyStream(); in != nil && length >= 0 && length <= prefetchBytes {
+	length, in := ctx.Request.Header.ContentLength(), ctx.RequestBodyStream()
+	switch {
+	case declaredTooLarge(&ctx.Request.Header, int64(length)):
+		// The library believes that there is no body.
+	case in == nil:
+		return
+	case length >= 0 && length <= prefetchBytes:
 		// All of it has come; nothing waits here.
 		if n, err := io.Copy(io.Discard, in); err == nil && n == int64(length) {
 			return
 		}
-	} else if in == nil && !declaredTooLarge(&ctx.Request.Header, int64(length)) {
-		return
 	}
 	closePolitely(ctx)
 }
@@ -151,13 +154,32 @@ func closePolitely(ctx *fasthttp.RequestCtx) {
 
 // bodyLimit bounds a body by its head. One that declares too much loses its length, so that the
 // library does not wait for its beginning before the handler can refuse it; the handler sees the
-// true length in the raw head.
+// true length in the raw head. So does every body that a sender announces by Expect and that is
+// refused by its head: without Expect the library sends no 100 Continue, and the handler refuses at
+// once.
 func (r *Relay) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	limit := r.bodyBytesMax(h)
-	if int64(h.ContentLength()) > limit {
-		h.SetContentLength(0)
+	length := int64(h.ContentLength())
+	if length > limit || r.unexpected(h) {
+		h.Del("Expect")
+		if length > 0 { // chunks are not waited for
+			h.SetContentLength(0)
+		}
 	}
 	return fasthttp.RequestConfig{MaxRequestBodySize: int(limit)}
+}
+
+// unexpected reports that a sender waits for 100 Continue with a body that nobody wants.
+func (r *Relay) unexpected(h *fasthttp.RequestHeader) bool {
+	if len(h.Peek("Expect")) == 0 {
+		return false
+	}
+	var u fasthttp.URI
+	if err := u.Parse(h.Host(), h.RequestURI()); err != nil {
+		return false // the library refuses it
+	}
+	_, take, _ := readHead(h, u.PathOriginal(), r.setup.Load().cfg)
+	return !take
 }
 
 // bodyBytesMax allows a batch its 16 times.
@@ -210,16 +232,19 @@ func framingOf(raw []byte) framing {
 // length beside chunks, a coding that is not chunked, folded lines, lines that end in LF alone.
 func checkFraming(h *fasthttp.RequestHeader) (framing, *refusal) {
 	f := framingOf(h.RawHeaders())
+	var r *refusal
 	switch {
 	case f.length && f.coded:
-		return f, refuse(codeMalformed, "the request has Content-Length and Transfer-Encoding")
+		r = refuse(codeMalformed, "the request has Content-Length and Transfer-Encoding")
 	case f.coded && !f.chunked:
-		return f, refuse(codeMalformed, "the request has a Transfer-Encoding other than chunked")
+		r = refuse(codeMalformed, "the request has a Transfer-Encoding other than chunked")
 	case f.folded:
-		return f, refuse(codeMalformed, "a line of the request's head is folded or does not end "+
-			"in CR LF")
+		r = refuse(codeMalformed, "a line of the request's head is folded or does not end in CR LF")
+	default:
+		return f, nil
 	}
-	return f, nil
+	r.hangUp = true // where the next request begins is not known
+	return f, r
 }
 
 func tooLarge(limit int64) *refusal {

@@ -49,7 +49,11 @@ func readRelay(t *testing.T, raw []byte) []taken {
 	var all []taken
 	server := newEventServer(r, &cfg)
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if _, take, refusal := a.open(ctx, &cfg); refusal != nil || !take {
+		_, take, refusal := readHead(&ctx.Request.Header, ctx.URI().PathOriginal(), &cfg)
+		if refusal != nil || !take {
+			if refusal != nil && refusal.hangUp {
+				closePolitely(ctx)
+			}
 			leaveBody(ctx)
 			if refusal == nil {
 				all = append(all, taken{string(ctx.Method()), string(ctx.RequestURI()), nil})

@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 
 	"github.com/hookspool/hookspool/relay/admin"
@@ -45,6 +47,114 @@ func (r *Relay) Backup(ctx context.Context, w io.Writer) error {
 		r.log.Info("the spool was backed up", "newest", info.Head, "bytes", info.Bytes)
 	}
 	return err
+}
+
+// Export is part of admin.Care.
+func (r *Relay) Export(q admin.ExportQuery) (admin.Work, error) {
+	if q.Target != "" && r.laneNamed(q.Target) == nil {
+		return nil, noTarget(q.Target)
+	}
+	return func(ctx context.Context, w io.Writer, progress func(done, total int64)) (any, error) {
+		n, err := r.spool.Export(ctx, w, spool.Export{All: q.All, Target: q.Target,
+			Progress: progress})
+		if err == nil {
+			r.log.Info("events were exported", "events", n.Events, "unreadable", n.Unreadable)
+		}
+		return n, err
+	}, nil
+}
+
+// Verify is part of admin.Care.
+func (r *Relay) Verify(ctx context.Context, _ io.Writer, progress func(done, total int64)) (any,
+	error) {
+	rep, err := r.spool.Verify(ctx, progress)
+	switch {
+	case err != nil:
+		return nil, err
+	case rep.FaultCount > 0:
+		r.log.Error("the spool does not add up; spool verify shows all faults", "faults",
+			rep.FaultCount, "first", rep.Faults[0])
+	default:
+		r.log.Info("the spool was verified", "records", rep.Records, "events", rep.Events)
+	}
+	return rep, nil
+}
+
+// Import is part of admin.Care.
+func (r *Relay) Import(lines []byte) (any, error) {
+	events, numbers, err := parseLines(lines)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range events {
+		if err := r.makeLanes(x.Undelivered()); err != nil {
+			return nil, importError(err, numbers)
+		}
+	}
+	n, err := r.spool.Import(events)
+	if err != nil {
+		return nil, importError(err, numbers)
+	}
+	if n.Imported > 0 {
+		r.log.Info("events were imported", "events", n.Imported, "deliveries", n.Deliveries)
+	}
+	return n, nil
+}
+
+// parseLines reads lines of an export, and what number each event has among them.
+func parseLines(lines []byte) (events []*spool.Exported, numbers []int, _ error) {
+	bad := admin.Refuse(400, codeMalformed, "some lines cannot be imported; nothing was written")
+	number := 0
+	for line := range bytes.Lines(lines) {
+		number++
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		x, err := spool.ParseExported(line)
+		if err != nil {
+			bad.Faults, bad.Lines = append(bad.Faults, err.Error()), append(bad.Lines, number)
+			continue
+		}
+		events, numbers = append(events, x), append(numbers, number)
+	}
+	if len(bad.Lines) > 0 {
+		return nil, nil, bad
+	}
+	return events, numbers, nil
+}
+
+// makeLanes makes lanes for targets that the relay never had: they are orphans until the config has
+// them.
+func (r *Relay) makeLanes(targets []string) error {
+	for _, name := range targets {
+		if r.laneNamed(name) != nil {
+			continue
+		}
+		if closed(r.stopping) {
+			return spool.ErrClosed
+		}
+		s, err := r.spool.Lane(name)
+		if err != nil {
+			return err
+		}
+		r.addLane(s)
+	}
+	return nil
+}
+
+// importError is a refusal of the spool as the caller hears it.
+func importError(err error, numbers []int) error {
+	var bad *spool.ImportError
+	if errors.As(err, &bad) {
+		e := admin.Refuse(400, codeMalformed, "some lines cannot be imported; nothing was written")
+		for i, number := range numbers {
+			if reason := bad.Reasons[i]; reason != "" {
+				e.Faults, e.Lines = append(e.Faults, reason), append(e.Lines, number)
+			}
+		}
+		return e
+	}
+	return orderError(err)
 }
 
 // SpoolStat is part of admin.Care.

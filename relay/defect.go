@@ -42,7 +42,7 @@ func (l *lane) verdict(j *job) {
 	// Read before the lock, because it asks the disk; only the job that may enter needs it.
 	var notice *spool.Notice
 	if l.mayEnter(cfg) && cfg.Alert.Email.SMTP != "" {
-		notice = l.notice(alert.Defect, now, now)
+		notice = l.defectNotice(cfg, now)
 	}
 	change := spool.Change{Settle: []spool.Settlement{*j.last}, StandingOf: l.spool}
 	l.mu.Lock()
@@ -79,11 +79,11 @@ func (l *lane) mayEnter(cfg *config.Config) bool {
 	return l.standing.FailedJobs >= cfg.Defect.AfterFailedJobs && l.standing.DefectiveSince.IsZero()
 }
 
-// succeeded lets a success mend what there is to mend. It is called for every success, so the
-// healthy path is one atomic load.
-func (l *lane) succeeded() {
+// succeeded lets a success mend what there is to mend. It is called for every success, before it is
+// settled; the healthy path is one atomic load.
+func (l *lane) succeeded(seq uint64) {
 	if l.troubled.Load() {
-		l.recover()
+		l.recover(seq)
 	}
 	if !l.ramping.Load() {
 		return
@@ -100,15 +100,14 @@ func (l *lane) succeeded() {
 }
 
 // recover resets the run of failed jobs. A Defective target is Enabled again, its recovery is
-// mailed, and its backlog drains with growing concurrency.
-func (l *lane) recover() {
-	now := l.r.now()
+// mailed, and its backlog drains with growing concurrency. done is the delivery that succeeded.
+func (l *lane) recover(done uint64) {
 	l.mu.Lock()
 	since := l.standing.DefectiveSince
 	l.mu.Unlock()
 	var notice *spool.Notice
 	if !since.IsZero() && l.r.setup.Load().cfg.Alert.Email.SMTP != "" {
-		notice = l.notice(alert.Recovery, since, now)
+		notice = l.recoveryNotice(since, done)
 	}
 	l.mu.Lock()
 	st := l.standing
@@ -135,37 +134,71 @@ func (l *lane) recover() {
 		return
 	}
 	l.r.log.Info("target is Enabled again; its backlog drains", "target", l.name,
-		"defective_since", since, "pending", l.spool.Counts().Pending)
+		"defective_since", since, "pending", l.pendingBeside())
 	l.changed()
 	if err := wait(); err == nil {
 		l.r.mail.wake()
 	}
 }
 
-// notice describes the target for a mail, as of now.
-func (l *lane) notice(kind alert.Kind, since, now time.Time) *spool.Notice {
-	cfg := l.r.setup.Load().cfg
+// pendingBeside counts what is pending beside a delivery that has succeeded and is not settled yet.
+func (l *lane) pendingBeside() uint64 {
+	n := l.spool.Counts().Pending
+	return n - min(n, 1) // a purge may have been first
+}
+
+// defectNotice describes the target for the mail about its defect, as of now.
+func (l *lane) defectNotice(cfg *config.Config, now time.Time) *spool.Notice {
+	n := l.notice(alert.Defect, now)
 	c := l.spool.Counts()
-	n := alert.Notice{
-		Kind: kind, Target: l.name, Since: since, At: now,
-		FailedJobs: l.failedJobs() + 1, LastStatus: int(l.lastStatus.Load()),
-		LastError: c.LastError, Pending: int64(c.Pending), Admin: cfg.Server.AdminListen,
-		ID: fmt.Sprintf("%s-%s-%s-%d", kind, l.name, l.r.spool.ID(), since.UnixNano()),
+	n.FailedJobs++ // the job whose verdict this is
+	n.LastStatus, n.LastError = int(l.lastStatus.Load()), c.LastError
+	n.Pending = int64(c.Pending)
+	if p, ok := l.spool.OldestPending(); ok {
+		n.OldestPending = p.At
+		left := max(cfg.Retry.MaxAttempts+1-p.Attempts, 0)
+		n.FirstExhaustion = now.Add(time.Duration(left) * cfg.Retry.Interval)
 	}
-	episode := uint64(since.UnixNano()) * 2
-	if kind == alert.Recovery {
-		n.FailedJobs--
-		episode++ // behind the mail about the defect
+	return l.owed(n)
+}
+
+// recoveryNotice describes the target for the mail about its recovery: done is not pending any
+// more, although it is not settled.
+func (l *lane) recoveryNotice(since time.Time, done uint64) *spool.Notice {
+	n := l.notice(alert.Recovery, since)
+	n.Pending = int64(l.pendingBeside())
+	if n.Pending > 0 {
+		// Without a look at the disk that works the mail lacks a line.
+		list, _, _ := l.spool.List(spool.Listing{State: spool.StatePending, Limit: 2})
+		for i := range list {
+			if list[i].Seq != done {
+				n.OldestPending = list[i].At
+				break
+			}
+		}
+	}
+	return l.owed(n)
+}
+
+// notice is what both mails of an episode say.
+func (l *lane) notice(kind alert.Kind, since time.Time) alert.Notice {
+	n := alert.Notice{
+		Kind: kind, Target: l.name, Since: since, At: l.r.now(), FailedJobs: l.failedJobs(),
+		Admin: l.r.setup.Load().cfg.Server.AdminListen,
+		ID:    fmt.Sprintf("%s-%s-%s-%d", kind, l.name, l.r.spool.ID(), since.UnixNano()),
 	}
 	if t := l.target(); t != nil {
 		n.URL = config.MaskURL(t.URL)
 	}
-	if p, ok := l.spool.OldestPending(); ok {
-		n.OldestPending = p.At
-		if kind == alert.Defect {
-			left := max(cfg.Retry.MaxAttempts+1-p.Attempts, 0)
-			n.FirstExhaustion = now.Add(time.Duration(left) * cfg.Retry.Interval)
-		}
+	return n
+}
+
+// owed is a notice as the spool keeps it. The recovery is behind the defect, and mails are paid in
+// this order.
+func (l *lane) owed(n alert.Notice) *spool.Notice {
+	episode := uint64(n.Since.UnixNano()) * 2
+	if n.Kind == alert.Recovery {
+		episode++
 	}
 	body, err := json.Marshal(n)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fastjson"
+	"github.com/valyala/fasthttp"
 
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
@@ -36,8 +36,8 @@ func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 	if t, ok := d.Note.(*talk); ok {
 		m := &memo{spool: r.spool, puts: make(map[string][]byte)}
 		window := s.cfg.Session.Window
-		out.Session = &admin.ExplainedSession{Key: resolveAlias(m, t.keys[0]),
-			StateBefore: stateBefore(m, t, d.At, window).String()}
+		before, key := stateBefore(m, t, d.At, window)
+		out.Session = &admin.ExplainedSession{Key: key, StateBefore: before.String()}
 		d.Session = applyTalk(m, t, d.At, window)
 		out.Session.StateAfter = d.Session.String()
 	}
@@ -57,31 +57,40 @@ func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 // explained reads an event as the accepter does, and says what named its type.
 func (r *Relay) explained(cfg *config.Config, q *admin.ExplainQuery) (_ *spool.Draft,
 	source string, no *refusal) {
-	a := arrival{typ: q.Type, typed: q.Type != "", payload: q.Payload, contentType: q.ContentType}
-	if a.contentType == "" {
-		a.contentType = string(q.Header.ContentType())
+	var h fasthttp.RequestHeader
+	q.Header.CopyTo(&h)
+	if q.ContentType != "" {
+		h.SetContentType(q.ContentType)
 	}
-	if n := int64(len(q.Payload)); n > cfg.Server.MaxBodySize {
-		return nil, "", refuse(codeTooLarge, "the event has %d bytes; server.max_body_size is %d", n,
-			cfg.Server.MaxBodySize)
-	}
+	a := arrival{typ: q.Type, typed: q.Type != "", payload: q.Payload,
+		contentType: string(h.ContentType())}
 	if a.typed {
 		source = "path"
 	}
-	if no = a.readHeaders(q.Header); no != nil {
-		return nil, "", no
+	if no = a.readHeaders(&h); no == nil {
+		no = a.readMode(&h)
 	}
 	if q.ID != "" {
 		a.id = q.ID
 	}
-	p := r.accept.parsers.Get()
-	defer r.accept.parsers.Put(p)
-	structured, no := a.readAttributes(q, p)
+	if no == nil {
+		no = a.checkNames()
+	}
 	if no != nil {
 		return nil, "", no
 	}
-	if source == "" && a.typed && !structured {
+	if source == "" && a.typed {
 		source = "header"
+	}
+	p := r.accept.parsers.Get()
+	defer r.accept.parsers.Put(p)
+	switch media := mediaType(h.ContentType()); media {
+	case ndjson, ceBatch:
+		return nil, "", refuse(codeUnsupported, "%q is not explained; post one event", media)
+	case ceStructured:
+		if no := readStructuredCE(&a, p); no != nil {
+			return nil, "", no
+		}
 	}
 	d, no := a.draft(cfg, p)
 	switch {
@@ -92,23 +101,6 @@ func (r *Relay) explained(cfg *config.Config, q *admin.ExplainQuery) (_ *spool.D
 		source = "default"
 	}
 	return d, source, no
-}
-
-// readAttributes takes what a CloudEvent says of itself, and refuses what is more than one event.
-func (a *arrival) readAttributes(q *admin.ExplainQuery, p *fastjson.Parser) (structured bool,
-	_ *refusal) {
-	media := mediaType([]byte(a.contentType))
-	switch {
-	case media == ceStructured:
-		typed := a.typed
-		no := readStructuredCE(a, p)
-		return !typed, no
-	case media == ndjson || strings.HasPrefix(media, cePrefix):
-		return false, refuse(codeUnsupported, "%q is not explained; post one event", cut(media, 100))
-	case len(q.Header.Peek("ce-specversion")) > 0:
-		return false, readBinaryCE(q.Header, a)
-	}
-	return false, nil
 }
 
 // explain says what decide would, and why.
@@ -171,7 +163,7 @@ type memo struct {
 	puts  map[string][]byte
 }
 
-// Get is part of talkState.
+// Get is part of memory.
 func (m *memo) Get(key []byte) []byte {
 	if value, ok := m.puts[string(key)]; ok {
 		return value
@@ -179,5 +171,5 @@ func (m *memo) Get(key []byte) []byte {
 	return m.spool.State(key)
 }
 
-// Put is part of talkState.
+// Put is part of memory.
 func (m *memo) Put(key, value []byte, _ time.Duration) { m.puts[string(key)] = value }

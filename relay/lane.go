@@ -207,7 +207,7 @@ func (l *lane) attempt(t task) (settle func()) {
 	l.m().observe(&out, e.At, ended)
 	if out.Kind == attempt.Success {
 		l.successes.add(ended, 1)
-		l.succeeded()
+		l.succeeded(e.Seq)
 	} else {
 		l.failures.add(ended, 1)
 		l.failed(&out)

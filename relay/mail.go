@@ -42,7 +42,8 @@ func (m *mail) loop() {
 	}
 }
 
-// pay tries every owed notice once, oldest first.
+// pay tries every owed notice once, each target's oldest first. What follows one that the server
+// did not take waits with it: nobody shall read that a target recovered before its defect.
 func (m *mail) pay() {
 	owed, err := m.r.spool.Notices()
 	if err != nil {
@@ -53,19 +54,24 @@ func (m *mail) pay() {
 	if mailer == nil {
 		return // mail was owed, then switched off: it stays owed until it is switched on
 	}
+	waits := make(map[*spool.Lane]bool)
 	for _, n := range owed {
 		if closed(m.r.stopping) {
 			return
 		}
-		m.send(mailer, n)
+		if !waits[n.Lane] {
+			waits[n.Lane] = !m.send(mailer, n)
+		}
 	}
 }
 
-func (m *mail) send(mailer *alert.Mailer, n spool.Notice) {
+// send is false when the notice is to be tried again. One that cannot be read never can be, so it
+// holds nothing up.
+func (m *mail) send(mailer *alert.Mailer, n spool.Notice) bool {
 	var notice alert.Notice
 	if err := json.Unmarshal(n.Body, &notice); err != nil {
 		m.r.log.Error("cannot read an owed notice; it stays", "target", n.Lane.Name(), "error", err)
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(m.r.mailing, mailTimeout)
 	defer cancel()
@@ -75,7 +81,7 @@ func (m *mail) send(mailer *alert.Mailer, n spool.Notice) {
 			m.r.log.Warn("cannot send an alert mail; it is tried again at the next tick",
 				"target", notice.Target, "kind", notice.Kind, "error", err)
 		}
-		return
+		return false
 	}
 	// A crash before this is on disk sends the mail once more, with the same Message-ID.
 	if err := m.r.spool.Apply(spool.Change{Paid: []spool.Notice{n}}); err != nil {
@@ -83,6 +89,7 @@ func (m *mail) send(mailer *alert.Mailer, n spool.Notice) {
 	}
 	m.r.metrics.alerts[true].Inc()
 	m.r.log.Info("alert mail sent", "target", notice.Target, "kind", notice.Kind)
+	return true
 }
 
 // newMailer is the mailer of a config; nil if no mail is configured.

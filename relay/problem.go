@@ -40,6 +40,8 @@ type refusal struct {
 	lines []int
 	// retryAfter, in seconds, when waiting helps; 0: no header.
 	retryAfter int
+	// hangUp: the connection ends with the answer.
+	hangUp bool
 }
 
 func (r *refusal) Error() string { return r.code + ": " + r.detail }

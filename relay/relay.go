@@ -58,6 +58,7 @@ type Relay struct {
 	reloadAt    atomic.Int64
 	reloadBad   atomic.Bool
 	seen        atomic.Pointer[[]byte] // the config file's content when it was last read
+	unread      atomic.Bool            // the last reload could not read the file
 	onReady     func()
 	ready       atomic.Bool
 	draining    atomic.Bool

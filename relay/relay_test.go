@@ -496,3 +496,28 @@ func TestBatches(t *testing.T) {
 		}
 	}
 }
+
+// What is not spooled uses up nothing of the budget, however often it comes.
+func TestBudgetCountsWhatIsSpooled(t *testing.T) {
+	f := newFixture(t)
+	f.cfg.Spool.MaxSize = 8 << 20
+	f.target("crm", "http://127.0.0.1:1/", func(c *config.Target) {
+		c.Events, c.Status = []config.Pattern{"wanted"}, config.StatusPaused
+	})
+	f.start()
+	big := strings.Repeat("x", 300<<10)
+	g := func(want int, path string, headers ...string) {
+		t.Helper()
+		if status, answer := f.post(path, big, headers...); status != want {
+			t.Fatalf("answered %d %v; want %d", status, answer, want)
+		}
+	}
+	g(200, "/v1/events/wanted", "webhook-id", "one")
+	for range 40 {
+		g(200, "/v1/events/wanted", "webhook-id", "one")      // a duplicate
+		g(200, "/v1/events/unwanted")                         // nobody wants it
+		g(415, "/v1/events/wanted", "Content-Encoding", "br") // refused by the head
+		g(400, "/v1/events/wanted", "Content-Type", "application/cloudevents+json")
+	}
+	g(200, "/v1/events/wanted")
+}

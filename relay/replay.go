@@ -103,10 +103,15 @@ func (r *Relay) replayableOf(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*l
 
 // orderError is the answer to an order that the spool refuses.
 func orderError(err error) error {
-	if errors.Is(err, spool.ErrFull) {
-		e := admin.Refuse(507, codeSpoolFull, "the disk has no room for it now: %v", err)
-		e.Hint = "free space on the disk of spool.dir; deliveries go on meanwhile"
+	switch {
+	case errors.Is(err, spool.ErrFull):
+		e := admin.Refuse(507, codeSpoolFull, "%v", err)
+		e.Hint = "make room on its disk, or raise spool.max_size"
 		return e
+	case errors.Is(err, spool.ErrFailed):
+		return admin.Refuse(507, codeDiskError, "%v", err)
+	case errors.Is(err, spool.ErrClosed):
+		return admin.Refuse(503, codeDraining, "the relay is stopping")
 	}
 	return err
 }

@@ -18,18 +18,19 @@ import (
 // target must not push it to Defective, nor a lucky 200 hide a real fault.
 func (r *Relay) Sample(ctx context.Context, name, typ string) (admin.Sample, error) {
 	l := r.laneNamed(name)
-	if l == nil || l.work.Load() == nil {
+	if l == nil || !r.shown(l) {
 		return admin.Sample{}, noTarget(name)
 	}
 	w := l.work.Load()
+	if w == nil {
+		return admin.Sample{}, orphaned(name)
+	}
 	if typ == "" {
 		typ = FirstSample(w.target)
 	}
-	payload, ok := sample.Payload(typ)
-	if !ok {
-		e := admin.Refuse(404, codeNotFound, "there is no sample of type %q", cut(typ, 100))
-		e.Hint = "the types are " + strings.Join(sample.Types(), ", ")
-		return admin.Sample{}, e
+	payload, err := SamplePayload(typ, r.now())
+	if err != nil {
+		return admin.Sample{}, err
 	}
 	out := SendSample(ctx, w.client, name, typ, payload, r.now())
 	l.m().samples[out.Outcome].Inc()
@@ -50,8 +51,20 @@ func SendSample(ctx context.Context, c *attempt.Client, target, typ string, payl
 	}
 }
 
+// SamplePayload is the catalogue's sample of a type, or one made for it. The error is an
+// *admin.Error about a type that no event can have.
+func SamplePayload(typ string, now time.Time) ([]byte, error) {
+	if payload, ok := sample.Payload(typ); ok {
+		return payload, nil
+	}
+	if r := checkName("type", typ, false); r != nil {
+		return nil, admin.Refuse(400, codeMalformed, "%s", r.detail)
+	}
+	return sample.Generic(typ, now), nil
+}
+
 // FirstSample is the first sample type that the target's events match, in the order in which they
-// are written; "message" for one that matches none.
+// are written; of a target that wants nothing of the catalogue the first type that it names.
 func FirstSample(t *config.Target) string {
 	for _, p := range t.Events {
 		if p.Match("message") {
@@ -61,6 +74,11 @@ func FirstSample(t *config.Target) string {
 			if p.Match(typ) {
 				return typ
 			}
+		}
+	}
+	for _, p := range t.Events {
+		if !strings.Contains(string(p), "*") {
+			return string(p)
 		}
 	}
 	return "message"

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/hookspool/hookspool/relay/config"
@@ -100,77 +101,128 @@ func (c *conversation) merge(o conversation) {
 }
 
 // Small state of the spool: "c" + key holds a conversation (two i64 of unix nanoseconds, 0: never),
-// "a" + key the key under which the conversation is kept. Aliases outlive many windows, because a
-// status event names only one of a conversation's keys.
+// "a" + key the next key on the way to its root, the key under which the conversation is kept (none
+// or empty: it is one), "r" + root how long the ways to it may be (u8, see unite). Aliases outlive
+// many windows, because a status event names only one of a conversation's keys.
 const (
 	statePrefixConversation = "c"
 	statePrefixAlias        = "a"
+	statePrefixRank         = "r"
 	aliasKept               = 30 * 24 * time.Hour
-	aliasHopsMax            = 8
+	// aliasHopsMax bounds a walk. The ways that unite makes are far shorter: as many hops as the
+	// number of a conversation's keys has bits.
+	aliasHopsMax = 1024
 )
 
-// talkState is where conversations are kept: a *spool.View, or a memo when nothing may change.
-type talkState interface {
-	// Get returns a value that is not to be changed; nil: there is none.
+// memory is the spool's small state, see spool.View; or a memo, when nothing may change.
+type memory interface {
 	Get(key []byte) []byte
-	// Put stores a value that may be forgotten after ttl.
 	Put(key, value []byte, ttl time.Duration)
 }
 
-// stateBefore is the state of a conversation before an event.
-func stateBefore(v talkState, t *talk, now time.Time, window time.Duration) spool.Session {
+// stateBefore is the state of a conversation before an event, and the key that it is kept under.
+func stateBefore(m memory, t *talk, now time.Time, window time.Duration) (spool.Session, string) {
 	var c conversation
 	for _, key := range t.keys {
-		c.merge(readConversation(v, resolveAlias(v, key)))
+		c.merge(readConversation(m, findRoot(m, key, window)))
 	}
-	return c.state(now, window)
+	return c.state(now, window), findRoot(m, t.keys[0], window)
 }
 
 // applyTalk brings a conversation up to date and returns its state after the event (CONTRACT §7).
-func applyTalk(v talkState, t *talk, now time.Time, window time.Duration) spool.Session {
-	root := resolveAlias(v, t.keys[0])
-	stored := readConversation(v, root)
-	c := stored
+// Nothing is written when nothing changes.
+func applyTalk(m memory, t *talk, now time.Time, window time.Duration) spool.Session {
+	root := findRoot(m, t.keys[0], window)
+	stored := readConversation(m, root)
+	c, united := stored, false
 	for _, key := range t.keys[1:] {
-		other := resolveAlias(v, key)
-		if other != root {
-			c.merge(readConversation(v, other))
-			putAlias(v, other, root)
+		other := findRoot(m, key, window)
+		if other == root {
+			continue
 		}
-		if key != root {
-			putAlias(v, key, root)
+		known := readConversation(m, other)
+		c.merge(known)
+		if unite(m, root, other) == other {
+			root, stored = other, known
 		}
+		united = true
 	}
-	if first := t.keys[0]; first != root {
-		putAlias(v, first, root)
+	if united {
+		// Also those that point there already: a key that goes on getting partners is remembered on.
+		for _, key := range t.keys {
+			pointTo(m, key, root)
+		}
 	}
 	c.apply(t.side, now, window)
 	if c != stored {
-		putConversation(v, root, c, window)
+		putConversation(m, root, c, window)
 	}
 	return c.state(now, window)
 }
 
-// resolveAlias follows aliases to the key under which a conversation is kept.
-func resolveAlias(v talkState, key string) string {
-	for range aliasHopsMax {
-		next := v.Get([]byte(statePrefixAlias + key))
+// findRoot follows aliases to the root of a key, and points every key on the way there.
+func findRoot(m memory, key string, window time.Duration) string {
+	var way []string
+	root := key
+	for {
+		next := m.Get([]byte(statePrefixAlias + root))
 		if len(next) == 0 {
 			break
 		}
-		key = string(next)
+		if len(way) == aliasHopsMax {
+			makeRoot(m, root, way, window)
+			break
+		}
+		way = append(way, root)
+		root = string(next)
 	}
-	return key
+	for i := 0; i < len(way)-1; i++ { // the last one points there already
+		pointTo(m, way[i], root)
+	}
+	return root
 }
 
-func putAlias(v talkState, key, root string) {
-	if string(v.Get([]byte(statePrefixAlias+key))) != root {
-		v.Put([]byte(statePrefixAlias+key), []byte(root), aliasKept)
+// makeRoot ends a way that has no end: a ring, or what no version of unite has made. To take its
+// last key for a root without making it one could build a ring.
+func makeRoot(m memory, root string, way []string, window time.Duration) {
+	c := readConversation(m, root)
+	for _, key := range way {
+		c.merge(readConversation(m, key))
+	}
+	m.Put([]byte(statePrefixAlias+root), nil, aliasKept)
+	putConversation(m, root, c, window)
+}
+
+// unite joins two roots and returns the one that stays: that with the longer ways, so that ways
+// grow only where two are equally long (union by rank).
+func unite(m memory, a, b string) string {
+	rankA, rankB := readRank(m, a), readRank(m, b)
+	if rankB > rankA {
+		a, b, rankA, rankB = b, a, rankB, rankA
+	}
+	if rankA == rankB && rankA < math.MaxUint8 {
+		rankA++
+	}
+	pointTo(m, b, a)
+	m.Put([]byte(statePrefixRank+a), []byte{rankA}, aliasKept)
+	return a
+}
+
+func readRank(m memory, root string) uint8 {
+	if b := m.Get([]byte(statePrefixRank + root)); len(b) == 1 {
+		return b[0]
+	}
+	return 0
+}
+
+func pointTo(m memory, key, root string) {
+	if key != root {
+		m.Put([]byte(statePrefixAlias+key), []byte(root), aliasKept)
 	}
 }
 
-func readConversation(v talkState, key string) conversation {
-	b := v.Get([]byte(statePrefixConversation + key))
+func readConversation(m memory, key string) conversation {
+	b := m.Get([]byte(statePrefixConversation + key))
 	if len(b) != 16 {
 		return conversation{}
 	}
@@ -180,7 +232,7 @@ func readConversation(v talkState, key string) conversation {
 	}
 }
 
-func putConversation(v talkState, key string, c conversation, window time.Duration) {
+func putConversation(m memory, key string, c conversation, window time.Duration) {
 	if c == (conversation{}) {
 		return
 	}
@@ -189,7 +241,7 @@ func putConversation(v talkState, key string, c conversation, window time.Durati
 	binary.BigEndian.PutUint64(b[8:], nanos(c.lastUser))
 	// What happened more than a window ago says nothing any more. An hour on top, because the
 	// spool's expiry has a grain of a second and a clock of its own.
-	v.Put([]byte(statePrefixConversation+key), b, window+time.Hour)
+	m.Put([]byte(statePrefixConversation+key), b, window+time.Hour)
 }
 
 func instant(n uint64) time.Time {

@@ -152,13 +152,14 @@ func AttemptOptions(t *config.Target, version string) (attempt.Options, error) {
 	return o, nil
 }
 
-// Reload reads the config file again and puts it to work. A bad file changes nothing; the error is
-// an *admin.Error with all faults.
-func (r *Relay) Reload() error {
+// Reload reads the config file again and puts it to work. It returns the settings that changed but
+// need a restart. A bad file changes nothing; the error is an *admin.Error with all faults.
+func (r *Relay) Reload() (restart []string, err error) {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	path := r.setup.Load().cfg.Path
 	text, err := os.ReadFile(path)
+	r.unread.Store(err != nil)
 	var cfg *config.Config
 	if err == nil {
 		r.seen.Store(&text)
@@ -171,11 +172,13 @@ func (r *Relay) Reload() error {
 		r.reloadBad.Store(true)
 		r.metrics.reloadOK.Set(0)
 		r.log.Error("cannot reload the config; the running one stays", "path", path, "error", err)
-		return reloadError(err)
+		return nil, reloadError(err)
 	}
-	r.tellFixed(cfg)
+	if restart = r.needRestart(cfg); len(restart) > 0 {
+		r.log.Warn("these settings changed but need a restart", "keys", restart)
+	}
 	r.log.Info("config reloaded", "path", path, "targets", len(cfg.Targets))
-	return nil
+	return restart, nil
 }
 
 func reloadError(err error) *admin.Error {
@@ -184,6 +187,9 @@ func reloadError(err error) *admin.Error {
 	var faults *config.Faults
 	if errors.As(err, &faults) {
 		e.Detail = fmt.Sprintf("the config has %d faults and was not reloaded", len(faults.List))
+		if len(faults.List) == 1 {
+			e.Detail = "the config has a fault and was not reloaded"
+		}
 		for _, f := range faults.List {
 			e.Faults = append(e.Faults, fmt.Sprintf("%s:%d:%d: %s: %s", faults.Path, f.Line,
 				f.Column, f.Key, f.Message))
@@ -192,8 +198,8 @@ func reloadError(err error) *admin.Error {
 	return e
 }
 
-// tellFixed says which changed settings need a restart.
-func (r *Relay) tellFixed(cfg *config.Config) {
+// needRestart are the keys whose value is not the one at work, by name.
+func (r *Relay) needRestart(cfg *config.Config) []string {
 	bound := r.servers.cfg
 	var fixed []string
 	for key, same := range map[string]bool{
@@ -208,10 +214,8 @@ func (r *Relay) tellFixed(cfg *config.Config) {
 			fixed = append(fixed, key)
 		}
 	}
-	if len(fixed) > 0 {
-		sort.Strings(fixed)
-		r.log.Warn("these settings changed but need a restart", "keys", fixed)
-	}
+	sort.Strings(fixed)
+	return fixed
 }
 
 // watchLoop compares the file's content every server.reload_check. Config maps and editors replace
@@ -234,13 +238,21 @@ func (r *Relay) watchLoop() {
 		if every <= 0 || path == "" {
 			continue
 		}
-		text, err := os.ReadFile(path)
-		if err != nil || bytes.Equal(text, *r.seen.Load()) {
-			continue // a file that is gone for a moment is being replaced
+		if r.changedFile(path) {
+			// Reload says what is wrong with it.
+			_, _ = r.Reload()
 		}
-		// Reload has said what is wrong with it.
-		_ = r.Reload()
 	}
+}
+
+// changedFile reports that the config file is worth a reload: it is another than before, cannot be
+// read, which is said once, or can be read again.
+func (r *Relay) changedFile(path string) bool {
+	text, err := os.ReadFile(path)
+	if unread := r.unread.Load(); unread || err != nil {
+		return unread != (err != nil)
+	}
+	return !bytes.Equal(text, *r.seen.Load())
 }
 
 // decide settles session and targets of a new event. The spool calls it in commit order.

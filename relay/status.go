@@ -185,9 +185,7 @@ func (r *Relay) steerable(name string) (*lane, error) {
 	}
 	t := l.target()
 	if t == nil {
-		e := admin.Refuse(409, "orphan", "target %q is not in the config any more", name)
-		e.Hint = "put its table back and reload; its deliveries are kept"
-		return nil, e
+		return nil, orphaned(name)
 	}
 	if t.Status == config.StatusDisabled {
 		e := admin.Refuse(409, "disabled_by_config", "target %q is disabled by the config", name)
@@ -195,6 +193,12 @@ func (r *Relay) steerable(name string) (*lane, error) {
 		return nil, e
 	}
 	return l, nil
+}
+
+func orphaned(name string) *admin.Error {
+	e := admin.Refuse(409, "orphan", "target %q is not in the config any more", name)
+	e.Hint = "put its table back and reload; its deliveries are kept"
+	return e
 }
 
 // Unready is part of admin.Backend.

@@ -35,9 +35,11 @@ type Draft struct {
 
 	lanes []*Lane
 	few   [2]*Lane // the first room of lanes
-	rec   []byte
-	sum   uint32
-	same  *Draft // earlier in the same batch, same id
+	// imported, when set, says instead of Decide what becomes of the event.
+	imported *importOrder
+	rec      []byte
+	sum      uint32
+	same     *Draft // earlier in the same batch, same id
 }
 
 // Owe makes the event owed to a lane; Decide calls it.
@@ -161,7 +163,7 @@ func (g *group) planAppend(o *op) {
 			d.Seq, d.lanes, d.Session = d.same.Seq, d.same.lanes, d.same.Session
 		case d.Duplicate:
 		default:
-			g.s.decide(&View{g}, d)
+			g.decide(d)
 			if len(d.lanes) > 0 {
 				d.Seq = g.s.nextSeq
 				g.s.nextSeq++
@@ -183,6 +185,18 @@ func (g *group) planAppend(o *op) {
 			g.flushState()
 		}
 		g.putEvent(d, batchEnd)
+	}
+}
+
+// decide settles session and lanes.
+func (g *group) decide(d *Draft) {
+	if d.imported == nil {
+		g.s.decide(&View{g}, d)
+		return
+	}
+	d.Session = d.imported.session
+	for _, l := range d.imported.lanes {
+		d.Owe(l)
 	}
 }
 
@@ -208,31 +222,37 @@ func (g *group) rememberID(d *Draft) {
 		r.lanes = append(r.lanes, l.id)
 	}
 	g.ids[d.ID] = r
-	window := g.s.limits.Load().DedupeWindow
+	window := g.dedupeWindow(d)
 	// Badger's clock has a grain of a second and is not ours; the record's own instant decides, and
 	// an hour more keeps it until then.
 	g.put(badger.NewEntry(idKey(d.ID), r.encode()).WithTTL(window + time.Hour))
 }
 
+// dedupeWindow says how long a draft's id is remembered.
+func (g *group) dedupeWindow(d *Draft) time.Duration {
+	window := g.s.limits.Load().DedupeWindow
+	if d.imported != nil {
+		window = max(window, importWindow)
+	}
+	return window
+}
+
 // findIDs marks the duplicates among the drafts and reports conflicts.
 func (g *group) findIDs(drafts []*Draft) error {
-	if g.s.limits.Load().DedupeWindow <= 0 {
-		return nil
-	}
 	var conflicts []int
 	var seen map[string]*Draft
 	if len(drafts) > 1 {
 		seen = make(map[string]*Draft, len(drafts))
 	}
 	for i, d := range drafts {
-		if !d.Given {
+		if !d.Given || g.dedupeWindow(d) <= 0 {
 			continue
 		}
 		same := true
 		if first := seen[d.ID]; first != nil {
 			d.Duplicate, d.same = true, first
 			same = first.Hash == d.Hash
-		} else if r := g.lookupID(d.ID, d.At); r != nil {
+		} else if r := g.lookupID(d); r != nil {
 			d.Duplicate, d.Seq = true, r.seq
 			same = r.hash == d.Hash
 			d.lanes = g.s.lanesOf(r.lanes)
@@ -250,10 +270,10 @@ func (g *group) findIDs(drafts []*Draft) error {
 }
 
 // lookupID is the id's record if it is within the window.
-func (g *group) lookupID(id string, at time.Time) *idRecord {
-	r := g.ids[id]
+func (g *group) lookupID(d *Draft) *idRecord {
+	r := g.ids[d.ID]
 	if r == nil {
-		value, err := g.get(idKey(id))
+		value, err := g.get(idKey(d.ID))
 		if err != nil {
 			return nil
 		}
@@ -262,7 +282,7 @@ func (g *group) lookupID(id string, at time.Time) *idRecord {
 			return nil
 		}
 	}
-	if at.Sub(r.at) >= g.s.limits.Load().DedupeWindow {
+	if d.At.Sub(r.at) >= g.dedupeWindow(d) {
 		return nil
 	}
 	return r

@@ -95,6 +95,7 @@ func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupI
 	it := v.txn.NewIterator(o)
 	defer it.Close()
 	for it.Rewind(); err == nil && it.Valid(); it.Next() {
+		v.giveWay()
 		item := it.Item()
 		if item.Key()[0] == prefixFlush {
 			continue

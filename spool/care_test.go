@@ -117,7 +117,7 @@ func TestVerifySound(t *testing.T) {
 	for _, dir := range []string{crashed, crashed, f.dir} {
 		o := f.readerOptions()
 		o.Dir = dir
-		r, err := Verify(o, nil)
+		r, err := Verify(context.Background(), o, nil)
 		if err != nil || r.FaultCount > 0 {
 			t.Fatalf("%v, faults %q", err, r.Faults)
 		}
@@ -242,7 +242,7 @@ func flipOne(t *testing.T, f *fixture, x flip) {
 	if err := errors.Join(err, werr, file.Close()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Verify(ReaderOptions{Dir: to, EncryptionKey: f.secret,
+	r, err := Verify(context.Background(), ReaderOptions{Dir: to, EncryptionKey: f.secret,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, nil)
 	if err == nil && r.FaultCount == 0 {
 		t.Errorf("byte %d of %s was flipped and nobody noticed: %q", x.at, name, r.Notes)
@@ -267,7 +267,7 @@ func TestVerifyTornLog(t *testing.T) {
 	}
 	o := f.readerOptions()
 	o.Dir = dir
-	r, err := Verify(o, nil)
+	r, err := Verify(context.Background(), o, nil)
 	if err != nil || r.FaultCount > 0 || len(r.Notes) != 1 {
 		t.Errorf("%v, faults %q, notes %q", err, r.Faults, r.Notes)
 	}
@@ -319,7 +319,7 @@ func TestVerifyContradictions(t *testing.T) {
 			}
 			f.close()
 			f.damage(damage)
-			r, err := Verify(f.readerOptions(), nil)
+			r, err := Verify(context.Background(), f.readerOptions(), nil)
 			if err != nil || !strings.Contains(strings.Join(r.Faults, "\n"), want) {
 				t.Errorf("%v, faults %q; want %q", err, r.Faults, want)
 			}
@@ -355,7 +355,7 @@ func TestReaderRefusals(t *testing.T) {
 	if _, err := OpenReader(o); !errors.Is(err, ErrInUse) {
 		t.Errorf("a running spool: %v", err)
 	}
-	if _, err := Verify(o, nil); !errors.Is(err, ErrInUse) {
+	if _, err := Verify(context.Background(), o, nil); !errors.Is(err, ErrInUse) {
 		t.Errorf("a running spool: %v", err)
 	}
 	f.close()
@@ -373,7 +373,7 @@ func TestReaderRefusals(t *testing.T) {
 	if _, err := OpenReader(o); !errors.Is(err, ErrNoSpool) {
 		t.Errorf("an empty directory: %v", err)
 	}
-	if _, err := Verify(o, nil); !errors.Is(err, ErrNoSpool) {
+	if _, err := Verify(context.Background(), o, nil); !errors.Is(err, ErrNoSpool) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	if files, _ := os.ReadDir(o.Dir); len(files) > 0 {

@@ -23,9 +23,11 @@ type op struct {
 	change  *Change
 	bytes   int // estimate
 	entries int
-	flush   bool       // write the memtable out after the group
-	err     error      // why this op alone was refused; the committer's until done
-	done    chan error // capacity 1, so that the committer never waits for a caller
+	flush   bool        // write the memtable out after the group
+	look    bool        // open a snapshot after the group
+	txn     *badger.Txn // the snapshot; the committer's until done
+	err     error       // why this op alone was refused; the committer's until done
+	done    chan error  // capacity 1, so that the committer never waits for a caller
 }
 
 func newOp() *op { return &op{done: make(chan error, 1)} }
@@ -226,8 +228,11 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 		f()
 	}
 	for _, o := range ops {
-		if o.flush {
+		switch {
+		case o.flush:
 			o.err = s.flush()
+		case o.look:
+			o.txn, o.err = s.lookNow()
 		}
 	}
 	answer(ops, nil)

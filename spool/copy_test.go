@@ -129,10 +129,23 @@ func TestImport(t *testing.T) {
 		"ap0 bp0 | "; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	r, err := Verify(f.readerOptions(), nil)
+	r, err := Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Errorf("%v, faults %q", err, r.Faults)
 	}
+}
+
+// importer opens the spool as an import at rest does.
+func (f *fixture) importer() *Spool {
+	f.t.Helper()
+	o := f.options()
+	o.Decide, o.DedupeWindow = nil, 0
+	s, err := Open(o)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s.Start()
+	return s
 }
 
 func (f *fixture) importInto(dir string, list []*Exported) ImportCount {
@@ -145,10 +158,7 @@ func (f *fixture) importInto(dir string, list []*Exported) ImportCount {
 
 func (f *fixture) importAll(list []*Exported) ImportCount {
 	f.t.Helper()
-	m, err := OpenImporter(f.options())
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	m := f.importer()
 	n, err := m.Import(list)
 	if err = errors.Join(err, m.Close()); err != nil {
 		f.t.Fatal(err)
@@ -166,10 +176,7 @@ func TestImportAllOrNothing(t *testing.T) {
 			Targets: []ExportedTarget{{Name: "a", State: "pending"}}}
 	}
 	f.importAll([]*Exported{event("held", "one")})
-	m, err := OpenImporter(f.options())
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := f.importer()
 	defer m.Close()
 	for want, batch := range map[int][]*Exported{
 		1: {event("new", "x"), event("held", "two")},
@@ -183,7 +190,7 @@ func TestImportAllOrNothing(t *testing.T) {
 			t.Errorf("%d: %v %+v", want, err, bad)
 		}
 	}
-	if head := m.s.Head(); head != 1 {
+	if head := m.Head(); head != 1 {
 		t.Errorf("%d events are there; want 1", head)
 	}
 }

@@ -35,24 +35,36 @@ type diskState struct {
 
 func (d *diskState) short() bool { return d.pressure.Load() }
 
-// prepareDir makes the spool's directory. A link would let someone else choose where the spool
-// lies, so it is refused.
+// ErrDirectory: what spool.dir names cannot be the spool's directory.
+var ErrDirectory = errors.New("cannot use spool directory")
+
+// prepareDir makes the spool's directory.
 func prepareDir(dir string) error {
+	found, err := findDir(dir)
+	if err != nil || found {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("%w %q: cannot make it: %w", ErrDirectory, dir, err)
+	}
+	return nil
+}
+
+// findDir says whether the directory is there. A link would let someone else choose where the spool
+// lies, so it is refused.
+func findDir(dir string) (found bool, err error) {
 	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("cannot make spool directory %q: %w", dir, err)
-		}
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("cannot look at spool directory %q: %w", dir, err)
+		return false, fmt.Errorf("cannot look at spool directory %q: %w", dir, err)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return fmt.Errorf("cannot use spool directory %q: it is a symbolic link", dir)
+		return false, fmt.Errorf("%w %q: it is a symbolic link", ErrDirectory, dir)
 	case !info.IsDir():
-		return fmt.Errorf("cannot use spool directory %q: it is not a directory", dir)
+		return false, fmt.Errorf("%w %q: it is not a directory", ErrDirectory, dir)
 	}
-	return nil
+	return true, nil
 }
 
 // preflight refuses to open the engine on a disk so full that doing so could kill the process, even
@@ -151,8 +163,9 @@ func (s *Spool) Disk() DiskUsage {
 }
 
 // Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
-// disk error. Room for settling what was accepted is never part of what Admit gives away; see
-// mustStayFree.
+// disk error. Until the next measurement they count as written; what is not spooled after all is to
+// be given back by Forgo. Room for settling what was accepted is never part of what Admit gives
+// away; see mustStayFree.
 func (s *Spool) Admit(n int) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -163,16 +176,29 @@ func (s *Spool) Admit(n int) error {
 	lim := s.limits.Load()
 	// Badger writes an event to its log and, later, to a table.
 	since := 2 * s.disk.since.Add(int64(n))
-	if bytes := s.disk.bytes.Load() + since; lim.MaxBytes > 0 && bytes > lim.MaxBytes {
-		return fmt.Errorf("%w: %d bytes are on disk; spool.max_size is %d", ErrFull, bytes,
-			lim.MaxBytes)
+	if bytes := s.disk.bytes.Load(); lim.MaxBytes > 0 && bytes+since > lim.MaxBytes {
+		s.Forgo(n)
+		return fmt.Errorf("%w: %d bytes are on disk and up to %d more on their way; spool.max_size "+
+			"is %d", ErrFull, bytes, since, lim.MaxBytes)
 	}
 	need := s.mustStayFree(lim)
 	if free := s.disk.free.Load() - since; free < need {
+		s.Forgo(n)
 		return fmt.Errorf("%w: %d bytes are free on its disk; %d must stay free "+
 			"(spool.min_free_disk, or what the engine needs to work)", ErrFull, free, need)
 	}
 	return nil
+}
+
+// Forgo gives back n bytes that were admitted and not spooled. A measurement in between has
+// forgotten them already.
+func (s *Spool) Forgo(n int) {
+	for {
+		since := s.disk.since.Load()
+		if s.disk.since.CompareAndSwap(since, max(0, since-int64(n))) {
+			return
+		}
+	}
 }
 
 // highWater is a small file beside the engine with the newest sequence that was answered, so that

@@ -111,16 +111,26 @@ func openEngine(o badger.Options) (db *badger.DB, err error) {
 		}
 	}()
 	db, err = badger.Open(o)
-	if err != nil && strings.Contains(err.Error(), "Cannot acquire directory lock") {
-		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
+	if err == nil {
+		return db, nil
 	}
+	// Not the half of it that Badger returns: closing that panics.
+	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		o.Logger.Infof("%v", err) // for who debugs; ours are the words for an operator
+		return nil, ErrInUse
+	}
+	return nil, err
+}
+
+// checkKey reads Badger's registry of keys, which begins with a text that only the right key
+// decrypts. A spool that has none yet takes any key.
+func checkKey(o badger.Options) error {
+	_, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true,
+		EncryptionKey: o.EncryptionKey})
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
-		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
+		return ErrWrongKey
 	}
-	if err != nil {
-		return nil, err // and not the half of it that Badger returns: closing that panics
-	}
-	return db, nil
+	return nameDamage(err)
 }
 
 // A process that is killed between making a file and giving it a length leaves one without a byte.
@@ -133,6 +143,11 @@ const (
 
 // openPastEmptyFiles opens the engine, again after each file that was left empty.
 func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
+	// First, because nothing else may be done to a spool that is not ours to read, and because Badger
+	// leaves goroutines behind when it finds a wrong key. Any other error is Badger's to tell.
+	if err := checkKey(o); errors.Is(err, ErrWrongKey) {
+		return err
+	}
 	if err := s.precheck(o); err != nil {
 		return err
 	}

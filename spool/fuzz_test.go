@@ -198,7 +198,7 @@ func FuzzExportedLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d := (&Importer{}).draft(x)
+		d := x.draft()
 		if !d.fits() {
 			t.Fatal("it is taken and fits no record")
 		}

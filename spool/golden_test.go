@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +27,7 @@ func TestGoldenSpool(t *testing.T) {
 	}
 	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0)}
 	unpack(t, goldenSpool, f.dir)
-	r, err := Verify(f.readerOptions(), nil)
+	r, err := Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Fatalf("%v, faults %q", err, r.Faults)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -249,7 +250,7 @@ func copyOfOneInstant(t *rapid.T, from, to string) {
 		before, _ := os.ReadFile(from + "/db/MANIFEST")
 		err := os.CopyFS(to, os.DirFS(from))
 		after, _ := os.ReadFile(from + "/db/MANIFEST")
-		if err == nil && bytes.Equal(before, after) {
+		if err == nil && bytes.Equal(before, after) && !hasEmptyFile(to) {
 			return
 		}
 		if err := os.RemoveAll(to); err != nil {
@@ -257,6 +258,20 @@ func copyOfOneInstant(t *rapid.T, from, to string) {
 		}
 	}
 	t.Fatal("the spool's tables do not come to rest")
+}
+
+// hasEmptyFile reports that a copy caught a file of the engine in the making. A start goes on over
+// it, but the engine leaves goroutines behind where it first refuses to open.
+func hasEmptyFile(dir string) bool {
+	for _, ext := range []string{"sst", "mem", "vlog"} {
+		names, _ := filepath.Glob(filepath.Join(dir, "db", "*."+ext))
+		for _, name := range names {
+			if info, err := os.Stat(name); err == nil && info.Size() == 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (ml *modelLane) restarted(t *rapid.T, l *Lane, crash bool) {
@@ -314,8 +329,8 @@ func TestModel(t *testing.T) {
 			"append": m.append, "append2": m.append, "fetch": m.fetch, "fetch2": m.fetch,
 			"settle": m.settleFresh, "settle2": m.settleFresh, "settle3": m.settleFresh, "job": m.job,
 			"replay": m.replay, "purge": m.purge, "give back": m.giveBack, "restart": m.restart,
-			"wait": func(*rapid.T) { m.f.commitCheckpoint() },
-			"":     m.check,
+			"wait": func(*rapid.T) { m.f.commitCheckpoint() }, "verify": m.verifyLive,
+			"": m.check,
 		})
 		m.drain(r)
 	})

@@ -113,7 +113,7 @@ func TestPurged(t *testing.T) {
 	if _, err := f.EventByID(d.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the event is still there: %v", err)
 	}
-	v, err := openSnapshot(f.db)
+	v, err := openSnapshot(f.db.NewTransaction(false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func (f *fixture) verify() *Report {
 	if err := f.Close(); err != nil {
 		f.t.Fatal(err)
 	}
-	r, err := Verify(ReaderOptions{Dir: f.dir, Log: f.options().Log}, nil)
+	r, err := Verify(context.Background(), ReaderOptions{Dir: f.dir, Log: f.options().Log}, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 	r := &Reader{dir: o.Dir}
 	err := r.openEngine(o)
 	if err == nil {
-		r.view, err = openSnapshot(r.db)
+		r.view, err = openSnapshot(r.db.NewTransaction(false))
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			err = fmt.Errorf("%w: %w", ErrNoSpool, err)
 		}
@@ -92,6 +92,16 @@ func (r *Reader) Close() error {
 		return fmt.Errorf("cannot close spool %q: %w", r.dir, err)
 	}
 	return nil
+}
+
+// InUse is ErrInUse while a relay, or a verb that writes, has the spool open; nil says that nobody
+// has, or that there is none.
+func InUse(dir string) error {
+	err := inUse(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // inUse asks for the lock that the engine takes while a relay runs, and gives it back.

@@ -32,8 +32,8 @@ func (r *rest) due(now time.Time, head uint64) bool {
 	return true
 }
 
-// keepMemory keeps resident memory small, whatever the backlog: 1,000,000 events of 1 KiB in batches
-// left 1.1 GiB of mapped tables and 0.9 GiB of heap resident without it.
+// keepMemory keeps resident memory small, whatever the backlog: 1,000,000 events of 1 KiB in
+// batches left 1.1 GiB of mapped tables and 0.9 GiB of heap resident without it.
 func (s *Spool) keepMemory(now time.Time) {
 	if err := s.trimMapped(mappedBytesMax); err != nil {
 		s.log.Debug("mapped tables stay resident", "error", err)

@@ -49,7 +49,8 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 	info, err := restoreInto(ctx, r, work, o)
 	var report *Report
 	if err == nil {
-		report, err = Verify(ReaderOptions{Dir: work, EncryptionKey: o.EncryptionKey, Log: o.Log}, nil)
+		report, err = Verify(ctx, ReaderOptions{Dir: work, EncryptionKey: o.EncryptionKey,
+			Log: o.Log}, nil)
 	}
 	if err == nil && report.FaultCount > 0 {
 		err = fmt.Errorf("%w: %s (%d faults)", ErrDamaged, report.Faults[0], report.FaultCount)

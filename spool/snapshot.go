@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -11,7 +12,7 @@ import (
 
 // snapshot is the whole spool as one read transaction of the engine sees it: an instant between two
 // commits, whatever is written meanwhile. Stat, export, verify and backup read it, of a spool at
-// rest and of one that runs. Lane records in it may be a checkpoint old, as after a crash.
+// rest and of one that runs. Lane records in it may be a checkpoint old after a crash.
 type snapshot struct {
 	txn        *badger.Txn
 	format     formatRecord
@@ -26,6 +27,18 @@ type snapshot struct {
 	faults       faults
 	// unreadable counts log records that a walk could not decode.
 	unreadable int64
+	seen       int // records, for giveWay
+}
+
+// giveWayEvery records, some tens of microseconds of work, a reader lets others run.
+const giveWayEvery = 8
+
+// giveWay is called for every record. A reader is all work and no waiting, and would otherwise keep
+// a core from the committer for whole time slices of the scheduler, 10 ms each.
+func (v *snapshot) giveWay() {
+	if v.seen++; v.seen%giveWayEvery == 0 {
+		runtime.Gosched()
+	}
 }
 
 // laneView is a lane in a snapshot.
@@ -60,10 +73,10 @@ func (f *faults) err() error {
 	return fmt.Errorf("%w: %s (%d faults)", ErrDamaged, f.list[0], f.count)
 }
 
-// openSnapshot reads the small records. What is wrong with them is in faults; the error says that
-// there is no spool of this format.
-func openSnapshot(db *badger.DB) (*snapshot, error) {
-	v := &snapshot{txn: db.NewTransaction(false), byID: make(map[uint32]*laneView)}
+// openSnapshot reads the small records; the transaction is its own from now on. What is wrong with
+// the records is in faults; the error says that there is no spool of this format.
+func openSnapshot(txn *badger.Txn) (*snapshot, error) {
+	v := &snapshot{txn: txn, byID: make(map[uint32]*laneView)}
 	err := v.loadFormat()
 	if err == nil {
 		v.loadMeta()
@@ -293,6 +306,7 @@ func (v *snapshot) walk(from uint64, visit func(e *Event, owed []owedDelivery) e
 		if keySeq(key) > v.head {
 			return false, nil
 		}
+		v.giveWay()
 		e, err := decodeEvent(value, keySeq(key))
 		if err != nil {
 			v.unreadable++

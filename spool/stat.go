@@ -7,10 +7,11 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
-// Stat is a spool in numbers. Of a spool that runs they are those of its last checkpoint, some 50
-// ms old.
+// Stat is a spool in numbers, as of one instant.
 type Stat struct {
 	Spool string `json:"spool"` // its id
 	// Former are the ids of the spools that it was restored from, newest first.
@@ -63,20 +64,37 @@ func (s *Spool) Stat() (st *Stat, err error) {
 	return st, err
 }
 
-// reading runs a look at a snapshot. Close waits for it, so it must be bounded, or watch for the
-// spool's end.
+// reading runs a look at a snapshot of the spool as of now. Close waits for it, so it must be
+// bounded, or watch for the spool's end.
 func (s *Spool) reading(look func(*snapshot) error) error {
 	s.readers.RLock()
 	defer s.readers.RUnlock()
 	if s.closed() {
 		return ErrClosed
 	}
-	v, err := openSnapshot(s.db)
+	o := newOp()
+	o.look = true
+	err := s.submit(o)
+	var v *snapshot
+	if err == nil {
+		v, err = openSnapshot(o.txn)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read the spool: %w", err)
 	}
 	defer v.close()
 	return look(v)
+}
+
+// lookNow opens a snapshot between two groups. The committer does it, behind a checkpoint of its
+// own: a group may be several transactions of the engine, and between them the sums of a lane are
+// not those of its records. It holds up one sync of the committer; reading holds up nothing.
+func (s *Spool) lookNow() (*badger.Txn, error) {
+	s.commitGroup(nil, true)
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	return s.db.NewTransaction(false), nil
 }
 
 func (v *snapshot) stat(dir string) (*Stat, error) {

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type Report struct {
 	FaultCount int      `json:"fault_count"`
 	// Notes are no faults: what a crash leaves, what was set aside before, what only takes room.
 	Notes []string `json:"notes"`
+	// NotChecked is what cannot be proven while a relay uses the spool.
+	NotChecked []string `json:"not_checked"`
 	// Stat is nil when the spool could not be opened.
 	Stat *Stat `json:"stat"`
 }
@@ -28,6 +31,7 @@ type Report struct {
 // verifier holds the sums of one pass.
 type verifier struct {
 	*snapshot
+	ctx    context.Context
 	report *Report
 	lanes  map[*laneView]*laneSums
 	// want is the next sequence that the log must have.
@@ -51,15 +55,11 @@ type laneSums struct {
 // events. The error says that it could not look: ErrNoSpool, ErrInUse, ErrWrongKey, ErrFormat;
 // what it found is in the report. A spool with damaged files is not opened, because the engine
 // would cut off what it cannot read.
-func Verify(o ReaderOptions, progress func(done, total int64)) (rep *Report, err error) {
-	rep = &Report{Notes: []string{}, Faults: []string{}}
+func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int64)) (rep *Report,
+	err error) {
+	rep = newReport()
 	var all faults
-	defer func() {
-		if r := recover(); r != nil {
-			all.add("the engine panicked over what it read: %v", r)
-		}
-		rep.Faults, rep.FaultCount = append(rep.Faults, all.list...), all.count
-	}()
+	defer func() { rep.conclude(recover(), &all) }()
 	if _, err := os.Stat(filepath.Join(o.Dir, engineDir)); err == nil {
 		if err := inUse(o.Dir); err != nil {
 			return rep, fmt.Errorf("cannot verify spool %q: %w", o.Dir, err)
@@ -86,26 +86,50 @@ func Verify(o ReaderOptions, progress func(done, total int64)) (rep *Report, err
 		return rep, nil
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if progress == nil {
-		progress = func(int64, int64) {}
+	if err := r.db.VerifyChecksum(); err != nil {
+		r.view.faults.add("a table does not fit its checksums: %v", err)
 	}
-	v := &verifier{snapshot: r.view, report: rep, lanes: make(map[*laneView]*laneSums),
-		progress: progress}
-	v.run(r)
+	highWater, herr := readHighWater(o.Dir)
+	v := newVerifier(ctx, r.view, rep, progress)
+	if err := v.run(o.Dir); err != nil {
+		return rep, err
+	}
+	v.checkHighWater(highWater, herr)
 	all = v.faults
 	return rep, nil
 }
 
-func (v *verifier) run(r *Reader) {
-	if err := r.db.VerifyChecksum(); err != nil {
-		v.faults.add("a table does not fit its checksums: %v", err)
+func newReport() *Report {
+	return &Report{Notes: []string{}, Faults: []string{}, NotChecked: []string{}}
+}
+
+// conclude puts the faults into the report. panicked is what a damaged file made the engine say.
+func (rep *Report) conclude(panicked any, all *faults) {
+	if panicked != nil {
+		all.add("the engine panicked over what it read: %v", panicked)
 	}
+	rep.Faults, rep.FaultCount = append(rep.Faults, all.list...), all.count
+}
+
+func newVerifier(ctx context.Context, view *snapshot, rep *Report,
+	progress func(done, total int64)) *verifier {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	return &verifier{snapshot: view, ctx: ctx, report: rep, progress: progress,
+		lanes: make(map[*laneView]*laneSums)}
+}
+
+// run goes through all records. The error says that it was cut short.
+func (v *verifier) run(dir string) error {
 	v.checkSmall()
 	v.checkLog()
+	if v.ctx.Err() != nil {
+		return fmt.Errorf("cannot verify to the end: %w", context.Cause(v.ctx))
+	}
 	v.checkSums()
-	v.checkHighWater(r.dir)
 	st, err := (&snapshot{txn: v.txn, format: v.format, tick: v.tick, checkpoint: v.checkpoint,
-		swept: v.swept, head: v.head, lanes: v.snapshot.lanes, byID: v.byID}).stat(r.dir)
+		swept: v.swept, head: v.head, lanes: v.snapshot.lanes, byID: v.byID}).stat(dir)
 	if err != nil {
 		v.faults.add("%v", err)
 	}
@@ -120,6 +144,7 @@ func (v *verifier) run(r *Reader) {
 		v.note("a batch was cut off before its answer: the next start removes events %d to %d",
 			v.head+1, v.newest)
 	}
+	return nil
 }
 
 func (v *verifier) note(format string, args ...any) {
@@ -132,7 +157,8 @@ func (v *verifier) checkSmall() {
 	o.PrefetchValues = false
 	it := v.txn.NewIterator(o)
 	defer it.Close()
-	for it.Rewind(); it.Valid(); {
+	for it.Rewind(); it.Valid() && v.ctx.Err() == nil; {
+		v.giveWay()
 		key := it.Item().KeyCopy(nil)
 		if len(key) == 0 {
 			v.faults.add("there is a record without a key")
@@ -144,7 +170,9 @@ func (v *verifier) checkSmall() {
 			it.Seek([]byte{key[0] + 1}) // checkLog reads them
 			continue
 		}
-		v.report.Records++
+		if v.report.Records++; v.report.Records%4096 == 0 {
+			v.progress(0, v.events()) // a sign of life: there may be millions of ids
+		}
 		err := it.Item().Value(func(value []byte) error { return v.checkRecord(key, value) })
 		if err != nil {
 			v.faults.add("record %q: %v", key, err)
@@ -257,14 +285,16 @@ func (v *verifier) checkLog() {
 		})
 	}
 	v.want = v.swept + 1
-	total := int64(v.head - min(v.head, v.swept))
 	err := v.walk(0, func(e *Event, owed []owedDelivery) error {
 		v.report.Events++
-		v.progress(v.report.Events, max(total, v.report.Events))
+		v.progress(v.report.Events, max(v.events(), v.report.Events))
 		v.checkGap(e.Seq)
 		v.checkEvent(e, owed)
-		return nil
+		return v.ctx.Err()
 	})
+	if v.ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		v.faults.add("cannot read the log to its end: %v", err)
 	}
@@ -281,6 +311,9 @@ func (v *verifier) checkLog() {
 		v.note("%d events of the log were set aside before", v.aside)
 	}
 }
+
+// events is how many the log holds at the most, as far as its ends tell.
+func (v *verifier) events() int64 { return int64(v.head - min(v.head, v.swept)) }
 
 // withoutEvent is told of a delivery whose event is not in the log or was never owed.
 func (v *verifier) withoutEvent(what string, l *laneView, seq uint64) {
@@ -382,9 +415,8 @@ func (v *verifier) checkSums() {
 	}
 }
 
-// checkHighWater compares the log's end with what was answered.
-func (v *verifier) checkHighWater(dir string) {
-	h, err := readHighWater(dir)
+// checkHighWater compares the log's end with what was answered when the mark was read.
+func (v *verifier) checkHighWater(h uint64, err error) {
 	switch {
 	case errors.Is(err, os.ErrNotExist) && v.head == 0:
 	case err != nil:
@@ -395,7 +427,7 @@ func (v *verifier) checkHighWater(dir string) {
 	}
 }
 
-// readHighWater reads the file of a spool at rest.
+// readHighWater reads the file.
 func readHighWater(dir string) (uint64, error) {
 	b, err := os.ReadFile(filepath.Join(dir, highWaterName))
 	if err != nil {

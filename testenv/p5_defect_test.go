@@ -220,6 +220,37 @@ func TestP5OneMailWhateverHappens(t *testing.T) {
 	}
 }
 
+// TestP5MailsInOrder asserts that a recovery is never told before its defect, although the server
+// refuses the first and would take the second; and that the delivery that ended the defect is not
+// told as pending.
+func TestP5MailsInOrder(t *testing.T) {
+	t.Parallel()
+	j, box, _ := defectJourney(t, -2)
+	j.Config.Set("defect.after_failed_jobs", 2).Set("retry.max_attempts", 10_000)
+	box.Down()
+	j.Start()
+	j.Send(Post{Body: []byte(`{"eventType":"message"}`)})
+	j.AwaitStatus("dead", "Defective")
+	j.RX.Always("dead", OK())
+	j.AwaitStatus("dead", "Enabled")
+	if n := j.LogCount("target is Enabled again", "pending=0"); n != 1 {
+		t.Errorf("%d log lines tell of a recovery with nothing pending", n)
+	}
+	j.Terminate()
+	box.Refuse(1)
+	box.Up()
+	j.Start()
+	mails := box.Await(2)
+	if !strings.Contains(mails[0].Subject, "Defective") ||
+		!strings.Contains(mails[1].Subject, "recovered") {
+		t.Errorf("the mails are %q, then %q", mails[0].Subject, mails[1].Subject)
+	}
+	if text := mails[1].Text; !strings.Contains(text, "Pending deliveries  0") ||
+		strings.Contains(text, "Oldest pending") {
+		t.Errorf("the recovery mail tells of pending deliveries:\n%s", text)
+	}
+}
+
 // TestP5MailNeverDelaysDeliveries asserts that a mail server that hangs costs no delivery a thing,
 // and no stop either.
 func TestP5MailNeverDelaysDeliveries(t *testing.T) {

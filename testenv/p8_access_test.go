@@ -66,8 +66,8 @@ func TestP8AdminListen(t *testing.T) {
 		}
 		return CLI(t, nil, verb, "--config", path)
 	}
-	if out := check("check", ""); out.Code != 0 || !strings.Contains(out.Stdout+out.Stderr,
-		"127.0.0.1:8471") {
+	if out := check("check", ""); out.Code != 0 && !strings.Contains(out.Stdout, inUse) ||
+		!strings.Contains(out.Stdout, "127.0.0.1:8471") {
 		t.Errorf("the default: code %d\n%s%s", out.Code, out.Stdout, out.Stderr)
 	}
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "relay.example:0",
@@ -78,15 +78,18 @@ func TestP8AdminListen(t *testing.T) {
 				t.Errorf("%s with %s and no token: code %d\n%s", verb, address, out.Code, out.Stderr)
 			}
 		}
-		out := check("check", fmt.Sprintf("[server]\nadmin_listen = %q\nadmin_token = "+
-			"\"a-token-that-is-long-enough\"\n", address))
-		if out.Code != 0 {
-			t.Errorf("%s with a token: code %d\n%s", address, out.Code, out.Stderr+out.Stdout)
+		out := check("check", fmt.Sprintf("[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = %q\n"+
+			"admin_token = \"a-token-that-is-long-enough\"\n", address))
+		// Not every address is this machine's; the token is no fault of any.
+		if said := out.Stderr + out.Stdout; out.Code != 0 &&
+			!strings.Contains(said, "problem: server.admin_listen: cannot listen") {
+			t.Errorf("%s with a token: code %d\n%s", address, out.Code, said)
 		}
 	}
 	for _, address := range []string{"127.0.0.2:0", "[::1]:0", "localhost:0", "[::ffff:127.0.0.1]:0",
 		"unix:" + dir + "/admin.sock"} {
-		out := check("check", fmt.Sprintf("[server]\nadmin_listen = %q\n", address))
+		out := check("check", fmt.Sprintf("[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = %q\n",
+			address))
 		if out.Code != 0 {
 			t.Errorf("%s: code %d\n%s", address, out.Code, out.Stderr+out.Stdout)
 		}

@@ -114,6 +114,47 @@ func TestSampleInAnyStanding(t *testing.T) {
 	}
 }
 
+// TestSampleOfAnyType asserts that a type of the app's own has a sample, which is the one by default
+// for a target that wants nothing else; that what no event can have as a type is refused; and that
+// an orphan is called one.
+func TestSampleOfAnyType(t *testing.T) {
+	t.Parallel()
+	j := NewJourney(t)
+	j.Config.Target("shop", j.RX.URL("shop"), "events", []string{"order.*", "order.paid"})
+	j.Config.Target("gone", j.RX.URL("gone"), "status", "paused")
+	j.Start()
+	for _, typ := range []string{"order.paid", "invoice \u20ac/1", ""} {
+		s := j.Sample("shop", typ)
+		if typ == "" {
+			typ = "order.paid"
+		}
+		r := j.RX.AwaitID("shop", s.ID)
+		var payload struct {
+			EventType, Text, Timestamp string
+			Sample                     bool
+		}
+		if err := json.Unmarshal(r.Body, &payload); err != nil || !s.Acknowledged {
+			t.Errorf("%q: %+v, %v", typ, s, err)
+		}
+		if s.Type != typ || r.Type != typ || payload.EventType != typ || !payload.Sample ||
+			payload.Text == "" || payload.Timestamp == "" {
+			t.Errorf("%q: of type %q, %q came: %s", typ, s.Type, r.Type, r.Body)
+		}
+	}
+	for _, typ := range []string{"a%0Ab", "%FF", strings.Repeat("x", 257)} {
+		if code, body := j.Admin("POST", "/v1/targets/shop/sample?type="+typ); code != 400 {
+			t.Errorf("a sample of type %q answered %d: %s", typ, code, body)
+		}
+	}
+	j.SendIDs("kept", 1)
+	j.Config.Remove("target.gone")
+	j.Reload()
+	if code, body := j.Admin("POST", "/v1/targets/gone/sample"); code != 409 ||
+		!strings.Contains(string(body), "not in the config any more") {
+		t.Errorf("a sample to an orphan answered %d: %s", code, body)
+	}
+}
+
 // TestSampleVerb asserts the verb: exit 0 and a status line when it is acknowledged, exit 1 when it
 // is not, with what came back.
 func TestSampleVerb(t *testing.T) {

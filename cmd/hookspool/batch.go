@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -18,101 +17,9 @@ import (
 const (
 	batchEventsMax = 500
 	// eventBytesMax bounds what is read of one event; the relay takes less.
-	eventBytesMax = 16 << 20
-	batchIDBytes  = 12 // of the digest: beyond any chance of two alike
+	eventBytesMax  = 16 << 20
+	contentIDBytes = 12 // of the digest: beyond any chance of two alike
 )
-
-// lineReader reads NDJSON line by line. Empty lines are passed over, and counted.
-type lineReader struct {
-	in     *bufio.Reader
-	number int    // of the line that next returned last, from 1
-	back   []byte // that line again, if it was put back
-}
-
-func newLineReader(in io.Reader) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(in, 256<<10)}
-}
-
-// next returns a line without the spaces around it, and io.EOF behind the last. The slice is the
-// caller's.
-func (r *lineReader) next() ([]byte, error) {
-	if line := r.back; line != nil {
-		r.back = nil
-		return line, nil
-	}
-	for {
-		line, err := r.readLine()
-		if len(line) > 0 {
-			r.number++
-			if line = bytes.TrimSpace(line); len(line) > 0 {
-				return line, nil
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// readLine reads up to a newline, which it keeps, and no line longer than eventBytesMax.
-func (r *lineReader) readLine() ([]byte, error) {
-	var line []byte
-	for {
-		part, err := r.in.ReadSlice('\n')
-		line = append(line, part...)
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return line, err
-		}
-		if len(line) > eventBytesMax {
-			return nil, fail("", "line %d is longer than %s", r.number+1, bytesText(eventBytesMax))
-		}
-	}
-}
-
-// openStream finds out what comes over stdin: one JSON document, or several lines each of which is
-// one. A first line that is JSON, with more behind it, makes it NDJSON.
-func openStream(in io.Reader, ndjson bool) (*source, error) {
-	lines := newLineReader(in)
-	if ndjson {
-		return &source{lines: lines, size: -1}, nil
-	}
-	head, err := lines.readLine()
-	if err == nil && json.Valid(head) {
-		var more bool
-		head, more = skipSpace(lines.in, head)
-		if more {
-			again := newLineReader(io.MultiReader(bytes.NewReader(head), lines.in))
-			return &source{lines: again, size: -1}, nil
-		}
-	}
-	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("cannot read stdin: %w", err)
-	}
-	rest, err := io.ReadAll(io.LimitReader(lines.in, eventBytesMax+1))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read stdin: %w", err)
-	}
-	body := append(head, rest...)
-	if len(body) > eventBytesMax {
-		return nil, fail("", "cannot read stdin: it has more than %s", bytesText(eventBytesMax))
-	}
-	return &source{single: body}, nil
-}
-
-// skipSpace moves what is space from the reader to the end of head, and says whether more follows.
-func skipSpace(in *bufio.Reader, head []byte) ([]byte, bool) {
-	for {
-		b, err := in.ReadByte()
-		if err != nil {
-			return head, false // an error that is not the end comes again
-		}
-		if b > ' ' {
-			_ = in.UnreadByte() // cannot fail behind a ReadByte
-			return head, true
-		}
-		head = append(head, b)
-	}
-}
 
 // batch is consecutive lines of the input.
 type batch struct {
@@ -143,17 +50,30 @@ func nextBatch(r *lineReader, bytesMax int64) (*batch, error) {
 	return b, nil
 }
 
-// key names the batch; the relay adds the number of the line in the request to it. It is made of
-// everything that makes the events what they are: their place in the input, their type, their
-// bytes.
+// key names the batch; the relay adds the number of the line in the request to it.
 func (b *batch) key(prefix, typ string) string {
 	if prefix != "" {
 		return fmt.Sprintf("%s-%d", prefix, b.lines[0])
 	}
+	return contentID(b.lines[0], typ, b.body)
+}
+
+// contentID names events by everything that makes them what they are: their place in the input,
+// their type, their bytes. A single event has place 0. So sending them again is a duplicate.
+func contentID(place int, typ string, body []byte) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d\x00%s\x00", b.lines[0], typ)
-	h.Write(b.body)
-	return "send_" + hex.EncodeToString(h.Sum(nil)[:batchIDBytes])
+	fmt.Fprintf(h, "%d\x00%s\x00", place, typ)
+	h.Write(body)
+	return "send_" + hex.EncodeToString(h.Sum(nil)[:contentIDBytes])
+}
+
+// span names the lines of the input that the batch is made of.
+func (b *batch) span() string {
+	first, last := b.lines[0], b.lines[len(b.lines)-1]
+	if first == last {
+		return fmt.Sprintf("line %d", first)
+	}
+	return fmt.Sprintf("lines %d to %d", first, last)
 }
 
 // sendBatches posts one batch after the other. The first that is refused ends it; what came before
@@ -182,7 +102,7 @@ func (c *cli) sendBatches(ctx context.Context, p *poster, s *sending, from *sour
 	if err == nil && ctx.Err() != nil {
 		err = stopped()
 	}
-	return c.endBatches(&t, err)
+	return c.endBatches(s, &t, from.guessed, err)
 }
 
 func postBatch(ctx context.Context, p *poster, s *sending, b *batch) ([]accepted, error) {
@@ -196,21 +116,17 @@ func postBatch(ctx context.Context, p *poster, s *sending, b *batch) ([]accepted
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || len(answer.Events) != len(b.lines) {
 		return nil, fail("is that where a hookspool takes events?",
-			"cannot read the answer of %s about lines %d to %d", p.peer.shown, b.lines[0],
-			b.lines[len(b.lines)-1])
+			"cannot read the answer of %s about %s", p.peer.shown, b.span())
 	}
 	return answer.Events, nil
 }
 
-// locate says which lines of the input a refusal is about: the relay counts those of the request.
+// locate tells a refusal in the numbers of the input's lines: the relay counts the request's.
 func (b *batch) locate(err error) error {
 	var no *refused
 	if !errors.As(err, &no) {
 		return err
 	}
-	last := b.lines[len(b.lines)-1]
-	no.detail = []string{fmt.Sprintf("lines %d to %d of the input are one batch; nothing of it was "+
-		"accepted", b.lines[0], last)}
 	var at []int
 	for _, n := range no.lines {
 		if n >= 1 && n <= len(b.lines) {
@@ -218,38 +134,66 @@ func (b *batch) locate(err error) error {
 		}
 	}
 	if len(at) > 0 {
-		no.detail = append(no.detail, "lines of the input at fault: "+linesText(at))
+		no.err = fmt.Errorf("the relay refused line %d: %s (%d %s)", at[0],
+			withoutLines(no.problem.Detail), no.status, no.problem.Code)
+	}
+	if len(at) > 1 {
+		no.detail = []string{"lines at fault: " + linesText(at)}
+	}
+	if len(b.lines) > 1 {
+		no.detail = append(no.detail, "nothing of "+b.span()+" was accepted")
 	}
 	return no
 }
 
+// withoutLines takes out of the detail of a refused batch what counts lines from the begin of the
+// request, and leaves the reason. A relay that words it otherwise is quoted as it is.
+func withoutLines(detail string) string {
+	reason, ok := strings.CutPrefix(detail, "nothing of the batch was accepted; line ")
+	if !ok {
+		return detail
+	}
+	_, reason, ok = strings.Cut(reason, ": ")
+	end := strings.LastIndex(reason, " (lines at fault: ")
+	if !ok || end < 0 {
+		return detail
+	}
+	return reason[:end]
+}
+
 // endBatches reports what was accepted, also when the rest was not.
-func (c *cli) endBatches(t *tally, err error) error {
-	if c.json {
-		if printErr := c.printJSON(t); printErr != nil {
-			return printErr
-		}
-	} else {
-		c.print("%s\n", t)
+func (c *cli) endBatches(s *sending, t *tally, guessed bool, err error) error {
+	if printErr := c.printTally(s, t); printErr != nil {
+		return printErr
 	}
 	if err == nil {
 		return nil
 	}
 	err = c.explainSend(err)
 	var f *failure
-	if errors.As(err, &f) && f.hint == "" {
+	if !errors.As(err, &f) {
+		return err
+	}
+	var no *refused
+	if f.hint == "" || errors.As(err, &no) && no.problem.Code == "malformed" {
 		f.hint = "run it again when that is mended: what was accepted is answered as duplicate"
+		if guessed {
+			f.hint += "; if the input is one event, say --single"
+		}
 	}
 	return err
 }
 
-// progress is a bar on a terminal and nothing elsewhere. Of stdin the end is not known.
+// progress is a bar on a terminal and nothing elsewhere. Of stdin the end is not known; the library
+// would then turn a spinner in a goroutine of its own, which races with what it draws (seen).
 func (c *cli) progress(size int64) *progressbar.ProgressBar {
-	if !isTerminal(c.errOut) {
-		return progressbar.DefaultSilent(size)
+	to := c.errOut
+	if !isTerminal(to) {
+		to = io.Discard
 	}
 	return progressbar.NewOptions64(size,
-		progressbar.OptionSetWriter(c.errOut),
+		progressbar.OptionSetSpinnerChangeInterval(0),
+		progressbar.OptionSetWriter(to),
 		progressbar.OptionSetDescription("sending"),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionSetWidth(30),

@@ -1,10 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -21,8 +20,14 @@ type report struct {
 	Faults     []config.Fault `json:"faults"`
 	Problems   []string       `json:"problems"` // what no line of the file is at fault for
 	Warnings   []string       `json:"warnings"`
+	Notes      []string       `json:"notes"` // what could not be tried, and why that is no problem
 	NotChecked []string       `json:"not_checked"`
 	Summary    *summary       `json:"summary"` // null when there are faults
+	hints      []string       // one for each problem, may be empty
+}
+
+func (r *report) addProblem(text, hint string) {
+	r.Problems, r.hints = append(r.Problems, text), append(r.hints, hint)
 }
 
 func (c *cli) checkCommand() *cobra.Command {
@@ -30,21 +35,23 @@ func (c *cli) checkCommand() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Validate a config and say what it would do",
 		Long: "Validate a config: every fault with file:line:column, then what is legal but worth a\n" +
-			"warning, then a summary of what serve would do. Nothing is sent, listened on or made, and\n" +
-			"no secret is shown. Exit 0 only if serve would start, as far as that can be known before.",
+			"warning, then a summary of what serve would do. Whether the spool's directory, its lock and\n" +
+			"its key, and the listen addresses can be had is tried without a trace; what a relay that\n" +
+			"runs with this config holds is no problem. Nothing is sent, and no secret is shown. Exit 0\n" +
+			"only if serve would start, as far as that can be known before. Run it as serve's user.",
 		Example: "  hookspool check\n  hookspool check /etc/hookspool/hookspool.toml\n" +
 			"  hookspool check --json hookspool.toml | jq .faults",
 		Args: arguments(0, "FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				c.config = args[0]
 			}
-			return c.check()
+			return c.check(cmd.Context())
 		},
 	}
 }
 
-func (c *cli) check() error {
+func (c *cli) check(ctx context.Context) error {
 	path, err := c.needConfigPath()
 	if err != nil {
 		return err
@@ -57,7 +64,7 @@ func (c *cli) check() error {
 		}
 		return c.reportFaults(faults)
 	}
-	r := inspect(cfg)
+	r := c.inspect(ctx, cfg)
 	if c.json {
 		err = c.printJSON(r)
 	} else {
@@ -71,7 +78,7 @@ func (c *cli) check() error {
 
 func (c *cli) reportFaults(faults *config.Faults) error {
 	r := report{Path: faults.Path, Faults: faults.List, Problems: []string{},
-		Warnings: []string{}, NotChecked: []string{}}
+		Warnings: []string{}, Notes: []string{}, NotChecked: []string{}}
 	if err := c.printJSON(r); err != nil {
 		return err
 	}
@@ -83,31 +90,29 @@ func silentUnless(tell bool, r *report) error {
 	if !tell {
 		return silent()
 	}
-	return fail("", "serve would not start: %s", count(len(r.Problems), "problem"))
+	return fail("every problem above comes with what to do; then check again",
+		"serve would not start: %s", count(len(r.Problems), "problem"))
 }
 
 // inspect looks beyond the file: what it names must be usable.
-func inspect(cfg *config.Config) report {
-	r := report{Path: cfg.Path, Faults: []config.Fault{}, Problems: []string{},
+func (c *cli) inspect(ctx context.Context, cfg *config.Config) report {
+	r := report{Path: cfg.Path, Faults: []config.Fault{}, Problems: []string{}, Notes: []string{},
 		Warnings: cfg.Warnings(), Summary: summarize(cfg), NotChecked: []string{
-			"whether the listen addresses are free",
-			"whether the spool is in use, opens with its key, and is whole",
+			"whether every record of the spool can be read (hookspool spool verify, at rest)",
 			"whether targets and mail server answer (hookspool sample TARGET asks a target)",
 		}}
 	if r.Warnings == nil {
 		r.Warnings = []string{}
 	}
 	if err := checkMailer(&cfg.Alert.Email); err != nil {
-		r.Problems = append(r.Problems, fmt.Sprintf("alert.email: %s", err))
+		r.addProblem(fmt.Sprintf("alert.email: %s", err), configExample())
 	}
 	for i := range cfg.Targets {
 		if err := checkClient(&cfg.Targets[i]); err != nil {
-			r.Problems = append(r.Problems, err.Error())
+			r.addProblem(err.Error(), configExample())
 		}
 	}
-	if err := checkDir(cfg.Spool.Dir); err != nil {
-		r.Problems = append(r.Problems, fmt.Sprintf("spool.dir: %s", err))
-	}
+	c.checkStart(ctx, cfg, &r)
 	r.OK = len(r.Problems) == 0
 	return r
 }
@@ -132,32 +137,4 @@ func checkClient(t *config.Target) error {
 	}
 	client.Close()
 	return nil
-}
-
-// checkDir finds out whether a directory can be written, or made where it is missing, without
-// leaving a trace.
-func checkDir(dir string) error {
-	path, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	for {
-		info, err := os.Stat(path)
-		switch {
-		case err == nil && !info.IsDir():
-			return fmt.Errorf("%q is not a directory", path)
-		case err == nil:
-			if err := writable(path); err != nil {
-				return fmt.Errorf("cannot write into %q: %w", path, err)
-			}
-			return nil
-		case !errors.Is(err, os.ErrNotExist):
-			return fmt.Errorf("cannot look at %q: %w", path, cause(err))
-		}
-		parent := filepath.Dir(path)
-		if parent == path {
-			return fmt.Errorf("cannot make %q: %w", dir, cause(err))
-		}
-		path = parent
-	}
 }

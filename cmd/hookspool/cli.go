@@ -146,17 +146,18 @@ func (c *cli) readInput(name string, bytesMax int64) ([]byte, error) {
 	if name != "" && name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, fail("", "cannot read %q: %w", name, cause(err))
+			return nil, fail(inputHint, "cannot read %q: %w", name, cause(err))
 		}
 		defer f.Close()
 		from = f
 	}
 	text, err := io.ReadAll(io.LimitReader(from, bytesMax+1))
 	if err != nil {
-		return nil, fail("", "cannot read %q: %w", name, cause(err))
+		return nil, fail(inputHint, "cannot read %q: %w", name, cause(err))
 	}
 	if int64(len(text)) > bytesMax {
-		return nil, fail("", "cannot read %q: it has more than %s", name, bytesText(bytesMax))
+		return nil, fail("no relay delivers a larger body", "cannot read %q: it has more than %s",
+			name, bytesText(bytesMax))
 	}
 	return text, nil
 }

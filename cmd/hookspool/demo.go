@@ -49,7 +49,8 @@ func (c *cli) demoCommand() *cobra.Command {
 		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.interval < demoIntervalMin {
-				return misuse("", "--interval %s is below %s", o.interval, demoIntervalMin)
+				return misuse("write a longer one, such as 2s", "--interval %s is below %s",
+					o.interval, demoIntervalMin)
 			}
 			return c.demo(cmd.Context(), &o)
 		},
@@ -73,6 +74,7 @@ type stage struct {
 	ready    chan struct{} // closed by the relay
 	relayEnd chan error    // the end of the relay; capacity 1
 	closers  []func()      // in the order of opening
+	repaired bool          // erp is whole again; owned by the goroutine that tells the story
 }
 
 func (c *cli) demo(parent context.Context, o *demoOptions) (err error) {
@@ -207,9 +209,11 @@ func freeAddress(usual string) string {
 	return usual
 }
 
-// repair lets the broken target recover once enough of its jobs have failed.
+// repair lets the broken target recover once enough of its jobs have failed. On a slow machine the
+// story tells several jobs as one, so the number may be passed over (seen: it was never repaired).
 func (s *stage) repair(target string, failedJobs int) {
-	if target == "erp" && failedJobs == demoFailedJobs {
+	if target == "erp" && failedJobs >= demoFailedJobs && !s.repaired {
+		s.repaired = true
 		s.erp.SetStatus(200)
 		s.story.note("erp is repaired now; nobody tells the relay, the next tick finds out")
 	}
@@ -304,7 +308,8 @@ func (s *stage) awaitDelivered(ctx context.Context) error {
 		case err := <-s.relayEnd:
 			return s.ended(err)
 		case <-patience.C:
-			return fail("", "%s still pending", count(int(pending), "delivery"))
+			return fail("run it again with a longer --interval", "%s still pending",
+				count(int(pending), "delivery"))
 		}
 	}
 }

@@ -81,7 +81,8 @@ func (p *peer) health(ctx context.Context, path string) (string, error) {
 	case status == http.StatusOK:
 		return text, nil
 	case status == http.StatusServiceUnavailable && text != "":
-		return "", fail("", "the relay is not ready: %s", strings.ReplaceAll(text, "\n", "; "))
+		return "", fail("--wait 30s waits until it is", "the relay is not ready: %s",
+			strings.ReplaceAll(text, "\n", "; "))
 	}
 	return "", refusalOf(p, status, header, body)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -89,14 +90,20 @@ func (l *listening) check() error {
 		return err
 	}
 	l.options.Fail = share
-	for flag, status := range map[string]int{"--status": l.options.Status,
-		"--fail-status": l.options.FailStatus} {
-		if status < 200 || status > 599 {
-			return misuse("", "%s %d is not a status from 200 to 599", flag, status)
+	for _, c := range []struct {
+		flag   string
+		status int
+	}{{"--status", l.options.Status}, {"--fail-status", l.options.FailStatus}} {
+		if c.status < 200 || c.status > 599 {
+			return misuse("write one such as 200, 429 or 503", "%s %d is not a status from 200 to 599",
+				c.flag, c.status)
 		}
 	}
+	if l.options.FailStatus == http.StatusOK {
+		return misuse("write one such as 429 or 503", "--fail-status 200 is no failure: it acknowledges")
+	}
 	if l.options.Latency < 0 || l.options.RetryAfter < 0 {
-		return misuse("", "a duration cannot be negative")
+		return misuse("write how long, such as 200ms", "a duration cannot be negative")
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return exitDone
 	}
@@ -48,11 +48,15 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 			f.code, f.hint = exitUsage, "hookspool --help lists the verbs; every verb has --help"
 		}
 	}
+	if f.hint == "" {
+		f.hint = cmd.CommandPath() + " --help" // every error comes with a way on
+	}
 	c.printFailure(f)
 	return f.code
 }
 
 func (c *cli) rootCommand() *cobra.Command {
+	version := false
 	root := &cobra.Command{
 		Use:   "hookspool VERB",
 		Short: "A durable webhook relay that runs beside your app",
@@ -67,8 +71,13 @@ func (c *cli) rootCommand() *cobra.Command {
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 		Args:              c.unknownVerb,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRun:  func(*cobra.Command, []string) { c.began = true },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return c.printVersion()
+			}
+			return cmd.Help()
+		},
+		PersistentPreRun: func(*cobra.Command, []string) { c.began = true },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return misuse(cmd.CommandPath()+" --help", "%w", err)
@@ -80,11 +89,13 @@ func (c *cli) rootCommand() *cobra.Command {
 	flags.StringVar(&c.config, "config", "", "the config `FILE` (default $HOOKSPOOL_CONFIG, "+
 		"./hookspool.toml, /etc/hookspool/hookspool.toml)")
 	flags.BoolVar(&c.json, "json", false, "print JSON for machines")
+	root.Flags().BoolVar(&version, "version", false, "print the version, as the verb does")
 	for _, verb := range []func() *cobra.Command{
 		c.serveCommand, c.demoCommand, c.checkCommand, c.sendCommand, c.listenCommand,
 		c.sampleCommand, c.targetsCommand, c.enableCommand, c.pauseCommand, c.resumeCommand,
 		c.spoolCommand, c.purgeCommand,
 		c.healthcheckCommand, c.keygenCommand, c.signCommand, c.verifyCommand, c.versionCommand,
+		c.completionCommand,
 	} {
 		root.AddCommand(verb())
 	}

@@ -2,8 +2,25 @@
 
 package main
 
+import (
+	"net"
+	"os"
+)
+
 // setUmask does nothing: the system has no umask.
 func setUmask() {}
 
 // writable reports nothing: the system's access rules are not asked.
 func writable(string) error { return nil }
+
+// foreign reports nothing: the system's owners are not asked.
+func foreign(os.FileInfo) (int, bool) { return 0, false }
+
+// bindable listens for a moment: there is no other way to know.
+func bindable(addr *net.TCPAddr) error {
+	ln, err := net.ListenTCP("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return ln.Close()
+}

@@ -85,9 +85,11 @@ func stopped() *failure {
 // refused is an answer that is not 200.
 type refused struct {
 	*failure
-	lines []int // of the request, from 1, that are at fault
-	again bool  // it may be another one later
-	after time.Duration
+	status  int
+	problem admin.Problem
+	lines   []int // of the request, from 1, that are at fault
+	again   bool  // it may be another one later
+	after   time.Duration
 }
 
 // Unwrap lets it be treated as a failure.
@@ -132,18 +134,20 @@ func (p *poster) refusal(status int, header http.Header, body []byte) *refused {
 	var problem eventProblem
 	if !strings.HasPrefix(header.Get("Content-Type"), "application/problem+json") ||
 		json.Unmarshal(body, &problem) != nil {
-		return &refused{failure: fail("is that where a hookspool takes events?", "%s answered %d %s",
-			p.peer.shown, status, http.StatusText(status))}
+		return &refused{status: status, failure: fail("is that where a hookspool takes events?",
+			"%s answered %d %s", p.peer.shown, status, http.StatusText(status))}
 	}
 	seconds, _ := strconv.Atoi(header.Get("Retry-After")) // absent or a date: our own pause
 	r := &refused{
 		failure: fail("", "the relay refused: %s (%d %s)", problem.Detail, status, problem.Code),
-		lines:   problem.Lines,
+		status:  status, problem: problem.Problem, lines: problem.Lines,
 		again: status == http.StatusServiceUnavailable ||
 			status == http.StatusInsufficientStorage,
 		after: time.Duration(min(max(seconds, 0), int(retryAfterMax/time.Second))) * time.Second,
 	}
 	switch problem.Code {
+	case "malformed":
+		r.hint = "mend the event, its --type or its --id, and send it again"
 	case "unauthorized":
 		r.hint = "set " + eventTokenEnv + ", or event_token in the config that --config names"
 	case "id_conflict":
@@ -153,6 +157,10 @@ func (p *poster) refusal(status int, header http.Header, body []byte) *refused {
 	case "spool_full":
 		r.hint = "nothing accepted is dropped for it: make room, raise spool.max_size, or wait until " +
 			"targets have caught up"
+	case "disk_error":
+		r.hint = "the log of the relay says what its disk said"
+	case "overloaded", "draining":
+		r.hint = "send it again later, or wait longer with --retry-for"
 	}
 	return r
 }

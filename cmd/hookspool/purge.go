@@ -98,7 +98,7 @@ func (c *cli) askPurge(ctx context.Context, relay *peer, p *purging) (bool, erro
 		count(int(would.Count), would.State+" delivery"), clean(would.Target))
 	line, _ := bufio.NewReader(c.in).ReadString('\n') // no answer is no
 	if strings.TrimSpace(line) != p.target {
-		return false, fail("", "nothing was purged")
+		return false, fail("--yes goes on without a question", "nothing was purged")
 	}
 	return true, nil
 }

@@ -28,7 +28,10 @@ func (c *cli) sampleCommand() *cobra.Command {
 			"touches\n" +
 			"no counter, no standing and no spool. When no relay runs it is sent from here, by the\n" +
 			"config. Exit 1 if the target would not acknowledge an event.\n\n" +
-			"Without a TYPE it is the first that the target's events match.",
+			"Any TYPE will do; these have the payload of Wati's catalogue, others a small JSON object:\n\n" +
+			sampleTypes() + "\n" +
+			"Without a TYPE it is the first of these that the target's events match, else the first type\n" +
+			"that they name.",
 		Example: "  hookspool sample crm\n  hookspool sample crm templateMessageSent",
 		Args:    arguments(1, "TARGET", "TYPE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -107,9 +110,9 @@ func (c *cli) sampleDirectly(ctx context.Context, name, typ string) (*admin.Samp
 	if typ == "" {
 		typ = relay.FirstSample(target)
 	}
-	payload, ok := sample.Payload(typ)
-	if !ok {
-		return nil, noSample(typ)
+	payload, err := relay.SamplePayload(typ, time.Now())
+	if err != nil {
+		return nil, err
 	}
 	options, err := relay.AttemptOptions(target, build().Version)
 	if err != nil {
@@ -122,6 +125,22 @@ func (c *cli) sampleDirectly(ctx context.Context, name, typ string) (*admin.Samp
 	defer client.Close()
 	answer := relay.SendSample(ctx, client, name, typ, payload, time.Now())
 	return &answer, nil
+}
+
+// sampleTypes lists the catalogue, indented and a few a line.
+func sampleTypes() string {
+	const indent, columns = "  ", 90
+	var b strings.Builder
+	line := indent
+	for _, typ := range sample.Types() {
+		if len(line)+len(typ) > columns {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line = indent
+		}
+		line += typ + "  "
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+	return b.String()
 }
 
 func noSample(typ string) error {

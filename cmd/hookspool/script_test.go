@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -35,6 +36,10 @@ func TestScripts(t *testing.T) {
 			"freeport": cmdFreePort,
 			"dials":    cmdDials,
 			"lines":    cmdLines,
+			"hanger":   cmdHanger,
+			"appears":  cmdAppears,
+			// noleftovers wants no hidden file, which is what a file is until it is whole.
+			"noleftovers": cmdNoLeftovers,
 		},
 	})
 }
@@ -161,4 +166,50 @@ func cmdLines(ts *testscript.TestScript, _ bool, args []string) {
 		text = fmt.Appendf(text, "{\"eventType\":\"message\",\"n\":%d}\n", i)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}
+
+// cmdNoLeftovers looks for hidden files in the working directory.
+func cmdNoLeftovers(ts *testscript.TestScript, _ bool, _ []string) {
+	left, err := filepath.Glob(ts.MkAbs(".[!.]*"))
+	ts.Check(err)
+	for _, name := range left {
+		if base := filepath.Base(name); base != ".tmp" {
+			ts.Fatalf("%s was left", base)
+		}
+	}
+}
+
+// cmdHanger starts a server that begins an answer and never ends it: hanger VARIABLE FILE. The file
+// is there once it was asked.
+func cmdHanger(ts *testscript.TestScript, _ bool, args []string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	asked := ts.MkAbs(args[1])
+	server := &http.Server{ReadHeaderTimeout: time.Minute}
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, `{"id":"a"}`)
+		_ = http.NewResponseController(w).Flush()
+		_ = os.WriteFile(asked, nil, 0o600)
+		<-r.Context().Done()
+	})
+	done := make(chan error)
+	go func() { done <- server.Serve(ln) }()
+	ts.Defer(func() {
+		ts.Check(server.Close())
+		<-done
+	})
+	setURL(ts, args[0], ln)
+}
+
+// cmdAppears waits until a file is there.
+func cmdAppears(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); ; {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s does not appear", args[0])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 
@@ -41,7 +40,8 @@ func (c *cli) secret(text string) (string, error) {
 	if name, ok := strings.CutPrefix(text, "env:"); ok {
 		value := c.getenv(name)
 		if value == "" {
-			return "", misuse("", "environment variable %s is not set or empty", name)
+			return "", misuse("set it, or write file:/path", "environment variable %s is not set or empty",
+				name)
 		}
 		return value, nil
 	}
@@ -51,7 +51,8 @@ func (c *cli) secret(text string) (string, error) {
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("cannot read %q: %w", path, cause(err))
+		return "", fail("file:/path names a file with the secret alone", "cannot read %q: %w", path,
+			cause(err))
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
 }

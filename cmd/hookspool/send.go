@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hookspool/hookspool/relay/config"
-	"github.com/hookspool/hookspool/relay/sample"
 )
 
 const eventTokenEnv = "HOOKSPOOL_EVENT_TOKEN"
@@ -27,6 +25,8 @@ type sending struct {
 	sample   string
 	to       string
 	ndjson   bool
+	single   bool
+	again    bool
 	retryFor time.Duration
 	patient  bool // --retry-for was given: wait for a relay that is not there yet
 }
@@ -36,18 +36,20 @@ func (c *cli) sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send [FILE|-]",
 		Short: "Post events to a running relay",
-		Long: "Post events to a running relay: a FILE is one event, byte for byte. A file named " +
-			".ndjson or\n" +
-			".jsonl, or --ndjson, holds one event a line and is sent in batches; so is stdin (-) when it\n" +
-			"holds several lines of JSON.\n\n" +
-			"The events of such a file have ids made from its content, so that a run that broke off is\n" +
-			"resumed by running it again: what was accepted is answered as duplicate, as long as\n" +
-			"event.dedupe_window. A single event has an id of its own each time, unless --id is given.\n\n" +
+		Long: "Post events to a running relay, from FILE or stdin (-). An input whose first\n" +
+			"line is one JSON value with more behind it holds one event a line (NDJSON), and is sent\n" +
+			"in batches; any other is one event, byte for byte. A file named .ndjson or .jsonl, or\n" +
+			"--ndjson, is taken line by line whatever it holds; --single makes one event of it.\n\n" +
+			"Ids are made from type and content, so sending the same again is safe: a run that broke\n" +
+			"off is resumed by running it again, and what was accepted is answered as duplicate, as\n" +
+			"long as event.dedupe_window. --again makes new ids, so that the same events are accepted\n" +
+			"and delivered once more; --id chooses them.\n\n" +
 			"An overloaded or full relay and lost connections are retried. Ctrl-C stops between two\n" +
 			"batches.",
 		Example: "  hookspool send event.json\n" +
 			"  hookspool send --type message --id order-17 event.json\n" +
 			"  hookspool send --sample templateMessageSent\n" +
+			"  hookspool send --again event.json\n" +
 			"  hookspool send backlog.ndjson\n" +
 			"  echo '{\"eventType\":\"message\"}' | hookspool send -",
 		Args: arguments(0, "FILE"),
@@ -65,6 +67,8 @@ func (c *cli) sendCommand() *cobra.Command {
 		"the `URL` where events are taken, or unix:/path (default: listen "+
 			"of the config)")
 	flags.BoolVar(&s.ndjson, "ndjson", false, "the input holds one event a line")
+	flags.BoolVar(&s.single, "single", false, "the input is one event, whatever it looks like")
+	flags.BoolVar(&s.again, "again", false, "send as new events what was sent before")
 	flags.DurationVar(&s.retryFor, "retry-for", time.Minute, "how `long` to retry")
 	return c.addAdminFlag(cmd)
 }
@@ -78,8 +82,13 @@ func (s *sending) check() error {
 		return misuse("choose one", "cannot send a file and a sample")
 	case s.sample != "" && s.ndjson:
 		return misuse("leave out --ndjson", "a sample is one event")
+	case s.single && s.ndjson:
+		return misuse("choose one", "the input cannot be --single and --ndjson")
+	case s.again && s.id != "":
+		return misuse("--again makes new ids; another --id does the same", "--again does not go "+
+			"with --id")
 	case s.retryFor < 0:
-		return misuse("", "--retry-for cannot be negative")
+		return misuse("write how long, such as 30s; 0s tries once", "--retry-for cannot be negative")
 	}
 	return nil
 }
@@ -93,16 +102,19 @@ func (c *cli) send(parent context.Context, s *sending) error {
 		return err
 	}
 	defer source.close()
+	if s.again {
+		s.id = "send_" + strings.ToLower(rand.Text())
+	}
 	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
 	defer stop()
 	p, err := c.newPoster(ctx, s)
 	if err != nil {
 		return err
 	}
-	if source.single != nil {
-		return c.sendOne(ctx, p, s, source.single)
+	if source.lines != nil {
+		return c.sendBatches(ctx, p, s, source)
 	}
-	return c.sendBatches(ctx, p, s, source)
+	return c.sendOne(ctx, p, s, source.single)
 }
 
 // tally counts the answers.
@@ -140,8 +152,7 @@ func (t *tally) String() string {
 func (c *cli) sendOne(ctx context.Context, p *poster, s *sending, body []byte) error {
 	id := s.id
 	if id == "" {
-		// An answer may be lost, and the event is then sent again: it needs a name before.
-		id = "send_" + strings.ToLower(rand.Text())
+		id = contentID(0, s.typ, body)
 	}
 	contentType := "application/json"
 	if !json.Valid(body) {
@@ -169,53 +180,26 @@ func (c *cli) sendOne(ctx context.Context, p *poster, s *sending, body []byte) e
 	if targets == "" {
 		targets = "no target wants it"
 	}
-	c.print("%s → %s\n%s\n", clean(e.ID), clean(targets), &t)
+	c.print("%s → %s\n", clean(e.ID), clean(targets))
+	return c.printTally(s, &t)
+}
+
+// printTally ends what is printed. Somebody who wanted to send something once more would take
+// nothing but duplicates for a fault, so it says how.
+func (c *cli) printTally(s *sending, t *tally) error {
+	if c.json {
+		return c.printJSON(t)
+	}
+	c.print("%s\n", t)
+	if t.Duplicates == 0 || t.Accepted+t.Unmatched > 0 {
+		return nil
+	}
+	how := "--again sends them anew"
+	if s.id != "" {
+		how = "another --id sends them anew"
+	}
+	c.print("nothing new; %s\n", how)
 	return nil
-}
-
-// source is what is sent: one event, or lines.
-type source struct {
-	single []byte
-	lines  *lineReader
-	size   int64 // bytes, -1: not known
-	file   *os.File
-}
-
-func (s *source) close() {
-	if s.file != nil {
-		_ = s.file.Close() // it was only read
-	}
-}
-
-// openSource finds out whether the input is one event or many.
-func (c *cli) openSource(s *sending) (*source, error) {
-	if s.sample != "" {
-		payload, ok := sample.Payload(s.sample)
-		if !ok {
-			return nil, noSample(s.sample)
-		}
-		if s.typ == "" {
-			s.typ = s.sample
-		}
-		return &source{single: payload}, nil
-	}
-	if s.file == "-" {
-		return openStream(c.in, s.ndjson)
-	}
-	suffix := strings.ToLower(filepath.Ext(s.file))
-	if !s.ndjson && suffix != ".ndjson" && suffix != ".jsonl" {
-		body, err := c.readInput(s.file, eventBytesMax)
-		return &source{single: body}, err
-	}
-	f, err := os.Open(s.file)
-	if err != nil {
-		return nil, fail("", "cannot read %q: %w", s.file, cause(err))
-	}
-	size := int64(-1)
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		size = info.Size()
-	}
-	return &source{lines: newLineReader(f), size: size, file: f}, nil
 }
 
 // newPoster finds the events listener.

@@ -83,9 +83,9 @@ func (c *cli) logHandler(format string, level slog.Leveler) slog.Handler {
 	return slog.NewTextHandler(c.errOut, options)
 }
 
-// heapBytesMax is where the garbage collector begins to work harder. A relay at full load needs half
-// of it; batches without pause would take twice as much, because the engine's builders count as
-// heap. GOMEMLIMIT overrides it.
+// heapBytesMax is where the garbage collector begins to work harder. A relay at full load needs
+// half of it; batches without pause would take twice as much, because the engine's builders count
+// as heap. GOMEMLIMIT overrides it.
 const heapBytesMax = 256 << 20
 
 // limitMemory lets the garbage collector know how much is meant to be used, and a container's limit
@@ -125,7 +125,7 @@ func onHangup(r *relay.Relay, log *slog.Logger) func() {
 		for range hangups {
 			notify(log, "RELOADING=1\n"+daemon.SdNotifyMonotonicUsec())
 			// A failure is logged and counted by the relay, which goes on with what it has.
-			_ = r.Reload()
+			_, _ = r.Reload()
 			notify(log, daemon.SdNotifyReady)
 		}
 	}()
@@ -144,33 +144,42 @@ func notify(log *slog.Logger, state string) {
 }
 
 // startFailure is why New failed, with what to do.
-func startFailure(err error) *failure {
-	hint := ""
+func startFailure(err error) *failure { return fail(startAdvice(err), "%w", err) }
+
+// startAdvice says what to do about an error that keeps a relay from starting.
+func startAdvice(err error) string {
 	switch {
 	case errors.Is(err, spool.ErrInUse):
-		hint = "is another hookspool running? each needs a spool.dir of its own"
+		return "is another hookspool running? each needs a spool.dir of its own"
 	case errors.Is(err, spool.ErrWrongKey):
-		hint = "set spool.encryption_key to the key that the spool was made with; if it is that, " +
+		return "set spool.encryption_key to the key that the spool was made with; if it is that, " +
 			"db/KEYREGISTRY is damaged: restore it from a backup"
 	case errors.Is(err, spool.ErrLoss):
-		hint = "restore spool.dir from a backup, or go on without what is gone: hookspool serve --" +
+		return "restore spool.dir from a backup, or go on without what is gone: hookspool serve --" +
 			lossFlag
 	case errors.Is(err, spool.ErrDamaged):
-		hint = "look after the disk; keep a copy of spool.dir as it is, and restore it from a backup"
+		return "look after the disk; keep a copy of spool.dir as it is, and restore it from a backup"
 	case errors.Is(err, spool.ErrFormat):
-		hint = "run the newer hookspool that wrote it"
+		return "run the newer hookspool that wrote it"
 	case errors.Is(err, spool.ErrFull), errors.Is(err, syscall.ENOSPC):
-		hint = "make room on the disk of spool.dir; nothing accepted is lost"
+		return "make room on the disk of spool.dir; nothing accepted is lost"
 	case errors.Is(err, os.ErrPermission):
-		hint = "the user that runs hookspool must own spool.dir and may need a port above 1023"
+		return "the user that runs hookspool must own spool.dir and may need a port above 1023"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
-		hint = "look after the disk of spool.dir; the spool must be writable; nothing accepted is lost"
+		return "look after the disk of spool.dir; the spool must be writable; nothing accepted is lost"
 	case errors.Is(err, syscall.ENOTDIR):
-		hint = "spool.dir names something that is no directory"
+		return "spool.dir names something that is no directory"
 	case errors.Is(err, syscall.EADDRINUSE), strings.Contains(err.Error(), "in use by another"):
-		hint = "is another hookspool running? or change server.listen and server.admin_listen"
+		return "is another hookspool running? or change server.listen and server.admin_listen"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no interface of this machine has that address: change server.listen or " +
+			"server.admin_listen; :PORT is all interfaces"
+	case errors.Is(err, spool.ErrDirectory):
+		return "name in spool.dir a directory that is hookspool's own or can be made; no link is followed"
+	case strings.HasPrefix(err.Error(), "cannot listen"):
+		return "change server.listen or server.admin_listen; " + configExample()
 	}
-	return fail(hint, "%w", err)
+	return "hookspool check tells whatever else keeps it from starting"
 }
 
 // runFailure is why the relay stopped by itself or could not stop cleanly.

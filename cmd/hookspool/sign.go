@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +55,9 @@ func (c *cli) signCommand() *cobra.Command {
 			if err := s.check(cmd); err != nil {
 				return err
 			}
+			if err := checkEventID(s.id); err != nil {
+				return err
+			}
 			return c.sign(&s, first(args))
 		},
 	}
@@ -72,7 +79,8 @@ func (c *cli) sign(s *signing, file string) error {
 	seconds := time.Now().Unix()
 	if s.timestamp != "" {
 		if seconds, err = strconv.ParseInt(s.timestamp, 10, 64); err != nil {
-			return misuse("", "--timestamp %q is not a number of seconds", s.timestamp)
+			return misuse("write the seconds since 1970, such as 1790000000, or leave it out for now",
+				"--timestamp %q is not a number of seconds", s.timestamp)
 		}
 	}
 	body, err := c.readInput(file, signedBytesMax)
@@ -86,6 +94,20 @@ func (c *cli) sign(s *signing, file string) error {
 	}
 	c.print("webhook-id: %s\nwebhook-timestamp: %d\nwebhook-signature: %s\n", s.id, seconds, value)
 	return nil
+}
+
+// eventIDBytesMax bounds an id (CONTRACT §4).
+const eventIDBytesMax = 256
+
+// checkEventID refuses an id that no relay takes. What is signed is id.timestamp.body, so an id
+// with a dot could be read as another id and timestamp; the rest could not stand in a header.
+func checkEventID(id string) error {
+	bad := func(r rune) bool { return r == ' ' || r == '.' || unicode.IsControl(r) }
+	if len(id) <= eventIDBytesMax && utf8.ValidString(id) && !strings.ContainsFunc(id, bad) {
+		return nil
+	}
+	return misuse(fmt.Sprintf("an id is up to %d bytes of UTF-8 without spaces, dots and control "+
+		"characters", eventIDBytesMax), "no relay accepts the id %q", id)
 }
 
 // first returns the first argument, or nothing.

@@ -22,6 +22,8 @@ type care struct {
 	key []byte
 	// ofConfig: dir is the config's, so the relay of the config is the one that uses it.
 	ofConfig bool
+	// locked: somebody uses it.
+	locked bool
 }
 
 func (c *cli) spoolCommand() *cobra.Command {
@@ -29,9 +31,10 @@ func (c *cli) spoolCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spool",
 		Short: "Look after a spool: stat, verify, export, import, backup, restore",
-		Long: "Look after the spool of the config, or of --dir. stat and backup ask the relay when " +
-			"one\n" +
-			"is running; the others need the spool at rest, and keep a relay from starting meanwhile.",
+		Long: "Look after the spool of the config, or of --dir. When a relay is running on the spool " +
+			"of\n" +
+			"the config, or --admin names one, it is asked, and goes on meanwhile. Otherwise the spool\n" +
+			"is at rest: it is opened, which keeps a relay from starting until the verb is done.",
 		Example: "  hookspool spool stat\n  hookspool spool verify\n" +
 			"  hookspool spool export --out undelivered.ndjson\n" +
 			"  hookspool spool backup spool.bak\n  hookspool spool restore spool.bak --dir ./spool",
@@ -81,11 +84,14 @@ func (k *care) reader() (*spool.Reader, error) {
 
 // explainSpool adds what to do.
 func (k *care) explainSpool(err error) error {
+	var f *failure
+	if err == nil || errors.As(err, &f) {
+		return err
+	}
 	hint := ""
 	switch {
 	case errors.Is(err, spool.ErrInUse):
-		hint = "a relay is running on it: stop it first; stat and backup also work on a running relay, " +
-			"the one of the config or of --admin URL"
+		hint = "a relay is running on it: stop it, or name it with --admin URL"
 	case errors.Is(err, spool.ErrNoSpool):
 		hint = "name another with --dir DIRECTORY or --config FILE"
 	case errors.Is(err, spool.ErrWrongKey):
@@ -141,25 +147,23 @@ func (k *care) statCommand() *cobra.Command {
 }
 
 func (k *care) stat(ctx context.Context) (*spool.Stat, error) {
-	if k.adminURL == "" {
-		r, err := k.reader()
-		if err == nil {
-			st, serr := r.Stat()
-			if err := errors.Join(serr, r.Close()); err != nil {
-				return nil, k.explainSpool(err)
-			}
-			return st, nil
-		}
-		if !k.ofConfig || !errors.Is(err, spool.ErrInUse) {
-			return nil, err
-		}
-	}
-	relay, err := k.admin()
+	relay, err := k.relay()
 	if err != nil {
 		return nil, err
 	}
-	st := new(spool.Stat)
-	return st, k.explain(relay.callLong(ctx, "GET", "/v1/spool", st))
+	if relay != nil {
+		st := new(spool.Stat)
+		return st, k.explain(relay.callLong(ctx, "GET", "/v1/spool", st))
+	}
+	r, err := k.reader()
+	if err != nil {
+		return nil, err
+	}
+	st, err := r.Stat()
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, k.explainSpool(err)
+	}
+	return st, nil
 }
 
 func (k *care) printStat(st *spool.Stat) {
@@ -186,29 +190,52 @@ func (k *care) printStat(st *spool.Stat) {
 }
 
 func (k *care) verifyCommand() *cobra.Command {
-	return &cobra.Command{
+	return k.addAdminFlag(&cobra.Command{
 		Use:   "verify",
-		Short: "Read every record of a spool at rest and prove counts and checksums",
-		Long: "Read every record of a spool at rest, check its checksum, and hold every count against\n" +
-			"what is there. Exit 1 if anything does not add up. Nothing is repaired or deleted.",
+		Short: "Read every record of a spool and prove counts and checksums",
+		Long: "Read every record of a spool, check its checksum, and hold every count against what is\n" +
+			"there. A running relay does it as of one instant and goes on meanwhile; what cannot be\n" +
+			"proven then is said. Exit 1 if anything does not add up. Nothing is repaired or deleted.",
 		Example: "  hookspool spool verify\n  hookspool spool verify --json | jq .faults",
 		Args:    arguments(0),
-		RunE: func(*cobra.Command, []string) error {
-			if err := k.find(); err != nil {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := k.untilSignal(cmd.Context(), func(os.Signal) {})
+			defer stop()
+			rep, err := k.verify(ctx)
+			if err != nil {
 				return err
 			}
-			return k.verify()
+			return k.printReport(rep)
 		},
-	}
+	})
 }
 
-func (k *care) verify() error {
+// verify asks the relay if one is running, else reads the spool.
+func (k *care) verify(ctx context.Context) (*spool.Report, error) {
+	relay, err := k.relay()
+	if err != nil {
+		return nil, err
+	}
+	if relay != nil {
+		k.say("verifying the spool of the running relay at %s", relay.shown)
+		show, end := k.bar("verifying")
+		defer end()
+		rep := new(spool.Report)
+		return rep, k.explain(relay.follow(ctx, "/v1/spool/verify",
+			&following{events: io.Discard, show: show, result: rep}))
+	}
+	k.say("verifying the spool at rest in %q", k.dir)
 	show, end := k.bar("verifying")
-	rep, err := spool.Verify(spool.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()}, show)
+	rep, err := spool.Verify(ctx,
+		spool.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()}, show)
 	end()
 	if err != nil {
-		return k.explainSpool(err)
+		return nil, k.explainSpool(interrupted(ctx, err))
 	}
+	return rep, nil
+}
+
+func (k *care) printReport(rep *spool.Report) error {
 	if k.json {
 		if err := k.printJSON(rep); err != nil {
 			return err
@@ -221,30 +248,18 @@ func (k *care) verify() error {
 	for _, note := range rep.Notes {
 		k.print("note: %s\n", clean(note))
 	}
+	for _, what := range rep.NotChecked {
+		k.print("not checked online: %s\n", clean(what))
+	}
 	for _, fault := range rep.Faults {
 		k.print("fault: %s\n", clean(fault))
 	}
 	if n := rep.FaultCount; n > 0 {
 		return fail("a relay sets aside what it cannot read and delivers the rest; a backup that "+
 			"verifies can be restored with hookspool spool restore",
-			"spool %q does not add up: %s", k.dir, count(n, "fault"))
+			"the spool does not add up: %s", count(n, "fault"))
 	}
 	k.print("ok: %s, %s, every checksum and every count fits\n", count(int(rep.Records), "record"),
 		count(int(rep.Events), "event"))
 	return nil
-}
-
-// output is where a verb writes: a new file that only its owner reads, or stdout.
-func (k *care) output(name string) (io.Writer, func() error, error) {
-	if name == "" || name == "-" {
-		return k.out, func() error { return nil }, nil
-	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil, nil, fail("name another, or remove it", "%q is there already", name)
-	}
-	if err != nil {
-		return nil, nil, fail("", "cannot write %q: %w", name, cause(err))
-	}
-	return f, func() error { return errors.Join(f.Sync(), f.Close()) }, nil
 }

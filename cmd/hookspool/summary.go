@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,7 +97,10 @@ func summarizeTarget(t *config.Target) targetSummary {
 	if n := len(t.Headers); n > 0 {
 		details = append(details, count(n, "header"))
 	}
-	if t.URL.User != nil {
+	authorized := slices.ContainsFunc(t.Headers, func(h config.Header) bool {
+		return strings.EqualFold(h.Name, "Authorization")
+	})
+	if t.URL.User != nil && !authorized { // a header of the file goes first
 		details = append(details, "Basic auth")
 	}
 	if t.CAFile != "" {
@@ -113,13 +117,19 @@ func summarizeTarget(t *config.Target) targetSummary {
 }
 
 func (c *cli) printReport(r *report) {
-	for _, problem := range r.Problems {
+	for i, problem := range r.Problems {
 		c.print("%s %s\n", c.paint(c.out, red, "problem:"), clean(problem))
+		if r.hints[i] != "" {
+			c.print("  %s %s\n", c.paint(c.out, yellow, "hint:"), clean(r.hints[i]))
+		}
 	}
 	for _, warning := range r.Warnings {
 		c.print("%s %s\n", c.paint(c.out, yellow, "warning:"), clean(warning))
 	}
-	if len(r.Problems)+len(r.Warnings) > 0 {
+	for _, note := range r.Notes {
+		c.print("%s %s\n", c.paint(c.out, cyan, "note:"), clean(note))
+	}
+	if len(r.Problems)+len(r.Warnings)+len(r.Notes) > 0 {
 		c.print("\n")
 	}
 	s := r.Summary

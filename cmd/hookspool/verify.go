@@ -71,7 +71,8 @@ func (c *cli) verify(s *signing, header string, tolerance time.Duration, file st
 		return fail("secret, id, timestamp and every byte of the body must be those that were signed; "+
 			"a parsed and printed JSON is another body", "%w", err)
 	case err != nil:
-		return fail("", "%w", err)
+		return fail("--signature is the whole value of webhook-signature, such as 'v1,K5oZ…='", "%w",
+			err)
 	}
 	c.print("valid\n")
 	return nil

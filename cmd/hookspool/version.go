@@ -55,20 +55,22 @@ func (c *cli) versionCommand() *cobra.Command {
 		Short:   "Print version, commit and Go version",
 		Example: "  hookspool version\n  hookspool version --json",
 		Args:    arguments(0),
-		RunE: func(*cobra.Command, []string) error {
-			b := build()
-			if c.json {
-				return c.printJSON(b)
-			}
-			commit := b.Commit
-			if commit == "" {
-				commit = "unknown"
-			}
-			if b.Modified {
-				commit += ", modified"
-			}
-			c.print("hookspool %s (commit %s, %s, %s)\n", b.Version, commit, b.Go, b.Platform)
-			return nil
-		},
+		RunE:    func(*cobra.Command, []string) error { return c.printVersion() },
 	}
+}
+
+func (c *cli) printVersion() error {
+	b := build()
+	if c.json {
+		return c.printJSON(b)
+	}
+	commit := b.Commit
+	if commit == "" {
+		commit = "unknown"
+	}
+	if b.Modified {
+		commit += ", modified"
+	}
+	c.print("hookspool %s (commit %s, %s, %s)\n", b.Version, commit, b.Go, b.Platform)
+	return nil
 }

@@ -35,6 +35,7 @@ type Problem struct {
 	Detail string   `json:"detail"`
 	Hint   string   `json:"hint,omitempty"`
 	Faults []string `json:"faults,omitempty"`
+	Lines  []int    `json:"lines,omitempty"`
 }
 
 // refuse answers with an error of the caller's, or with 500 and a line in the log.
@@ -51,7 +52,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 func writeProblem(ctx *fasthttp.RequestCtx, e *Error) {
 	title := fasthttp.StatusMessage(e.Status)
 	writeJSON(ctx, Problem{Type: "about:blank", Title: title, Status: e.Status, Code: e.Code,
-		Detail: e.Detail, Hint: e.Hint, Faults: e.Faults})
+		Detail: e.Detail, Hint: e.Hint, Faults: e.Faults, Lines: e.Lines})
 	ctx.SetStatusCode(e.Status)
 	ctx.SetContentType("application/problem+json")
 }

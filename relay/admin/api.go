@@ -21,8 +21,9 @@ type Backend interface {
 	Targets() []Target
 	// Target describes one; false: there is none of this name.
 	Target(name string) (Target, bool)
-	// Sample triggers a sample callback and waits for it. An empty type: the first sample that the
-	// target's events match. It touches no counter, standing or spool.
+	// Sample triggers a sample callback and waits for it. Any type that an event can have will do;
+	// an empty one: the first sample that the target's events match. It touches no counter, standing
+	// or spool.
 	Sample(ctx context.Context, name, typ string) (Sample, error)
 	// Enable lifts a defect and runs a job now.
 	Enable(name string) error
@@ -31,8 +32,9 @@ type Backend interface {
 	// Pause holds a target, Resume releases it.
 	Pause(name string) error
 	Resume(name string) error
-	// Reload reads the config again; the error is *Error with Faults when the file is at fault.
-	Reload() error
+	// Reload reads the config again, and returns the keys that changed but need a restart; the error
+	// is *Error with Faults when the file is at fault.
+	Reload() (restart []string, err error)
 	// Unready are the reasons why the relay is not ready; none: it is.
 	Unready() []string
 	// Dead is why the relay cannot go on; nil: it lives.
@@ -54,8 +56,10 @@ type Error struct {
 	Code   string
 	Detail string
 	Hint   string
-	// Faults are the lines of a config that is refused.
+	// Faults are what is wrong with a config, or with lines of an import.
 	Faults []string
+	// Lines are the numbers of those lines, from 1, one for each fault.
+	Lines []int
 }
 
 func (e *Error) Error() string { return e.Detail }
@@ -92,6 +96,12 @@ type Status struct {
 	LastEvent         *time.Time `json:"last_event"` // the newest acceptance since the start
 	ReloadedAt        time.Time  `json:"reloaded_at"`
 	ReloadFailed      bool       `json:"reload_failed"`
+}
+
+// Reloaded is the answer of POST /v1/reload: the status, and what the reload could not change.
+type Reloaded struct {
+	Status
+	RestartNeeded []string `json:"restart_needed"` // keys such as server.listen; empty: none
 }
 
 // Target is one element of GET /v1/targets.

@@ -68,9 +68,11 @@ func (s *Server) sample(ctx *fasthttp.RequestCtx, args []string) error {
 	return nil
 }
 
-func (s *Server) reload(ctx *fasthttp.RequestCtx, args []string) error {
-	if err := s.options.Backend.Reload(); err != nil {
+func (s *Server) reload(ctx *fasthttp.RequestCtx, _ []string) error {
+	restart, err := s.options.Backend.Reload()
+	if err != nil {
 		return err
 	}
-	return s.status(ctx, args)
+	writeJSON(ctx, Reloaded{s.statusNow(), array(restart)})
+	return nil
 }

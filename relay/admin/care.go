@@ -1,12 +1,8 @@
 package admin
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"io"
-	"net"
-	"runtime/debug"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -20,6 +16,26 @@ type Care interface {
 	Backup(ctx context.Context, w io.Writer) error
 	// SpoolStat is the spool in numbers, as JSON.
 	SpoolStat() (any, error)
+	// Export checks what is asked for; the Work then writes a line of JSON for each event, as of its
+	// begin.
+	Export(q ExportQuery) (Work, error)
+	// Verify reads every record as of now and returns a report. Nothing is written.
+	Verify(ctx context.Context, _ io.Writer, progress func(done, total int64)) (any, error)
+	// Import puts lines of an export into the spool, all or none. An error with Lines names those at
+	// fault.
+	Import(lines []byte) (any, error)
+}
+
+// Work is a long answer in the making: it writes to w as it goes on, tells how far it is, and
+// returns what is to be said at its end. It ends early with an error when ctx is done.
+type Work func(ctx context.Context, w io.Writer, progress func(done, total int64)) (any, error)
+
+// ExportQuery selects events.
+type ExportQuery struct {
+	// All are all events that are kept; otherwise those with a pending or exhausted delivery.
+	All bool
+	// Target, when set, is the only one whose deliveries are looked at.
+	Target string
 }
 
 // PurgeQuery selects deliveries; empty fields select all.
@@ -40,7 +56,7 @@ type Purged struct {
 }
 
 func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
-	q, err := readPurge(ctx)
+	q, err := readPurge(ctx.QueryArgs())
 	if err != nil {
 		return err
 	}
@@ -52,8 +68,8 @@ func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
 	return nil
 }
 
-func readPurge(ctx *fasthttp.RequestCtx) (PurgeQuery, error) {
-	p := paramsOf(ctx)
+func readPurge(args *fasthttp.Args) (PurgeQuery, error) {
+	p := &params{args: args}
 	q := PurgeQuery{State: p.oneOf("state", "pending", "exhausted"), Type: p.text("type"),
 		Until: p.instant("until"), ID: p.text("id"), DryRun: p.flag("dry_run")}
 	return q, p.err
@@ -68,55 +84,58 @@ func (s *Server) spoolStat(ctx *fasthttp.RequestCtx, _ []string) error {
 	return nil
 }
 
-// backup streams, one at a time. One that breaks off has no end mark, which whoever reads it
-// notices; the status is long gone by then.
+// backup streams the spool. One that breaks off has no end mark, which whoever reads it notices.
 func (s *Server) backup(ctx *fasthttp.RequestCtx, _ []string) error {
-	select {
-	case s.backups <- struct{}{}:
-	default:
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "10")
-		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
-			"a backup is under way; wait until it is done")
-	}
-	conn := ctx.Conn()
-	ctx.SetContentType("application/octet-stream")
-	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer func() { <-s.backups }()
-		if err := s.streamBackup(&patientWriter{w, conn, s.life}, conn); err != nil {
-			s.options.Log.Error("a backup broke off; what was sent of it has no end mark",
-				"error", err)
-		}
+	return s.stream(ctx, &s.backups, func(life context.Context, w *patientWriter) error {
+		return s.options.Backend.Backup(life, w)
 	})
+}
+
+// export streams events as lines of JSON, and nothing else unless progress is asked for: then there
+// are lines about that between them, and the last one is the result.
+func (s *Server) export(ctx *fasthttp.RequestCtx, _ []string) error {
+	p := paramsOf(ctx)
+	q := ExportQuery{Target: p.text("target"), All: p.flag("all")}
+	progress := p.flag("progress")
+	if p.err != nil {
+		return p.err
+	}
+	work, err := s.options.Backend.Export(q)
+	if err != nil {
+		return err
+	}
+	if err := s.stream(ctx, &s.exports, s.lines(work, progress)); err != nil {
+		return err
+	}
+	ctx.SetContentType(ndjson)
 	return nil
 }
 
-// streamBackup runs outside of Handler, so it has its own guard against a panic, which would end
-// the process: a damaged file can make the engine panic.
-func (s *Server) streamBackup(w *patientWriter, conn net.Conn) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("it panicked: %v\n%s", r, debug.Stack())
-		}
-	}()
-	// A caller that does not read must not hold up a relay that stops.
-	defer context.AfterFunc(s.life, func() { _ = conn.SetWriteDeadline(time.Now()) })()
-	return s.options.Backend.Backup(s.life, w)
+// verify streams lines about its progress; the last line is the result.
+func (s *Server) verify(ctx *fasthttp.RequestCtx, _ []string) error {
+	if err := s.stream(ctx, &s.verifies, s.lines(s.options.Backend.Verify, true)); err != nil {
+		return err
+	}
+	ctx.SetContentType(ndjson)
+	return nil
 }
 
-// patientWriter gives every piece of a long answer the time of a whole one, until the end of life.
-type patientWriter struct {
-	w    *bufio.Writer
-	conn net.Conn
-	life context.Context
-}
-
-// Write is part of io.Writer.
-func (p *patientWriter) Write(b []byte) (int, error) {
-	if err := p.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+// importLines takes the lines of an export. Only one caller at a time may have its lines in memory.
+func (s *Server) importLines(ctx *fasthttp.RequestCtx, _ []string) error {
+	leave, err := s.imports.enter("an import")
+	if err != nil {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+		return err
 	}
-	if p.life.Err() != nil { // after the deadline was moved, so that AfterFunc's is never undone
-		return 0, context.Cause(p.life)
+	defer leave()
+	body, err := readBody(ctx, importBytesMax)
+	if err != nil {
+		return err
 	}
-	return p.w.Write(b)
+	count, err := s.options.Backend.Import(body)
+	if err != nil {
+		return err
+	}
+	writeJSON(ctx, count)
+	return nil
 }

@@ -1,15 +1,9 @@
 package admin
 
-import (
-	"bytes"
+import "github.com/valyala/fasthttp"
 
-	"github.com/valyala/fasthttp"
-)
-
-// explainPath is the one call with a body: an event that is not accepted.
-const explainPath = "/v1/explain"
-
-// explainsMax bounds the explanations under way at once: each holds a request for every target.
+// explainsMax bounds the explanations under way at once: each holds a body, and a request for every
+// target.
 const explainsMax = 4
 
 // Explainer says what would become of an event. Errors as in Backend.
@@ -71,24 +65,18 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, _ []string) error {
 		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
 			"%d explanations are under way; try again in a second", explainsMax)
 	}
+	body, err := readBody(ctx, s.options.Backend.BodyBytesMax())
+	if err != nil {
+		return err
+	}
 	p := paramsOf(ctx)
 	out, err := s.options.Backend.Explain(ExplainQuery{Type: p.text("type"), ID: p.text("id"),
 		ContentType: p.text("content_type"), Header: &ctx.Request.Header,
-		Payload: ctx.Request.Body()})
+		Payload: body})
 	if err != nil {
 		return err
 	}
 	out.Targets = array(out.Targets)
 	writeJSON(ctx, out)
 	return nil
-}
-
-// bodyLimit lets a large body in where one is taken, and only from whoever may ask.
-func (s *Server) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	c := fasthttp.RequestConfig{MaxRequestBodySize: bodyBytesMax}
-	path, _, _ := bytes.Cut(h.RequestURI(), []byte{'?'})
-	if h.IsPost() && string(path) == explainPath && s.knows(h) {
-		c.MaxRequestBodySize = max(bodyBytesMax, s.options.Backend.BodyBytesMax())
-	}
-	return c
 }

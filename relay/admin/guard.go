@@ -170,7 +170,11 @@ func foreign() *Error {
 // checkEmptyBody refuses parameters in a body rather than to ignore them: whoever sends
 // {"url":…} to the sample call shall learn that targets come from the config alone.
 func checkEmptyBody(ctx *fasthttp.RequestCtx) error {
-	body := bytes.TrimSpace(ctx.Request.Body())
+	body, err := readBody(ctx, bodyBytesMax)
+	if err != nil {
+		return err
+	}
+	body = bytes.TrimSpace(body)
 	if len(body) == 0 || string(body) == "{}" {
 		return nil
 	}

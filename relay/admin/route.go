@@ -18,6 +18,12 @@ type route struct {
 	serve func(ctx *fasthttp.RequestCtx, args []string) error
 }
 
+// The calls with a body.
+const (
+	importPath  = "/v1/spool/import"
+	explainPath = "/v1/explain"
+)
+
 // table lists every call there is.
 func (s *Server) table() []route {
 	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
@@ -45,13 +51,16 @@ func (s *Server) table() []route {
 		{post, "/v1/replay", api, []string{"target", "state", "type", "since", "until", "id",
 			"dry_run", "limit", "after"}, s.replay},
 		{post, explainPath, api, []string{"type", "id", "content_type"}, s.explain},
-		{get, "/v1/stream", api, nil, s.stream},
+		{get, "/v1/stream", api, nil, s.live},
 		{get, "/openapi.json", api, nil, s.page.serve("openapi.json", "application/json")},
 		{post, "/v1/reload", api, nil, s.reload},
 		{post, "/v1/targets/{name}/purge", api,
 			[]string{"state", "type", "until", "id", "dry_run"}, s.purge},
 		{get, "/v1/spool", api, nil, s.spoolStat},
 		{post, "/v1/spool/backup", api, nil, s.backup},
+		{post, "/v1/spool/export", api, []string{"all", "target", "progress"}, s.export},
+		{post, "/v1/spool/verify", api, nil, s.verify},
+		{post, importPath, api, nil, s.importLines},
 		{get, "/", pages, nil, s.page.serve("index.html", "text/html")},
 		{get, "/console.js", pages, nil, s.page.serve("console.js", "text/javascript")},
 		{get, "/console.css", pages, nil, s.page.serve("console.css", "text/css")},

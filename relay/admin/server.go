@@ -49,12 +49,12 @@ type Server struct {
 	page    page
 	// samples holds a token for every sample callback under way; sender and receiver are the same
 	// request.
-	samples chan struct{}
+	samples                    chan struct{}
+	backups, exports, verifies streamed
+	imports                    slot
 	// explains and streams hold a token for every explanation and every stream under way.
 	explains, streams chan struct{}
 	pulse             pulse
-	// backups holds a token for the one backup that may be under way.
-	backups chan struct{}
 	// life ends with Shutdown, and with it the samples under way. A RequestCtx would not do: it is
 	// used again after the answer.
 	life context.Context
@@ -71,14 +71,14 @@ func New(o Options) *Server {
 	}
 	life, end := context.WithCancel(context.Background())
 	s := &Server{options: o, page: loadPage(), samples: make(chan struct{}, samplesMax),
-		backups: make(chan struct{}, 1), explains: make(chan struct{}, explainsMax),
-		streams: make(chan struct{}, streamsMax),
-		life:    life, end: end}
+		backups: streamed{"a backup", newSlot()}, exports: streamed{"an export", newSlot()},
+		verifies: streamed{"a verify", newSlot()}, imports: newSlot(),
+		explains: make(chan struct{}, explainsMax), streams: make(chan struct{}, streamsMax),
+		life: life, end: end}
 	s.routes = s.table()
 	s.http = &fasthttp.Server{
 		Handler:                      s.Handler,
 		ErrorHandler:                 s.handleError,
-		HeaderReceived:               s.bodyLimit,
 		Logger:                       debugLog{o.Log},
 		Concurrency:                  connectionsMax,
 		ReadBufferSize:               headBytesMax,
@@ -86,6 +86,7 @@ func New(o Options) *Server {
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxRequestBodySize:           bodyBytesMax,
+		StreamRequestBody:            true, // body.go reads it: an import may have more
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
 		// The library's own messages may quote what a stranger sent.
@@ -118,6 +119,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Handler answers one request: who may ask is settled first, then what is asked.
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	setSecurityHeaders(&ctx.Response.Header)
+	defer finishBody(ctx)
 	defer s.recover(ctx)
 	if err := s.serve(ctx); err != nil {
 		s.refuse(ctx, err)
@@ -144,7 +146,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 		if err := checkOrigin(ctx); err != nil {
 			return err
 		}
-		if r.path != explainPath {
+		if r.path != importPath && r.path != explainPath {
 			if err := checkEmptyBody(ctx); err != nil {
 				return err
 			}
@@ -179,9 +181,6 @@ func (s *Server) handleError(ctx *fasthttp.RequestCtx, err error) {
 	var network *net.OpError
 	refusal := Refuse(fasthttp.StatusBadRequest, codeMalformed, "the request cannot be read")
 	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		refusal = Refuse(fasthttp.StatusRequestEntityTooLarge, codeTooLarge,
-			"a body has %d bytes at most here", s.bodyLimit(&ctx.Request.Header).MaxRequestBodySize)
 	case errors.As(err, &small):
 		refusal = Refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, codeTooLarge,
 			"a request head has %d bytes at most here", headBytesMax)

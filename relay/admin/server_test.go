@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,9 +26,11 @@ type fake struct {
 	unready []string
 	dead    error
 	err     error // of every call that can fail
+	broken  error // of a work under way
 	gather  error
 	wait    chan struct{} // when set, Sample waits for it or for the end of its context
 	entered chan struct{}
+	restart []string // what a reload could not change
 }
 
 func (f *fake) Status() Status { return Status{Version: "1.2.3", Ready: len(f.unready) == 0} }
@@ -67,6 +68,30 @@ func (f *fake) Backup(_ context.Context, w io.Writer) error {
 	return errors.Join(err, f.err)
 }
 
+func (f *fake) Export(q ExportQuery) (Work, error) {
+	f.asked = append(f.asked, fmt.Sprintf("export %s all=%v", q.Target, q.All))
+	if f.err != nil {
+		return nil, f.err
+	}
+	return func(_ context.Context, w io.Writer, progress func(done, total int64)) (any, error) {
+		progress(1, 2)
+		_, err := io.WriteString(w, `{"id":"a"}`+"\n")
+		return map[string]int{"events": 1}, errors.Join(err, f.broken)
+	}, nil
+}
+
+func (f *fake) Verify(_ context.Context, _ io.Writer, progress func(done, total int64)) (any,
+	error) {
+	f.asked = append(f.asked, "verify")
+	progress(7, 9)
+	return map[string]int{"fault_count": 0}, f.broken
+}
+
+func (f *fake) Import(lines []byte) (any, error) {
+	f.asked = append(f.asked, "import "+string(lines))
+	return map[string]int{"imported": 1}, f.err
+}
+
 func (f *fake) SpoolStat() (any, error) { return map[string]int{"events": 7}, f.err }
 
 func (f *fake) order(verb, name string) error {
@@ -77,7 +102,8 @@ func (f *fake) order(verb, name string) error {
 func (f *fake) Enable(name string) error { return f.order("enable", name) }
 func (f *fake) Pause(name string) error  { return f.order("pause", name) }
 func (f *fake) Resume(name string) error { return f.order("resume", name) }
-func (f *fake) Reload() error            { return f.order("reload", "") }
+
+func (f *fake) Reload() ([]string, error) { return f.restart, f.order("reload", "") }
 
 func (f *fake) Retry(name string) error { return f.order("retry", name) }
 
@@ -151,7 +177,7 @@ type fixture struct {
 	server  *Server
 	token   string
 	hosts   []string
-	log     bytes.Buffer
+	log     lockedBuffer
 	base    string
 	client  *http.Client
 }
@@ -265,7 +291,7 @@ func TestCalls(t *testing.T) {
 	f.ok(f.ask("POST", "/v1/targets/crm/pause"), `{"name":"crm"`)
 	f.ok(f.ask("POST", "/v1/targets/crm/resume"), `{"name":"crm"`)
 	f.ok(f.ask("GET", "/v1/events/a%2Fb%20c"), `"deliveries":[]`)
-	f.ok(f.ask("POST", "/v1/reload"), `"version":"1.2.3"`)
+	f.ok(f.ask("POST", "/v1/reload"), `"restart_needed":[]`)
 	want := "sample crm message, enable crm, pause crm, resume crm, event a/b c, reload "
 	if got := strings.Join(f.backend.asked, ", "); got != want {
 		t.Errorf("asked %q, want %q", got, want)

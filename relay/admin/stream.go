@@ -4,149 +4,166 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
 const (
-	// streamsMax bounds the streams open at once; each is a connection and a goroutine.
-	streamsMax = 16
-	// pulsePause lies between two states of a stream; between two looks for attempts a quarter of it,
-	// which shows up to lookMax of them: 20 a second.
-	pulsePause = time.Second
-	lookPause  = pulsePause / 4
-	lookMax    = 5
-	// commentPause keeps proxies from ending a stream that says nothing.
-	commentPause = 15 * time.Second
-	// streamWriteTimeout is how long a caller may not read before its stream ends.
-	streamWriteTimeout = 5 * time.Second
+	ndjson = "application/x-ndjson"
+	// tellEvery lies between two lines about progress. It is also how soon it shows that a caller has
+	// gone while nothing else is written.
+	tellEvery       = 250 * time.Millisecond
+	lineBufferBytes = 64 << 10
 )
 
-// StreamedAttempt is the data of an attempt event of GET /v1/stream.
-type StreamedAttempt struct {
-	RecentAttempt
-	// Dropped are the attempts that were left out before this one.
-	Dropped uint64 `json:"dropped"`
-}
+// slot lets one in at a time. What is behind it holds a snapshot of the spool, or memory.
+type slot chan struct{}
 
-// pulse is the state of the relay as every stream tells it, encoded once a second for all of them.
-type pulse struct {
-	mu   sync.Mutex // guards below; held while the backend is asked, by streams alone
-	at   time.Time
-	text []byte
-}
+func newSlot() slot { return make(slot, 1) }
 
-// state is the newest pulse, made anew if it is old.
-func (s *Server) state() []byte {
-	p := &s.pulse
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.at) >= pulsePause*9/10 {
-		p.text = appendMessage(nil, "status", s.statusNow())
-		p.text = appendMessage(p.text, "targets", s.targetsNow())
-		p.at = time.Now()
-	}
-	return p.text // never changed, only replaced
-}
-
-// appendMessage writes one event of a stream. JSON has no line ends in it.
-func appendMessage(b []byte, name string, v any) []byte {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic("BUG: an answer cannot be encoded: " + err.Error())
-	}
-	b = append(b, "event: "...)
-	b = append(b, name...)
-	b = append(b, "\ndata: "...)
-	b = append(b, data...)
-	return append(b, "\n\n"...)
-}
-
-// stream tells what happens until the caller leaves or the relay stops.
-func (s *Server) stream(ctx *fasthttp.RequestCtx, _ []string) error {
-	ctx.SetContentType("text/event-stream; charset=utf-8")
-	ctx.Response.Header.Set("X-Accel-Buffering", "no") // a buffering proxy would show it in lumps
-	if ctx.IsHead() {
-		return nil
-	}
+func (s slot) enter(what string) (leave func(), err error) {
 	select {
-	case s.streams <- struct{}{}:
+	case s <- struct{}{}:
+		return func() { <-s }, nil
 	default:
+		return nil, Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+			"%s is under way; wait until it is done", what)
+	}
+}
+
+// streamed are the calls whose answers are streamed, each one at a time.
+type streamed struct {
+	what string
+	slot slot
+}
+
+// stream answers with what write writes, as it comes. The status is long gone when that breaks off,
+// so the connection is closed then, without the end that HTTP gives a whole answer.
+func (s *Server) stream(ctx *fasthttp.RequestCtx, kind *streamed,
+	write func(context.Context, *patientWriter) error) error {
+	leave, err := kind.slot.enter(kind.what)
+	if err != nil {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "10")
-		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
-			"%d streams are open; close one", streamsMax)
+		return err
 	}
 	conn := ctx.Conn()
-	ctx.SetConnectionClose()
+	ctx.SetContentType("application/octet-stream")
 	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer func() { <-s.streams }()
-		s.runStream(w, conn)
+		defer leave()
+		if err := s.guarded(&patientWriter{w, conn, s.life}, write); err != nil {
+			s.options.Log.Warn(kind.what+" broke off; what was sent of it has no end",
+				"error", err)
+			_ = conn.Close() // it may be closed already
+		}
 	})
 	return nil
 }
 
-// runStream runs outside of Handler, so it has its own guard against a panic.
-func (s *Server) runStream(w *bufio.Writer, conn net.Conn) {
+// guarded runs outside of Handler, so it has its own guard against a panic, which would end the
+// process: a damaged file can make the engine panic.
+func (s *Server) guarded(w *patientWriter,
+	write func(context.Context, *patientWriter) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.options.Log.Error("BUG: a stream panicked; the relay goes on", "panic", r,
-				"stack", string(debug.Stack()))
+			err = fmt.Errorf("it panicked: %v\n%s", r, debug.Stack())
 		}
 	}()
 	// A caller that does not read must not hold up a relay that stops.
-	defer context.AfterFunc(s.life, func() { _ = conn.SetWriteDeadline(time.Now()) })()
-	v := &viewer{s: s, w: w, conn: conn, follow: s.options.Backend.Follow()}
-	looks := time.NewTicker(lookPause)
-	defer looks.Stop()
-	for err := v.show(time.Now()); err == nil; {
-		select {
-		case <-s.life.Done():
-			return
-		case now := <-looks.C:
-			err = v.show(now)
+	defer context.AfterFunc(s.life, func() { _ = w.conn.SetWriteDeadline(time.Now()) })()
+	return write(s.life, w)
+}
+
+// patientWriter gives every piece of a long answer the time of a whole one, until the end of life.
+type patientWriter struct {
+	w    *bufio.Writer
+	conn net.Conn
+	life context.Context
+}
+
+// Write is part of io.Writer.
+func (p *patientWriter) Write(b []byte) (int, error) {
+	if err := p.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	if p.life.Err() != nil { // after the deadline was moved, so that AfterFunc's is never undone
+		return 0, context.Cause(p.life)
+	}
+	return p.w.Write(b)
+}
+
+// Told is a line about a Work, between or behind what it writes. One field is set.
+type Told struct {
+	Progress *Progress `json:"progress,omitempty"`
+	// Result is the last line of a work that was done, Error of one that was not.
+	Result any    `json:"result,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// Progress is how far a Work is.
+type Progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// lines runs a work and, if told, says how far it is and what came of it.
+func (s *Server) lines(work Work, told bool) func(context.Context, *patientWriter) error {
+	return func(life context.Context, w *patientWriter) error {
+		ctx, cancel := context.WithCancelCause(life)
+		defer cancel(nil)
+		t := &teller{w: w, lines: bufio.NewWriterSize(w, lineBufferBytes), told: told, fail: cancel}
+		result, err := work(ctx, t.lines, t.progress)
+		switch {
+		case err != nil && (!told || ctx.Err() != nil):
+			return err // there is nobody to tell, or no way to
+		case err != nil:
+			s.options.Log.Error("an admin request failed; the caller was told", "error", err)
+			t.tell(Told{Error: err.Error()})
+		case told:
+			t.tell(Told{Result: result})
 		}
+		return t.flush()
 	}
 }
 
-// viewer is one caller of a stream. Only its own goroutine waits for it.
-type viewer struct {
-	s       *Server
-	w       *bufio.Writer
-	conn    net.Conn
-	follow  func(most int) ([]RecentAttempt, uint64)
-	pulseAt time.Time
-	spoken  time.Time // the last comment
+// teller writes lines beside those of a work.
+type teller struct {
+	w     *patientWriter
+	lines *bufio.Writer
+	told  bool
+	last  time.Time
+	// fail ends the work: nobody reads any more.
+	fail context.CancelCauseFunc
 }
 
-// show writes what is new; an error means that the caller is gone or does not read.
-func (v *viewer) show(now time.Time) error {
-	var text []byte
-	if now.Sub(v.spoken) >= commentPause {
-		text, v.spoken = append(text, ": alive\n\n"...), now
+func (t *teller) progress(done, total int64) {
+	if time.Since(t.last) < tellEvery {
+		return
 	}
-	if now.Sub(v.pulseAt) >= pulsePause-lookPause/2 {
-		text, v.pulseAt = append(text, v.s.state()...), now
+	t.last = time.Now()
+	if t.told {
+		t.tell(Told{Progress: &Progress{Done: done, Total: total}})
 	}
-	attempts, dropped := v.follow(lookMax)
-	for i := range attempts {
-		text = appendMessage(text, "attempt", StreamedAttempt{attempts[i], dropped})
-		dropped = 0
+	if err := t.flush(); err != nil {
+		t.fail(err)
 	}
-	if len(text) == 0 {
-		return nil
+}
+
+// tell buffers a line; flush says whether it went out.
+func (t *teller) tell(line Told) {
+	text, err := json.Marshal(line)
+	if err != nil {
+		panic("BUG: a line cannot be encoded: " + err.Error())
 	}
-	if err := v.conn.SetWriteDeadline(now.Add(streamWriteTimeout)); err != nil {
+	_, _ = t.lines.Write(append(text, '\n')) // an error sticks until flush
+}
+
+func (t *teller) flush() error {
+	if err := t.lines.Flush(); err != nil {
 		return err
 	}
-	if v.s.life.Err() != nil { // after the deadline was moved, so that AfterFunc's is never undone
-		return context.Cause(v.s.life)
-	}
-	if _, err := v.w.Write(text); err != nil {
-		return err
-	}
-	return v.w.Flush()
+	return t.w.w.Flush()
 }

@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 )
 
 // check finds what no key can know alone: combinations that cannot work. It looks only at keys that
 // are sound, so that one slip is one fault.
 func (d *decoder) check(c *Config) {
 	d.checkListeners(&c.Server)
+	d.checkRoom(c)
 	if d.sound("session") && c.Session.Enabled {
 		d.checkSession(&c.Session)
 	}
@@ -32,6 +34,9 @@ func (d *decoder) checkListeners(s *Server) {
 	}
 	listen := keyPath{"server", "listen"}
 	for i, address := range s.Listen {
+		if slices.Contains(s.Listen[:i], address) {
+			continue // that is said, and the first of them stands for both
+		}
 		at := listen
 		if len(s.Listen) > 1 { // one may be written without a list
 			at = listen.item(i)
@@ -56,6 +61,24 @@ func (d *decoder) checkListeners(s *Server) {
 	}
 }
 
+// checkRoom refuses a spool that would answer 507 to an event that max_body_size lets through,
+// however empty it is.
+func (d *decoder) checkRoom(c *Config) {
+	body, room := keyPath{"server", "max_body_size"}, keyPath{"spool", "max_size"}
+	need := spoolBodiesMin * c.Server.MaxBodySize
+	if c.Spool.MaxSize >= need || !d.sound(body...) || !d.sound(room...) {
+		return
+	}
+	where := "by default"
+	if at := d.places.find(body); at != d.places.find(body[:1]) {
+		where = fmt.Sprintf("in line %d", at.line)
+	}
+	d.fault(room, problem{fmt.Sprintf("%s is less than %d times server.max_body_size, which is %s %s",
+		sizeText(c.Spool.MaxSize), spoolBodiesMin, sizeText(c.Server.MaxBodySize), where),
+		fmt.Sprintf("an event is on disk twice for a while; write %q or more, or take smaller events",
+			sizeText(need))})
+}
+
 func (d *decoder) checkSession(s *Session) {
 	at := keyPath{"session"}
 	if len(s.KeyFields) == 0 {
@@ -63,12 +86,10 @@ func (d *decoder) checkSession(s *Session) {
 			"no event would have a conversation; or write enabled = false"})
 	}
 	for i, user := range s.UserEvents {
-		for _, business := range s.BusinessEvents {
-			if user == business {
-				d.fault(at.key("user_events").item(i), problem{
-					fmt.Sprintf("%q is among business_events too", user),
-					"an event is the user's or the business's"})
-			}
+		if slices.Contains(s.BusinessEvents, user) && !slices.Contains(s.UserEvents[:i], user) {
+			d.fault(at.key("user_events").item(i), problem{
+				fmt.Sprintf("%q is among business_events too", user),
+				"an event is the user's or the business's"})
 		}
 	}
 }

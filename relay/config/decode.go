@@ -90,6 +90,11 @@ func (d *decoder) fault(at keyPath, p problem) {
 	for n := 1; n <= len(at); n++ {
 		d.bad[strings.Join(at[:n], "\x00")] = true
 	}
+	d.note(at, p)
+}
+
+// note reports a fault that leaves the value as sound as it was.
+func (d *decoder) note(at keyPath, p problem) {
 	where := d.places.find(at)
 	d.faults = append(d.faults, Fault{where.line, where.column, at.String(), p.message, p.hint})
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Fault is one thing wrong with the file. No field ever holds a secret.
@@ -64,9 +66,9 @@ func (p keyPath) key(name string) keyPath { return append(slices.Clip(p), name) 
 
 func (p keyPath) item(i int) keyPath { return p.key(fmt.Sprintf("[%d]", i)) }
 
-// String returns the path dotted. A name that needs quotes in TOML is cut where it stops being
-// bare, and one that looks like a signing secret is not shown: what stands where a key belongs may
-// be a header line or a secret in the wrong place.
+// String returns the path dotted. A name that needs quotes in TOML is cut at the first character
+// that is no letter of any script, digit, _ or -, and one that looks like a signing secret is not
+// shown: what stands where a key belongs may be a header line or a secret in the wrong place.
 func (p keyPath) String() string {
 	var b strings.Builder
 	for i, name := range p {
@@ -91,7 +93,9 @@ func shownName(name string) string {
 	if strings.HasPrefix(name, "whs") {
 		return "…"
 	}
-	end := strings.IndexFunc(name, func(r rune) bool { return !isBare(r) })
+	end := strings.IndexFunc(name, func(r rune) bool {
+		return !isBare(r) && (r == utf8.RuneError || !unicode.In(r, unicode.L, unicode.M, unicode.Nd))
+	})
 	if end < 0 {
 		return name
 	}

@@ -43,9 +43,15 @@ func syntaxCases() [][2]string {
 			"\n  hint: one key = value a line; strings need quotes: key = \"value\""},
 		{"a = 2024-13-45", "1:5: " + invalid + "not a number, date, true or false" + number},
 		{"a = 1__2", "1:5: " + invalid + "not a number, date, true or false" + number},
-		{"[log]\n\n[log]", "3:2: is defined twice, or as two different things" + twice},
+		{"[log]\n\n[log]", "3:2: log: is defined twice, or as two different things" + twice},
 		{"[log]\nlevel = \"info\"\nlevel = \"warn\"",
-			"3:1: is defined twice, or as two different things" + twice},
+			"3:1: log.level: is defined twice, or as two different things" + twice},
+		{"[target.\"größe\"]\n[target.\"größe\"]",
+			"2:2: target.größe: is defined twice, or as two different things" + twice},
+		{"[server]\nevent_token = {pw = 1, pw = 2}",
+			"2:24: server.event_token: is defined twice, or as two different things" + twice},
+		{"[target.t]\nurl = 1\n[target.t.url.x]",
+			"3:2: target.t.url: is defined twice, or as two different things" + twice},
 		{"[spool]\ndir = \"C:\\Users\"", "2:8: " + invalid + "a bad escape in a string" +
 			"\n  hint: write \\\\ for a backslash, or use 'single quotes', where nothing is escaped"},
 		// The column counts characters, not bytes.
@@ -66,6 +72,8 @@ func syntaxCases() [][2]string {
 }
 
 func keyCases() [][2]string {
+	const known = "\n  hint: known here: listen, admin_listen, event_token, admin_token, " +
+		"max_body_size, read_timeout, drain_timeout, reload_check"
 	const crm = "  hint: write [target.NAME], with a name of your choice, and its keys below"
 	return [][2]string{
 		// Nearest key, misplaced key, and neither.
@@ -79,6 +87,8 @@ func keyCases() [][2]string {
 		{"[alert.mail]", "1:8: alert.mail: unknown table\n  hint: did you mean \"email\"?"},
 		{"[server.log]",
 			"1:9: server.log: unknown table\n  hint: [log] stands at the top, not inside another table"},
+		{"[server]\n\"größe\" = 1", "2:1: server.größe: unknown key" + known},
+		{"[server]\n\"порт: 1\" = 1", "2:1: server.порт…: unknown key" + known},
 		{"[[targets]]", "1:3: targets: unknown table\n  hint: did you mean \"target\"?"},
 		{target("evnets = []"), "4:1: target.t.evnets: unknown key\n  hint: did you mean \"events\"?"},
 		// Every way to write a key has its place.
@@ -166,7 +176,7 @@ func rangeCases() [][2]string {
 			"2:1: server.max_body_size: must be from 1B to 1MB, but is 0B" + body},
 		{"[spool]\nmax_size = \"1000KiB\"",
 			"2:1: spool.max_size: must be from 1MiB to 1024TiB, but is 1000KiB" +
-				"\n  hint: below 1MiB not even one event would fit"},
+				"\n  hint: below 1MiB the engine's own files would not fit"},
 		{"[spool]\nmin_free_disk = \"2000TiB\"",
 			"2:1: spool.min_free_disk: must be from 0B to 1024TiB, but is 2000TiB" +
 				"\n  hint: 0B: do not look at the disk"},
@@ -201,6 +211,11 @@ func serverCases() [][2]string {
 			"a unix socket is 107 bytes at most, this is 108\n  hint: use a shorter directory"},
 		{listen(`["h:1", "h:1"]`),
 			"2:18: server.listen[1]: \"h:1\" stands in the list twice\n  hint: leave one"},
+		// One fault does not hide another.
+		{listen(`["127.0.0.1:1", "127.0.0.1:1"]`) + "\nadmin_listen = \"127.0.0.1:1\"",
+			"2:11: server.listen[0]: \"127.0.0.1:1\" cannot be bound beside admin_listen, " +
+				"\"127.0.0.1:1\"" + own + "\n2:26: server.listen[1]: \"127.0.0.1:1\" stands in the " +
+				"list twice\n  hint: leave one"},
 		{listen(`["localhost:1", "[::]:01"]`), "2:26: server.listen[1]: " +
 			"\"[::]:01\" cannot be bound beside \"localhost:1\"\n  hint: leave one"},
 		{listen(`["unix:/a/b", "unix:/a//b"]`), "2:24: server.listen[1]: " +
@@ -299,8 +314,10 @@ func targetCases() [][2]string {
 		"[\"*\"] is all"
 	const where = "\n  hint: write url = \"https://host/path\": where the events go"
 	const name = ": a target's name is 1 to 64 letters, digits, _ and -"
-	const codes = "must be a status code from 100 to 599, or \"1xx\" to \"5xx\"" +
+	const codes = "must be a status code from 200 to 599, or \"2xx\" to \"5xx\"" +
 		"\n  hint: write [200], [\"2xx\"] or [200, 204]"
+	const interim = "can never be met: 1xx answers are interim, the outcome is the answer after " +
+		"them\n  hint: write [200], [\"2xx\"] or [200, 204]"
 	named := func(n string) string {
 		return "[target." + n + "]\nurl = \"http://x\"\nevents = [\"*\"]"
 	}
@@ -329,7 +346,9 @@ func targetCases() [][2]string {
 			"\n  hint: write [200], [\"2xx\"] or [200, 204]"},
 		{target(`success = 200`), "4:1: target.t.success: must be a list of status codes, not an " +
 			"integer\n  hint: write [200], [\"2xx\"] or [200, 204]"},
-		{target(`success = [100, 599, "5xx"]`), ""},
+		{target(`success = [200, 599, "5xx"]`), ""},
+		{target(`success = ["1xx", 101, 200]`), "4:12: target.t.success[0]: " + interim +
+			"\n4:19: target.t.success[1]: " + interim},
 		{target(`success = [99, 200, 600, "6xx", "2XX", "200", true]`),
 			"4:12: target.t.success[0]: " + codes + "\n4:21: target.t.success[2]: " + codes +
 				"\n4:26: target.t.success[3]: " + codes + "\n4:33: target.t.success[4]: " + codes +
@@ -433,6 +452,7 @@ func combinationCases() [][2]string {
 	plain := func(lines string) string {
 		return "[target.t]\nurl = \"http://x\"\nevents = [\"*\"]\n" + lines
 	}
+	const twice = "\n  hint: an event is on disk twice for a while; write "
 	const http = "has no meaning for an http:// url\n  hint: write https:// in the url, or remove it"
 	const working = "\n  hint: paths are relative to the working directory"
 	const both = "\n  hint: mutual TLS needs both"
@@ -445,9 +465,23 @@ func combinationCases() [][2]string {
 		{"[session]\nkey_fields = []", "2:1: session.key_fields: cannot be empty while sessions " +
 			"are enabled\n  hint: no event would have a conversation; or write enabled = false"},
 		{"[session]\nkey_fields = []\nenabled = false", ""},
+		{"[session]\nuser_events = [\"b\", \"b\"]\nbusiness_events = [\"b\"]",
+			"2:16: session.user_events[0]: \"b\" is among business_events too" +
+				"\n  hint: an event is the user's or the business's" +
+				"\n2:21: session.user_events[1]: \"b\" stands in the list twice\n  hint: leave one"},
 		{"[session]\nuser_events = [\"a\", \"b\"]\nbusiness_events = [\"b\"]",
 			"2:21: session.user_events[1]: \"b\" is among business_events too" +
 				"\n  hint: an event is the user's or the business's"},
+		{"[server]\nmax_body_size = \"1MB\"\n[spool]\nmax_size = \"1MiB\"", "4:1: spool.max_size: " +
+			"1MiB is less than 4 times server.max_body_size, which is 1MB in line 2" + twice +
+			"\"4MB\" or more, or take smaller events"},
+		{"[spool]\nmax_size = \"2047KiB\"", "2:1: spool.max_size: 2047KiB is less than 4 times " +
+			"server.max_body_size, which is 512KiB by default" + twice +
+			"\"2MiB\" or more, or take smaller events"},
+		{"[spool]\nmax_size = \"2MiB\"", ""},
+		{"[server]\nmax_body_size = \"2MB\"\n[spool]\nmax_size = \"1MiB\"",
+			"2:1: server.max_body_size: must be from 1B to 1MB, but is 2MB\n  hint: an " +
+				"event must fit into one spool record, which is below 1MiB with its headers"},
 		{plain(`ca_file = "/not.pem"`), "4:1: target.t.ca_file: " + http},
 		{plain("client_cert = \"a\"\nclient_key = \"b\""), "4:1: target.t.client_cert: " + http +
 			"\n5:1: target.t.client_key: " + http},

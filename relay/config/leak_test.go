@@ -81,6 +81,9 @@ func TestFaultsShowNoSecret(t *testing.T) {
 	f("[server]\nevent_token = \"" + canary + "\"\nevent_token = \"" + canary + "\"")
 	f("[server]\nevent_token = [\"" + canary + "\"]")
 	f("[server]\nevent_token = { \"" + canary + "\" = 1 }")
+	f("[server]\nevent_token = { " + canary + " = 1, " + canary + " = 2 }")
+	f(target("secret." + canary + " = 1\nsecret." + canary + " = 2"))
+	f(target("headers = { \"A: " + canary + "\" = 1, \"A: " + canary + "\" = 2 }"))
 	// A pointer to a secret in a key that takes none shows where it points to, not what is there.
 	f("[spool]\ndir = <env:V>")
 }

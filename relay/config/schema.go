@@ -12,8 +12,11 @@ import (
 // The bounds of the file. Where a bound has no reason beside it, it is far outside of what makes
 // sense, and only keeps a slip of the keyboard from becoming a strange relay.
 const (
-	bodyBytesMax    = 1_000_000 // a spool record is below 1 MiB, with room for headers and type
-	diskBytesMax    = 1 << 50
+	bodyBytesMax = 1_000_000 // a spool record is below 1 MiB, with room for headers and type
+	diskBytesMax = 1 << 50
+	// An event takes about twice its body on disk until the engine has moved it from its log to a
+	// table, and as much again is left for what is there already: what was delivered and goes later.
+	spoolBodiesMin  = 4
 	targetsMax      = 1000
 	patternsMax     = 256
 	typeBytesMax    = 256 // an event's type is 1 to 256 bytes: contract §4
@@ -76,7 +79,7 @@ func spoolRows(s *Spool) []row {
 	return []row{
 		{name: "dir", set: text(&s.Dir, checkDir)},
 		{name: "max_size", set: size(&s.MaxSize, 1<<20, diskBytesMax,
-			"below 1MiB not even one event would fit")},
+			"below 1MiB the engine's own files would not fit")},
 		{name: "min_free_disk", set: size(&s.MinFreeDisk, 0, diskBytesMax,
 			"0B: do not look at the disk")},
 		{name: "keep_delivered", set: duration(&s.KeepDelivered, span{

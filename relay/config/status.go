@@ -33,19 +33,20 @@ func (s Status) String() string {
 // MarshalText returns String.
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// The codes of RFC 9110 §15 have three digits, and 1xx to 5xx have a meaning.
+// The codes of RFC 9110 §15 that end an exchange. Those of 1xx are interim: they are passed over
+// and never the outcome.
 const (
-	codeMin = 100
+	codeMin = 200
 	codeMax = 599
 )
 
-// Success is a set of HTTP status codes from 100 to 599: those that acknowledge. The zero value is
+// Success is a set of HTTP status codes from 200 to 599: those that acknowledge. The zero value is
 // empty. Values compare with ==.
 type Success struct {
 	bits [(codeMax + 64) / 64]uint64
 }
 
-// NewSuccess returns the set of these codes. A code outside 100 to 599 is a bug of the caller.
+// NewSuccess returns the set of these codes. A code outside 200 to 599 is a bug of the caller.
 func NewSuccess(codes ...int) Success {
 	var s Success
 	for _, code := range codes {

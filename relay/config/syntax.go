@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,9 +20,36 @@ func decodeTOML(text string) (map[string]any, *Fault) {
 		}
 		at := placeOf(text, syntax.Position.Start)
 		p := syntaxProblem(syntax.Message)
-		return nil, &Fault{at.line, at.column, "", p.message, p.hint}
+		return nil, &Fault{at.line, at.column, keyOf(syntax.Message), p.message, p.hint}
 	}
 	return values, nil
+}
+
+// keyOf is the key that a message of the library quotes, "" if none.
+func keyOf(message string) string {
+	rest, ok := strings.CutPrefix(message, "Key '")
+	end := strings.LastIndexByte(rest, '\'')
+	if !ok || end < 0 {
+		return ""
+	}
+	s := &scanner{text: rest[:end], line: 1}
+	_, path := s.keys(&places{}, nil)
+	return knownPart(path, schema(new(Config))).String()
+}
+
+// knownPart ends a path at the first key that is no table: what stands below one may be a secret.
+func knownPart(path keyPath, rows []row) keyPath {
+	if len(path) == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(rows, func(r row) bool { return r.name == path[0] })
+	switch {
+	case i >= 0 && rows[i].rows != nil:
+		return slices.Concat(path[:1], knownPart(path[1:], rows[i].rows))
+	case i >= 0 && rows[i].named != nil && len(path) > 1:
+		return slices.Concat(path[:2], knownPart(path[2:], rows[i].named))
+	}
+	return path[:1]
 }
 
 // placeOf returns the place of a byte offset. The library's own column counts bytes.

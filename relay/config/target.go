@@ -165,9 +165,17 @@ func success(to *Success) setter {
 		}
 		var found Success
 		for i, element := range list {
-			if !found.addWord(element) {
-				message := `must be a status code from %d to %d, or "1xx" to "5xx"`
+			switch low, high := codesOf(element); {
+			case low == 0:
+				message := `must be a status code from %d to %d, or "2xx" to "5xx"`
 				d.fault(at.item(i), problem{fmt.Sprintf(message, codeMin, codeMax), hint})
+			case low < codeMin:
+				d.fault(at.item(i), problem{"can never be met: 1xx answers are interim, " +
+					"the outcome is the answer after them", hint})
+			default:
+				for code := low; code <= high; code++ {
+					found.add(code)
+				}
 			}
 		}
 		if len(list) == 0 {
@@ -178,24 +186,20 @@ func success(to *Success) setter {
 	}
 }
 
-// addWord adds an int64 code or a string such as "2xx", and reports whether it is one.
-func (s *Success) addWord(word any) bool {
+// codesOf is the range that an int64 code or a string such as "2xx" stands for; 0: neither.
+func codesOf(word any) (low, high int) {
 	switch word := word.(type) {
 	case int64:
-		if word >= codeMin && word <= codeMax {
-			s.add(int(word))
-			return true
+		if word >= 100 && word <= codeMax {
+			return int(word), int(word)
 		}
 	case string:
 		if len(word) == 3 && word[1:] == "xx" && word[0] >= '1' && word[0] <= '5' {
 			class := int(word[0]-'0') * 100
-			for code := class; code < class+100; code++ {
-				s.add(code)
-			}
-			return true
+			return class, class + 99
 		}
 	}
-	return false
+	return 0, 0
 }
 
 // secrets takes one secret or a list of them. A single "" means none.

@@ -206,20 +206,21 @@ func (b bound) problem(n int) problem {
 	return problem{fmt.Sprintf("has %d items, the most is %d", n, b.high), b.hint}
 }
 
-// texts takes a list of strings that all pass the check, without repetitions.
+// texts takes a list of strings that all pass the check, without repetitions. A repetition is a
+// fault, but the list is stored and sound: what is said is clear, and checked on.
 func texts[T ~string](to *[]T, b bound, check func(string) problem) setter {
 	return func(d *decoder, at keyPath, raw any) {
 		list, ok := d.items(at, raw, b)
 		var values []T // nil when the list is empty, as in Default
 		for _, item := range list {
-			p := check(item.text)
-			if p == (problem{}) && slices.Contains(values, T(item.text)) {
-				p = problem{fmt.Sprintf("%q stands in the list twice", item.text), "leave one"}
-			}
-			if p != (problem{}) {
+			if p := check(item.text); p != (problem{}) {
 				d.fault(item.at, p)
 				ok = false
 				continue
+			}
+			if slices.Contains(values, T(item.text)) {
+				d.note(item.at, problem{fmt.Sprintf("%q stands in the list twice", item.text),
+					"leave one"})
 			}
 			values = append(values, T(item.text))
 		}

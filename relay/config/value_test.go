@@ -152,7 +152,7 @@ func TestSuccess(t *testing.T) {
 	if s.Empty() || !(Success{}).Empty() || s == NewSuccess(200) {
 		t.Error("cannot compare")
 	}
-	for _, code := range []int{100, 599} {
+	for _, code := range []int{200, 599} {
 		if !NewSuccess(code).Has(code) {
 			t.Errorf("has not %d", code)
 		}
@@ -162,7 +162,7 @@ func TestSuccess(t *testing.T) {
 			t.Errorf("%v", r)
 		}
 	}()
-	NewSuccess(600)
+	NewSuccess(199)
 }
 
 func TestStatus(t *testing.T) {

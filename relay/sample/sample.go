@@ -1,4 +1,5 @@
-// Package sample holds one example payload for every event type of Wati's catalogue.
+// Package sample holds one example payload for every event type of Wati's catalogue, and makes one
+// for any other.
 //
 // The sample verb sends them to a target, and the demo plays nine of them as the life cycle of one
 // template. The shapes follow the field lists of docs.wati.io/reference/introduction-1 and of the
@@ -14,9 +15,12 @@ package sample
 
 import (
 	"embed"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -56,6 +60,22 @@ func Types() []string {
 func Payload(typ string) ([]byte, bool) {
 	payload, err := payloads.ReadFile(payloadDir + "/" + typ + payloadExt)
 	return payload, err == nil
+}
+
+// Generic returns a payload for a type without a sample: small, JSON, and honest about what it is.
+// at is the instant it tells, in seconds like that of the samples.
+func Generic(typ string, at time.Time) []byte {
+	payload, err := json.MarshalIndent(struct {
+		EventType string `json:"eventType"`
+		Sample    bool   `json:"sample"`
+		Text      string `json:"text"`
+		Timestamp string `json:"timestamp"`
+	}{typ, true, "This is a sample that hookspool made: an event of this type, but for its content.",
+		strconv.FormatInt(at.Unix(), 10)}, "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("BUG: cannot encode a sample of %q: %s", typ, err))
+	}
+	return append(payload, '\n')
 }
 
 // LifeCycle returns the nine events that one template raises when a target asked for both versions

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // bodyOf decodes the sample of typ, which must be a JSON object that names its own type.
@@ -335,5 +336,19 @@ func TestLifeCycle(t *testing.T) {
 	}
 	if !slices.Equal(got, order) {
 		t.Errorf("life cycle = %q, want %q", got, order)
+	}
+}
+
+// What is made for any other type is JSON of the shape of the catalogue's, whatever the type holds.
+func TestGeneric(t *testing.T) {
+	for _, typ := range []string{"order.paid", `a"b\<€`} {
+		var got map[string]any
+		if err := json.Unmarshal(Generic(typ, time.Unix(1_700_000_000, 0)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got["eventType"] != typ || got["sample"] != true || got["timestamp"] != "1700000000" ||
+			got["text"] == "" || len(got) != 4 {
+			t.Errorf("%q: got %v", typ, got)
+		}
 	}
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hookspool/hookspool/spool"
+)
+
+func (k *care) exportCommand() *cobra.Command {
+	var x spool.Export
+	out := ""
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write events as NDJSON: what is undelivered, or all",
+		Long: "Write the events of a spool as lines of JSON, oldest first: those with a pending or\n" +
+			"exhausted delivery, or all that are kept. A running relay is asked for it, as of one\n" +
+			"instant, and goes on meanwhile. hookspool spool import reads it.",
+		Example: "  hookspool spool export > undelivered.ndjson\n" +
+			"  hookspool spool export --all --target crm --out crm.ndjson",
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := k.untilSignal(cmd.Context(), func(os.Signal) {})
+			defer stop()
+			return k.export(ctx, x, out)
+		},
+	}
+	cmd.Flags().BoolVar(&x.All, "all", false, "all events that are kept, delivered ones too")
+	cmd.Flags().StringVar(&x.Target, "target", "", "only what this `TARGET` is owed")
+	cmd.Flags().StringVarP(&out, "out", "o", "", "write to this new `FILE` (default: stdout)")
+	return k.addAdminFlag(cmd)
+}
+
+func (k *care) export(ctx context.Context, x spool.Export, out string) error {
+	w, err := k.output(out)
+	if err != nil {
+		return err
+	}
+	buffer := bufio.NewWriterSize(w, 256<<10)
+	n, err := k.writeExport(ctx, buffer, x)
+	if err == nil {
+		err = buffer.Flush()
+	}
+	if err = w.end(err); err != nil {
+		return err
+	}
+	if k.json && w.file != nil {
+		if err := k.printJSON(n); err != nil {
+			return err
+		}
+	} else {
+		k.say("exported %s", count(int(n.Events), "event"))
+	}
+	if n.Unreadable > 0 {
+		return fail("hookspool spool verify names them", "%s cannot be read and was left out",
+			count(int(n.Unreadable), "event"))
+	}
+	return nil
+}
+
+// writeExport asks the relay if one is running, else reads the spool.
+func (k *care) writeExport(ctx context.Context, w io.Writer, x spool.Export) (spool.ExportCount,
+	error) {
+	var n spool.ExportCount
+	relay, err := k.relay()
+	if err != nil {
+		return n, err
+	}
+	if relay != nil {
+		k.say("exporting from the running relay at %s", relay.shown)
+		path := "/v1/spool/export?" + url.Values{"all": {strconv.FormatBool(x.All)},
+			"target": {x.Target}, "progress": {"true"}}.Encode()
+		show, end := k.bar("exporting")
+		defer end()
+		return n, k.explain(relay.follow(ctx, path, &following{events: w, show: show, result: &n}))
+	}
+	r, err := k.reader()
+	if err != nil {
+		return n, err
+	}
+	k.say("exporting from the spool at rest in %q", k.dir)
+	show, end := k.bar("exporting")
+	x.Progress = show
+	n, err = r.Export(ctx, w, x)
+	end()
+	if err = errors.Join(err, r.Close()); err != nil {
+		return n, k.explainSpool(interrupted(ctx, err))
+	}
+	return n, nil
+}

@@ -1,0 +1,87 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Probe says whether Open would succeed, as far as that can be known without a trace: nothing is
+// made, written or repaired, and the engine does not run. A directory that is missing but could be
+// made is fit. Whether the records can be read is not looked at: Verify reads them. Errors:
+// ErrDirectory, ErrFull, ErrInUse (then the key was not tried), ErrWrongKey, ErrDamaged, and those
+// of the system.
+func Probe(dir string, key []byte) error {
+	found, err := findDir(dir)
+	if err != nil {
+		return err
+	}
+	stands, want := dir, uint32(unix.R_OK|unix.W_OK|unix.X_OK)
+	if !found {
+		want = unix.W_OK | unix.X_OK
+		if stands, err = nearestDir(dir); err != nil {
+			return fmt.Errorf("%w %q: cannot make it: %w", ErrDirectory, dir, err)
+		}
+	}
+	if err := unix.Access(stands, want); err != nil {
+		return fmt.Errorf("%w %q: no right to use %q: %w", ErrDirectory, dir, stands, err)
+	}
+	if err := probeEngine(dir, key); err != nil {
+		return fmt.Errorf("cannot open spool %q: %w", dir, err)
+	}
+	free, err := freeBytes(stands)
+	if ballast, err := os.Stat(filepath.Join(dir, ballastName)); err == nil {
+		free += ballast.Size() // a start may throw it off
+	}
+	if err == nil && free < preflightBytes {
+		err = fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
+			dir, free, int64(preflightBytes), ErrFull)
+	}
+	return err
+}
+
+// nearestDir is the nearest directory above a path that is there: the rest would be made in it.
+func nearestDir(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for {
+		path = filepath.Dir(path)
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && info.IsDir():
+			return path, nil
+		case err == nil:
+			return "", fmt.Errorf("%q is not a directory", path)
+		case !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path):
+			return "", err
+		}
+	}
+}
+
+// probeEngine looks at the lock, at the rights to the engine's files, and at the key.
+func probeEngine(dir string, key []byte) error {
+	engine := filepath.Join(dir, engineDir)
+	files, err := os.ReadDir(engine)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = inUse(dir)
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(engine, f.Name())
+		if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
+			return fmt.Errorf("cannot read and write %q: %w", path, err)
+		}
+	}
+	return checkKey(engineOptions(dir, key, nil))
+}

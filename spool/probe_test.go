@@ -1,0 +1,107 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestProbe asserts that Probe agrees with Open about directory, lock and key, and leaves no trace.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	at := func(name string) string { return filepath.Join(top, name) }
+	key := bytes.Repeat([]byte{7}, 32)
+	o := Options{Dir: at("locked"), EncryptionKey: key, Log: slog.New(slog.DiscardHandler),
+		Decide: func(*View, *Draft) {}}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	f := func(dir string, key []byte, want error) {
+		t.Helper()
+		before := tree(t, top)
+		if err := Probe(dir, key); !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("Probe(%q): %v, want %v", dir, err, want)
+		}
+		if after := tree(t, top); !slices.Equal(before, after) {
+			t.Errorf("Probe(%q) left a trace: %v, then %v", dir, before, after)
+		}
+	}
+	if err := os.WriteFile(at("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(at("locked"), at("link")); err != nil {
+		t.Fatal(err)
+	}
+	f(at("locked"), key, ErrInUse)
+	f(at("locked"), nil, ErrInUse)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f(at("locked"), key, nil)
+	f(at("locked"), key[:16], ErrWrongKey)
+	f(at("locked"), nil, ErrWrongKey)
+	f(at("link"), key, ErrDirectory)
+	f(at("file"), nil, ErrDirectory)
+	f(at("file/below"), nil, syscall.ENOTDIR)
+	f(at("new/and/deep"), nil, nil)
+}
+
+// tree lists everything below a directory with its size.
+func tree(t *testing.T, top string) (out []string) {
+	t.Helper()
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			out = append(out, info.ModTime().String()+" "+path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestOpenSpeaksForItself asserts that a wrong key and a spool in use are told in our words, once:
+// no text of the engine, and nothing in the log above debug.
+func TestOpenSpeaksForItself(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	o := Options{Dir: t.TempDir(), EncryptionKey: bytes.Repeat([]byte{7}, 32),
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Decide: func(*View, *Draft) {}}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	f := func(want error) {
+		t.Helper()
+		log.Reset()
+		_, err := Open(o)
+		if !errors.Is(err, want) || !strings.HasSuffix(err.Error(), ": "+want.Error()) {
+			t.Errorf("Open says %q, want …%q", err, want)
+		}
+		if log.Len() > 0 {
+			t.Errorf("%q is logged as well as returned", log.String())
+		}
+	}
+	f(ErrInUse)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.EncryptionKey = nil
+	f(ErrWrongKey)
+}
