@@ -23,6 +23,7 @@ type fake struct {
 	query   Query
 	events  EventQuery
 	replay  ReplayQuery
+	name    string // follows the target's
 	unready []string
 	dead    error
 	err     error // of every call that can fail
@@ -35,7 +36,9 @@ type fake struct {
 
 func (f *fake) Status() Status { return Status{Version: "1.2.3", Ready: len(f.unready) == 0} }
 
-func (f *fake) Targets() []Target { return []Target{{Name: "crm", Status: "Enabled"}} }
+func (f *fake) Targets() []Target {
+	return []Target{{Name: "crm" + f.name, Status: "Enabled"}}
+}
 
 func (f *fake) Target(name string) (Target, bool) {
 	return Target{Name: name, Status: "Enabled"}, name == "crm"
@@ -133,6 +136,7 @@ func (f *fake) Explain(q ExplainQuery) (Explanation, error) {
 	if f.wait != nil {
 		f.entered <- struct{}{}
 		<-f.wait
+		return Explanation{}, nil
 	}
 	f.asked = append(f.asked, fmt.Sprintf("explain %s %s %s %d", q.Type, q.ID, q.ContentType,
 		len(q.Payload)))
