@@ -141,7 +141,7 @@ func (g *group) dropException(r Ref) {
 	}
 	g.delete(key)
 	r.Lane.mu.Lock()
-	r.Lane.exceptions--
+	r.Lane.exceptions -= min(r.Lane.exceptions, 1)
 	r.Lane.quarantined++
 	r.Lane.mu.Unlock()
 	g.forced[r.Lane] = struct{}{}
@@ -186,7 +186,7 @@ func (g *group) planReplay(r Ref) error {
 	r.Lane.mu.Lock()
 	r.Lane.exceptions++
 	if wasKept {
-		r.Lane.exhausted--
+		r.Lane.exhausted -= min(r.Lane.exhausted, 1)
 	}
 	r.Lane.mu.Unlock()
 	g.forced[r.Lane] = struct{}{}
