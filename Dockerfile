@@ -13,9 +13,11 @@ COPY cmd ./cmd
 COPY relay ./relay
 COPY spool ./spool
 ARG VERSION=dev
+# TAGS=otel: can export traces.
+ARG TAGS=
 # CGO off: the pure Go resolver, which the address rules count on, and a binary without a libc.
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" \
-      -o /out/hookspool ./cmd/hookspool
+RUN CGO_ENABLED=0 go build -trimpath -tags "${TAGS}" \
+      -ldflags "-s -w -X main.version=${VERSION}" -o /out/hookspool ./cmd/hookspool
 # scratch has no mkdir, so the spool's directory is made here, for the user below.
 RUN mkdir -p /out/spool /out/tmp && chmod 0700 /out/spool && chmod 1777 /out/tmp
 
@@ -32,7 +34,7 @@ USER 65532:65532
 VOLUME /var/lib/hookspool
 EXPOSE 8470 8471
 # There is no shell and no curl in the image; the binary checks itself.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/hookspool", "healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/hookspool", "healthcheck"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/hookspool"]
 CMD ["serve"]

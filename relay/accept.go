@@ -39,11 +39,13 @@ type accepter struct {
 // handle answers one request on an events listener.
 func (a *accepter) handle(ctx *fasthttp.RequestCtx) {
 	a.lastAt.Store(a.r.now().UnixNano())
+	a.r.tracer.begin(ctx)
 	r := a.serve(ctx)
 	if r != nil {
 		a.r.metrics.refused[r.code].Inc()
 		r.write(ctx)
 	}
+	a.r.tracer.end(ctx, r)
 }
 
 func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
@@ -69,6 +71,7 @@ func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
 		return r
 	}
 	base.payload = b.buf
+	base.headers = a.r.tracer.keep(ctx, base.headers)
 	n := len(b.buf)
 	r = a.take(ctx, cfg, base, a.r.now())
 	if r != nil {
@@ -137,9 +140,11 @@ func (a *accepter) take(ctx *fasthttp.RequestCtx, cfg *config.Config, base arriv
 	if r != nil {
 		return r
 	}
-	if r := a.spool([]*spool.Draft{d}, began, nil); r != nil {
+	drafts := []*spool.Draft{d}
+	if r := a.spool(drafts, began, nil); r != nil {
 		return r
 	}
+	a.r.tracer.took(ctx, drafts)
 	ctx.SetContentType("application/json")
 	// The spool has its own copy of the payload by now, so the answer may take its place.
 	ctx.SetBody(appendAnswer(base.payload[:0], d))
@@ -161,6 +166,7 @@ func (a *accepter) takeBatch(ctx *fasthttp.RequestCtx, cfg *config.Config, base 
 			return r
 		}
 	}
+	a.r.tracer.took(ctx, drafts)
 	body := []byte(`{"events":[`)
 	for i, d := range drafts {
 		if i > 0 {

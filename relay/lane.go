@@ -194,7 +194,9 @@ func (l *lane) attempt(t task) (settle func()) {
 	for _, h := range e.Headers() {
 		req.Header = append(req.Header, attempt.Header(h))
 	}
+	span := l.r.tracer.attempt(l.name, &req)
 	out := t.work.client.Do(l.r.attempts, &req)
+	span.end(&out)
 	if out.Kind == attempt.Aborted {
 		// Our own stopping cut it off: it counts as never made, and the next start makes it.
 		return func() {

@@ -266,6 +266,7 @@ type collector struct {
 	r                          *Relay
 	pending, exhausted, oldest *prometheus.Desc
 	size, limit, quarantined   *prometheus.Desc
+	ready                      *prometheus.Desc
 }
 
 func newCollector(r *Relay) *collector {
@@ -285,13 +286,14 @@ func newCollector(r *Relay) *collector {
 		limit: desc("spool_size_limit_bytes", "spool.max_size.", nil),
 		quarantined: desc("spool_quarantined_records",
 			"Records that could not be read and are set aside.", nil),
+		ready: desc("ready", "Whether GET /readyz answers 200.", nil),
 	}
 }
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.pending, c.exhausted, c.oldest, c.size, c.limit,
-		c.quarantined} {
+		c.quarantined, c.ready} {
 		ch <- d
 	}
 }
@@ -315,4 +317,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	send(c.size, float64(disk.Bytes))
 	send(c.limit, float64(disk.Limit))
 	send(c.quarantined, float64(c.r.spool.Quarantined()))
+	ready := 0.0
+	if len(c.r.Unready()) == 0 {
+		ready = 1
+	}
+	send(c.ready, ready)
 }

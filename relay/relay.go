@@ -37,6 +37,7 @@ type Relay struct {
 	now     func() time.Time
 	spool   *spool.Spool
 	metrics *metrics
+	tracer  tracer
 	mail    *mail
 	accept  *accepter
 	servers *servers
@@ -105,6 +106,7 @@ func New(o Options) (_ *Relay, err error) {
 		return nil, errors.Join(err, r.spool.Close(), r.servers.close())
 	}
 	r.metrics.registry.MustRegister(newCollector(r))
+	r.tracer = newTracer(r.version, r.log) // last: nothing after it can fail and leave it open
 	return r, nil
 }
 
@@ -254,6 +256,7 @@ func (r *Relay) stop(deadline time.Time) error {
 		r.goroutines.Wait()
 		r.cutOff()
 		err = errors.Join(err, r.spool.Close(), r.servers.close())
+		r.tracer.close(deadline)
 		for _, l := range r.allLanes() {
 			if w := l.work.Load(); w != nil {
 				w.client.Close()

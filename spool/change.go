@@ -201,7 +201,7 @@ func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
 	case st.Fresh && st.Verdict == Retry:
 		l.exceptions++
 	case !st.Fresh && st.Verdict != Retry:
-		l.exceptions--
+		l.exceptions -= min(l.exceptions, 1) // never below 0, whatever a damaged disk brings back
 	}
 	switch st.Verdict {
 	case Delivered:
@@ -260,7 +260,10 @@ func (g *group) planLane(name string) {
 	s := g.s
 	s.lanesMu.RLock()
 	_, known := s.byName[name]
-	id := uint32(len(s.lanes) + 1)
+	id := uint32(1)
+	if n := len(s.lanes); n > 0 {
+		id = s.lanes[n-1].id + 1 // they are in this order, but a name may be lost
+	}
 	s.lanesMu.RUnlock()
 	if known {
 		return

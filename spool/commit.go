@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -189,7 +190,8 @@ func (g *group) forget() {
 		owed: g.owed[:0], after: g.after[:0]}
 }
 
-// commitGroup plans, syncs, feeds the lanes and only then answers.
+// commitGroup commits ops, and then opens the snapshots that some of them want: each is behind a
+// group of its own, and there is only one group at a time.
 func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if err := s.Err(); err != nil {
 		answer(ops, err)
@@ -199,6 +201,24 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if !ok {
 		return
 	}
+	var looks []*op
+	for _, o := range ops {
+		if o.look {
+			looks = append(looks, o)
+		}
+	}
+	if len(looks) > 0 {
+		ops = slices.DeleteFunc(ops, func(o *op) bool { return o.look })
+	}
+	s.commitOps(ops, checkpoint)
+	for _, o := range looks {
+		o.txn, o.err = s.lookNow()
+	}
+	answer(looks, nil)
+}
+
+// commitOps plans, syncs, feeds the lanes and only then answers.
+func (s *Spool) commitOps(ops []*op, checkpoint bool) {
 	began := time.Now()
 	g := s.newGroup()
 	defer g.forget()
@@ -228,11 +248,8 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 		f()
 	}
 	for _, o := range ops {
-		switch {
-		case o.flush:
+		if o.flush {
 			o.err = s.flush()
-		case o.look:
-			o.txn, o.err = s.lookNow()
 		}
 	}
 	answer(ops, nil)

@@ -103,6 +103,46 @@
 // A spool that is closed on a full disk leaves the engine as a kill would; what waited is attempted
 // again after the next start.
 //
+// # What damage costs
+//
+// Badger ends the replay of its log at the first entry that it cannot read, and deletes the tables
+// that its manifest does not name, both in silence. So a start looks at its files first (precheck)
+// and repairs them; the original of whatever it changes stays in aside/, and the log says so. A
+// repair writes beside the file, syncs and renames; cut off anywhere, it is done again.
+//
+//	one byte of a log, the manifest, a table's index or the engine's keys, whichever bits of it
+//	                                   nothing: the checksum says which byte it was (correctByte).
+//	                                   What no checksum covers, the head of a log or of the keys, is
+//	                                   found by trial
+//	more of an entry in a log          the entry. What lies before and behind it is replayed, with
+//	                                   the ends of transactions made anew (salvage). An event that
+//	                                   was in it is set aside as missing
+//	a log that is cut off              what was behind the cut, if anybody was told of it; set
+//	                                   aside, up to the high-water mark. The last transaction is
+//	                                   dropped unless it must have been whole; see salvage
+//	the manifest: more, cut off, gone  nothing, as long as the tables are there: what it does not
+//	                                   name any more is listed on level 0
+//	a table's index                    the table; what was in it and is known to be missing is set
+//	                                   aside
+//	a block of a table                 the records in it; one that says nothing of its events hides
+//	                                   those that it holds
+//	a log that is gone or empty, a table that is listed and gone
+//	                                   refused (ErrLoss): it may be elsewhere
+//	the name of a target               refused (ErrLoss): nobody would miss its deliveries
+//	more of the engine's keys, of an encrypted spool
+//	                                   refused (ErrWrongKey, ErrDamaged); if nothing is encrypted,
+//	                                   nothing
+//
+// After a repair everything is counted anew, once (recount.go): O(events), the only start that is.
+// The file "recount" is there from before the first change until the counts are stored, in one
+// transaction, so no start relies on counts that a repair has made wrong. Older versions of records
+// may have come back: a lane's old record repeats deliveries, which at-least-once allows; an
+// exception that is deleted is deleted again, because compaction might otherwise drop the deletion
+// before the record it hides.
+//
+// To repair an encrypted log takes its data key, which the engine keeps, encrypted with the spool's
+// key, in its KEYREGISTRY. Whoever only reads a spool (verify, export, stat) repairs nothing.
+//
 // # What is assumed
 //
 // That fsync and msync reach the disk, and that the disk honours flushes. That a file system is
@@ -113,7 +153,8 @@
 // our own, per record: Badger ends an iterator without an error at a block it cannot read, and
 // returns flipped bits as data. A record whose checksum does not fit is moved aside (q), counted
 // and told; sequences have no gaps, so a missing one is noticed; the file "highwater", synced once
-// a second, holds the newest sequence that was answered, and a log that ends before it is not
-// opened (ErrLoss) unless told to. Not survived: loss of the disk, a lying disk, an operator who
-// edits the files.
+// a second, holds the newest sequence that was answered, and what is missing before it is set aside
+// if a crash has left a log that may have held it. Without one, a spool that ends before the mark
+// is not opened (ErrLoss) unless told to. Not survived: loss of the disk, a lying disk, an operator
+// who edits the files.
 package spool

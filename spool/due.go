@@ -141,7 +141,7 @@ func (g *group) dropException(r Ref) {
 	}
 	g.delete(key)
 	r.Lane.mu.Lock()
-	r.Lane.exceptions--
+	r.Lane.exceptions -= min(r.Lane.exceptions, 1)
 	r.Lane.quarantined++
 	r.Lane.mu.Unlock()
 	g.forced[r.Lane] = struct{}{}
@@ -208,7 +208,7 @@ func (g *group) planReplay(r Ref) (bool, error) {
 	r.Lane.mu.Lock()
 	r.Lane.exceptions++
 	if wasKept {
-		r.Lane.exhausted--
+		r.Lane.exhausted -= min(r.Lane.exhausted, 1)
 	}
 	r.Lane.mu.Unlock()
 	g.forced[r.Lane] = struct{}{}

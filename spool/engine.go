@@ -19,6 +19,7 @@ const (
 	// size in one transaction.
 	memTableBytes = 16 << 20
 	memTables     = 2
+	engineLevels  = 7
 	// txnBytesMax and txnEntriesMax stay under Badger's 15 % (2.5 MB, 26,214 entries), so that a
 	// group's events and the lane records that ride with them fit.
 	txnBytesMax   = memTableBytes * 15 / 100 * 6 / 10
@@ -66,7 +67,7 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	o.BaseLevelSize = 512 << 20
 	o.LevelSizeMultiplier = 10
 	o.TableSizeMultiplier = 2
-	o.MaxLevels = 7
+	o.MaxLevels = engineLevels
 
 	// Two is the least that Badger accepts; more would take the cores from accepting. L0 may grow
 	// to 10 tables before writers slow down for compaction and to 30 before they stop.
@@ -143,11 +144,6 @@ const (
 
 // openPastEmptyFiles opens the engine, again after each file that was left empty.
 func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
-	// First, because nothing else may be done to a spool that is not ours to read, and because Badger
-	// leaves goroutines behind when it finds a wrong key. Any other error is Badger's to tell.
-	if err := checkKey(o); errors.Is(err, ErrWrongKey) {
-		return err
-	}
 	if err := s.precheck(o); err != nil {
 		return err
 	}

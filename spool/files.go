@@ -77,6 +77,9 @@ func checkManifest(path string) (string, error) {
 	if len(b) < manifestHeadBytes {
 		return "it is cut off", nil
 	}
+	if !bytes.Equal(b[:manifestHeadBytes], manifestHead()) {
+		return "it does not begin as one", nil
+	}
 	for at := manifestHeadBytes; at < len(b); {
 		if at+8 > len(b) {
 			return fmt.Sprintf("%d bytes at its end are no change", len(b)-at), nil
@@ -95,9 +98,10 @@ func checkManifest(path string) (string, error) {
 
 // logEntry is what an entry's head says.
 type logEntry struct {
-	meta       byte
-	key, value uint64 // lengths
-	head, size int
+	meta, userMeta byte
+	key, value     uint64 // lengths
+	expires        uint64
+	head, size     int
 }
 
 // readLogEntry reads a head; false if it cannot be one.
@@ -105,9 +109,9 @@ func readLogEntry(b []byte) (e logEntry, ok bool) {
 	if len(b) < 5+crc32.Size {
 		return e, false
 	}
-	e.meta = b[0]
+	e.meta, e.userMeta = b[0], b[1]
 	at := 2
-	for _, field := range []*uint64{&e.key, &e.value, new(uint64)} {
+	for _, field := range []*uint64{&e.key, &e.value, &e.expires} {
 		v, n := binary.Uvarint(b[at:])
 		if n <= 0 {
 			return e, false

@@ -9,7 +9,7 @@ import (
 )
 
 // load reads what a start needs: O(lanes) plus the log since the last checkpoint.
-func (s *Spool) load(acceptLoss bool) error {
+func (s *Spool) load() error {
 	err := s.through("open highwater", func() (err error) {
 		s.hw, err = openHighWater(s.dir, s.through)
 		return err
@@ -17,7 +17,10 @@ func (s *Spool) load(acceptLoss bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.loadFormat(acceptLoss); err != nil {
+	if err := s.loadFormat(); err != nil {
+		return err
+	}
+	if err := s.loadRepaired(); err != nil {
 		return err
 	}
 	head, err := s.loadCheckpoint()
@@ -28,9 +31,6 @@ func (s *Spool) load(acceptLoss bool) error {
 		return err
 	}
 	if err := s.loadTail(head); err != nil {
-		return err
-	}
-	if err := s.checkHighWater(acceptLoss); err != nil {
 		return err
 	}
 	s.storedHead.Store(head)
@@ -46,12 +46,11 @@ func (s *Spool) load(acceptLoss bool) error {
 }
 
 // loadFormat reads the format and the spool's id, or writes them into a new spool.
-func (s *Spool) loadFormat(acceptLoss bool) error {
+func (s *Spool) loadFormat() error {
 	value, err := s.get(metaKey(metaFormat))
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		if s.hw.last > 0 && !acceptLoss {
-			return fmt.Errorf("%w: event %d was answered, but the spool's first record is gone",
-				ErrLoss, s.hw.last)
+		if err := s.checkFirstRecord(); err != nil {
+			return err
 		}
 		return s.initialize()
 	}
@@ -63,6 +62,28 @@ func (s *Spool) loadFormat(acceptLoss bool) error {
 		return err
 	}
 	s.format, err = s.migrate(f, formatVersion, migrations())
+	return err
+}
+
+// checkFirstRecord judges a spool without its format. A new one has nothing; one that was repaired
+// goes on with a new id, if there is anything left to go on with.
+func (s *Spool) checkFirstRecord() error {
+	if s.hw.last == 0 && !s.recounting() || s.acceptLoss {
+		return nil
+	}
+	left := false
+	err := s.scan([]byte{prefixName}, nil, func([]byte, []byte) (bool, error) {
+		left = true
+		return false, nil
+	})
+	if err == nil && (!left || !s.recounting()) {
+		err = fmt.Errorf("%w: events up to %d were answered, but the spool's first record is gone",
+			ErrLoss, s.hw.last)
+	}
+	if err == nil {
+		s.log.Error("the spool's first record is gone and is made anew: events whose ids were made " +
+			"here are not found by them any more")
+	}
 	return err
 }
 
@@ -208,8 +229,8 @@ func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
 		if err != nil || seq <= checkpoint {
 			return max(seq, checkpoint), err
 		}
-		if e == nil || e.batchEnd <= seq {
-			return seq, nil
+		if e == nil || e.batchEnd <= max(seq, s.hw.last) {
+			return seq, nil // or it was answered, and what is missing of it is a loss
 		}
 		s.log.Warn("removing an event of a batch that was cut off before its answer",
 			"sequence", seq, "batch ends", e.batchEnd)
@@ -262,28 +283,6 @@ func (s *Spool) newest() (uint64, *Event, error) {
 		s.log.Error("cannot read the newest event", "error", err)
 	}
 	return seq, e, nil
-}
-
-// checkHighWater compares what was found with what had been answered.
-func (s *Spool) checkHighWater(acceptLoss bool) error {
-	head := s.head.Load()
-	if s.hw.damaged {
-		s.log.Error("cannot read the high-water mark; it is written anew, and a loss of the newest "+
-			"events would go unnoticed at this start", "file", highWaterName)
-	}
-	if s.hw.last <= head {
-		return nil
-	}
-	lost := s.hw.last - head
-	if !acceptLoss {
-		return fmt.Errorf("%w: event %d was answered, but the newest on disk is %d (%d missing)",
-			ErrLoss, s.hw.last, head, lost)
-	}
-	s.log.Error("the spool has lost events that it had acknowledged; going on as told",
-		"missing", lost)
-	// Sequences are never used twice: ids and dedupe records of the lost ones may be out there.
-	s.head.Store(s.hw.last)
-	return nil
 }
 
 // settleStart brings a lane from its record to where it goes on. Exceptions above the position that

@@ -180,9 +180,9 @@ func (l *Lane) purgeKept(state State, seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if state == StateExhausted {
-		l.exhausted--
+		l.exhausted -= min(l.exhausted, 1)
 	} else {
-		l.exceptions--
+		l.exceptions -= min(l.exceptions, 1)
 	}
 	l.notePurgedLocked(seq)
 }

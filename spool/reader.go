@@ -75,6 +75,7 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	opts := engineOptions(o.Dir, o.EncryptionKey, engineLogger{log: o.Log, failed: func(string) {}})
 	opts.NumCompactors = 0
 	s := newSpool(Options{Dir: o.Dir, Log: o.Log})
+	s.repairs = false
 	if logs, _ := filepath.Glob(filepath.Join(o.Dir, engineDir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
 	} else if err := s.preflight(); err != nil {

@@ -5,7 +5,8 @@ package spool
 // call is just made.
 //
 // Calls: "open engine", "close engine", "commit" (write and sync of one Badger transaction),
-// "flush", "flatten", "open highwater", "write highwater", "sync highwater".
+// "flush", "flatten", "open highwater", "write highwater", "sync highwater", "repair" (a file is
+// written and synced, renamed or removed, at a start).
 type seam func(call string, do func() error) error
 
 func (s *Spool) through(call string, do func() error) error {

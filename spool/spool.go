@@ -81,7 +81,12 @@ type Spool struct {
 	seam     seam
 	format   formatRecord
 	key      []byte // of encryption; empty: none
-	limits   atomic.Pointer[Limits]
+	// repairs: damaged files are repaired. acceptLoss is Options.AcceptLoss. logs are the engine's
+	// logs that a start found with something in them: a crash leaves one, and one that is torn
+	// explains a loss of the newest events.
+	repairs, acceptLoss bool
+	logs                int
+	limits              atomic.Pointer[Limits]
 
 	// ops carries work to the committer. Its senders are Append and Apply; nobody closes it.
 	// Capacity: enough that a thousand waiting callers fill a group while the last one syncs.
@@ -171,7 +176,7 @@ func Open(o Options) (_ *Spool, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
-	if err := s.load(o.AcceptLoss); err != nil {
+	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
 	if err := s.room.begin(); err != nil {
@@ -195,9 +200,10 @@ func (s *Spool) abandon() error {
 
 func newSpool(o Options) *Spool {
 	s := &Spool{
-		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now, onCommit: o.OnCommit,
-		seam: o.seam,
-		ops:  make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now,
+		onCommit: o.OnCommit,
+		seam:     o.seam, repairs: true, acceptLoss: o.AcceptLoss,
+		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
 		dirtyC: make(chan struct{}, 1), freshBytesMax: 32 << 20, failed: make(chan struct{}),
 	}

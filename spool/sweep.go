@@ -311,7 +311,7 @@ func (g *group) dropExhausted(r Ref) {
 	}
 	g.delete(key)
 	r.Lane.mu.Lock()
-	r.Lane.exhausted--
+	r.Lane.exhausted -= min(r.Lane.exhausted, 1)
 	r.Lane.mu.Unlock()
 	g.forced[r.Lane] = struct{}{}
 	// It was kept for its time already: no more of it.

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"bytes"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ func plainSeries() []string {
 	return []string{"events_accepted_total", "events_unmatched_total", "events_duplicate_total",
 		"accept_duration_seconds_count", "spool_sync_duration_seconds_count",
 		"spool_commit_events_count", "spool_size_bytes", "spool_size_limit_bytes",
-		"spool_quarantined_records", "retry_job_duration_seconds_count",
+		"spool_quarantined_records", "ready", "retry_job_duration_seconds_count",
 		"config_reload_success_timestamp_seconds", "config_last_reload_successful"}
 }
 
@@ -73,7 +72,7 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 		}
 	}
 	checkLabels(t, m)
-	if m.Get("config_last_reload_successful") != 1 || m.Get("spool_size_limit_bytes") != 10<<30 ||
+	if m.Get("config_last_reload_successful") != 1 || m.Get("ready") != 1 || m.Get("spool_size_limit_bytes") != 10<<30 ||
 		m.Get("target_status", "target", "crm") != 1 || m.Get("target_status", "target", "off") != 0 {
 		t.Error("the gauges of the start are wrong")
 	}
@@ -114,19 +113,14 @@ func checkLabels(t *testing.T, m Metrics) {
 // checkPromtool runs promtool over a scrape, at the start and after traffic.
 func checkPromtool(t *testing.T, j *Journey) {
 	t.Helper()
-	tool := os.Getenv("PROMTOOL")
-	if tool == "" {
-		var err error
-		if tool, err = exec.LookPath("promtool"); err != nil {
-			t.Log("SKIPPED, LOUDLY: promtool is not installed, so nobody checked the metrics for " +
-				"style; apt-get install prometheus, or set PROMTOOL")
-			return
-		}
+	promtool, ok := tool(t, "PROMTOOL", "promtool", "prometheus")
+	if !ok {
+		return
 	}
 	j.SendIDs("x", 3)
 	j.Ledger.AwaitDelivered()
 	_, scrape := j.Admin("GET", "/metrics")
-	cmd := exec.Command(tool, "check", "metrics")
+	cmd := exec.Command(promtool, "check", "metrics")
 	cmd.Stdin = bytes.NewReader(scrape)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)

@@ -51,6 +51,7 @@ var importRules = []struct {
 	{"github.com/valyala/fasthttp", []string{"relay/", "testenv/"}},
 	{"github.com/BurntSushi/toml", []string{"relay/config/"}},
 	{"github.com/prometheus/client_golang", []string{"relay/admin/", "relay/metrics.go"}},
+	{"go.opentelemetry.io", []string{"relay/trace_otel.go"}},
 	{module + "/testenv", []string{"testenv/"}},
 	{module + "/cmd", nil},
 }

@@ -98,7 +98,8 @@ func (k *care) explainSpool(err error) error {
 		hint = "set spool.encryption_key in the config that --config names"
 	case errors.Is(err, spool.ErrFormat):
 		hint = "a newer hookspool wrote it: use that one"
-	case errors.Is(err, spool.ErrDamaged), errors.Is(err, spool.ErrBadBackup):
+	case errors.Is(err, spool.ErrDamaged), errors.Is(err, spool.ErrLoss),
+		errors.Is(err, spool.ErrBadBackup):
 		hint = "hookspool spool verify names what is wrong; a backup that verifies can be restored"
 	case errors.Is(err, spool.ErrNotEmpty):
 		hint = "restore into a directory that is missing or empty, and move it into place"

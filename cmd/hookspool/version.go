@@ -20,6 +20,7 @@ type buildInfo struct {
 	Time     string `json:"commit_time"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	Tags     string `json:"tags"` // "otel" for a build that can export traces
 }
 
 // build asks the linker first, then the module system, which knows the version of go install.
@@ -39,6 +40,8 @@ func build() buildInfo {
 				b.Modified = s.Value == "true"
 			case "vcs.time":
 				b.Time = s.Value
+			case "-tags":
+				b.Tags = s.Value
 			}
 		}
 	}
@@ -70,6 +73,9 @@ func (c *cli) printVersion() error {
 	}
 	if b.Modified {
 		commit += ", modified"
+	}
+	if b.Tags != "" {
+		b.Platform += ", " + b.Tags
 	}
 	c.print("hookspool %s (commit %s, %s, %s)\n", b.Version, commit, b.Go, b.Platform)
 	return nil

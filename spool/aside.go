@@ -1,0 +1,116 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// asideDir is where the originals of files lie that a start has repaired or could not use, below
+// the spool's directory. Nobody but the operator removes them.
+const asideDir = "aside"
+
+// recountName is a file, below the spool's directory, that is there from before the first repair to
+// after every count was made right again: a start that is cut off in between goes on with it.
+const recountName = "recount"
+
+// repairedSuffix is of files that a repair is writing; the engine does not look at them.
+const repairedSuffix = ".repaired"
+
+// asideMax bounds the originals of one name.
+const asideMax = 10_000
+
+// keepOriginal copies a file to where originals are kept, unless it is there already, and returns
+// its name there. The copy is on disk when this returns.
+func (s *Spool) keepOriginal(path string, content []byte) (string, error) {
+	aside := filepath.Join(s.dir, asideDir)
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return "", fmt.Errorf("cannot make %q: %w", aside, err)
+	}
+	for i := range asideMax {
+		kept := filepath.Join(aside, filepath.Base(path))
+		if i > 0 {
+			kept += fmt.Sprintf(".%d", i)
+		}
+		there, err := os.ReadFile(kept)
+		if err == nil && bytes.Equal(there, content) {
+			return kept, nil
+		}
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("cannot look at %q: %w", kept, err)
+		}
+		if err := s.write(kept, content); err != nil {
+			return "", err
+		}
+		return kept, errors.Join(syncDir(aside), syncDir(s.dir))
+	}
+	return "", fmt.Errorf("cannot keep %q: %q is full of others", path, aside)
+}
+
+// replace puts another file in the place of one, as a whole or not at all. The original is kept.
+func (s *Spool) replace(path string, original, content []byte) (kept string, err error) {
+	if err := s.wantRecount(); err != nil {
+		return "", err
+	}
+	if original != nil {
+		if kept, err = s.keepOriginal(path, original); err != nil {
+			return "", err
+		}
+	}
+	if err := s.write(path+repairedSuffix, content); err != nil {
+		return kept, err
+	}
+	return kept, s.through("repair", func() error {
+		if err := os.Rename(path+repairedSuffix, path); err != nil {
+			return fmt.Errorf("cannot put the repaired file into place: %w", err)
+		}
+		return syncDir(filepath.Dir(path))
+	})
+}
+
+func (s *Spool) write(path string, content []byte) error {
+	return s.through("repair", func() error { return writeFile(path, content) })
+}
+
+// writeFile writes a file anew and syncs it. Zeros at its end take no room: the engine's logs are
+// tens of MiB of them.
+func writeFile(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot make %q: %w", path, err)
+	}
+	_, err = f.Write(bytes.TrimRight(content, "\x00"))
+	if err == nil {
+		err = f.Truncate(int64(len(content)))
+	}
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cannot write %q: %w", path, err)
+	}
+	return nil
+}
+
+// wantRecount has this start, or the next one that comes so far, count everything anew. Every
+// repair begins with it, so that who only reads a spool is stopped here.
+func (s *Spool) wantRecount() error {
+	if !s.repairs {
+		return fmt.Errorf("%w: its files have to be repaired, which the next start does", ErrDamaged)
+	}
+	if s.recounting() {
+		return nil
+	}
+	if err := s.write(filepath.Join(s.dir, recountName), nil); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+func (s *Spool) recounting() bool {
+	_, err := os.Stat(filepath.Join(s.dir, recountName))
+	return err == nil
+}

@@ -1,0 +1,355 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// loadRepaired compares what was found with what had been answered, and counts the spool anew after
+// a repair.
+func (s *Spool) loadRepaired() error {
+	checkpoint, err := s.loadCheckpoint()
+	if err != nil {
+		return err
+	}
+	head, err := s.lastRecord(checkpoint)
+	if err != nil {
+		return err
+	}
+	if s.hw.damaged {
+		s.log.Error("cannot read the high-water mark; it is written anew, and a loss of the newest "+
+			"events would go unnoticed at this start", "file", highWaterName)
+	}
+	if lost := s.hw.last - min(head, s.hw.last); lost > 0 {
+		// A log with a torn end explains a loss, and what is missing is known one by one. A log that
+		// is gone may be elsewhere.
+		if s.logs == 0 && !s.recounting() && !s.acceptLoss {
+			return fmt.Errorf("%w: event %d was answered, but the newest on disk is %d (%d missing)",
+				ErrLoss, s.hw.last, head, lost)
+		}
+		s.log.Error("the spool has lost events that it had acknowledged; they count as set aside, and "+
+			"it goes on without them", "missing", lost, "newest", head, "answered", s.hw.last)
+		if err := s.wantRecount(); err != nil {
+			return err
+		}
+	}
+	if !s.recounting() {
+		return nil
+	}
+	if err := s.recount(max(head, s.hw.last)); err != nil {
+		return fmt.Errorf("cannot count the spool anew: %w", err)
+	}
+	return s.through("repair", func() error {
+		return errors.Join(removeFile(filepath.Join(s.dir, recountName)), syncDir(s.dir))
+	})
+}
+
+// recount makes every count fit what is there, after files were repaired: records may be missing
+// anywhere, and older versions of some may have come back. It reads the whole log, and may be cut
+// off and done again. What it decides by: a repeated delivery is better than none, and what is
+// missing is counted.
+type recount struct {
+	*snapshot
+	s     *Spool
+	lanes map[*laneView]*recountedLane
+	// want is the next sequence that the log should have.
+	want uint64
+	// prefix: everything so far is missing or held, as a sweep leaves it.
+	prefix   bool
+	settled  uint64 // every lane with something on its way has passed this
+	missing  []uint64
+	unnamed  map[uint32]bool
+	newSwept uint64
+}
+
+// recountedLane is what a lane has, by its records.
+type recountedLane struct {
+	exceptions, above uint64 // of them above the position, and unknown to its record
+	exhausted         uint64
+	settled           []uint64 // exhausted above the position, and unknown to its record
+	fresh             uint64
+	tail              uint64 // owed since its record was written
+	lost              uint64 // missing above the position
+}
+
+func (s *Spool) recount(head uint64) error {
+	s.log.Warn("the spool was repaired; everything in it is counted anew", "newest", head)
+	if err := s.deleteAgain(); err != nil {
+		return err
+	}
+	v, err := openSnapshot(s.db.NewTransaction(false))
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	v.head = head
+	r := &recount{snapshot: v, s: s, lanes: make(map[*laneView]*recountedLane), want: v.swept + 1,
+		prefix: true, unnamed: make(map[uint32]bool), newSwept: v.swept}
+	if err := r.countLanes(); err != nil {
+		return err
+	}
+	if err := r.countLog(); err != nil {
+		return err
+	}
+	for _, fault := range v.faults.list {
+		s.log.Warn("found while counting", "fault", fault)
+	}
+	if len(r.unnamed) > 0 {
+		if err := r.nameLanes(); err != nil {
+			return err
+		}
+		return s.recount(head) // with them
+	}
+	return r.store()
+}
+
+// countLanes counts what lies beside the log.
+func (r *recount) countLanes() error {
+	if len(r.snapshot.lanes) > 0 {
+		r.settled = r.head
+	}
+	for _, l := range r.snapshot.lanes {
+		n := new(recountedLane)
+		r.lanes[l] = n
+		l.rec.position = min(l.rec.position, r.head)
+		r.settled = min(r.settled, r.settledBy(l))
+		err := r.scan(laneKey(prefixException, l.id), nil, func(key, _ []byte) (bool, error) {
+			n.exceptions++
+			if !l.passed(keySeq(key)) {
+				n.above++
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		err = r.scan(laneKey(prefixExhausted, l.id), nil, func(key, _ []byte) (bool, error) {
+			n.exhausted++
+			if seq := keySeq(key); !l.passed(seq) && len(n.settled) < windowMax {
+				n.settled = append(n.settled, seq)
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	// A lane whose name is gone would not be seen.
+	return r.scan([]byte{prefixLane}, nil, func(key, _ []byte) (bool, error) {
+		if id := keyLane(key); r.byID[id] == nil {
+			r.unnamed[id] = true
+		}
+		return true, nil
+	})
+}
+
+// settledBy is the event up to which a lane is known to owe nothing that is not beside the log. An
+// idle lane's record may be an old one: it says nothing new until the lane owes something, but
+// every record was up to date when the checkpoint was written.
+func (r *recount) settledBy(l *laneView) uint64 {
+	value, err := r.get(laneKey(prefixLane, l.id))
+	if err == nil {
+		_, err = decodeLaneRecord(value)
+	}
+	switch {
+	case err != nil:
+		return 0
+	case l.rec.owed > l.rec.passed:
+		return l.rec.position
+	}
+	return max(l.rec.position, l.rec.owedSeq, r.checkpoint)
+}
+
+// countLog counts what is on its way through the log, and finds what is missing from it.
+func (r *recount) countLog() error {
+	err := r.walk(0, func(e *Event, owed []owedDelivery) error {
+		e.laneIDs(func(id uint32) {
+			if l := r.byID[id]; l == nil {
+				r.unnamed[id] = true
+			} else if e.Seq > l.rec.owedSeq {
+				r.lanes[l].tail++
+			}
+		})
+		r.checkGap(e.Seq)
+		held := false
+		for _, d := range owed {
+			held = held || d.state == StatePending || d.state == StateExhausted
+			if d.fresh {
+				r.lanes[d.lane].fresh++
+			}
+		}
+		r.prefix = r.prefix && held
+		return nil
+	})
+	r.checkGap(r.head + 1)
+	return err
+}
+
+// checkGap looks at the sequences that are missing before one. What a sweep removed is missing for
+// good reason: such events come first, each of them settled everywhere, and with every event among
+// them that nothing holds. That is told from a loss here because the record that says how far the
+// sweep came may be an old one.
+func (r *recount) checkGap(seq uint64) {
+	for ; r.want < seq; r.want++ {
+		if r.there(r.want) {
+			r.prefix = false // it cannot be read, and is set aside when it is its turn
+			continue
+		}
+		if r.prefix && r.want <= r.settled {
+			r.newSwept = r.want
+			continue
+		}
+		r.prefix = false
+		r.missing = append(r.missing, r.want)
+		for _, l := range r.snapshot.lanes {
+			if r.want > l.rec.position {
+				r.lanes[l].lost++
+			}
+		}
+	}
+	r.want = max(r.want, seq+1)
+}
+
+func (r *recount) there(seq uint64) bool {
+	_, log := r.get(logKey(seq))
+	_, unread := r.get(unreadKey(seq))
+	return log == nil || unread == nil
+}
+
+// nameLanes refuses to go on when deliveries are owed to lanes whose names are gone: nobody would
+// ever make them, and nobody would miss them. Told to, it gives those lanes names.
+func (r *recount) nameLanes() error {
+	if !r.s.acceptLoss {
+		return fmt.Errorf("%w: the names of %d targets that events are owed to", ErrLoss,
+			len(r.unnamed))
+	}
+	return r.s.update(func(txn *badger.Txn) error {
+		var errs error
+		for id := range r.unnamed {
+			e := newEncoder(16)
+			e.string(fmt.Sprintf("unnamed-%d", id))
+			errs = errors.Join(errs, txn.Set(laneKey(prefixName, id), e.seal()))
+		}
+		return errs
+	})
+}
+
+// store writes what was counted. The records of lanes and the checkpoint come last, in one
+// transaction.
+func (r *recount) store() error {
+	if n := len(r.missing); n > 0 {
+		r.s.log.Error("events are missing from the log and are set aside", "events", n,
+			"first", r.missing[0], "last", r.missing[n-1])
+	}
+	for rest := r.missing; len(rest) > 0; {
+		n := min(len(rest), txnEntriesMax)
+		err := r.s.update(func(txn *badger.Txn) error {
+			var errs error
+			for _, seq := range rest[:n] {
+				errs = errors.Join(errs, txn.Set(unreadKey(seq), nil))
+			}
+			return errs
+		})
+		if err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return r.s.update(func(txn *badger.Txn) error {
+		var errs error
+		for _, l := range r.snapshot.lanes {
+			rec := r.record(l)
+			errs = errors.Join(errs, txn.Set(laneKey(prefixLane, l.id), rec.encode()))
+		}
+		e := newEncoder(20)
+		e.uint(r.head)
+		e.uint(r.newSwept)
+		return errors.Join(errs, txn.Set(metaKey(metaCheckpoint), e.seal()))
+	})
+}
+
+// record is a lane's record as a start wants it: it finds the exceptions above the position itself,
+// and gives up as lost, once the lane has read the log, what is owed and was never found.
+func (r *recount) record(l *laneView) *laneRecord {
+	n, rec := r.lanes[l], l.rec
+	known := n.exceptions - n.above
+	if known < rec.exceptions {
+		lost := rec.exceptions - known
+		rec.quarantined += lost
+		r.s.log.Error("deliveries that had failed are missing; they count as set aside",
+			"target", l.name, "deliveries", lost)
+	}
+	rec.exceptions, rec.exhausted = known, n.exhausted
+	rec.above = mergeSorted(rec.above, n.settled)
+	rec.passed += uint64(len(n.settled))
+	found := rec.passed + n.above + n.fresh
+	rec.owed = min(max(rec.owed+n.tail, found), found+n.lost)
+	rec.owedSeq = r.head
+	return &rec
+}
+
+func mergeSorted(a, b []uint64) []uint64 {
+	out := make([]uint64, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if a[0] < b[0] {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// deleteAgain deletes anew what is deleted while older versions of it are still there. A table that
+// was listed again may hold the older version where the engine, merging others, drops the deletion
+// first: an exception that was settled long ago would come back in the middle of a run. As the
+// newest of all, the deletion outlives what it hides. Events need none of it: what comes back of
+// them is below every position.
+func (s *Spool) deleteAgain() error {
+	for _, prefix := range []byte{prefixException, prefixExhausted, prefixPurged, prefixNotice} {
+		keys, err := s.hidden(prefix)
+		for err == nil && len(keys) > 0 {
+			n := min(len(keys), txnEntriesMax)
+			err = s.update(func(txn *badger.Txn) error {
+				var errs error
+				for _, key := range keys[:n] {
+					errs = errors.Join(errs, txn.Delete(key))
+				}
+				return errs
+			})
+			keys = keys[n:]
+		}
+		if err != nil {
+			return fmt.Errorf("cannot delete anew what had been deleted: %w", err)
+		}
+	}
+	return nil
+}
+
+// hidden are the keys that are deleted and have an older version.
+func (s *Spool) hidden(prefix byte) (keys [][]byte, err error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	o := badger.DefaultIteratorOptions
+	o.Prefix, o.PrefetchValues, o.AllVersions = []byte{prefix}, false, true
+	it := txn.NewIterator(o)
+	defer it.Close()
+	var last []byte
+	deleted := false
+	for it.Seek(o.Prefix); it.Valid(); it.Next() {
+		item := it.Item()
+		if string(item.Key()) != string(last) {
+			last = item.KeyCopy(last)
+			deleted = item.IsDeletedOrExpired()
+			continue
+		}
+		if deleted {
+			keys = append(keys, append([]byte(nil), last...))
+			deleted = false
+		}
+	}
+	return keys, nil
+}

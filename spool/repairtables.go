@@ -1,0 +1,386 @@
+package spool
+
+import (
+	"bytes"
+	"crypto/aes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/fb"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"github.com/dgraph-io/ristretto/v2/z"
+)
+
+// repairTables brings the manifest and the tables into a state that the engine can open. What the
+// manifest does not name although it should goes to level 0, where tables may overlap: the engine
+// reads the newest version of a key wherever that lies, and compaction puts it in order. A table
+// that had been replaced, and not deleted yet, may bring deleted keys back in this way; recount
+// makes that good.
+//
+// firstTxn is the first transaction in the engine's logs.
+func (s *Spool) repairTables(o badger.Options, files []string, firstTxn uint64) error {
+	list, err := readTableList(o.Dir)
+	if err != nil {
+		return err
+	}
+	there, logs, err := tablesIn(o.Dir, files)
+	if err != nil {
+		return err
+	}
+	if list.text == nil && len(there) == 0 && !logs {
+		return nil // a new spool, or one that was killed while it was made
+	}
+	r := &tableRepair{s: s, o: o, list: list, there: there, keys: new(dataKeys)}
+	if len(o.EncryptionKey) > 0 && len(there) > 0 {
+		if r.keys, err = openDataKeys(o); err != nil {
+			return err
+		}
+	}
+	if err := r.checkListed(); err != nil {
+		return err
+	}
+	if list.whole && (r.missing > 0 && len(r.unlisted()) > 0 || r.hides(firstTxn)) {
+		list.whole = false // it was cut where a change ends
+	}
+	if r.missing > 0 && list.whole && !s.acceptLoss {
+		return fmt.Errorf("%w: %d tables are missing that the engine's list names", ErrLoss, r.missing)
+	}
+	if !list.whole {
+		list.changed = true
+		if err := r.addUnlisted(); err != nil {
+			return err
+		}
+	}
+	if !list.changed {
+		return nil
+	}
+	return r.rewriteList()
+}
+
+func (r *tableRepair) rewriteList() error {
+	text, err := r.list.encode()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(r.o.Dir, badger.ManifestFilename)
+	kept, err := r.s.replace(path, r.list.text, text)
+	if err != nil {
+		return fmt.Errorf("cannot repair %q: %w", path, err)
+	}
+	r.s.log.Error("the engine's list of tables did not fit them and is made anew", "list", path,
+		"original", kept, "tables", len(r.list.tables), "not_listed", r.added,
+		"listed_and_missing", r.missing, "set_aside", r.aside)
+	return nil
+}
+
+// tablesIn are the tables among the engine's files, and whether there is a log.
+func tablesIn(dir string, files []string) (there map[uint64]bool, logs bool, err error) {
+	there = make(map[uint64]bool)
+	for _, name := range files {
+		logs = logs || strings.HasSuffix(name, ".mem")
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		id, ok := table.ParseFileID(name)
+		if !ok {
+			return nil, false, fmt.Errorf("%w: %q is no name of a table", ErrDamaged,
+				filepath.Join(dir, name))
+		}
+		there[id] = true
+	}
+	return there, logs, nil
+}
+
+// tableRepair is one look at all tables.
+type tableRepair struct {
+	s     *Spool
+	o     badger.Options
+	list  *tableList
+	there map[uint64]bool
+	keys  *dataKeys
+	added, missing,
+	aside int
+}
+
+func (r *tableRepair) path(id uint64) string { return table.NewFilename(id, r.o.Dir) }
+
+// checkListed takes out of the list what is not there or cannot be used.
+func (r *tableRepair) checkListed() error {
+	for _, id := range slices.Sorted(maps.Keys(r.list.tables)) {
+		path := r.path(id)
+		if !r.there[id] {
+			// A list that was cut short names what was replaced since.
+			r.s.log.Error("a table is listed and missing", "table", path)
+			delete(r.list.tables, id)
+			r.missing++
+			r.list.changed = true
+			continue
+		}
+		usable, err := r.usable(path)
+		if err != nil {
+			return err
+		}
+		if !usable {
+			delete(r.list.tables, id)
+			delete(r.there, id)
+			r.list.changed = true
+		}
+	}
+	return nil
+}
+
+// usable reports whether the engine can open a table, after putting its index right if that takes
+// one byte. What is not usable is kept aside, and the engine deletes what the list does not name.
+func (r *tableRepair) usable(path string) (bool, error) {
+	err := checkTable(path)
+	if !errors.Is(err, ErrDamaged) {
+		return err == nil, err
+	}
+	content, rerr := os.ReadFile(path)
+	if rerr != nil {
+		return false, fmt.Errorf("cannot read %q: %w", path, rerr)
+	}
+	if fixed := fixTable(content); fixed != nil {
+		kept, err := r.s.replace(path, content, fixed)
+		if err != nil {
+			return false, err
+		}
+		r.s.log.Error("the index of a table was damaged in one byte and is put right", "table", path,
+			"original", kept)
+		return true, nil
+	}
+	if err := r.s.wantRecount(); err != nil {
+		return false, err
+	}
+	kept, kerr := r.s.keepOriginal(path, content)
+	if kerr != nil {
+		return false, kerr
+	}
+	r.aside++
+	r.s.log.Error("a table cannot be used and is set aside; what is missing with it is counted",
+		"table", path, "original", kept, "error", err)
+	return false, nil
+}
+
+// fixTable puts one byte of a table's end right; nil if that is not it.
+func fixTable(content []byte) []byte {
+	fixed := bytes.Clone(content)
+	e, err := readTableEnd(bytes.NewReader(fixed), int64(len(fixed)))
+	if err == nil && len(e.index) > 0 {
+		b := binary.BigEndian.AppendUint32(bytes.Clone(e.index), e.sum)
+		index := b[:len(e.index)]
+		if correctByte(b, func() bool { return !bytes.Equal(index, e.index) }) {
+			copy(fixed[e.at:], index)
+			return fixed
+		}
+	}
+	for at := max(0, len(fixed)-tableFootMax); at < len(fixed); at++ {
+		for flip := 1; flip < 256; flip++ {
+			fixed[at] ^= byte(flip)
+			e, err := readTableEnd(bytes.NewReader(fixed), int64(len(fixed)))
+			if err == nil && e.fits() {
+				return fixed
+			}
+			fixed[at] ^= byte(flip)
+		}
+	}
+	return nil
+}
+
+// tableFootMax bounds what is behind an index: two lengths and a checksum.
+const tableFootMax = 4 + 12 + 4
+
+// unlisted are the tables that the list neither names nor says are gone.
+func (r *tableRepair) unlisted() (ids []uint64) {
+	for id := range r.there {
+		if _, listed := r.list.tables[id]; !listed && !r.list.deleted[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// hides reports whether a list that seems whole, and names only what is there, leaves out a table
+// that is needed. A crash leaves two kinds of tables that no list names, and neither is: one that a
+// log was being written to, so that log is still there and begins before the table ends; and one
+// that others were being merged into, which holds nothing newer than they do.
+func (r *tableRepair) hides(firstTxn uint64) bool {
+	unlisted := r.unlisted()
+	if len(unlisted) == 0 {
+		return false
+	}
+	listed := uint64(0)
+	for id := range r.list.tables {
+		var span tableSpan
+		if span.look(r.path(id), r.keys) {
+			listed = max(listed, span.newest)
+		}
+	}
+	return slices.ContainsFunc(unlisted, func(id uint64) bool {
+		var span tableSpan
+		return span.look(r.path(id), r.keys) && span.newest > listed &&
+			(firstTxn == 0 || span.newest < firstTxn)
+	})
+}
+
+// addUnlisted lists the tables that the list does not name, and takes those from their levels that
+// overlap there: a number may have been given twice since the list was cut short.
+func (r *tableRepair) addUnlisted() error {
+	var spans []tableSpan
+	for _, id := range slices.Sorted(maps.Keys(r.there)) {
+		t, listed := r.list.tables[id]
+		if !listed && r.list.deleted[id] {
+			continue
+		}
+		path := r.path(id)
+		span := tableSpan{id: id, level: t.Level}
+		usable := listed
+		var err error
+		if !listed {
+			if usable, err = r.usable(path); err != nil {
+				return err
+			}
+		}
+		if usable && !span.look(path, r.keys) {
+			r.aside++
+			usable = false
+			if _, err = r.keepUnused(path); err != nil {
+				return err
+			}
+		}
+		if !usable {
+			delete(r.list.tables, id)
+			continue
+		}
+		if !listed {
+			r.added++
+		}
+		r.list.tables[id] = badger.TableManifest{Level: t.Level, KeyID: span.keyID}
+		spans = append(spans, span)
+	}
+	for _, id := range overlapping(spans) {
+		t := r.list.tables[id]
+		t.Level = 0
+		r.list.tables[id] = t
+	}
+	return nil
+}
+
+// keepUnused keeps a table aside that cannot be read although its index fits.
+func (r *tableRepair) keepUnused(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("cannot read %q: %w", path, err)
+	}
+	kept, err := r.s.keepOriginal(path, content)
+	r.s.log.Error("a table cannot be read and is set aside", "table", path, "original", kept)
+	return kept, err
+}
+
+// tableSpan is what a table holds, from its first key to its last.
+type tableSpan struct {
+	id          uint64
+	level       uint8
+	keyID       uint64
+	first, last []byte // last is nil if it is not known
+	newest      uint64 // transaction
+}
+
+// look opens a table; false if it cannot be read.
+func (t *tableSpan) look(path string, keys *dataKeys) (ok bool) {
+	defer func() {
+		if recover() != nil { // Badger panics over some kinds of damage
+			ok = false
+		}
+	}()
+	if keys.last > 0 {
+		return t.findKey(path, keys)
+	}
+	f, err := z.OpenMmapFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	opened, err := table.OpenTable(f, table.Options{ChkMode: options.NoVerification,
+		Compression: options.None})
+	if err != nil {
+		return false
+	}
+	t.newest = opened.MaxVersion()
+	t.first, t.last = bytes.Clone(opened.Smallest()), bytes.Clone(opened.Biggest())
+	return opened.Close(-1) == nil
+}
+
+// findKey finds the key that a table is encrypted with, which only the manifest says: the one that
+// makes sense of the index. What such a table ends with stays unknown.
+func (t *tableSpan) findKey(path string, keys *dataKeys) bool {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	e, err := readTableEnd(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return false
+	}
+	for id := uint64(1); id <= keys.last; id++ {
+		if newest, ok := openIndex(e.index, keys.secret(id)); ok {
+			t.keyID, t.newest = id, newest
+			return true
+		}
+	}
+	return false
+}
+
+// openIndex reads the newest transaction in an index; false if the key makes no sense of it. Its
+// counter is behind it.
+func openIndex(index, secret []byte) (newest uint64, ok bool) {
+	defer func() {
+		if recover() != nil { // what is no index leads anywhere
+			ok = false
+		}
+	}()
+	at := len(index) - aes.BlockSize
+	plain, err := y.XORBlockAllocate(index[:at], secret, index[at:])
+	if err != nil {
+		return 0, false
+	}
+	var first fb.BlockOffset
+	i := fb.GetRootAsTableIndex(plain, 0)
+	if i.KeyCount() == 0 || !i.Offsets(&first, 0) {
+		return 0, false
+	}
+	e := walEntry{logEntry: logEntry{meta: logInTxn}, key: y.ParseKey(first.KeyBytes()),
+		txn: i.MaxVersion()}
+	return e.txn, e.plausible()
+}
+
+// overlapping are the tables that share keys with another of their level, or may.
+func overlapping(spans []tableSpan) (ids []uint64) {
+	slices.SortFunc(spans, func(a, b tableSpan) int {
+		if a.level != b.level || a.last == nil || b.last == nil {
+			return int(a.level) - int(b.level)
+		}
+		return y.CompareKeys(a.first, b.first)
+	})
+	var before *tableSpan
+	for i := range spans {
+		t := &spans[i]
+		switch {
+		case t.level == 0:
+		case t.last == nil,
+			before != nil && before.level == t.level && y.CompareKeys(before.last, t.first) >= 0:
+			ids = append(ids, t.id)
+		default:
+			before = t
+		}
+	}
+	return ids
+}

@@ -1,0 +1,113 @@
+package testenv
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// configs are the config files of deploy/, by where they come from.
+func configs(t *testing.T) map[string]string {
+	t.Helper()
+	_, inMap, _ := strings.Cut(deployed(t, "kubernetes/config.yml"), "  hookspool.toml: |\n")
+	inMap, _, _ = strings.Cut(inMap, "\n---")
+	return map[string]string{
+		"systemd":    deployed(t, "systemd/hookspool.toml"),
+		"compose":    deployed(t, "compose/config/hookspool.toml"),
+		"kubernetes": strings.ReplaceAll("\n"+inMap, "\n    ", "\n"),
+	}
+}
+
+// TestDeployConfigs asserts that the config files of deploy/ are ones that serve would start with,
+// given the secrets that they name, also when these are the credentials of the unit.
+func TestDeployConfigs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := regexp.MustCompile(`file:(/run/[^"]+)`)
+	all := configs(t)
+	all["systemd, with the credential"] = strings.Replace(all["systemd"], "#secret =", "secret =", 1)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		text := all[name]
+		for _, m := range secret.FindAllStringSubmatch(text, -1) {
+			value := "0123456789abcdef0123456789abcdef"
+			if strings.HasSuffix(m[1], "crm_secret") {
+				value = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+			}
+			file := filepath.Join(dir, m[1])
+			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := filepath.Join(dir, "hookspool.toml")
+		// check binds what serve would bind, and the ports may be taken here.
+		text = strings.NewReplacer("file:/run/", "file:"+dir+"/run/", "unix:/run/hookspool/",
+			"unix:"+dir+"/", ":8470\"", ":0\"", ":8471\"", ":0\"").Replace(text)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := CLI(t, nil, "check", "--config", path); out.Code != 0 {
+			t.Errorf("the config for %s is refused:\n%s%s", name, out.Stdout, out.Stderr)
+		}
+	}
+}
+
+// TestDeployUnit has systemd-analyze verify the unit with the real binary, and judge how exposed
+// the service is: 0 is nothing, 10 is everything.
+func TestDeployUnit(t *testing.T) {
+	t.Parallel()
+	analyze, ok := tool(t, "SYSTEMD_ANALYZE", "systemd-analyze", "systemd")
+	if !ok {
+		return
+	}
+	bin, err := Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "hookspool.service")
+	text := strings.ReplaceAll(deployed(t, "systemd/hookspool.service"), "/usr/local/bin/hookspool", bin)
+	if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", unit).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=20",
+		unit).CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security, at most 2.0: %v\n%s", err, out)
+	}
+}
+
+// long says that a test takes minutes of two cores and runs only when asked for.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("HOOKSPOOL_LONG") == "" {
+		t.Skip("it takes minutes: HOOKSPOOL_LONG=1 go test ./testenv -run Deploy")
+	}
+}
+
+// TestDeployManifests holds the Compose file and the Kubernetes manifests against the types of
+// Compose and Kubernetes themselves, with a module of its own.
+func TestDeployManifests(t *testing.T) {
+	long(t)
+	t.Parallel()
+	dir := filepath.Join(mustRoot(t), "testenv/deploycheck")
+	fetch := exec.Command("go", "mod", "download")
+	fetch.Dir = dir
+	if out, err := fetch.CombinedOutput(); err != nil {
+		skipLoudly(t, "the modules of deploycheck cannot be had: %v\n%s", err, out)
+	}
+	cmd := exec.Command("go", "run", ".", "../../deploy")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

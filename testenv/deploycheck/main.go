@@ -1,0 +1,33 @@
+// Deploycheck holds the manifests of deploy/ against the real types: Compose files are loaded by
+// the library that docker compose itself uses, Kubernetes manifests decoded strictly into the
+// own types of the API, so that a key nobody knows is an error. It needs neither a cluster nor an
+// engine. It is a module of its own, because hookspool must not depend on any of that.
+//
+//	go run -C testenv/deploycheck . ../../deploy
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: deploycheck DIR")
+		os.Exit(2)
+	}
+	dir := os.Args[1]
+	err := checkCompose(context.Background(), filepath.Join(dir, "compose", "compose.yml"))
+	manifests, globErr := filepath.Glob(filepath.Join(dir, "kubernetes", "*.yml"))
+	if globErr == nil && len(manifests) == 0 {
+		globErr = errors.New("there are no Kubernetes manifests")
+	}
+	if err := errors.Join(err, globErr, checkKubernetes(manifests)); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+	fmt.Printf("1 Compose file and %d Kubernetes manifests are valid\n", len(manifests))
+}

@@ -1,0 +1,34 @@
+package testenv
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestTidyDependencies asserts that the plain binary carries nothing of the exporter for traces,
+// and that the tag brings it. Badger links the API of OpenTelemetry, without the SDK, by itself.
+func TestTidyDependencies(t *testing.T) {
+	t.Parallel()
+	f := func(want bool, flags ...string) {
+		t.Helper()
+		cmd := exec.Command("go", append(append([]string{"list", "-deps"}, flags...),
+			"./cmd/hookspool")...)
+		cmd.Dir = mustRoot(t)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"go.opentelemetry.io/otel/sdk/trace",
+			"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"} {
+			if got := strings.Contains(string(out), "\n"+path+"\n"); got != want {
+				t.Errorf("go list %v: %s is linked: %v", flags, path, got)
+			}
+		}
+		if !want && strings.Contains(string(out), "google.golang.org/grpc") {
+			t.Error("gRPC is linked into the plain binary")
+		}
+	}
+	f(false)
+	f(true, "-tags", "otel")
+}
