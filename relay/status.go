@@ -17,7 +17,7 @@ import (
 // The spans of the rates, in seconds (rateSeconds is above them).
 const (
 	acceptedSpan = 5
-	attemptSpan  = 10
+	rateSpan  = 10
 )
 
 // Status is part of admin.Backend.
@@ -108,8 +108,8 @@ func (l *lane) describe() admin.Target {
 // describeSending adds how it went lately.
 func (l *lane) describeSending(t *admin.Target) {
 	now := l.r.now()
-	t.RateSuccess = l.successes.mean(now, attemptSpan)
-	t.RateFailed = l.failures.mean(now, attemptSpan)
+	t.RateSuccess = l.successes.mean(now, rateSpan)
+	t.RateFailed = l.failures.mean(now, rateSpan)
 	t.TLSExpiry = l.m().tlsExpires()
 	took, lastStatus := l.spool.Durations(nil)
 	t.LastStatus = lastStatus
