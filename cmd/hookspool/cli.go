@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -111,17 +112,23 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is how many columns a stream shows; 0: it is no terminal and shows any number.
-func width(stream any) int {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return 0
+// width is how many columns a stream shows: those of the terminal, else $COLUMNS. 0: any number.
+func (c *cli) width(stream any) int {
+	if f, ok := stream.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
 	}
-	columns, _, err := term.GetSize(int(f.Fd()))
+	columns, err := strconv.Atoi(c.getenv("COLUMNS"))
 	if err != nil {
 		return 0
 	}
-	return columns
+	return max(columns, 0)
+}
+
+// printTable writes a table that fits the screen.
+func (c *cli) printTable(t *table) {
+	c.print("%s", t.render(c.width(c.out), c.colored(c.out)))
 }
 
 // arguments wants these, the first low of them at least.

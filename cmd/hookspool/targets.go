@@ -23,7 +23,8 @@ func (c *cli) targetsCommand() *cobra.Command {
 		Long: "Show every target of a running relay: its status, its failed jobs in a row and the " +
 			"number\n" +
 			"that makes it Defective, how many deliveries are pending and how old the oldest is, how\n" +
-			"many are exhausted, when it last answered well, and its last error.",
+			"many are exhausted, when it last answered well, and its last error. An orphan is not in the\n" +
+			"config any more, but still has deliveries.",
 		Example: "  hookspool targets\n  hookspool targets --watch\n" +
 			"  hookspool targets --json | jq '.targets[] | select(.pending > 0)'",
 		Args: arguments(0),
@@ -54,13 +55,7 @@ func (c *cli) showTargets(ctx context.Context, relay *peer) error {
 		c.print("there is no target: every event is unmatched and not spooled\n")
 		return nil
 	}
-	t := targetTable(list.Targets, time.Now())
-	c.print("%s", t.render(width(c.out), func(row, column int, text string) string {
-		if t.columns[column].name != "STATUS" {
-			return text
-		}
-		return c.paint(c.out, statusColor(list.Targets[row].Status), text)
-	}))
+	c.printTable(targetTable(list.Targets, time.Now()))
 	return nil
 }
 
@@ -86,15 +81,16 @@ func (c *cli) watchTargets(parent context.Context, relay *peer) error {
 
 func targetTable(targets []admin.Target, now time.Time) *table {
 	t := &table{columns: []column{
-		{name: "NAME"}, {name: "STATUS"}, {name: "EVENTS", flex: true},
-		{name: "FAILED-JOBS", right: true}, {name: "PENDING", right: true},
-		{name: "OLDEST", right: true}, {name: "EXHAUSTED", right: true},
-		{name: "LAST-200", right: true}, {name: "LAST-ERROR", flex: true},
+		{name: "NAME", flex: true, min: 12}, {name: "STATUS", color: statusColor},
+		{name: "EVENTS", flex: true, spare: 4}, {name: "FAILED-JOBS", right: true},
+		{name: "PENDING", right: true}, {name: "OLDEST", right: true, spare: 1},
+		{name: "EXHAUSTED", right: true, spare: 2}, {name: "LAST-200", right: true, spare: 3},
+		{name: "LAST-ERROR", flex: true, min: 12},
 	}}
 	for _, target := range targets {
 		status, lastError := target.Status, "-"
 		if target.Orphan {
-			status = "(not in the config)"
+			status = "orphan"
 		}
 		if target.LastError != nil && *target.LastError != "" {
 			lastError = *target.LastError
