@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -129,6 +130,28 @@ func (c *cli) width(stream any) int {
 // printTable writes a table that fits the screen.
 func (c *cli) printTable(t *table) {
 	c.print("%s", t.render(c.width(c.out), c.colored(c.out)))
+}
+
+// printRows writes labels and values, one a line that fits the screen; rows without a value are
+// left out.
+func (c *cli) printRows(rows [][2]string) {
+	label := 0
+	for _, row := range rows {
+		label = max(label, len(row[0]))
+	}
+	for _, row := range rows {
+		if row[1] != "" {
+			c.print("  %-*s  %s\n", label, row[0], truncate(clean(row[1]), c.columnsFor(label+4)))
+		}
+	}
+}
+
+// columnsFor is what a terminal leaves beside a label; without one any number.
+func (c *cli) columnsFor(label int) int {
+	if screen := c.width(c.out); screen > 0 {
+		return max(screen-label, flexMin)
+	}
+	return math.MaxInt
 }
 
 // arguments wants these, the first low of them at least.

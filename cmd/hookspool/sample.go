@@ -160,7 +160,7 @@ func (c *cli) printSample(a *admin.Sample) {
 	c.print("%s\n", c.paint(c.out, color, clean(line)))
 	for _, row := range [][2]string{
 		{"target", a.Target}, {"type", a.Type}, {"id", a.ID},
-		{"latency", latencyText(time.Duration(a.Latency * float64(time.Second)))},
+		{"latency", latencyText(seconds(a.Latency))},
 		{"remote", a.Remote}, {"tls", a.TLS}, {"error", a.Error},
 	} {
 		if row[1] != "" {

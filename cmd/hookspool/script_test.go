@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"appears":  cmdAppears,
 			// noleftovers wants no hidden file, which is what a file is until it is whole.
 			"noleftovers": cmdNoLeftovers,
+			"waitfor":     cmdWaitFor,
 		},
 	})
 }
@@ -96,15 +98,19 @@ func cmdReceiver(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdAnswerer starts a server of fixed answers, one after the other, the last one for ever:
 // answerer VARIABLE STATUS BODY [STATUS BODY]…
+// What it was asked is in the file VARIABLE.log, a line each: METHOD URI.
 func cmdAnswerer(ts *testscript.TestScript, _ bool, args []string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	answers := args[1:]
+	asked, err := os.Create(ts.MkAbs(args[0] + ".log"))
+	ts.Check(err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute}
 	turn := make(chan []string, 1)
 	turn <- answers
-	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		left := <-turn
+		fmt.Fprintln(asked, r.Method, r.URL)
 		status, _ := strconv.Atoi(left[0])
 		if len(left) > 2 {
 			turn <- left[2:]
@@ -124,6 +130,7 @@ func cmdAnswerer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() {
 		ts.Check(server.Close())
 		<-done
+		ts.Check(asked.Close())
 	})
 	setURL(ts, args[0], ln)
 }
@@ -209,6 +216,20 @@ func cmdAppears(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("%s does not appear", args[0])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// cmdWaitFor waits until a file holds a text: waitfor FILE TEXT
+func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); ; {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(text), args[1]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s does not hold %q; it is %q, %v", args[0], args[1], text, err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

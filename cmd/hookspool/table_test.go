@@ -16,7 +16,25 @@ func layouts() map[string]*table {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	before := now.Add(-3 * time.Hour)
 	reason := "answered 503 Service Unavailable: 日本語のエラー and a very long explanation of it"
+	id := "evt_0abcdefghijklmnopqrstuvwxyz01"
+	failing := admin.DeliveryState{Target: "the-target-with-a-long-name", State: stateExhausted,
+		Attempts: 145, FirstFailure: &before, LastAttempt: &before, LastError: reason, Replay: true}
+	tried := admin.Attempt{Target: failing.Target, Attempt: 144, At: before, Outcome: "status",
+		Status: 503, Error: reason, Duration: 0.0123, Remote: "[2001:db8:1111:2222::3333]:8443",
+		Replay: true}
+	deliveries, events, states := deliveryTable(), eventTable(), stateTable()
+	addDelivery(deliveries, &admin.Delivery{ID: id, Type: "templateMessageSentToSomebody",
+		AcceptedAt: before, Bytes: 1234, DeliveryState: failing}, now)
+	addEvent(events, &admin.Event{ID: id, Type: "templateMessageSentToSomebody", AcceptedAt: before,
+		Session: "inactive", Bytes: 123456, Deliveries: []admin.DeliveryState{failing,
+			{Target: "crm", State: statePending}, {Target: "erp", State: stateDelivered}}}, now)
+	addState(states, &failing, now)
 	return map[string]*table{
+		"deliveries": deliveries,
+		"events":     events,
+		"states":     states,
+		"attempts":   attemptTable([]admin.Attempt{tried}, now),
+		"recent":     recentTable([]admin.RecentAttempt{{ID: id, Attempt: tried}}, now),
 		"targets": targetTable([]admin.Target{
 			{Name: "crm", Status: "Enabled", Events: []string{"*"}, FailedJobsMax: 100},
 			{Name: "the-target-with-the-longest-name-of-all-the-names", Status: "Defective",

@@ -63,7 +63,7 @@ func durationText(d time.Duration) string {
 
 // age is how long ago an instant was, in one unit; "-" for none.
 func age(at *time.Time, now time.Time) string {
-	if at == nil {
+	if at == nil || at.IsZero() {
 		return "-"
 	}
 	d := max(now.Sub(*at), 0)
@@ -78,13 +78,16 @@ func age(at *time.Time, now time.Time) string {
 	return strconv.Itoa(int(d/(24*time.Hour))) + "d"
 }
 
-// ago is age in a sentence.
+// ago is age in a sentence; "never" for none.
 func ago(at *time.Time, now time.Time) string {
-	if at == nil {
+	if at == nil || at.IsZero() {
 		return "never"
 	}
 	return age(at, now) + " ago"
 }
+
+// seconds are those of the API as a duration.
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // latencyText rounds to what a person compares.
 func latencyText(d time.Duration) string {
