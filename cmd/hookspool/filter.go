@@ -123,8 +123,13 @@ func (f *filter) parts() [][2]string {
 }
 
 // again is the command line that goes on at a cursor.
-func (f *filter) again(verb, after string) string {
+func (c *cli) again(f *filter, verb, after string) string {
 	words := []string{"hookspool", verb}
+	for _, p := range [][2]string{{"--config", c.config}, {"--admin", c.adminURL}} {
+		if p[1] != "" {
+			words = append(words, p[0], shellQuote(p[1]))
+		}
+	}
 	for _, p := range f.parts() {
 		if p[1] != "" && !(verb == stateExhausted && p[0] == "state") {
 			words = append(words, "--"+p[0], shellQuote(p[1]))

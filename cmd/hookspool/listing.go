@@ -38,7 +38,7 @@ func list[T any](parent context.Context, c *cli, f *filter, l *listing[T]) error
 	for len(p.elements) < f.limit {
 		more, err := l.fetch(ctx, min(f.limit-len(p.elements), pageMax), p.next)
 		if err != nil {
-			return listingBroke(ctx, c, f.again(l.verb, p.next), err)
+			return listingBroke(ctx, c, c.again(f, l.verb, p.next), err)
 		}
 		p.elements, p.next = append(p.elements, more.elements...), more.next
 		if p.next == "" {
@@ -56,7 +56,7 @@ func list[T any](parent context.Context, c *cli, f *filter, l *listing[T]) error
 	}
 	printPage(c, l, p.elements)
 	if p.next != "" {
-		c.say("there may be more; go on with: %s", f.again(l.verb, p.next))
+		c.say("there may be more; go on with: %s", c.again(f, l.verb, p.next))
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ func listAll[T any](ctx context.Context, c *cli, f *filter, l *listing[T], show 
 	for {
 		p, err := l.fetch(ctx, pageMax, after)
 		if err != nil {
-			return listingBroke(ctx, c, f.again(l.verb, after), err)
+			return listingBroke(ctx, c, c.again(f, l.verb, after), err)
 		}
 		if len(p.elements) > 0 {
 			end()

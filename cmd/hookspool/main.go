@@ -93,8 +93,8 @@ func (c *cli) rootCommand() *cobra.Command {
 	for _, verb := range []func() *cobra.Command{
 		c.serveCommand, c.demoCommand, c.checkCommand, c.sendCommand, c.listenCommand,
 		c.sampleCommand, c.statusCommand, c.targetsCommand, c.eventsCommand, c.deliveriesCommand,
-		c.attemptsCommand, c.exhaustedCommand, c.enableCommand, c.pauseCommand, c.resumeCommand,
-		c.retryCommand, c.reloadCommand,
+		c.attemptsCommand, c.exhaustedCommand, c.replayCommand, c.enableCommand, c.pauseCommand,
+		c.resumeCommand, c.retryCommand, c.reloadCommand,
 		c.spoolCommand, c.purgeCommand,
 		c.healthcheckCommand, c.keygenCommand, c.signCommand, c.verifyCommand, c.versionCommand,
 		c.completionCommand,
