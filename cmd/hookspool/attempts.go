@@ -53,6 +53,7 @@ func (c *cli) attemptsCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&target, "target", "", "only the target with this `NAME`")
+	c.completeFlags(cmd)
 	cmd.Flags().IntVar(&limit, "limit", limitDefault, "without an ID: show this `MANY` at the most")
 	return c.addAdminFlag(cmd)
 }

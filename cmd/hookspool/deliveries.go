@@ -34,6 +34,7 @@ func (c *cli) deliveriesCommand() *cobra.Command {
 	}
 	f.addFilter(cmd.Flags(), states...)
 	f.addPaging(cmd.Flags())
+	c.completeFlags(cmd, states...)
 	return c.addAdminFlag(cmd)
 }
 
@@ -58,6 +59,7 @@ func (c *cli) exhaustedCommand() *cobra.Command {
 	}
 	f.addFilter(cmd.Flags())
 	f.addPaging(cmd.Flags())
+	c.completeFlags(cmd)
 	return c.addAdminFlag(cmd)
 }
 

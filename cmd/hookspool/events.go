@@ -50,6 +50,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 	}
 	f.addFilter(cmd.Flags(), states...)
 	f.addPaging(cmd.Flags())
+	c.completeFlags(cmd, states...)
 	cmd.Flags().BoolVar(&payload, "payload", false, "write the payload of the event, nothing else")
 	return c.addAdminFlag(cmd)
 }

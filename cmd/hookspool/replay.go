@@ -49,6 +49,7 @@ func (c *cli) replayCommand() *cobra.Command {
 	flags.StringVar(&r.id, "id", "", "only the event with this `ID`; alone: to all its targets")
 	flags.StringVar(&r.after, "after", "", "go on at a `CURSOR`, where a replay before was stopped")
 	flags.BoolVar(&r.dryRun, "dry-run", false, "count, and send nothing")
+	c.completeFlags(cmd, states...)
 	flags.BoolVarP(&r.yes, "yes", "y", false, "do not ask")
 	return c.addAdminFlag(cmd)
 }

@@ -34,6 +34,8 @@ func (c *cli) sampleCommand() *cobra.Command {
 			"that they name.",
 		Example: "  hookspool sample crm\n  hookspool sample crm templateMessageSent",
 		Args:    arguments(1, "TARGET", "TYPE"),
+
+		ValidArgsFunction: c.completeTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			typ := ""
 			if len(args) > 1 {
