@@ -35,6 +35,8 @@ func layouts() map[string]*table {
 		"states":     states,
 		"attempts":   attemptTable([]admin.Attempt{tried}, now),
 		"recent":     recentTable([]admin.RecentAttempt{{ID: id, Attempt: tried}}, now),
+		"explain": explainTable(&admin.Explanation{Targets: []admin.ExplainedTarget{
+			{Target: failing.Target, Status: "Defective", RefusedBy: "events", Note: reason}}}),
 		"targets": targetTable([]admin.Target{
 			{Name: "crm", Status: "Enabled", Events: []string{"*"}, FailedJobsMax: 100},
 			{Name: "the-target-with-the-longest-name-of-all-the-names", Status: "Defective",
