@@ -18,17 +18,18 @@ const snippetLinesMax = 8
 
 func (c *cli) attemptsCommand() *cobra.Command {
 	var target string
-	limit := limitDefault
+	limit, follow := limitDefault, false
 	cmd := &cobra.Command{
 		Use:   "attempts [ID]",
 		Short: "Show what was tried, and what came back",
 		Long: "Show the attempts at an event's targets, oldest first: when, with which outcome, how " +
 			"long it\n" +
 			"took, and the begin of a failure's answer. Without an ID, the recent attempts at --target,\n" +
-			"newest first. Of a delivery that failed the first attempt and the last ones are kept, of\n" +
-			"one that succeeded at once only what is recent.",
+			"newest first; with --follow, those that are made from now on, of all targets or one, until\n" +
+			"stopped. Of a delivery that failed the first attempt and the last ones are kept, of one\n" +
+			"that succeeded at once only what is recent.",
 		Example: "  hookspool attempts order-17\n  hookspool attempts order-17 --target crm\n" +
-			"  hookspool attempts --target crm --limit 20\n" +
+			"  hookspool attempts --target crm --limit 20\n  hookspool attempts --follow\n" +
 			"  hookspool attempts order-17 --json | jq '.attempts[] | select(.outcome != \"success\")'",
 		Args: arguments(0, "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,8 +39,14 @@ func (c *cli) attemptsCommand() *cobra.Command {
 				}
 			}
 			switch {
+			case len(args) > 0 && follow:
+				return misuse("leave out one of the two", "--follow goes with --target, not with an ID")
 			case len(args) > 0 && cmd.Flags().Changed("limit"):
 				return misuse("leave it out", "--limit goes with --target alone, not with an ID")
+			case follow && cmd.Flags().Changed("limit"):
+				return misuse("leave it out", "--follow has no --limit")
+			case follow:
+				return c.followAttempts(cmd.Context(), target)
 			case len(args) > 0:
 				return c.attemptsOfEvent(cmd.Context(), args[0], target)
 			case target == "":
@@ -54,6 +61,7 @@ func (c *cli) attemptsCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&target, "target", "", "only the target with this `NAME`")
 	c.completeFlags(cmd)
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "show attempts as they are made")
 	cmd.Flags().IntVar(&limit, "limit", limitDefault, "without an ID: show this `MANY` at the most")
 	return c.addAdminFlag(cmd)
 }
@@ -107,22 +115,21 @@ func (c *cli) attemptsOfTarget(ctx context.Context, target string, limit int) er
 	return nil
 }
 
-// attemptColumns are those of every table of attempts, behind the first.
-func attemptColumns(first column) []column {
-	return []column{
-		first, {name: "ATTEMPT", right: true}, {name: "WHEN", right: true},
-		{name: "OUTCOME", color: outcomeColor}, {name: "TOOK", right: true, spare: 1},
-		{name: "REMOTE", flex: true, spare: 2}, {name: "ERROR", flex: true, min: 12},
-	}
+// attemptColumns are those of every table of attempts.
+func attemptColumns(first ...column) []column {
+	return append(first, column{name: "ATTEMPT", right: true},
+		column{name: "OUTCOME", color: outcomeColor}, column{name: "TOOK", right: true, spare: 1},
+		column{name: "REMOTE", flex: true, spare: 2}, column{name: "ERROR", flex: true, min: 12})
 }
 
 // attemptTable shows the attempts of one event.
 func attemptTable(attempts []admin.Attempt, now time.Time) *table {
-	t := &table{columns: attemptColumns(column{name: "TARGET", flex: true})}
+	t := &table{columns: attemptColumns(column{name: "WHEN", right: true},
+		column{name: "TARGET", flex: true})}
 	for i := range attempts {
 		a := &attempts[i]
 		if missing := notKept(attempts[:i], a); missing > 0 {
-			t.add(a.Target, "-", "-", "-", "-", "-", count(missing, "attempt")+" not kept")
+			t.add("-", a.Target, "-", "-", "-", "-", count(missing, "attempt")+" not kept")
 		}
 		t.add(attemptCells(a.Target, a, now)...)
 	}
@@ -131,7 +138,8 @@ func attemptTable(attempts []admin.Attempt, now time.Time) *table {
 
 // recentTable shows the recent attempts at one target.
 func recentTable(attempts []admin.RecentAttempt, now time.Time) *table {
-	t := &table{columns: attemptColumns(column{name: "EVENT", flex: true, min: idMin})}
+	t := &table{columns: attemptColumns(column{name: "WHEN", right: true},
+		column{name: "EVENT", flex: true, min: idMin})}
 	for i := range attempts {
 		id := attempts[i].ID
 		if id == "" {
@@ -142,13 +150,16 @@ func recentTable(attempts []admin.RecentAttempt, now time.Time) *table {
 	return t
 }
 
-func attemptCells(first string, a *admin.Attempt, now time.Time) []string {
-	number := strconv.Itoa(a.Attempt)
+func attemptCells(of string, a *admin.Attempt, now time.Time) []string {
+	return []string{age(&a.At, now), of, attemptNumber(a), outcomeText(a),
+		latencyText(seconds(a.Duration)), dash(a.Remote), dash(a.Error)}
+}
+
+func attemptNumber(a *admin.Attempt) string {
 	if a.Replay {
-		number += " (replay)"
+		return strconv.Itoa(a.Attempt) + " (replay)"
 	}
-	return []string{first, number, age(&a.At, now), outcomeText(a), latencyText(seconds(a.Duration)),
-		dash(a.Remote), dash(a.Error)}
+	return strconv.Itoa(a.Attempt)
 }
 
 // notKept is how many attempts of a delivery lie between one and the one kept before it.
