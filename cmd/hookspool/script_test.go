@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/receiver"
 	"github.com/hookspool/hookspool/relay/signature"
 )
@@ -42,6 +44,7 @@ func TestScripts(t *testing.T) {
 			// noleftovers wants no hidden file, which is what a file is until it is whole.
 			"noleftovers": cmdNoLeftovers,
 			"waitfor":     cmdWaitFor,
+			"settled":     cmdSettled,
 		},
 	})
 }
@@ -98,11 +101,17 @@ func cmdReceiver(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdAnswerer starts a server of fixed answers, one after the other, the last one for ever:
 // answerer VARIABLE STATUS BODY [STATUS BODY]…
+// A body @FILE is that of a file.
 // What it was asked is in the file VARIABLE.log, a line each: METHOD URI.
 func cmdAnswerer(ts *testscript.TestScript, _ bool, args []string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	answers := args[1:]
+	for i, body := range answers {
+		if name, ok := strings.CutPrefix(body, "@"); ok {
+			answers[i] = ts.ReadFile(name)
+		}
+	}
 	asked, err := os.Create(ts.MkAbs(args[0] + ".log"))
 	ts.Check(err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute}
@@ -230,6 +239,31 @@ func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("%s does not hold %q; it is %q, %v", args[0], args[1], text, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// cmdSettled waits until the state of a delivery, as the relay tells it, holds a text:
+// settled ID TARGET TEXT
+func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); ; {
+		ts.Check(ts.Exec("hookspool", "events", args[0], "--json"))
+		var event admin.Event
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &event))
+		var state []byte
+		for i := range event.Deliveries {
+			if event.Deliveries[i].Target == args[1] {
+				var err error
+				state, err = json.Marshal(&event.Deliveries[i])
+				ts.Check(err)
+			}
+		}
+		if strings.Contains(string(state), args[2]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("the delivery is %s", state)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
