@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"github.com/valyala/fastjson"
 
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
@@ -27,7 +28,9 @@ func (r *Relay) BodyBytesMax() int { return int(r.setup.Load().cfg.Server.MaxBod
 // memo in place of the small state that is committed with an event.
 func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 	s := r.setup.Load()
-	d, source, no := r.explained(s.cfg, &q)
+	p := r.accept.parsers.Get()
+	defer r.accept.parsers.Put(p)
+	d, source, no := explained(s.cfg, &q, p)
 	if no != nil {
 		return admin.Explanation{}, admin.Refuse(refusalCodes()[no.code], no.code, "%s", no.detail)
 	}
@@ -41,21 +44,28 @@ func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 		d.Session = applyTalk(m, t, d.At, window)
 		out.Session.StateAfter = d.Session.String()
 	}
+	out.Targets = explainTargets(s.router.lanes, d)
+	return out, nil
+}
+
+// explainTargets explains every target of the config, with requests as far as there is room.
+func explainTargets(lanes []*lane, d *spool.Draft) []admin.ExplainedTarget {
+	var out []admin.ExplainedTarget
 	room := explainedBytesMax
-	for _, l := range s.router.lanes {
+	for _, l := range lanes {
 		if w := l.work.Load(); w != nil {
 			e := l.explain(w, d)
 			if room -= len(e.Request); room < 0 {
 				e.Request, e.Note = "", "the request is left out; the answer would be too large"
 			}
-			out.Targets = append(out.Targets, e)
+			out = append(out, e)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // explained reads an event as the accepter does, and says what named its type.
-func (r *Relay) explained(cfg *config.Config, q *admin.ExplainQuery) (_ *spool.Draft,
+func explained(cfg *config.Config, q *admin.ExplainQuery, p *fastjson.Parser) (_ *spool.Draft,
 	source string, no *refusal) {
 	var h fasthttp.RequestHeader
 	q.Header.CopyTo(&h)
@@ -82,8 +92,6 @@ func (r *Relay) explained(cfg *config.Config, q *admin.ExplainQuery) (_ *spool.D
 	if source == "" && a.typed {
 		source = "header"
 	}
-	p := r.accept.parsers.Get()
-	defer r.accept.parsers.Put(p)
 	switch media := mediaType(h.ContentType()); media {
 	case ndjson, ceBatch:
 		return nil, "", refuse(codeUnsupported, "%q is not explained; post one event", media)

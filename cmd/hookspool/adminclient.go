@@ -179,6 +179,11 @@ func (p *peer) callLong(ctx context.Context, method, path string, into any) erro
 	if err != nil {
 		return fmt.Errorf("cannot make a request: %w", err)
 	}
+	return p.answer(ctx, r, into)
+}
+
+// answer sends a request and decodes what a call of the admin API answers.
+func (p *peer) answer(ctx context.Context, r *http.Request, into any) error {
 	status, header, body, err := p.do(ctx, r)
 	if err != nil {
 		return err

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -111,17 +113,45 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is how many columns a stream shows; 0: it is no terminal and shows any number.
-func width(stream any) int {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return 0
+// width is how many columns a stream shows: those of the terminal, else $COLUMNS. 0: any number.
+func (c *cli) width(stream any) int {
+	if f, ok := stream.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
 	}
-	columns, _, err := term.GetSize(int(f.Fd()))
+	columns, err := strconv.Atoi(c.getenv("COLUMNS"))
 	if err != nil {
 		return 0
 	}
-	return columns
+	return max(columns, 0)
+}
+
+// printTable writes a table that fits the screen.
+func (c *cli) printTable(t *table) {
+	c.print("%s", t.render(c.width(c.out), c.colored(c.out)))
+}
+
+// printRows writes labels and values, one a line that fits the screen; rows without a value are
+// left out.
+func (c *cli) printRows(rows [][2]string) {
+	label := 0
+	for _, row := range rows {
+		label = max(label, len(row[0]))
+	}
+	for _, row := range rows {
+		if row[1] != "" {
+			c.print("  %-*s  %s\n", label, row[0], truncate(clean(row[1]), c.columnsFor(label+4)))
+		}
+	}
+}
+
+// columnsFor is what a terminal leaves beside a label; without one any number.
+func (c *cli) columnsFor(label int) int {
+	if screen := c.width(c.out); screen > 0 {
+		return max(screen-label, flexMin)
+	}
+	return math.MaxInt
 }
 
 // arguments wants these, the first low of them at least.

@@ -1,8 +1,16 @@
 package main
 
 import (
+	"context"
+	"time"
+
 	"github.com/spf13/cobra"
+
+	"github.com/hookspool/hookspool/relay/admin"
 )
+
+// completionTimeout is how long somebody who presses Tab may wait for a relay.
+const completionTimeout = time.Second
 
 func (c *cli) completionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -34,4 +42,56 @@ func (c *cli) completionCommand() *cobra.Command {
 				args[0])
 		},
 	}
+}
+
+// completeTarget offers the names of targets for the first argument.
+func (c *cli) completeTarget(cmd *cobra.Command, args []string, _ string) ([]string,
+	cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c.targetNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeFlags offers the names of targets for --target, and the states for --state.
+func (c *cli) completeFlags(cmd *cobra.Command, states ...string) {
+	offer := func(flag string, words func(context.Context) []string) {
+		if cmd.Flags().Lookup(flag) == nil {
+			return
+		}
+		err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) (
+			[]string, cobra.ShellCompDirective) {
+			return words(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+		})
+		if err != nil {
+			panic("BUG: a flag is completed twice: " + err.Error())
+		}
+	}
+	offer("target", c.targetNames)
+	offer("state", func(context.Context) []string { return states })
+}
+
+// targetNames are those of the running relay, else those of the config, else none.
+func (c *cli) targetNames(ctx context.Context) []string {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+	defer cancel()
+	var names []string
+	var list admin.TargetList
+	if relay, err := c.admin(); err == nil && relay.call(ctx, "GET", "/v1/targets", &list) == nil {
+		for i := range list.Targets {
+			names = append(names, list.Targets[i].Name)
+		}
+		return names
+	}
+	cfg, err := c.loadConfig()
+	if err != nil {
+		return nil
+	}
+	for i := range cfg.Targets {
+		names = append(names, cfg.Targets[i].Name)
+	}
+	return names
 }

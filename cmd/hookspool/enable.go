@@ -27,6 +27,7 @@ func (c *cli) enableCommand() *cobra.Command {
 func (c *cli) order(cmd *cobra.Command, verb string, tell func(*admin.Target) string,
 ) *cobra.Command {
 	cmd.Args = arguments(1, "TARGET")
+	cmd.ValidArgsFunction = c.completeTarget
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		relay, err := c.admin()
 		if err != nil {

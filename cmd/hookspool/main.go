@@ -92,7 +92,9 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.Flags().BoolVar(&version, "version", false, "print the version, as the verb does")
 	for _, verb := range []func() *cobra.Command{
 		c.serveCommand, c.demoCommand, c.checkCommand, c.sendCommand, c.listenCommand,
-		c.sampleCommand, c.targetsCommand, c.enableCommand, c.pauseCommand, c.resumeCommand,
+		c.sampleCommand, c.explainCommand, c.statusCommand, c.targetsCommand, c.eventsCommand,
+		c.deliveriesCommand, c.attemptsCommand, c.exhaustedCommand, c.replayCommand,
+		c.enableCommand, c.pauseCommand, c.resumeCommand, c.retryCommand, c.reloadCommand,
 		c.spoolCommand, c.purgeCommand,
 		c.healthcheckCommand, c.keygenCommand, c.signCommand, c.verifyCommand, c.versionCommand,
 		c.completionCommand,

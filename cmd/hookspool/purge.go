@@ -29,7 +29,7 @@ func (c *cli) purgeCommand() *cobra.Command {
 			"event is ever deleted by hand. It counts first and asks; without a terminal it wants --yes.\n" +
 			"A target that is not in the config any more can be purged as well.",
 		Example: "  hookspool purge --target crm --state exhausted\n" +
-			"  hookspool purge --target crm --type message --until 2026-01-31T00:00:00Z\n" +
+			"  hookspool purge --target crm --type message --until 7d\n" +
 			"  hookspool purge --target old --yes",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,9 +40,11 @@ func (c *cli) purgeCommand() *cobra.Command {
 	flags.StringVar(&p.target, "target", "", "the `NAME` of the target (required)")
 	flags.StringVar(&p.state, "state", "pending", "pending or exhausted")
 	flags.StringVar(&p.typ, "type", "", "only events of this `TYPE`")
-	flags.StringVar(&p.until, "until", "", "only events accepted by this `INSTANT` (RFC 3339)")
+	flags.StringVar(&p.until, "until", "", "only events accepted by this `INSTANT`: RFC 3339, or how "+
+		"long ago (24h, 7d)")
 	flags.StringVar(&p.id, "id", "", "only the event with this `ID`")
 	flags.BoolVarP(&p.yes, "yes", "y", false, "do not ask")
+	c.completeFlags(cmd, statePending, stateExhausted)
 	return c.addAdminFlag(cmd)
 }
 
@@ -56,9 +58,9 @@ func (c *cli) purge(ctx context.Context, p *purging) error {
 	if p.state != "pending" && p.state != "exhausted" {
 		return misuse("hookspool purge --help", "--state is %q; it is pending or exhausted", p.state)
 	}
-	if _, err := time.Parse(time.RFC3339, p.until); p.until != "" && err != nil {
-		return misuse("write it like 2006-01-02T15:04:05Z", "--until is %q, which is no instant",
-			p.until)
+	var err error
+	if p.until, err = instant("--until", p.until, time.Now()); err != nil {
+		return err
 	}
 	if !p.yes && !isTerminal(c.in) {
 		return misuse("add --yes", "there is no terminal to ask at")

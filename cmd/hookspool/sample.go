@@ -34,6 +34,8 @@ func (c *cli) sampleCommand() *cobra.Command {
 			"that they name.",
 		Example: "  hookspool sample crm\n  hookspool sample crm templateMessageSent",
 		Args:    arguments(1, "TARGET", "TYPE"),
+
+		ValidArgsFunction: c.completeTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			typ := ""
 			if len(args) > 1 {
@@ -160,7 +162,7 @@ func (c *cli) printSample(a *admin.Sample) {
 	c.print("%s\n", c.paint(c.out, color, clean(line)))
 	for _, row := range [][2]string{
 		{"target", a.Target}, {"type", a.Type}, {"id", a.ID},
-		{"latency", latencyText(time.Duration(a.Latency * float64(time.Second)))},
+		{"latency", latencyText(seconds(a.Latency))},
 		{"remote", a.Remote}, {"tls", a.TLS}, {"error", a.Error},
 	} {
 		if row[1] != "" {

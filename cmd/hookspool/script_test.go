@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -10,11 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/receiver"
 	"github.com/hookspool/hookspool/relay/signature"
 )
@@ -40,6 +43,8 @@ func TestScripts(t *testing.T) {
 			"appears":  cmdAppears,
 			// noleftovers wants no hidden file, which is what a file is until it is whole.
 			"noleftovers": cmdNoLeftovers,
+			"waitfor":     cmdWaitFor,
+			"settled":     cmdSettled,
 		},
 	})
 }
@@ -96,15 +101,25 @@ func cmdReceiver(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdAnswerer starts a server of fixed answers, one after the other, the last one for ever:
 // answerer VARIABLE STATUS BODY [STATUS BODY]…
+// A body @FILE is that of a file.
+// What it was asked is in the file VARIABLE.log, a line each: METHOD URI.
 func cmdAnswerer(ts *testscript.TestScript, _ bool, args []string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	answers := args[1:]
+	for i, body := range answers {
+		if name, ok := strings.CutPrefix(body, "@"); ok {
+			answers[i] = ts.ReadFile(name)
+		}
+	}
+	asked, err := os.Create(ts.MkAbs(args[0] + ".log"))
+	ts.Check(err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute}
 	turn := make(chan []string, 1)
 	turn <- answers
-	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		left := <-turn
+		fmt.Fprintln(asked, r.Method, r.URL)
 		status, _ := strconv.Atoi(left[0])
 		if len(left) > 2 {
 			turn <- left[2:]
@@ -124,6 +139,7 @@ func cmdAnswerer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() {
 		ts.Check(server.Close())
 		<-done
+		ts.Check(asked.Close())
 	})
 	setURL(ts, args[0], ln)
 }
@@ -209,6 +225,45 @@ func cmdAppears(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("%s does not appear", args[0])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// cmdWaitFor waits until a file holds a text: waitfor FILE TEXT
+func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); ; {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(text), args[1]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s does not hold %q; it is %q, %v", args[0], args[1], text, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// cmdSettled waits until the state of a delivery, as the relay tells it, holds a text:
+// settled ID TARGET TEXT
+func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); ; {
+		ts.Check(ts.Exec("hookspool", "events", args[0], "--json"))
+		var event admin.Event
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &event))
+		var state []byte
+		for i := range event.Deliveries {
+			if event.Deliveries[i].Target == args[1] {
+				var err error
+				state, err = json.Marshal(&event.Deliveries[i])
+				ts.Check(err)
+			}
+		}
+		if strings.Contains(string(state), args[2]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("the delivery is %s", state)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

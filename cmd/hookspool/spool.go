@@ -187,7 +187,8 @@ func (k *care) printStat(st *spool.Stat) {
 		t.add(l.Name, n(l.Pending), n(l.Exceptions), n(l.Exhausted), n(l.Delivered), n(l.Purged),
 			n(l.Position), strconv.Itoa(l.FailedJobs))
 	}
-	k.print("\n%s", t.render(width(k.out), func(_, _ int, text string) string { return text }))
+	k.print("\n")
+	k.printTable(t)
 }
 
 func (k *care) verifyCommand() *cobra.Command {

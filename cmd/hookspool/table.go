@@ -1,24 +1,52 @@
 package main
 
 import (
+	"math"
+	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
-// flexMin is the least that a flexible column shrinks to.
-const flexMin = 8
+const (
+	// flexMin is the least that a flexible column shrinks to while there is another way.
+	flexMin = 8
+	// cellMin is the least of all: a character and "…" tell more than nothing.
+	cellMin = 2
+	gap     = 2 // spaces between columns
+)
 
 // column is one column of a table.
 type column struct {
 	name  string
 	right bool // numbers
 	flex  bool // gives way when the table is wider than the screen
+	min   int  // a flexible one shrinks to this; 0: flexMin
+	// spare is left out when shrinking is not enough, the highest first; 0: it always stays.
+	spare int
+	// color chooses one of the ANSI colours for a cell, or ""; nil: none has any.
+	color func(cell string) string
+}
+
+// least is what a column shrinks to before others are left out.
+func (c *column) least() int {
+	switch {
+	case !c.flex:
+		return math.MaxInt
+	case c.min > 0:
+		return c.min
+	}
+	return flexMin
 }
 
 // table is text in columns.
 type table struct {
 	columns []column
 	rows    [][]string
+	// natural are the widths of the longest cells so far, so that the pages of one listing stay in
+	// line as far as can be known.
+	natural []int
+	headed  bool // the head of the table was rendered
 }
 
 func (t *table) add(cells ...string) {
@@ -28,66 +56,106 @@ func (t *table) add(cells ...string) {
 	t.rows = append(t.rows, cells)
 }
 
-// render fits the table into so many columns of the screen, 0 for any number. paint colours the
-// cell of a row after it is aligned; nil: no colours.
-func (t *table) render(screen int, paint func(row, column int, text string) string) string {
-	widths := t.widths(screen)
+// render fits the table into so many columns of the screen, 0 for any number. It takes the rows:
+// what is added after that is rendered as the next page, without a head.
+func (t *table) render(screen int, colors bool) string {
+	widths, shown := t.fit(screen)
 	var b strings.Builder
-	line := func(row int, cells []string) {
-		last := len(cells) - 1
-		for i, cell := range cells {
-			text := align(truncate(cell, widths[i]), widths[i], t.columns[i].right, i == last)
-			if paint != nil && row >= 0 {
-				text = paint(row, i, text)
+	line := func(cells []string, colors bool) {
+		for n, i := range shown {
+			c, last := &t.columns[i], n == len(shown)-1
+			text := align(truncate(cells[i], widths[i]), widths[i], c.right, last)
+			if colors && c.color != nil && c.color(cells[i]) != "" {
+				text = c.color(cells[i]) + text + reset
 			}
 			b.WriteString(text)
-			if i < last {
-				b.WriteString("  ")
+			if !last {
+				b.WriteString(strings.Repeat(" ", gap))
 			}
 		}
 		b.WriteByte('\n')
 	}
-	head := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		head[i] = c.name
+	if !t.headed {
+		head := make([]string, len(t.columns))
+		for i, c := range t.columns {
+			head[i] = c.name
+		}
+		line(head, false)
 	}
-	line(-1, head)
-	for row, cells := range t.rows {
-		line(row, cells)
+	for _, cells := range t.rows {
+		line(cells, colors)
 	}
+	t.rows, t.headed = nil, true
 	return b.String()
 }
 
-// widths are those of the longest cells; when that is too much the flexible columns share what the
-// others leave, the widest giving way first.
-func (t *table) widths(screen int) []int {
-	widths := make([]int, len(t.columns))
-	total := 2 * (len(t.columns) - 1)
-	for i, c := range t.columns {
-		widths[i] = utf8.RuneCountInString(c.name)
-		for _, cells := range t.rows {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cells[i]))
+// fit chooses the columns that are shown and their widths. The flexible ones give way first, the
+// widest before the others; then the spare ones go; then all give way.
+func (t *table) fit(screen int) (widths, shown []int) {
+	t.measure()
+	shown = make([]int, len(t.columns))
+	for i := range shown {
+		shown[i] = i
+	}
+	for {
+		widths = slices.Clone(t.natural)
+		fits := t.shrink(widths, shown, screen, (*column).least)
+		if fits {
+			return widths, shown
 		}
+		spare := -1
+		for n, i := range shown {
+			if s := t.columns[i].spare; s > 0 && (spare < 0 || s > t.columns[shown[spare]].spare) {
+				spare = n
+			}
+		}
+		if spare < 0 {
+			break
+		}
+		shown = slices.Delete(shown, spare, spare+1)
+	}
+	t.shrink(widths, shown, screen, func(*column) int { return cellMin })
+	return widths, shown
+}
+
+// measure brings the natural widths up to date.
+func (t *table) measure() {
+	if t.natural == nil {
+		t.natural = make([]int, len(t.columns))
+	}
+	for i, c := range t.columns {
+		t.natural[i] = max(t.natural[i], uniseg.StringWidth(c.name))
+		for _, cells := range t.rows {
+			t.natural[i] = max(t.natural[i], uniseg.StringWidth(cells[i]))
+		}
+	}
+}
+
+// shrink takes width from the widest columns until the line fits, and reports whether it does.
+// least is what it leaves to a column.
+func (t *table) shrink(widths, shown []int, screen int, least func(*column) int) bool {
+	total := gap * (len(shown) - 1)
+	for _, i := range shown {
 		total += widths[i]
 	}
 	for ; screen > 0 && total > screen; total-- {
 		widest := -1
-		for i, c := range t.columns {
-			if c.flex && widths[i] > flexMin && (widest < 0 || widths[i] > widths[widest]) {
+		for _, i := range shown {
+			if widths[i] > least(&t.columns[i]) && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
 		if widest < 0 {
-			break
+			return false
 		}
 		widths[widest]--
 	}
-	return widths
+	return true
 }
 
 // align fills a cell up; the last one of a line needs no spaces behind it.
 func align(text string, width int, right, last bool) string {
-	fill := max(width-utf8.RuneCountInString(text), 0)
+	fill := max(width-uniseg.StringWidth(text), 0)
 	switch {
 	case right:
 		return strings.Repeat(" ", fill) + text

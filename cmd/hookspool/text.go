@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
 // clean makes a text safe for a terminal, which would obey control characters: what is not
@@ -26,15 +28,22 @@ func clean(text string) string {
 	return b.String()
 }
 
-// truncate cuts a text to so many characters, the last one then "…".
+// truncate cuts a text to so many columns of a screen, the last one then "…".
 func truncate(text string, columns int) string {
-	if utf8.RuneCountInString(text) <= columns {
+	if uniseg.StringWidth(text) <= columns {
 		return text
 	}
 	if columns < 1 {
 		return ""
 	}
-	return string([]rune(text)[:columns-1]) + "…"
+	end, width, g := 0, 0, uniseg.NewGraphemes(text)
+	for g.Next() {
+		if width += g.Width(); width > columns-1 {
+			break
+		}
+		_, end = g.Positions()
+	}
+	return text[:end] + "…"
 }
 
 // durationText writes a duration without zero parts: "10m", not "10m0s"; whole days as "7d".
@@ -54,7 +63,7 @@ func durationText(d time.Duration) string {
 
 // age is how long ago an instant was, in one unit; "-" for none.
 func age(at *time.Time, now time.Time) string {
-	if at == nil {
+	if at == nil || at.IsZero() {
 		return "-"
 	}
 	d := max(now.Sub(*at), 0)
@@ -68,6 +77,17 @@ func age(at *time.Time, now time.Time) string {
 	}
 	return strconv.Itoa(int(d/(24*time.Hour))) + "d"
 }
+
+// ago is age in a sentence; "never" for none.
+func ago(at *time.Time, now time.Time) string {
+	if at == nil || at.IsZero() {
+		return "never"
+	}
+	return age(at, now) + " ago"
+}
+
+// seconds are those of the API as a duration.
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // latencyText rounds to what a person compares.
 func latencyText(d time.Duration) string {

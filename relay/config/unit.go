@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// ParseDuration reads a duration as the config has it; false: it is none. It may be negative.
+func ParseDuration(text string) (time.Duration, bool) { return parseDuration(text) }
+
 // parseDuration reads Go's syntax, preceded by days if wanted: "10m", "1h30m", "7d", "1.5d12h".
 func parseDuration(text string) (time.Duration, bool) {
 	days, rest, ok := strings.Cut(text, "d")
