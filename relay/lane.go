@@ -37,10 +37,14 @@ type lane struct {
 	ramping  atomic.Bool
 	// lastStatus belongs to the last failure.
 	lastStatus atomic.Int64
+	// expires is when the target's certificate does, as last seen, in unix seconds; 0: none was.
+	expires atomic.Int64
 
 	mu sync.Mutex // guards below; never held across disk or network
 	// standing is the newest; writes go to the spool in the order of its changes.
 	standing spool.Standing
+	// memo goes to the spool in the same order.
+	memo memo
 	// halt is closed while no live attempt may start, and replaced when they may again.
 	halt   chan struct{}
 	halted bool
@@ -63,9 +67,9 @@ type task struct {
 	job         *job // nil: a live attempt
 }
 
-func newLane(r *Relay, s *spool.Lane) *lane {
+func newLane(r *Relay, s *spool.Lane, warned memo) *lane {
 	l := &lane{r: r, name: s.Name(), spool: s, jobs: make(chan jobOrder, 1),
-		halt: make(chan struct{}), standing: s.Standing()}
+		halt: make(chan struct{}), standing: s.Standing(), memo: warned}
 	close(l.halt)
 	l.halted = true
 	l.troubled.Store(l.standing.FailedJobs > 0)
