@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,6 +210,9 @@ func (l *lane) attempt(t task) (settle func()) {
 		}
 	}
 	l.m().observe(&out, e.At, l.r.now())
+	if l.r.setup.Load().cfg.Log.Deliveries {
+		l.logAttempt(&req, &out)
+	}
 	if out.Kind == attempt.Success {
 		l.succeeded(e.Seq)
 	} else {
@@ -224,6 +229,16 @@ func (l *lane) attempt(t task) (settle func()) {
 			l.r.spool.Settle(st)
 		}
 	}
+}
+
+// logAttempt writes the line of log.deliveries. What is in it is neither payload nor secret: an
+// outcome's error is free of both.
+func (l *lane) logAttempt(req *attempt.Request, out *attempt.Outcome) {
+	l.r.log.LogAttrs(context.Background(), slog.LevelInfo, "attempt",
+		slog.String("target", l.name), slog.String("id", req.ID), slog.String("type", req.Type),
+		slog.Int("attempt", req.Attempt), slog.String("outcome", out.Kind.String()),
+		slog.Int("status", out.Status), slog.Duration("duration", out.Duration),
+		slog.String("error", out.Error))
 }
 
 // settlement is the verdict over one attempt.
