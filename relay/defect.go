@@ -1,12 +1,9 @@
 package relay
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/hookspool/hookspool/relay/alert"
-	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
 )
 
@@ -39,21 +36,23 @@ func (l *lane) verdict(j *job) {
 	l.m().jobs[false].Inc()
 	cfg := l.r.setup.Load().cfg
 	now := l.r.now()
-	// Read before the lock, because it asks the disk; only the job that may enter needs it.
-	var notice *spool.Notice
-	if l.mayEnter(cfg) && cfg.Alert.Email.SMTP != "" {
-		notice = l.defectNotice(cfg, now)
-	}
+	// Written before the lock, because it asks the disk, and only if there is something to tell.
+	expected := l.nextStep(cfg)
+	owed := l.tellStep(cfg, expected, now)
 	change := spool.Change{Settle: []spool.Settlement{*j.last}, StandingOf: l.spool}
 	l.mu.Lock()
+	step := l.stepLocked(cfg)
 	st := l.standing
 	st.FailedJobs++
-	entered := st.FailedJobs > cfg.Defect.AfterFailedJobs && st.DefectiveSince.IsZero()
-	if entered {
+	if step.kind == alert.Defect {
 		st.DefectiveSince = now
-		if notice != nil {
-			change.Owe = []spool.Notice{*notice}
-		}
+	}
+	if step == expected {
+		change.Owe = owed // otherwise a success was first, and there is nothing to tell
+	}
+	if step.level > 0 {
+		l.memo.Level = step.level
+		change.Memos = []spool.Memo{l.memo.of(l.spool)}
 	}
 	l.standing = st
 	change.Standing = &st
@@ -64,19 +63,17 @@ func (l *lane) verdict(j *job) {
 	if err := wait(); err != nil {
 		return // the spool has said why, and stops the relay
 	}
-	if entered {
+	switch step.kind {
+	case alert.Defect:
 		l.r.log.Error("target is Defective: its jobs go on, live attempts wait for them, nothing "+
 			"is dropped", "target", l.name, "failed_jobs", st.FailedJobs)
 		l.changed()
-		l.r.mail.wake()
+		l.r.wakePayers()
+	case alert.Failing:
+		l.r.log.Warn("target is close to being Defective", "target", l.name, "failed_jobs",
+			st.FailedJobs, "percent", step.level, "defective_above", cfg.Defect.AfterFailedJobs)
+		l.r.wakePayers()
 	}
-}
-
-// mayEnter reports whether one more failed job would make the target Defective.
-func (l *lane) mayEnter(cfg *config.Config) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.standing.FailedJobs >= cfg.Defect.AfterFailedJobs && l.standing.DefectiveSince.IsZero()
 }
 
 // succeeded lets a success mend what there is to mend. It is called for every success, before it is
@@ -105,9 +102,9 @@ func (l *lane) recover(done uint64) {
 	l.mu.Lock()
 	since := l.standing.DefectiveSince
 	l.mu.Unlock()
-	var notice *spool.Notice
-	if !since.IsZero() && l.r.setup.Load().cfg.Alert.Email.SMTP != "" {
-		notice = l.recoveryNotice(since, done)
+	var owed []spool.Notice
+	if cfg := l.r.setup.Load().cfg; !since.IsZero() && alerts(cfg) {
+		owed = l.r.owe(cfg, l, l.recoveryNotice(since, done))
 	}
 	l.mu.Lock()
 	st := l.standing
@@ -117,9 +114,11 @@ func (l *lane) recover(done uint64) {
 		return // another success was first
 	}
 	change := spool.Change{StandingOf: l.spool}
-	if notice != nil && st.DefectiveSince.Equal(since) {
-		change.Owe = []spool.Notice{*notice}
+	if st.DefectiveSince.Equal(since) {
+		change.Owe = owed
 	}
+	failed := st.FailedJobs
+	warned := l.forgetLevelLocked(&change)
 	st.FailedJobs, st.DefectiveSince = 0, time.Time{}
 	l.standing = st
 	change.Standing = &st
@@ -131,13 +130,17 @@ func (l *lane) recover(done uint64) {
 	l.mu.Unlock()
 	l.m().failedJobs.Set(0)
 	if since.IsZero() {
+		if warned > 0 {
+			l.r.log.Info("target answers again; its run of failed jobs is over", "target", l.name,
+				"failed_jobs", failed)
+		}
 		return
 	}
 	l.r.log.Info("target is Enabled again; its backlog drains", "target", l.name,
 		"defective_since", since, "pending", l.pendingBeside())
 	l.changed()
 	if err := wait(); err == nil {
-		l.r.mail.wake()
+		l.r.wakePayers()
 	}
 }
 
@@ -145,66 +148,6 @@ func (l *lane) recover(done uint64) {
 func (l *lane) pendingBeside() uint64 {
 	n := l.spool.Counts().Pending
 	return n - min(n, 1) // a purge may have been first
-}
-
-// defectNotice describes the target for the mail about its defect, as of now.
-func (l *lane) defectNotice(cfg *config.Config, now time.Time) *spool.Notice {
-	n := l.notice(alert.Defect, now)
-	c := l.spool.Counts()
-	n.FailedJobs++ // the job whose verdict this is
-	n.LastStatus, n.LastError = int(l.lastStatus.Load()), c.LastError
-	n.Pending = int64(c.Pending)
-	if p, ok := l.spool.OldestPending(); ok {
-		n.OldestPending = p.At
-		left := max(cfg.Retry.MaxAttempts+1-p.Attempts, 0)
-		n.FirstExhaustion = now.Add(time.Duration(left) * cfg.Retry.Interval)
-	}
-	return l.owed(n)
-}
-
-// recoveryNotice describes the target for the mail about its recovery: done is not pending any
-// more, although it is not settled.
-func (l *lane) recoveryNotice(since time.Time, done uint64) *spool.Notice {
-	n := l.notice(alert.Recovery, since)
-	n.Pending = int64(l.pendingBeside())
-	if n.Pending > 0 {
-		// Without a look at the disk that works the mail lacks a line.
-		list, _, _ := l.spool.List(spool.Listing{State: spool.StatePending, Limit: 2})
-		for i := range list {
-			if list[i].Seq != done {
-				n.OldestPending = list[i].At
-				break
-			}
-		}
-	}
-	return l.owed(n)
-}
-
-// notice is what both mails of an episode say.
-func (l *lane) notice(kind alert.Kind, since time.Time) alert.Notice {
-	n := alert.Notice{
-		Kind: kind, Target: l.name, Since: since, At: l.r.now(), FailedJobs: l.failedJobs(),
-		Admin: l.r.setup.Load().cfg.Server.AdminListen,
-		ID:    fmt.Sprintf("%s-%s-%s-%d", kind, l.name, l.r.spool.ID(), since.UnixNano()),
-	}
-	if t := l.target(); t != nil {
-		n.URL = config.MaskURL(t.URL)
-	}
-	return n
-}
-
-// owed is a notice as the spool keeps it. The recovery is behind the defect, and mails are paid in
-// this order.
-func (l *lane) owed(n alert.Notice) *spool.Notice {
-	episode := uint64(n.Since.UnixNano()) * 2
-	if n.Kind == alert.Recovery {
-		episode++
-	}
-	body, err := json.Marshal(n)
-	if err != nil {
-		panic("BUG: a notice cannot be encoded: " + err.Error())
-	}
-	return &spool.Notice{Lane: l.spool, Episode: episode, Body: body}
 }
 
 func (l *lane) failedJobs() int {
@@ -219,7 +162,9 @@ func (l *lane) enable() error {
 	st := l.standing
 	st.FailedJobs, st.DefectiveSince = 0, time.Time{}
 	l.standing = st
-	wait := l.r.spool.Begin(spool.Change{Standing: &st, StandingOf: l.spool})
+	change := spool.Change{Standing: &st, StandingOf: l.spool}
+	l.forgetLevelLocked(&change)
+	wait := l.r.spool.Begin(change)
 	l.troubled.Store(false)
 	l.mu.Unlock()
 	l.m().failedJobs.Set(0)

@@ -16,7 +16,8 @@
 //  7. A tick (tick.go) is stored, then every lane with something due runs a job (job.go): each
 //     delivery that failed before gets one attempt, oldest first.
 //  8. The job's verdict moves the standing (defect.go). The 101st failed job in a row makes the
-//     target Defective and a mail owed (mail.go); the first success makes it Enabled again.
+//     target Defective and an alert owed (notice.go, payer.go); the first success makes it Enabled
+//     again. What comes on before is warned of (warn.go).
 //  9. After the 144th retry a delivery is exhausted: kept, listed, replayable.
 //  10. When nobody needs the event any more the spool sweeps it.
 //
@@ -29,7 +30,8 @@
 //	lane.jobLoop  1 a lane            an order from Tick                 stopping; its attempts
 //	worker        ≤ slots a lane      a task, at most workerIdle         stopping, idleness
 //	tickLoop      1                   its timer, a new interval          stopping
-//	mail.loop     1                   something owed                     stopping; its conversation
+//	payer.loop    1 a way: mail, post something owed                     stopping; its conversation
+//	warnLoop      1                   its timer                          stopping; a commit
 //	watchLoop     1                   its timer                          stopping
 //	serving       1 a listener        connections                        shutdown of the listener
 //
@@ -40,7 +42,7 @@
 // # Leaving
 //
 // Unready at once; accepting until no request came for a second; what is in hand is answered; no
-// new ticks, attempts, mails; attempts in flight finish or are cut off when drain_timeout is up (an
-// attempt that was cut off was never made, as far as counting goes); their outcomes are settled;
-// the spool is closed. SIGKILL at any instant leaves the same kind of spool.
+// new ticks, attempts, alerts; attempts in flight finish or are cut off when drain_timeout is up
+// (an attempt that was cut off was never made, as far as counting goes); their outcomes are
+// settled; the spool is closed. SIGKILL at any instant leaves the same kind of spool.
 package relay

@@ -25,7 +25,7 @@ const (
 func (r *Relay) BodyBytesMax() int { return int(r.setup.Load().cfg.Server.MaxBodySize) }
 
 // Explain is part of admin.Explainer. It goes the way of an accepted event up to the spool, with a
-// memo in place of the small state that is committed with an event.
+// stateView in place of the small state that is committed with an event.
 func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 	s := r.setup.Load()
 	p := r.accept.parsers.Get()
@@ -37,7 +37,7 @@ func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 	d.At = r.now()
 	out := admin.Explanation{Type: d.Type, TypeSource: source, IDGiven: d.Given}
 	if t, ok := d.Note.(*talk); ok {
-		m := &memo{spool: r.spool, puts: make(map[string][]byte)}
+		m := &stateView{spool: r.spool, puts: make(map[string][]byte)}
 		window := s.cfg.Session.Window
 		before, key := stateBefore(m, t, d.At, window)
 		out.Session = &admin.ExplainedSession{Key: key, StateBefore: before.String()}
@@ -165,14 +165,14 @@ func preview(c *attempt.Client, d *spool.Draft) []byte {
 		[]byte("\r\n\r\n"), body}, nil)
 }
 
-// memo is small state that is read from the spool and written nowhere.
-type memo struct {
+// stateView is small state that is read from the spool and written nowhere.
+type stateView struct {
 	spool *spool.Spool
 	puts  map[string][]byte
 }
 
 // Get is part of memory.
-func (m *memo) Get(key []byte) []byte {
+func (m *stateView) Get(key []byte) []byte {
 	if value, ok := m.puts[string(key)]; ok {
 		return value
 	}
@@ -180,4 +180,4 @@ func (m *memo) Get(key []byte) []byte {
 }
 
 // Put is part of memory.
-func (m *memo) Put(key, value []byte, _ time.Duration) { m.puts[string(key)] = value }
+func (m *stateView) Put(key, value []byte, _ time.Duration) { m.puts[string(key)] = value }

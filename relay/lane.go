@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,10 +41,14 @@ type lane struct {
 	lastStatus atomic.Int64
 	// successes and failures are the attempts of the last seconds.
 	successes, failures rate
+	// expires is when the target's certificate does, as last seen, in unix seconds; 0: none was.
+	expires atomic.Int64
 
 	mu sync.Mutex // guards below; never held across disk or network
 	// standing is the newest; writes go to the spool in the order of its changes.
 	standing spool.Standing
+	// memo goes to the spool in the same order.
+	memo memo
 	// halt is closed while no live attempt may start, and replaced when they may again.
 	halt   chan struct{}
 	halted bool
@@ -65,9 +71,9 @@ type task struct {
 	job         *job // nil: a live attempt
 }
 
-func newLane(r *Relay, s *spool.Lane) *lane {
+func newLane(r *Relay, s *spool.Lane, warned memo) *lane {
 	l := &lane{r: r, name: s.Name(), spool: s, jobs: make(chan jobOrder, 1),
-		halt: make(chan struct{}), standing: s.Standing()}
+		halt: make(chan struct{}), standing: s.Standing(), memo: warned}
 	close(l.halt)
 	l.halted = true
 	l.troubled.Store(l.standing.FailedJobs > 0)
@@ -207,6 +213,9 @@ func (l *lane) attempt(t task) (settle func()) {
 	}
 	ended := l.r.now()
 	l.m().observe(&out, e.At, ended)
+	if l.r.setup.Load().cfg.Log.Deliveries {
+		l.logAttempt(&req, &out)
+	}
 	if out.Kind == attempt.Success {
 		l.successes.add(ended, 1)
 		l.succeeded(e.Seq)
@@ -225,6 +234,16 @@ func (l *lane) attempt(t task) (settle func()) {
 			l.r.spool.Settle(st)
 		}
 	}
+}
+
+// logAttempt writes the line of log.deliveries. What is in it is neither payload nor secret: an
+// outcome's error is free of both.
+func (l *lane) logAttempt(req *attempt.Request, out *attempt.Outcome) {
+	l.r.log.LogAttrs(context.Background(), slog.LevelInfo, "attempt",
+		slog.String("target", l.name), slog.String("id", req.ID), slog.String("type", req.Type),
+		slog.Int("attempt", req.Attempt), slog.String("outcome", out.Kind.String()),
+		slog.Int("status", out.Status), slog.Duration("duration", out.Duration),
+		slog.String("error", out.Error))
 }
 
 // settlement is the verdict over one attempt.

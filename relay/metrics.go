@@ -130,7 +130,8 @@ func (m *metrics) makeGlobal() {
 	m.jobDuration = m.histogram("retry_job_duration_seconds", "Duration of retry jobs.",
 		jobBuckets())
 	alerts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + "alerts_total",
-		Help: "Alert mails handed to the mail server, and failed tries."}, []string{"result"})
+		Help: "Alerts that the mail server or the alert webhook took, and failed tries."},
+		[]string{"result"})
 	m.registry.MustRegister(alerts)
 	m.alerts = results(alerts)
 	m.reloadAt = m.gauge("config_reload_success_timestamp_seconds",

@@ -38,7 +38,8 @@ type Relay struct {
 	spool   *spool.Spool
 	metrics *metrics
 	tracer  tracer
-	mail    *mail
+	payers  [ways]*payer
+	space   spaceWatch
 	accept  *accepter
 	servers *servers
 	// setup is the configuration at work, swapped whole by a reload.
@@ -67,7 +68,7 @@ type Relay struct {
 	stopping    chan struct{}   // closed when no new attempt, tick or mail may start
 	attempts    context.Context // of all attempts; cancelled when the drain's time is up
 	cutOff      context.CancelFunc
-	mailing     context.Context // of all mail; cancelled when the relay stops
+	mailing     context.Context // of all alerts; cancelled when the relay stops
 	stopMail    context.CancelFunc
 	goroutines  sync.WaitGroup
 }
@@ -85,7 +86,7 @@ func New(o Options) (_ *Relay, err error) {
 	}
 	r.attempts, r.cutOff = context.WithCancel(context.Background())
 	r.mailing, r.stopMail = context.WithCancel(context.Background())
-	r.mail, r.accept = newMail(r), &accepter{r: r}
+	r.payers, r.accept = newPayers(r), &accepter{r: r}
 	// Without a file (demo, tests) there is nothing to compare, and nothing to reload.
 	text, _ := os.ReadFile(o.Config.Path)
 	r.seen.Store(&text)
@@ -99,6 +100,7 @@ func New(o Options) (_ *Relay, err error) {
 	}
 	r.spool.Start()
 	r.tickNumber.Store(r.spool.LastTick().Number)
+	r.space.memo = r.memoOf(nil)
 	for _, l := range r.spool.Lanes() {
 		r.addLane(l)
 	}
@@ -156,9 +158,12 @@ func (r *Relay) start() {
 	}
 	r.lanesMu.Unlock()
 	r.spawn(r.tickLoop)
-	r.spawn(r.mail.loop)
+	for _, p := range r.payers {
+		r.spawn(p.loop)
+	}
+	r.spawn(r.warnLoop)
 	r.spawn(r.watchLoop)
-	r.mail.wake()
+	r.wakePayers()
 	for _, serve := range r.servers.all() {
 		r.spawn(serve)
 	}
@@ -170,12 +175,13 @@ func (r *Relay) start() {
 
 // addLane makes a lane for a name that the spool knows.
 func (r *Relay) addLane(s *spool.Lane) *lane {
+	warned := r.memoOf(s) // from the disk, so before the lock
 	r.lanesMu.Lock()
 	defer r.lanesMu.Unlock()
 	if l := r.byName[s.Name()]; l != nil {
 		return l
 	}
-	l := newLane(r, s)
+	l := newLane(r, s, warned)
 	r.byName[l.name] = l
 	if r.started {
 		r.startLaneLocked(l)
@@ -262,6 +268,7 @@ func (r *Relay) stop(deadline time.Time) error {
 				w.client.Close()
 			}
 		}
+		r.setup.Load().close()
 	})
 	if err != nil {
 		return fmt.Errorf("cannot stop cleanly: %w", err)

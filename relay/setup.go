@@ -24,6 +24,14 @@ type setup struct {
 	cfg    *config.Config
 	router *router
 	mailer *alert.Mailer // nil: no mail
+	poster *alert.Poster // nil: nothing is posted
+}
+
+// close lets go of what only this setup has.
+func (s *setup) close() {
+	if s.poster != nil {
+		s.poster.Close()
+	}
 }
 
 // apply puts a configuration to work: everything that can fail is done first, then all is swapped.
@@ -32,6 +40,10 @@ func (r *Relay) apply(cfg *config.Config) error {
 	mailer, err := newMailer(cfg)
 	if err != nil {
 		return fmt.Errorf("cannot use [alert.email]: %w", err)
+	}
+	poster, err := r.newPoster(cfg)
+	if err != nil {
+		return fmt.Errorf("cannot use [alert.webhook]: %w", err)
 	}
 	works := make(map[string]*work, len(cfg.Targets))
 	for i := range cfg.Targets {
@@ -48,22 +60,23 @@ func (r *Relay) apply(cfg *config.Config) error {
 		}
 		lanes = append(lanes, r.addLane(s))
 	}
-	r.swap(cfg, mailer, works, lanes)
+	r.swap(&setup{cfg: cfg, mailer: mailer, poster: poster}, works, lanes)
 	return nil
 }
 
-// swap cannot fail.
-func (r *Relay) swap(cfg *config.Config, mailer *alert.Mailer, works map[string]*work,
-	lanes []*lane) {
-	before := r.setup.Load().cfg
+// swap cannot fail. It completes next with the router, which looks at the lanes' new work.
+func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
+	cfg, before := next.cfg, r.setup.Load().cfg
 	for _, l := range r.allLanes() {
 		old := l.work.Load()
 		l.work.Store(works[l.name])
 		if old != nil && old != works[l.name] {
 			old.client.Close()
+			l.expires.Store(0) // of another URL, perhaps
 		}
 	}
-	r.setup.Store(&setup{cfg: cfg, router: newRouter(lanes), mailer: mailer})
+	next.router = newRouter(lanes)
+	r.setup.Swap(next).close()
 	r.spool.SetLimits(limitsOf(cfg))
 	for _, l := range r.allLanes() {
 		l.changed()
@@ -106,6 +119,9 @@ func (r *Relay) workFor(t *config.Target) (*work, error) {
 	}
 	o.OnTLS = func(notAfter time.Time) {
 		r.metrics.lane(t.Name).tlsExpiry.Set(float64(notAfter.Unix()))
+		if l := r.laneNamed(t.Name); l != nil {
+			l.expires.Store(notAfter.Unix())
+		}
 	}
 	client, err := attempt.NewClient(o)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // The spans of the rates, in seconds (rateSeconds is above them).
 const (
 	acceptedSpan = 5
-	rateSpan  = 10
+	rateSpan     = 10
 )
 
 // Status is part of admin.Backend.

@@ -64,7 +64,7 @@ func (r *Relay) Tick(now time.Time) error {
 	for _, l := range r.allLanes() {
 		l.order(jobOrder{tick: number, head: head})
 	}
-	r.mail.wake()
+	r.wakePayers()
 	return nil
 }
 

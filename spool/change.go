@@ -2,7 +2,6 @@ package spool
 
 import (
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -46,9 +45,21 @@ type Settlement struct {
 
 // Notice is a message owed to the operator, stored until it is paid. Body is the caller's.
 type Notice struct {
+	// Lane is what it is about; nil: the spool itself.
 	Lane    *Lane
 	Episode uint64
-	Body    []byte
+	// Way is how it is to be paid, a number of the caller's. What is owed in two ways is two
+	// notices, so that each is paid by itself.
+	Way  uint8
+	Body []byte
+}
+
+// Memo is what the caller wants to know of a lane after a restart, in a form of its own. A new one
+// replaces the one before; an empty Body removes it.
+type Memo struct {
+	// Lane is what it is about; nil: the spool itself.
+	Lane *Lane
+	Body []byte
 }
 
 // Change is written atomically, as far as it fits into one transaction.
@@ -59,6 +70,8 @@ type Change struct {
 	StandingOf *Lane
 	// Owe stores notices, Paid removes them.
 	Owe, Paid []Notice
+	// Memos replace those of their lanes.
+	Memos []Memo
 	// Tick, when set, is the tick that begins now.
 	Tick *Tick
 
@@ -89,7 +102,7 @@ func (s *Spool) Settle(st Settlement) {
 func changeOp(c *Change) *op {
 	o := newOp()
 	o.change = c
-	o.entries = 8 + 3*len(c.Settle) + len(c.Owe) + len(c.Paid) +
+	o.entries = 8 + 3*len(c.Settle) + len(c.Owe) + len(c.Paid) + len(c.Memos) +
 		3*(len(c.lost)+len(c.expired))
 	if c.replay != nil {
 		o.entries += 3 * len(c.replay.refs)
@@ -97,6 +110,9 @@ func changeOp(c *Change) *op {
 	o.bytes = 300 * o.entries
 	for _, n := range c.Owe {
 		o.bytes += len(n.Body)
+	}
+	for _, m := range c.Memos {
+		o.bytes += len(m.Body)
 	}
 	for _, u := range c.unread {
 		o.bytes += len(u.raw)
@@ -120,14 +136,7 @@ func (g *group) planChange(c *Change) error {
 	if c.Standing != nil {
 		g.planStanding(c.StandingOf, *c.Standing)
 	}
-	for _, n := range c.Owe {
-		e := newEncoder(len(n.Body))
-		e.bytes(n.Body)
-		g.put(badger.NewEntry(noticeKey(n), e.seal()))
-	}
-	for _, n := range c.Paid {
-		g.delete(noticeKey(n))
-	}
+	g.planWords(c)
 	if c.Tick != nil {
 		g.planTick(*c.Tick)
 	}
@@ -233,11 +242,6 @@ func (st *Settlement) exception() *exception {
 	return x
 }
 
-func noticeKey(n Notice) []byte {
-	k := laneSeqKey(prefixNotice, n.Lane.id, n.Episode)
-	return k
-}
-
 func (g *group) planStanding(l *Lane, st Standing) {
 	g.put(badger.NewEntry(laneKey(prefixStanding, l.id), st.encode()))
 	g.after = append(g.after, func() {
@@ -277,26 +281,6 @@ func (g *group) planLane(name string) {
 	l.next = s.nextSeq
 	l.mu.Unlock()
 	g.forced[l] = struct{}{}
-}
-
-// Notices are all owed notices, oldest first per lane.
-func (s *Spool) Notices() ([]Notice, error) {
-	var out []Notice
-	err := s.scan([]byte{prefixNotice}, nil, func(key, value []byte) (bool, error) {
-		d, err := openValue(value)
-		if err != nil {
-			s.log.Error("cannot read an owed notice; it stays", "error", err)
-			return true, nil
-		}
-		if l := s.laneByID(keyLane(key)); l != nil {
-			out = append(out, Notice{Lane: l, Episode: keySeq(key), Body: d.bytes()})
-		}
-		return true, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot read owed notices: %w", err)
-	}
-	return out, nil
 }
 
 // keyLane is the lane a key with a lane in it is about.

@@ -24,7 +24,9 @@
 //	p lane seq            instant: a delivery that was purged; goes with the event
 //	g lane                standing: failed jobs in a row, defective since, held; with the last
 //	                      outcome of the job that changed it
-//	o lane episode        a notice that is owed to the operator; with the standing
+//	o lane episode way    a notice that is owed to the operator; with the standing. No way: 0. Lane 0
+//	                      is the spool itself.
+//	a lane                memo: what the caller noted of a lane (what was warned of), or of lane 0
 //	s key                 small keyed state of the caller (sessions), expires; with the event
 //	n lane                target name; once
 //	h lane seq slot       one attempt: when, outcome, status, duration, beginning of the answer; with

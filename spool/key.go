@@ -11,7 +11,8 @@ const (
 	prefixException = 'x' // lane, sequence → exception
 	prefixExhausted = 'z' // lane, sequence → exhausted
 	prefixStanding  = 'g' // lane → Standing
-	prefixNotice    = 'o' // lane, episode → owed notice
+	prefixNotice    = 'o' // lane, episode, way → owed notice
+	prefixMemo      = 'a' // lane → what the caller wants to know again
 	prefixState     = 's' // small keyed state with expiry
 	prefixName      = 'n' // lane → target name
 	prefixMeta      = 'm' // name → value

@@ -25,7 +25,7 @@ type Stat struct {
 	// Bytes on disk.
 	Bytes       int64      `json:"bytes"`
 	Sessions    int64      `json:"sessions"` // records of conversations and their aliases
-	Notices     int64      `json:"notices"`  // mails owed
+	Notices     int64      `json:"notices"`  // alerts owed
 	Quarantined int64      `json:"quarantined"`
 	TickNumber  uint64     `json:"tick_number"`
 	LastTick    *time.Time `json:"last_tick"`

@@ -201,13 +201,19 @@ func (v *verifier) checkRecord(key, value []byte) error {
 	case prefixStanding:
 		_, err := decodeStanding(value)
 		return errors.Join(lane(5), err)
-	case prefixNotice:
+	case prefixNotice, prefixMemo:
 		d, err := openValue(value)
 		if err == nil {
 			d.bytes()
 			err = d.err
 		}
-		return errors.Join(lane(13), err)
+		if err = errors.Join(checkWordKey(key), err); err != nil {
+			return fmt.Errorf("cannot read what is owed or noted: %w", err)
+		}
+		if keyLane(key) != spoolLane {
+			return lane(len(key))
+		}
+		return nil
 	case prefixState, prefixName:
 		_, err := openValue(value)
 		return err

@@ -99,13 +99,18 @@ func (c *cli) inspect(ctx context.Context, cfg *config.Config) report {
 	r := report{Path: cfg.Path, Faults: []config.Fault{}, Problems: []string{}, Notes: []string{},
 		Warnings: cfg.Warnings(), Summary: summarize(cfg), NotChecked: []string{
 			"whether every record of the spool can be read (hookspool spool verify, at rest)",
-			"whether targets and mail server answer (hookspool sample TARGET asks a target)",
+			"whether targets, mail server and alert webhook answer (hookspool sample TARGET asks a target)",
 		}}
 	if r.Warnings == nil {
 		r.Warnings = []string{}
 	}
 	if err := checkMailer(&cfg.Alert.Email); err != nil {
 		r.addProblem(fmt.Sprintf("alert.email: %s", err), configExample())
+	}
+	if w := &cfg.Alert.Webhook; w.URL != nil {
+		if err := checkClient(w.Target()); err != nil {
+			r.addProblem(err.Error(), configExample())
+		}
 	}
 	for i := range cfg.Targets {
 		if err := checkClient(&cfg.Targets[i]); err != nil {

@@ -173,7 +173,7 @@ func (k *care) printStat(st *spool.Stat) {
 	k.print("on disk      %s\n", bytesText(st.Bytes))
 	k.print("last tick    %s\n", age(st.LastTick, time.Now()))
 	k.print("sessions     %d records\n", st.Sessions)
-	k.print("mails owed   %d\n", st.Notices)
+	k.print("alerts owed  %d\n", st.Notices)
 	k.print("quarantined  %d records\n", st.Quarantined)
 	if len(st.Targets) == 0 {
 		return

@@ -18,6 +18,7 @@ type summary struct {
 	Defect   string          `json:"defect"`
 	Sessions string          `json:"sessions"`
 	Alerts   string          `json:"alerts"`
+	Warns    string          `json:"warns"`
 	Targets  []targetSummary `json:"targets"`
 }
 
@@ -46,7 +47,8 @@ func summarize(cfg *config.Config) *summary {
 			count(cfg.Defect.AfterFailedJobs, "failed job"),
 			durationText(time.Duration(cfg.Defect.AfterFailedJobs+1)*cfg.Retry.Interval)),
 		Sessions: "not followed",
-		Alerts:   "no mail",
+		Alerts:   alertsText(&cfg.Alert),
+		Warns:    warnsText(&cfg.Alert),
 		Targets:  []targetSummary{},
 	}
 	if len(cfg.Spool.Key) > 0 {
@@ -56,13 +58,48 @@ func summarize(cfg *config.Config) *summary {
 		s.Sessions = fmt.Sprintf("%s long, by %s", durationText(cfg.Session.Window),
 			strings.Join(cfg.Session.KeyFields, ", "))
 	}
-	if e := cfg.Alert.Email; e.SMTP != "" {
-		s.Alerts = fmt.Sprintf("mail to %s through %s (%s)", strings.Join(e.To, ", "), e.SMTP, e.TLS)
-	}
 	for i := range cfg.Targets {
 		s.Targets = append(s.Targets, summarizeTarget(&cfg.Targets[i]))
 	}
 	return s
+}
+
+// alertsText says who hears of a defect.
+func alertsText(a *config.Alert) string {
+	text := "no mail"
+	if e := a.Email; e.SMTP != "" {
+		text = fmt.Sprintf("mail to %s through %s (%s)", strings.Join(e.To, ", "), e.SMTP, e.TLS)
+	}
+	if a.Webhook.URL == nil {
+		return text
+	}
+	posted := "posted to " + config.MaskPath(a.Webhook.URL)
+	if len(a.Webhook.Secrets) > 0 {
+		posted += ", signed"
+	}
+	return posted + "; " + text
+}
+
+// warnsText says what is warned of before it comes to a defect.
+func warnsText(a *config.Alert) string {
+	var parts []string
+	var levels []string
+	for _, level := range slices.Sorted(slices.Values(a.WarnAt)) {
+		levels = append(levels, fmt.Sprint(level))
+	}
+	if len(levels) > 0 {
+		parts = append(parts, strings.Join(levels, ", ")+" % of the failed jobs of a defect")
+	}
+	if a.TLSExpiry > 0 {
+		parts = append(parts, durationText(a.TLSExpiry)+" before a target's certificate expires")
+	}
+	if a.SpoolPercent > 0 {
+		parts = append(parts, fmt.Sprintf("spool above %d %% of its room", a.SpoolPercent))
+	}
+	if len(parts) == 0 {
+		return "of nothing"
+	}
+	return strings.Join(parts, "; ")
 }
 
 // scheduleText says when a delivery that keeps failing is attempted.
@@ -136,7 +173,7 @@ func (c *cli) printReport(r *report) {
 	for _, row := range [][2]string{
 		{"config", r.Path}, {"events", strings.Join(s.Listen, ", ")}, {"admin", s.Admin},
 		{"spool", s.Spool}, {"retries", s.Retry}, {"defect", s.Defect}, {"sessions", s.Sessions},
-		{"alerts", s.Alerts},
+		{"alerts", s.Alerts}, {"warnings", s.Warns},
 	} {
 		c.print("%-9s %s\n", row[0], clean(row[1]))
 	}

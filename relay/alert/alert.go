@@ -1,9 +1,11 @@
-// Package alert writes and sends the mail about a target that became Defective or has recovered.
+// Package alert writes what an operator hears of a target that became Defective or has recovered,
+// and the warnings before it comes to that, and sends it: as a mail (Mailer) or to a URL (Poster).
 //
 // The package only sends. Which mail is owed, and that it stays owed until a server took it, is
 // decided and spooled elsewhere: a Notice is what lies in the spool in the meantime. Every failure
 // is alike to the caller, who tries again at the next tick. When the server's last word is lost,
-// the same mail is sent twice with the same Message-ID, by which mail systems know a repeat.
+// the same mail is sent twice with the same Message-ID, by which mail systems know a repeat, and
+// the same post with the same webhook-id.
 package alert
 
 import (
@@ -152,8 +154,8 @@ func (m *Mailer) Send(ctx context.Context, notice Notice) error {
 		// What failed first is our own closing of the connection, which says nothing.
 		err = context.Cause(ctx)
 	}
-	return fmt.Errorf("cannot send alert for target %q through %q: %w",
-		oneLine(notice.Target, nameRunesMax), m.options.SMTP, m.scrub(err))
+	return fmt.Errorf("cannot send alert %s through %q: %w", notice.about(), m.options.SMTP,
+		m.scrub(err))
 }
 
 // write makes the mail of a notice. The same notice always makes the same mail, date included.

@@ -16,24 +16,41 @@ const (
 	messageIDBytes = 64   // of the part before the @ sign
 )
 
-// Kind says which of the two mails of an episode a notice is.
+// Kind says what a notice is about.
 type Kind string
 
-// The two mails: one when a target becomes Defective, one when it has recovered.
+// The two of an episode, one when a target becomes Defective and one when it has recovered, and the
+// early warnings.
 const (
 	Defect   Kind = "defect"
 	Recovery Kind = "recovery"
+	// Failing: a target has failed a part of the jobs in a row that make it Defective.
+	Failing Kind = "failing"
+	// Certificate: the certificate that a target shows expires soon.
+	Certificate Kind = "certificate"
+	// Space: the spool takes most of its room. It is about no target.
+	Space Kind = "space"
 )
 
-// Notice is everything one mail says. It round-trips through JSON, because it lies in the spool
-// until a mail server took it. Zero times and an empty Admin leave their lines out of the mail.
+// Notice is everything one mail or post says. It round-trips through JSON, because it lies in the
+// spool until somebody took it. Zero times and an empty Admin leave their lines out.
 type Notice struct {
 	Kind Kind `json:"kind"`
 	// ID names the episode and its kind. It becomes the Message-ID, so that a repeat is known.
 	ID string `json:"id"`
-	// Target is the target's name, URL its address with everything secret already masked.
+	// Target is the target's name, URL its address with everything secret already masked. Both are
+	// empty for Space.
 	Target string `json:"target"`
 	URL    string `json:"url"`
+	// Percent is what was reached: of FailedJobsLimit, of the spool's room.
+	Percent int `json:"percent,omitzero"`
+	// FailedJobsLimit is how many failed jobs in a row a target may have.
+	FailedJobsLimit int `json:"failed_jobs_limit,omitzero"`
+	// Expires is when the certificate does.
+	Expires time.Time `json:"expires,omitzero"`
+	// SpoolBytes of RoomBytes are taken.
+	SpoolBytes int64 `json:"spool_bytes,omitzero"`
+	RoomBytes  int64 `json:"room_bytes,omitzero"`
 	// Since is when the target became Defective.
 	Since time.Time `json:"since,omitzero"`
 	// At is when the notice was written: the mail's date, and the "now" of every age in it.
@@ -54,10 +71,21 @@ type Notice struct {
 }
 
 func (n *Notice) subject() string {
-	if n.Kind == Recovery {
+	switch n.Kind {
+	case Recovery:
 		return fmt.Sprintf("[hookspool] target %s has recovered", n.name())
+	case Failing, Certificate, Space:
+		return "[hookspool] warning: " + n.headline()
 	}
 	return fmt.Sprintf("[hookspool] target %s is Defective", n.name())
+}
+
+// about is the subject of an error.
+func (n *Notice) about() string {
+	if n.Kind == Space {
+		return "about the spool"
+	}
+	return fmt.Sprintf("for target %q", n.name())
 }
 
 func (n *Notice) name() string {
@@ -78,8 +106,15 @@ func (n *Notice) messageID() string {
 }
 
 func (n *Notice) body() string {
-	if n.Kind == Recovery {
+	switch n.Kind {
+	case Recovery:
 		return n.recoveryBody()
+	case Failing:
+		return n.failingBody()
+	case Certificate:
+		return n.certificateBody()
+	case Space:
+		return n.spaceBody()
 	}
 	return n.defectBody()
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"slices"
 )
 
@@ -16,6 +17,8 @@ func (d *decoder) check(c *Config) {
 		d.checkSession(&c.Session)
 	}
 	d.checkEmail(&c.Alert.Email)
+	d.checkTLS(keyPath{"alert", "webhook"}, c.Alert.Webhook.Target())
+	d.checkLog(&c.Log)
 	for i := range c.Targets {
 		t := &c.Targets[i]
 		at := keyPath{"target", t.Name}
@@ -110,6 +113,15 @@ func (d *decoder) checkEmail(e *Email) {
 			d.fault(at.key("password"), problem{"is set, but username is empty",
 				"set username, or remove both"})
 		}
+	}
+}
+
+// checkLog refuses lines that the level would leave out.
+func (d *decoder) checkLog(l *Log) {
+	if l.Deliveries && l.Level > slog.LevelInfo && d.sound("log") {
+		d.fault(keyPath{"log", "deliveries"}, problem{
+			"is true, but log.level leaves out what has level info: there would be no such line",
+			`write level = "info", or deliveries = false`})
 	}
 }
 

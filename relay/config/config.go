@@ -82,9 +82,13 @@ type Session struct {
 	BusinessEvents []Pattern
 }
 
-// Alert is [alert]: how an operator hears about a defect.
+// Alert is [alert]: how an operator hears about a defect, and what of before it comes to that.
 type Alert struct {
-	Email Email
+	WarnAt       []int         // percent of Defect.AfterFailedJobs, 1 to 99; empty: no such warning
+	TLSExpiry    time.Duration // how long a certificate must be good for; 0: no such warning
+	SpoolPercent int           // of the room that the spool has; 0: no such warning
+	Email        Email
+	Webhook      Webhook
 }
 
 // Email is [alert.email].
@@ -97,10 +101,37 @@ type Email struct {
 	To       []string // RFC 5322 addresses; at least one when SMTP is set
 }
 
+// Webhook is [alert.webhook]: a URL that alerts are posted to. Where it has a key of a target, it
+// means what it means there.
+type Webhook struct {
+	URL            *url.URL // nil: nothing is posted; its path is a secret, see MaskPath
+	Timeout        time.Duration
+	Secrets        []Secret
+	Headers        []Header
+	CAFile         string
+	AllowAddresses []netip.Prefix
+}
+
+// webhookTarget is the name that errors give a Webhook. No target can have it.
+const webhookTarget = "alert.webhook"
+
+// Target is the webhook as one: any 2xx acknowledges, because those who take alerts answer 200, 202
+// or 204, and one request is on its way at a time.
+func (w *Webhook) Target() *Target {
+	success := Success{}
+	for code := 200; code < 300; code++ {
+		success.add(code)
+	}
+	return &Target{Name: webhookTarget, URL: w.URL, Status: StatusEnabled, Session: "any",
+		Success: success, Timeout: w.Timeout, Concurrency: 1, Secrets: w.Secrets,
+		Headers: w.Headers, CAFile: w.CAFile, AllowAddresses: w.AllowAddresses}
+}
+
 // Log is [log].
 type Log struct {
-	Level  slog.Level
-	Format string // "text" or "json"
+	Level      slog.Level
+	Format     string // "text" or "json"
+	Deliveries bool   // a line for every attempt
 }
 
 // Target is one [target.NAME].
@@ -150,8 +181,12 @@ func Default() Config {
 		Retry:   Retry{Interval: 10 * time.Minute, MaxAttempts: 144, StopJobAfter: 64},
 		Defect:  Defect{AfterFailedJobs: 100},
 		Session: defaultSession(),
-		Alert:   Alert{Email: Email{TLS: "starttls", From: "hookspool@localhost"}},
-		Log:     Log{Level: slog.LevelInfo, Format: "text"},
+		Alert: Alert{
+			WarnAt: []int{90}, TLSExpiry: 14 * 24 * time.Hour, SpoolPercent: 80,
+			Email:   Email{TLS: "starttls", From: "hookspool@localhost"},
+			Webhook: Webhook{Timeout: 10 * time.Second},
+		},
+		Log: Log{Level: slog.LevelInfo, Format: "text"},
 	}
 }
 

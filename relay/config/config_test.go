@@ -113,6 +113,12 @@ func TestDefaults(t *testing.T) {
 	f("stop_job_after", c.Retry.StopJobAfter, 64)
 	f("after_failed_jobs", c.Defect.AfterFailedJobs, 100)
 	f("window", c.Session.Window, 24*time.Hour)
+	f("warn_at", c.Alert.WarnAt, []int{90})
+	f("tls_expiry", c.Alert.TLSExpiry, 14*24*time.Hour)
+	f("spool_percent", c.Alert.SpoolPercent, 80)
+	f("webhook", c.Alert.Webhook.Timeout, 10*time.Second)
+	f("webhook.success", c.Alert.Webhook.Target().Success.String(), "2xx")
+	f("deliveries", c.Log.Deliveries, false)
 	f("tls", c.Alert.Email.TLS, "starttls")
 	f("level", c.Log.Level, slog.LevelInfo)
 	f("success", DefaultTarget("x").Success.String(), "200")
@@ -153,6 +159,10 @@ window = "1h"
 key_fields = ["a"]
 user_events = ["u"]
 business_events = []
+[alert]
+warn_at = [50, 75]
+tls_expiry = "1h"
+spool_percent = 0
 [alert.email]
 smtp = "mail.example.com:587"
 tls = "none"
@@ -160,9 +170,15 @@ username = "u"
 password = "p"
 from = "Hook <h@example.com>"
 to = ["a@example.com", "b@example.com"]
+[alert.webhook]
+url = "env:URL"
+timeout = "1s"
+headers = { X-C = "3" }
+allow_addresses = ["::1"]
 [log]
-level = "error"
+level = "debug"
 format = "json"
+deliveries = true
 [target.b]
 url = "https://u:p@example.com/x?y=z"
 status = "disabled"
@@ -195,9 +211,14 @@ func TestEveryKeyIsStored(t *testing.T) {
 		Retry: Retry{Interval: 10 * time.Millisecond},
 		Session: Session{Window: time.Hour, KeyFields: []string{"a"},
 			UserEvents: []Pattern{"u"}},
-		Alert: Alert{Email{"mail.example.com:587", "none", "u", "p", "Hook <h@example.com>",
-			[]string{"a@example.com", "b@example.com"}}},
-		Log: Log{slog.LevelError, "json"},
+		Alert: Alert{
+			[]int{50, 75}, time.Hour, 0,
+			Email{"mail.example.com:587", "none", "u", "p", "Hook <h@example.com>",
+				[]string{"a@example.com", "b@example.com"}},
+			Webhook{&url.URL{Scheme: "http", Host: "x"}, time.Second, nil,
+				[]Header{{"X-C", "3"}}, "", []netip.Prefix{netip.MustParsePrefix("::1/128")}},
+		},
+		Log: Log{slog.LevelDebug, "json", true},
 	}
 	a, b := DefaultTarget("a"), DefaultTarget("b")
 	a.URL, a.Events, a.Status = &url.URL{Scheme: "http", Host: "x"}, []Pattern{"*"}, StatusPaused

@@ -152,17 +152,22 @@ func (d *decoder) unknown(at keyPath, raw any, rows []row) {
 	d.fault(at, problem{"unknown " + what, hint})
 }
 
-// homeOf finds the table that knows a key of this name, the first in the order of the schema.
+// homeOf finds the table that knows a key of this name: that of a target, which is mostly meant, or
+// the first in the order of the schema.
 func homeOf(name string, rows []row) (home string, ok bool) {
 	for _, r := range rows {
 		if r.name == name {
 			return "", true
 		}
-		if below, ok := homeOf(name, r.rows); ok {
-			return strings.TrimSuffix(r.name+"."+below, "."), true
-		}
+	}
+	for _, r := range rows {
 		if _, ok := homeOf(name, r.named); ok {
 			return r.name + ".NAME", true
+		}
+	}
+	for _, r := range rows {
+		if below, ok := homeOf(name, r.rows); ok {
+			return strings.TrimSuffix(r.name+"."+below, "."), true
 		}
 	}
 	return "", false

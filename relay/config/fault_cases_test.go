@@ -12,7 +12,7 @@ import (
 // them too.
 func faultCases() [][2]string {
 	return slices.Concat(syntaxCases(), keyCases(), typeCases(), rangeCases(), serverCases(),
-		secretCases(), emailCases(), targetCases(), listCases(), urlCases(), headerCases(),
+		secretCases(), emailCases(), alertCases(), targetCases(), listCases(), urlCases(), headerCases(),
 		combinationCases())
 }
 

@@ -44,6 +44,10 @@ func TestFaultsShowNoSecret(t *testing.T) {
 	f("[alert.email]\nusername = <" + canary + ">")
 	f("[alert.email]\npassword = <" + canary + ">")
 	f("[alert.email]\nusername = <" + canary + "\x00>")
+	f("[alert.webhook]\nurl = <https://h/" + canary + "#x>")
+	f("[alert.webhook]\nurl = <" + canary + ">")
+	f("[alert.webhook]\nsecret = <" + canary + ">")
+	f("[alert.webhook]\nheaders = { X = <" + canary + "\x00> }")
 	// URLs that url.Parse and we refuse, each in its own way.
 	for _, u := range []string{
 		"http://u:" + canary + "@host:99999/", "http://u:" + canary + "@host:port/",
@@ -120,6 +124,10 @@ to = ["a@b"]
 tls = "none"
 username = "u"
 password = "`+canary+`"
+[alert.webhook]
+url = "https://u:`+canary+`@host/`+canary+`/`+canary+`?token=`+canary+`"
+secret = "whsec_`+key+`"
+headers = { Authorization = "`+canary+`" }
 [target.t]
 url = "https://u:`+canary+`@host/path?token=`+canary+`"
 events = ["mesage"]
@@ -134,14 +142,14 @@ events = ["*"]
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		for _, value := range []any{*c, c.Targets, c.Targets[0], c.Server, c.Spool, c.Spool.Key,
-			c.Server.EventToken, c.Alert.Email, c.Targets[0].Headers, &c.Targets[0]} {
+			c.Server.EventToken, c.Alert, c.Alert.Email, c.Alert.Webhook, c.Targets[0].Headers, &c.Targets[0]} {
 			fmt.Fprintf(&out, verb+"\n", value)
 		}
 	}
 	for _, handler := range []slog.Handler{
 		slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(handler).Info("x", "config", c, "value", *c, "target", c.Targets[0],
-			"token", c.Server.EventToken, "key", c.Spool.Key)
+			"webhook", c.Alert.Webhook, "token", c.Server.EventToken, "key", c.Spool.Key)
 	}
 	shown, err := json.Marshal(c)
 	if err != nil {

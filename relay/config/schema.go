@@ -23,6 +23,7 @@ const (
 	listenMax       = 16
 	keyFieldsMax    = 16
 	recipientsMax   = 100
+	warnAtMax       = 10
 	failedJobsMax   = 100_000
 	retriesMax      = 100_000
 	day             = 24 * time.Hour
@@ -38,7 +39,7 @@ func schema(c *Config) []row {
 		{name: "retry", rows: retryRows(&c.Retry)},
 		{name: "defect", rows: defectRows(&c.Defect)},
 		{name: "session", rows: sessionRows(&c.Session)},
-		{name: "alert", rows: []row{{name: "email", rows: emailRows(&c.Alert.Email)}}},
+		{name: "alert", rows: alertRows(&c.Alert)},
 		{name: "log", rows: logRows(&c.Log)},
 		{name: "target", set: targets(&c.Targets), named: targetRows(&Target{})},
 	}
@@ -122,6 +123,30 @@ func sessionRows(s *Session) []row {
 	}
 }
 
+func alertRows(a *Alert) []row {
+	return []row{
+		{name: "warn_at", set: percents(&a.WarnAt)},
+		{name: "tls_expiry", set: duration(&a.TLSExpiry, span{
+			low: testDurationMin, high: 365 * day, off: "no warning",
+			why: "a certificate must be good for longer, or there is a warning"})},
+		{name: "spool_percent", set: integer(&a.SpoolPercent, 0, percentMax,
+			"percent of the room that the spool has; 0: no warning")},
+		{name: "email", rows: emailRows(&a.Email)},
+		{name: "webhook", rows: webhookRows(&a.Webhook)},
+	}
+}
+
+func webhookRows(w *Webhook) []row {
+	return []row{
+		{name: "url", set: optionalURL(&w.URL)},
+		{name: "timeout", set: duration(&w.Timeout, timeoutSpan())},
+		{name: "secret", set: secrets(&w.Secrets)},
+		{name: "headers", set: headers(&w.Headers)},
+		{name: "ca_file", set: text(&w.CAFile, checkPath)},
+		{name: "allow_addresses", set: prefixes(&w.AllowAddresses)},
+	}
+}
+
 func emailRows(e *Email) []row {
 	to := bound{high: recipientsMax, hint: `write ["oncall@example.com"]`}
 	return []row{
@@ -142,6 +167,7 @@ func logRows(l *Log) []row {
 	return []row{
 		{name: "level", set: mapped(&l.Level, level, "debug", "info", "warn", "error")},
 		{name: "format", set: choice(&l.Format, "text", "json")},
+		{name: "deliveries", set: boolean(&l.Deliveries)},
 	}
 }
 

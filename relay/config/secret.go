@@ -79,6 +79,33 @@ func MaskURL(u *url.URL) string {
 	return shown.String()
 }
 
+// MaskPath returns scheme://host[:port]/…: of a URL whose path is its password, as with those who
+// take alerts. nil gives "".
+func MaskPath(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() + "/…"
+}
+
+// String returns the masked URL, for logs and for people.
+func (w Webhook) String() string { return MaskPath(w.URL) }
+
+// GoString is String: without it %#v would walk into the URL.
+func (w Webhook) GoString() string { return w.String() }
+
+// LogValue is String for slog.
+func (w Webhook) LogValue() slog.Value { return slog.StringValue(w.String()) }
+
+// MarshalJSON shows every field, the URL masked and the secrets redacted.
+func (w Webhook) MarshalJSON() ([]byte, error) {
+	type fields Webhook // without methods, or this would call itself
+	return json.Marshal(struct {
+		fields
+		URL string
+	}{fields(w), MaskPath(w.URL)})
+}
+
 // String returns name, masked URL and status, for logs and for people.
 func (t Target) String() string {
 	return fmt.Sprintf("%s %s (%s)", t.Name, MaskURL(t.URL), t.Status)

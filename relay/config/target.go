@@ -34,9 +34,7 @@ func targetRows(t *Target) []row {
 			checkPattern)},
 		{name: "session", set: choice(&t.Session, "any", "active", "inactive")},
 		{name: "success", set: success(&t.Success)},
-		{name: "timeout", set: duration(&t.Timeout, span{
-			low: time.Millisecond, high: 10 * time.Minute,
-			why: "it bounds the whole exchange; a hung target holds an attempt this long"})},
+		{name: "timeout", set: duration(&t.Timeout, timeoutSpan())},
 		{name: "concurrency", set: integer(&t.Concurrency, 1, concurrencyMax,
 			"attempts in flight to this target; 1 keeps their order")},
 		{name: "secret", set: secrets(&t.Secrets)},
@@ -102,6 +100,11 @@ func checkTargetName(name string) problem {
 	return problem{}
 }
 
+func timeoutSpan() span {
+	return span{low: time.Millisecond, high: 10 * time.Minute,
+		why: "it bounds the whole exchange; a hung target holds an attempt this long"}
+}
+
 func statusOf(word string) Status {
 	return map[string]Status{"enabled": StatusEnabled, "paused": StatusPaused,
 		"disabled": StatusDisabled}[word]
@@ -110,16 +113,22 @@ func statusOf(word string) Status {
 // targetURL takes an absolute http or https URL.
 func targetURL(to **url.URL) setter {
 	return func(d *decoder, at keyPath, raw any) {
+		optionalURL(to)(d, at, raw)
+		if d.sound(at...) && *to == nil {
+			d.fault(at, problem{"cannot be empty", `write "https://host/path"`})
+		}
+	}
+}
+
+// optionalURL takes such a URL, or nothing.
+func optionalURL(to **url.URL) setter {
+	return func(d *decoder, at keyPath, raw any) {
 		var parsed *url.URL
 		var written string
 		resolved(&written, func(s string) (p problem) {
 			parsed, p = parseURL(s)
 			return p
 		})(d, at, raw)
-		if d.sound(at...) && written == "" {
-			d.fault(at, problem{"cannot be empty", `write "https://host/path"`})
-			return
-		}
 		*to = parsed
 	}
 }

@@ -93,6 +93,36 @@ func integer(to *int, low, high int64, why string) setter {
 	}
 }
 
+// percentMax is the most that one can be warned at: what is above has happened.
+const percentMax = 99
+
+// percents takes a list of percentages, without repetitions.
+func percents(to *[]int) setter {
+	return func(d *decoder, at keyPath, raw any) {
+		list, ok := raw.([]any)
+		if !ok {
+			d.wrongType(at, raw, "a list of percentages", "write [90] or [50, 75, 90]")
+			return
+		}
+		if len(list) > warnAtMax {
+			d.fault(at, bound{high: warnAtMax}.problem(len(list)))
+			return
+		}
+		var found []int // nil when the list is empty: no warning
+		for i, element := range list {
+			n := 0
+			integer(&n, 1, percentMax, "percent of defect.after_failed_jobs")(d, at.item(i), element)
+			if n > 0 && slices.Contains(found, n) {
+				d.note(at.item(i), problem{fmt.Sprintf("%d stands in the list twice", n), "leave one"})
+			}
+			found = append(found, n)
+		}
+		if d.sound(at...) {
+			*to = found
+		}
+	}
+}
+
 // span bounds a duration. off, when set, says what 0s means: only then is it legal.
 type span struct {
 	low, high time.Duration

@@ -236,6 +236,12 @@ func TestWarnings(t *testing.T) {
 	f("", "there is no [target.NAME]: every event will be unmatched and not spooled", noMail)
 	f(target(""), noMail)
 	f(mailed + target(""))
+	f("[alert.webhook]\nurl = \"https://h/x\"\nallow_addresses = [\"0.0.0.0/0\"]\n"+target(""),
+		"alert.email.smtp is empty: alerts are posted to alert.webhook.url, and nobody gets a mail",
+		"alert.webhook.allow_addresses has all of IPv4: it lifts the protection of cloud metadata "+
+			"and private networks for this url")
+	f(mailed+"[alert.webhook]\nheaders = { X = \"y\" }\n"+target(""),
+		"alert.webhook.url is empty: the rest of [alert.webhook] has no effect")
 	f(mailed+"tls = \"none\"\nusername = \"u\"\npassword = \"p\"\n"+target(""),
 		`alert.email.tls is "none": the password goes over the wire in clear`)
 	f(mailed+"[server]\nlisten = [\":1\", \"localhost:2\", \"unix:/x\"]\n"+target(""),

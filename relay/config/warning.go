@@ -18,7 +18,7 @@ func (c *Config) Warnings() []string {
 	}
 	w = append(w, c.Server.warnings()...)
 	w = append(w, c.Session.warnings()...)
-	w = append(w, c.Alert.Email.warnings()...)
+	w = append(w, c.Alert.warnings()...)
 	seen := map[string]string{}
 	for _, t := range c.Targets {
 		if t.URL == nil {
@@ -73,14 +73,27 @@ func (s *Session) warnings() []string {
 	return append(w, patternWarnings("session.business_events", s.BusinessEvents)...)
 }
 
-func (e *Email) warnings() []string {
-	if e.SMTP == "" {
-		return []string{"alert.email.smtp is empty: nobody gets a mail when a target is Defective"}
+func (a *Alert) warnings() []string {
+	var w []string
+	switch e := &a.Email; {
+	case e.SMTP == "" && a.Webhook.URL != nil:
+		w = append(w, "alert.email.smtp is empty: alerts are posted to alert.webhook.url, "+
+			"and nobody gets a mail")
+	case e.SMTP == "":
+		w = append(w, "alert.email.smtp is empty: nobody gets a mail when a target is Defective")
+	case e.TLS == "none" && e.Username != "":
+		w = append(w, `alert.email.tls is "none": the password goes over the wire in clear`)
 	}
-	if e.TLS == "none" && e.Username != "" {
-		return []string{`alert.email.tls is "none": the password goes over the wire in clear`}
+	return append(w, a.Webhook.warnings()...)
+}
+
+func (h *Webhook) warnings() []string {
+	w := openWarnings("alert.webhook.allow_addresses", h.AllowAddresses, "this url")
+	set := len(h.Secrets) > 0 || len(h.Headers) > 0 || len(h.AllowAddresses) > 0 || h.CAFile != ""
+	if h.URL == nil && set {
+		w = append(w, "alert.webhook.url is empty: the rest of [alert.webhook] has no effect")
 	}
-	return nil
+	return w
 }
 
 func (t *Target) warnings() []string {
@@ -93,10 +106,17 @@ func (t *Target) warnings() []string {
 			}
 		}
 	}
-	for _, prefix := range t.AllowAddresses {
+	return append(w, openWarnings("target."+t.Name+".allow_addresses", t.AllowAddresses,
+		"this target")...)
+}
+
+// openWarnings points at prefixes that are everything.
+func openWarnings(key string, prefixes []netip.Prefix, whose string) []string {
+	var w []string
+	for _, prefix := range prefixes {
 		if prefix.Bits() == 0 {
-			w = append(w, fmt.Sprintf("target.%s.allow_addresses has %s: it lifts the protection "+
-				"of cloud metadata and private networks for this target", t.Name, familyOf(prefix)))
+			w = append(w, fmt.Sprintf("%s has %s: it lifts the protection of cloud metadata and "+
+				"private networks for %s", key, familyOf(prefix), whose))
 		}
 	}
 	return w

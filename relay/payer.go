@@ -1,0 +1,160 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hookspool/hookspool/relay/alert"
+	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
+)
+
+// mailTimeout bounds one conversation with the mail server.
+const mailTimeout = 30 * time.Second
+
+// way is how an alert reaches somebody. Its number is in the spool.
+type way uint8
+
+const (
+	byMail way = iota
+	byPost
+	ways // one more than the last
+)
+
+// String is the word for the log.
+func (w way) String() string { return [...]string{"alert mail", "alert post"}[w] }
+
+// sender sends a notice by one way; nil: somebody took it.
+type sender interface {
+	Send(ctx context.Context, notice alert.Notice) error
+}
+
+// sender is what sends by a way; nil: the way is not configured.
+func (s *setup) sender(w way) sender {
+	switch {
+	case w == byMail && s.mailer != nil:
+		return s.mailer
+	case w == byPost && s.poster != nil:
+		return s.poster
+	}
+	return nil
+}
+
+// payer pays the notices that the spool says are owed by one way. Each is tried when it becomes
+// owed, at the start and at every tick, until somebody took it; never more than one conversation at
+// a time, and on a goroutine of its own, so that no delivery waits for a mail server, nor one way
+// for the other.
+type payer struct {
+	r   *Relay
+	way way
+	// due has capacity 1: a token means "look at what is owed".
+	due chan struct{}
+}
+
+func newPayers(r *Relay) (p [ways]*payer) {
+	for w := range p {
+		p[w] = &payer{r: r, way: way(w), due: make(chan struct{}, 1)}
+	}
+	return p
+}
+
+// wakePayers lets them look at what is owed.
+func (r *Relay) wakePayers() {
+	for _, p := range r.payers {
+		select {
+		case p.due <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (p *payer) loop() {
+	for {
+		select {
+		case <-p.r.stopping:
+			return
+		case <-p.due:
+			p.pay()
+		}
+	}
+}
+
+// pay tries every notice owed by its way once, each target's oldest first. What follows one that
+// was not taken waits with it: nobody shall read that a target recovered before its defect.
+func (p *payer) pay() {
+	owed, err := p.r.spool.Notices()
+	if err != nil {
+		p.r.log.Error("cannot read what alerts are owed; it is tried at the next tick", "error", err)
+		return
+	}
+	by := p.r.setup.Load().sender(p.way)
+	if by == nil {
+		return // it was owed, then switched off: it stays owed until it is switched on
+	}
+	waits := make(map[*spool.Lane]bool)
+	for _, n := range owed {
+		if closed(p.r.stopping) {
+			return
+		}
+		if n.Way == uint8(p.way) && !waits[n.Lane] {
+			waits[n.Lane] = !p.send(by, n)
+		}
+	}
+}
+
+// send is false when the notice is to be tried again. One that cannot be read never can be, so it
+// holds nothing up.
+func (p *payer) send(by sender, n spool.Notice) bool {
+	var notice alert.Notice
+	if err := json.Unmarshal(n.Body, &notice); err != nil {
+		p.r.log.Error("cannot read an owed notice; it stays", "episode", n.Episode, "error", err)
+		return true
+	}
+	log := p.r.log.With("target", notice.Target, "kind", notice.Kind)
+	// Each way bounds its own conversation.
+	if err := by.Send(p.r.mailing, notice); err != nil {
+		if p.r.mailing.Err() == nil {
+			p.r.metrics.alerts[false].Inc()
+			log.Warn("cannot send an "+p.way.String()+"; it is tried again at the next tick",
+				"error", err)
+		}
+		return false
+	}
+	// A crash before this is on disk sends it once more, with the same Message-ID or webhook-id.
+	if err := p.r.spool.Apply(spool.Change{Paid: []spool.Notice{n}}); err != nil {
+		log.Error("cannot note that an "+p.way.String()+" was sent", "error", err)
+	}
+	p.r.metrics.alerts[true].Inc()
+	log.Info(p.way.String() + " sent")
+	return true
+}
+
+// newMailer is the mailer of a config; nil if no mail is configured.
+func newMailer(cfg *config.Config) (*alert.Mailer, error) {
+	e := cfg.Alert.Email
+	if e.SMTP == "" {
+		return nil, nil
+	}
+	return alert.NewMailer(alert.Options{SMTP: e.SMTP, TLS: e.TLS, Username: e.Username,
+		Password: e.Password.Reveal(), From: e.From, To: e.To, Timeout: mailTimeout})
+}
+
+// newPoster is the poster of a config; nil if nothing is to be posted.
+func (r *Relay) newPoster(cfg *config.Config) (*alert.Poster, error) {
+	w := &cfg.Alert.Webhook
+	if w.URL == nil {
+		return nil, nil
+	}
+	o, err := AttemptOptions(w.Target(), r.version)
+	if err != nil {
+		return nil, err
+	}
+	client, err := attempt.NewClient(o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot post alerts: %w", err)
+	}
+	return alert.NewPoster(client, config.MaskPath(w.URL), r.now), nil
+}
