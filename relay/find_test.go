@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -307,5 +309,47 @@ func TestRetryNow(t *testing.T) {
 	}
 	if code := f.api("POST", "/v1/targets/none/retry", nil); code != 404 {
 		t.Errorf("no target: %d", code)
+	}
+}
+
+// A job that is asked for while one runs comes after it, and not at the next tick only.
+func TestJobBehindJob(t *testing.T) {
+	gate := make(chan struct{})
+	requests := make(chan int, 16)
+	rx := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.Header.Get("webhook-attempt"))
+		if n == 1 {
+			<-gate
+		}
+		w.WriteHeader(503)
+		requests <- n
+	}))
+	defer rx.Close()
+	f := newFixture(t)
+	f.target("crm", rx.URL)
+	f.start()
+	f.post("/v1/events", "{}")
+	if n := <-requests; n != 0 {
+		t.Fatalf("attempt %d came first", n)
+	}
+	f.wait("the failure", func() bool {
+		c := f.laneNamed("crm").spool.Counts()
+		return c.Pending == 1 && c.Fresh == 0
+	})
+	for range 3 { // one that runs, and one for all that are asked for meanwhile
+		if err := f.Retry("crm"); err != nil {
+			t.Fatal(err)
+		}
+		f.wait("the job", func() bool { return f.laneNamed("crm").jobRunning.Load() })
+	}
+	close(gate)
+	for want := 1; want <= 2; want++ {
+		if n := <-requests; n != want {
+			t.Fatalf("attempt %d came, want %d", n, want)
+		}
+	}
+	f.wait("the jobs", func() bool { return !f.laneNamed("crm").jobRunning.Load() })
+	if len(requests) > 0 {
+		t.Errorf("%d more attempts came", len(requests))
 	}
 }

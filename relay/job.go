@@ -59,8 +59,21 @@ func (l *lane) jobLoop() {
 		case o := <-l.jobs:
 			l.runJob(o)
 			l.jobRunning.Store(false)
+			if err := l.runAnother(); err != nil {
+				l.r.log.Error("cannot run the job that was asked for; it waits for the next tick",
+					"target", l.name, "error", err)
+			}
 		}
 	}
+}
+
+// runAnother runs the job that somebody asked for while the last one ran, if nobody else does.
+func (l *lane) runAnother() error {
+	if closed(l.r.stopping) || l.jobRunning.Load() || !l.another.Swap(false) {
+		return nil
+	}
+	_, err := l.r.jobNow(l)
+	return err
 }
 
 func (l *lane) runJob(o jobOrder) {

@@ -31,6 +31,7 @@ type lane struct {
 	// jobs asks for a job; capacity 1, because whoever sends has set jobRunning first.
 	jobs       chan jobOrder
 	jobRunning atomic.Bool
+	another    atomic.Bool // somebody asked for a job while one ran
 	// turn is held by whoever takes fresh deliveries: the live side, or the job of a Defective
 	// target. A delivery is handed out to one of them only.
 	turn sync.Mutex

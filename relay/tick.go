@@ -68,11 +68,19 @@ func (r *Relay) Tick(now time.Time) error {
 	return nil
 }
 
-// jobNow runs a job of one lane outside the clock; false if there is nothing to do, or one runs.
+// jobNow runs a job of one lane outside the clock, behind the one that runs; false if there is
+// nothing to do now.
 func (r *Relay) jobNow(l *lane) (bool, error) {
 	t := spool.Tick{Number: r.tickNumber.Add(1), At: r.spool.LastTick().At}
 	if err := r.spool.Apply(spool.Change{Tick: &t}); err != nil {
 		return false, fmt.Errorf("cannot start a job for target %q: %w", l.name, err)
 	}
-	return l.order(jobOrder{tick: t.Number, head: r.spool.Head()}), nil
+	if l.order(jobOrder{tick: t.Number, head: r.spool.Head()}) {
+		return true, nil
+	}
+	if !l.jobRunning.Load() {
+		return false, nil
+	}
+	l.another.Store(true)
+	return true, l.runAnother() // the one that ran may have ended just now
 }
