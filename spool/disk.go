@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -208,6 +209,7 @@ func (s *Spool) Forgo(n int) {
 //	0  u64  sequence
 //	8  u32  CRC-32C of the sequence
 type highWater struct {
+	mu      sync.Mutex // held across a write; guards last
 	file    *os.File
 	last    uint64
 	damaged bool                             // what the file said cannot be read; it counts as 0
@@ -249,6 +251,8 @@ func (h *highWater) store(seq uint64) error {
 }
 
 func (h *highWater) write(seq uint64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if seq == h.last {
 		return nil
 	}

@@ -187,7 +187,7 @@ func TestP8SecurityHeaders(t *testing.T) {
 	seen[ask(t, j.Relay, "POST", "/v1/reload", "", token, "Origin: http://evil.example").StatusCode] = true
 	for _, raw := range []string{"garbage\r\n\r\n", "GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n" +
 		"X: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", "POST /v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\n" +
-		"Content-Length: 99999999\r\n\r\n"} {
+		token + "\r\nContent-Length: 99999999\r\n\r\n"} {
 		for _, a := range converse(t, j.AdminAddress(), raw) {
 			check(raw, a.Header)
 			seen[a.Status] = true

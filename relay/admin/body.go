@@ -57,6 +57,10 @@ func finishBody(ctx *fasthttp.RequestCtx) {
 	if in == nil {
 		return
 	}
+	if ctx.Request.Header.ContentLength() > courtesyBytesMax {
+		ctx.SetConnectionClose() // the answer goes out before it has come, or has not
+		return
+	}
 	n, err := io.Copy(io.Discard, io.LimitReader(in, courtesyBytesMax))
 	if err != nil || n == courtesyBytesMax {
 		ctx.SetConnectionClose()
