@@ -45,6 +45,33 @@ func readBody(ctx *fasthttp.RequestCtx, limit int) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
+// disown takes the length away from a head that declares more than anything here takes, so that the
+// library does not wait for the beginning of such a body before the handler can refuse it.
+func disown(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if h.ContentLength() > courtesyBytesMax {
+		h.SetContentLength(0)
+	}
+	return fasthttp.RequestConfig{}
+}
+
+// checkDisowned refuses what disown has met. What follows on the connection is no request.
+func checkDisowned(ctx *fasthttp.RequestCtx) error {
+	if ctx.Request.Header.ContentLength() != 0 {
+		return nil
+	}
+	for raw := ctx.Request.Header.RawHeaders(); len(raw) > 0; {
+		var line []byte
+		line, raw, _ = bytes.Cut(raw, []byte{'\n'})
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		if bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength)) &&
+			len(bytes.Trim(value, " \t\r0")) > 0 {
+			ctx.SetConnectionClose()
+			return bodyTooLarge(importBytesMax)
+		}
+	}
+	return nil
+}
+
 func bodyTooLarge(limit int) *Error {
 	return Refuse(fasthttp.StatusRequestEntityTooLarge, codeTooLarge,
 		"a body has %d bytes at most here", limit)
@@ -55,10 +82,6 @@ func bodyTooLarge(limit int) *Error {
 func finishBody(ctx *fasthttp.RequestCtx) {
 	in := ctx.RequestBodyStream()
 	if in == nil {
-		return
-	}
-	if ctx.Request.Header.ContentLength() > courtesyBytesMax {
-		ctx.SetConnectionClose() // the answer goes out before it has come, or has not
 		return
 	}
 	n, err := io.Copy(io.Discard, io.LimitReader(in, courtesyBytesMax))

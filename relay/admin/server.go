@@ -86,6 +86,7 @@ func New(o Options) *Server {
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxRequestBodySize:           bodyBytesMax,
+		HeaderReceived:               disown,
 		StreamRequestBody:            true, // body.go reads it: an import may have more
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
@@ -130,6 +131,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 	if err := checkFraming(ctx); err != nil {
 		return err
 	}
+	disowned := checkDisowned(ctx) // ends the connection, whatever the answer is
 	if err := s.checkHost(ctx); err != nil {
 		return err
 	}
@@ -141,6 +143,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 		if err := s.checkToken(ctx, r.guard); err != nil {
 			return err
 		}
+	}
+	if disowned != nil {
+		return disowned
 	}
 	if r.method == fasthttp.MethodPost {
 		if err := checkOrigin(ctx); err != nil {
