@@ -43,8 +43,8 @@ func (l *Lane) List(q Listing) (found []Found, next uint64, err error) {
 	if q.State == StatePending {
 		m.prefix = prefixException
 		most := q.Limit + 1
-		if q.Match != nil {
-			most = pageScanMax
+		if q.Match != nil || !q.Since.IsZero() || !q.Until.IsZero() {
+			most = pageScanMax // many may not be asked for
 		}
 		if m.fresh, m.next, err = l.FreshDeliveries(from, most); err != nil {
 			return nil, 0, err

@@ -22,6 +22,8 @@
 //	                      F2 before and after; whether the backlog grows
 //	-scenario backlog     -pending events for a paused target: memory, kill -9, time until ready,
 //	                      accepting beside the backlog, draining it, what is left on disk
+//	-scenario pages       -pending events for a paused target: how long each page of each listing of
+//	                      the admin API takes
 //	-scenario overload    -conns connections that send without pause for -long: memory, refusals,
 //	                      whether what was accepted is delivered, time until full speed again
 //	-scenario targets     1, 100 and 1,000 targets: at rest, and the cost of an event that nobody,

@@ -15,6 +15,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{"sustained", (*bench).sustained},
 		{"backlog", (*bench).backlog},
+		{"pages", (*bench).pages},
 		{"overload", (*bench).overload},
 		{"targets", (*bench).targets},
 		{"idle", (*bench).idle},

@@ -1,0 +1,108 @@
+package relay
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+)
+
+// contract holds answers of a relay to what it says of them.
+type contract struct {
+	*fixture
+	v validator.Validator
+}
+
+func newContract(f *fixture) *contract {
+	f.t.Helper()
+	var text string
+	f.api("GET", "/openapi.json", &text)
+	doc, err := libopenapi.NewDocument([]byte(text))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	v, errs := validator.NewValidator(doc)
+	if len(errs) > 0 {
+		f.t.Fatal(errs)
+	}
+	if ok, faults := v.ValidateDocument(); !ok {
+		f.t.Fatalf("it is no OpenAPI 3.1: %v", faults)
+	}
+	return &contract{f, v}
+}
+
+// ask makes a call and holds its answer to the document.
+func (c *contract) ask(want int, method, path string, body ...string) {
+	c.t.Helper()
+	_, address := c.Addresses()
+	req, err := http.NewRequest(method, "http://"+address+path,
+		strings.NewReader(strings.Join(body, "")))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if res.StatusCode != want {
+		c.t.Errorf("%s %s: %d, want %d: %s", method, path, res.StatusCode, want, text)
+	}
+	res.Body = io.NopCloser(bytes.NewReader(text))
+	if ok, faults := c.v.ValidateHttpResponse(req, res); !ok {
+		for _, fault := range faults {
+			c.t.Errorf("%s %s: %s: %s", method, path, fault.Message, fault.Reason)
+			for _, s := range fault.SchemaValidationErrors {
+				c.t.Errorf("    %s: %s in %.500s", s.FieldPath, s.Reason, text)
+			}
+		}
+	}
+}
+
+// Every answer of a relay that has something to tell, good and bad, is as documented.
+func TestOpenAPIHoldsForTheAnswers(t *testing.T) {
+	f := stocked(t)
+	c := newContract(f)
+	for _, path := range []string{"/v1/status", "/v1/targets", "/v1/targets/bad",
+		"/v1/targets/good/attempts", "/v1/targets/bad/attempts?limit=2", "/v1/events",
+		"/v1/events?target=bad&state=exhausted&limit=2", "/v1/events?since=1h&until=0s",
+		"/v1/events/a1", "/v1/attempts/a1", "/v1/attempts/b1?target=good",
+		"/v1/deliveries", "/v1/deliveries?target=bad&state=exhausted&limit=2",
+		"/v1/deliveries?target=good&state=delivered&type=r*", "/v1/spool", "/livez?verbose",
+		"/readyz?verbose", "/healthz?verbose", "/openapi.json", "/v1/events/a1/payload"} {
+		c.ask(200, "GET", path)
+	}
+	for _, path := range []string{"/v1/targets/good/sample?type=message", "/v1/targets/bad/retry",
+		"/v1/targets/bad/enable", "/v1/targets/bad/pause", "/v1/targets/bad/resume",
+		"/v1/replay?target=bad&dry_run=true&limit=2", "/v1/replay?id=a1",
+		"/v1/targets/held/purge?dry_run=true"} {
+		c.ask(200, "POST", path)
+	}
+	c.ask(200, "POST", "/v1/explain", `{"eventType":"message","waId":"1"}`)
+	c.ask(200, "POST", "/v1/explain?type=x", "")
+	c.ask(200, "POST", "/v1/spool/import", "")
+	for _, bad := range []string{"/v1/events?limit=0", "/v1/events?since=x", "/v1/deliveries?state=x",
+		"/v1/status?x=1", "/v1/events?after=x"} {
+		c.ask(400, "GET", bad)
+	}
+	for _, bad := range []string{"/v1/targets/none", "/v1/events/none", "/v1/attempts/none",
+		"/v1/events/none/payload", "/v1/targets/none/attempts", "/v1/events?target=none",
+		"/v1/deliveries?target=none"} {
+		c.ask(404, "GET", bad)
+	}
+	c.ask(400, "POST", "/v1/replay")
+	c.ask(404, "POST", "/v1/replay?target=none")
+	c.ask(409, "POST", "/v1/targets/held/retry")
+	c.ask(400, "POST", "/v1/explain?type=%0A", "{}")
+	c.ask(415, "POST", "/v1/explain?content_type=application/x-ndjson", "{}")
+	c.ask(422, "POST", "/v1/reload")
+	c.ask(400, "POST", "/v1/spool/import", "{")
+}
