@@ -17,6 +17,9 @@
 // are no sleeps: a scenario waits for a condition with a deadline (Until), and "nothing happens any
 // more" is measured in ticks of the relay, not in seconds.
 //
+// The tests named TestConsole drive the console in a headless Chromium, with mouse and keys; they
+// skip where there is no chromium, and fail at anything that the browser complains of.
+//
 // The tests named TestFault break what is below the relay: power cuts and full file systems on loop
 // devices, system calls that fail, kills, damaged files. Those that need root, loop devices or
 // strace skip where there are none; HOOKSPOOL_SKIPS names a file that collects what was not proven.

@@ -41,6 +41,9 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 	count := 0
 	for i := range f.server.routes {
 		r := &f.server.routes[i]
+		if r.guard == pages && r.path != "/" {
+			continue // a file of the console
+		}
 		op, ok := doc.Paths[r.path][strings.ToLower(r.method)]
 		if !ok {
 			t.Errorf("%s %s is not documented", r.method, r.path)

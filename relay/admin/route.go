@@ -24,10 +24,10 @@ const (
 	explainPath = "/v1/explain"
 )
 
-// table lists every call there is.
+// table lists every call there is, and the files of the console behind them.
 func (s *Server) table() []route {
 	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
-	return []route{
+	return append([]route{
 		{get, "/livez", open, nil, s.livez},
 		{get, "/readyz", open, nil, s.readyz},
 		{get, "/healthz", open, nil, s.readyz},
@@ -52,7 +52,7 @@ func (s *Server) table() []route {
 			"dry_run", "limit", "after"}, s.replay},
 		{post, explainPath, api, []string{"type", "id", "content_type"}, s.explain},
 		{get, "/v1/stream", api, nil, s.live},
-		{get, "/openapi.json", api, nil, s.page.serve("openapi.json", "application/json")},
+		{get, "/openapi.json", api, nil, serveFile(openAPIFile)},
 		{post, "/v1/reload", api, nil, s.reload},
 		{post, "/v1/targets/{name}/purge", api,
 			[]string{"state", "type", "until", "id", "dry_run"}, s.purge},
@@ -61,10 +61,7 @@ func (s *Server) table() []route {
 		{post, "/v1/spool/export", api, []string{"all", "target", "progress"}, s.export},
 		{post, "/v1/spool/verify", api, nil, s.verify},
 		{post, importPath, api, nil, s.importLines},
-		{get, "/", pages, nil, s.page.serve("index.html", "text/html")},
-		{get, "/console.js", pages, nil, s.page.serve("console.js", "text/javascript")},
-		{get, "/console.css", pages, nil, s.page.serve("console.css", "text/css")},
-	}
+	}, pageRoutes()...)
 }
 
 // find returns the route of a request and what stands at the braces of its path. An unknown path

@@ -46,7 +46,6 @@ type Server struct {
 	options Options
 	http    *fasthttp.Server
 	routes  []route
-	page    page
 	// samples holds a token for every sample callback under way; sender and receiver are the same
 	// request.
 	samples                    chan struct{}
@@ -70,7 +69,7 @@ func New(o Options) *Server {
 		o.Hosts = func() []string { return nil }
 	}
 	life, end := context.WithCancel(context.Background())
-	s := &Server{options: o, page: loadPage(), samples: make(chan struct{}, samplesMax),
+	s := &Server{options: o, samples: make(chan struct{}, samplesMax),
 		backups: streamed{"a backup", newSlot()}, exports: streamed{"an export", newSlot()},
 		verifies: streamed{"a verify", newSlot()}, imports: newSlot(),
 		explains: make(chan struct{}, explainsMax), streams: make(chan struct{}, streamsMax),

@@ -1,64 +1,104 @@
-// Fills the table of targets every few seconds. Everything that is shown is set as text, never as
-// markup: names, events and errors come from others.
-"use strict";
+// The console's beginning: which view is shown, and the line that says how fresh it is.
 
-const refreshMilliseconds = 3000;
+import { isEnd, session } from "./api.js";
+import { askToken } from "./dialog.js";
+import { button, fill, h, say, set } from "./dom.js";
+import { event } from "./event.js";
+import { tickTimes } from "./format.js";
+import { listen, poll, start, state } from "./live.js";
+import { overview } from "./overview.js";
+import { empty, problem } from "./parts.js";
+import { search } from "./search.js";
+import { target } from "./target.js";
 
-const byId = (id) => document.getElementById(id);
+const views = { "": overview, target, event, search };
+const main = document.getElementById("main");
+let shown = null;
 
-function age(instant) {
-  if (!instant) return "–";
-  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(instant)) / 1000));
-  if (seconds < 90) return seconds + "s ago";
-  if (seconds < 90 * 60) return Math.round(seconds / 60) + "m ago";
-  if (seconds < 48 * 3600) return Math.round(seconds / 3600) + "h ago";
-  return Math.round(seconds / 86400) + "d ago";
+// read takes an address apart: #/target/crm/pending?x=y. Every part may hold anything, encoded.
+function read(hash) {
+  const [path, query] = hash.replace(/^#\/?/, "").split("?");
+  const [name, ...args] = path.split("/").map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  });
+  return { name, args, query: new URLSearchParams(query || "") };
 }
 
-function cell(row, text, className) {
-  const td = row.insertCell();
-  td.textContent = text;
-  if (className) td.className = className;
-  return td;
-}
-
-function show(target) {
-  const row = document.createElement("tr");
-  cell(row, target.orphan ? target.name + " (not in the config)" : target.name);
-  cell(row, target.status, "status " + target.status.toLowerCase());
-  cell(row, target.url || "–");
-  cell(row, target.events.join(", ") || "–");
-  cell(row, target.failed_jobs + "/" + target.failed_jobs_max, "number");
-  cell(row, target.pending, "number");
-  cell(row, age(target.oldest_pending)).title = target.oldest_pending || "";
-  cell(row, target.exhausted, "number");
-  cell(row, age(target.last_success)).title = target.last_success || "";
-  cell(row, target.last_error || "–");
-  return row;
-}
-
-async function get(path) {
-  const answer = await fetch(path, { cache: "no-store" });
-  if (!answer.ok) throw new Error("the relay answered " + answer.status);
-  return answer.json();
-}
-
-async function refresh() {
-  try {
-    const [status, list] = await Promise.all([get("v1/status"), get("v1/targets")]);
-    byId("targets").replaceChildren(...list.targets.map(show));
-    byId("none").hidden = list.targets.length > 0;
-    const ready = status.ready ? "ready" : "not ready: " + status.unready.join("; ");
-    byId("state").textContent = ready + " · version " + status.version + " · tick every " +
-      status.interval + " · accepted " + status.accepted + " since " +
-      new Date(status.started_at).toLocaleString();
-    byId("state").className = status.ready ? "" : "bad";
-  } catch (error) {
-    byId("state").textContent = "no answer from the relay (" + error.message +
-      "); what is shown is old";
-    byId("state").className = "bad";
+// route shows the view of the address. Whatever the view before had under way ends.
+async function route(e) {
+  if (shown) shown.abort();
+  shown = new AbortController();
+  const { signal } = shown;
+  const { name, args, query } = read(location.hash);
+  const view = views[name];
+  document.title = [args[0], name || "overview", "hookspool"].filter(Boolean).join(" · ");
+  for (const link of document.querySelectorAll("[data-view]")) {
+    set(link, "aria-current", link.dataset.view === name ? "page" : null);
   }
-  setTimeout(refresh, refreshMilliseconds);
+  window.scrollTo(0, 0);
+  try {
+    if (view) await view(main, { args, query, signal });
+    else fill(main, empty(h("h1", { tabindex: "-1" }, "There is no such view"),
+      h("p", null, h("a", { href: "#/" }, "Overview"))));
+  } catch (error) {
+    if (isEnd(error) || signal.aborted) return;
+    fill(main, h("h1", { tabindex: "-1" }, args[0] || name), problem(error),
+      h("p", null, h("a", { href: "#/" }, "Overview"), " · ",
+        h("a", { href: "#/search" }, "Search")));
+  }
+  // A screen reader hears where it is after a change of view, but the first one is not interrupted.
+  if (e && !signal.aborted) main.querySelector("h1")?.focus({ preventScroll: true });
 }
 
-refresh();
+const words = {
+  connecting: "connecting…", live: "live", polling: "every 2 s", paused: "paused",
+  lost: "no answer", locked: "locked",
+};
+
+const titles = {
+  polling: "The live stream cannot be had; status and targets are asked for every two seconds.",
+  lost: "The relay does not answer; what is shown is old. It is tried again every two seconds.",
+  paused: "Nothing is asked for while this tab is hidden.",
+};
+
+function showMode() {
+  const place = document.getElementById("live");
+  set(place, "class", state.mode);
+  set(place, "title", titles[state.mode] || null);
+  const word = place.lastElementChild;
+  if (state.mode === "locked") {
+    fill(word, button("Enter token", enterToken, { class: "small" }));
+  } else say(word, words[state.mode]);
+}
+
+// enterToken asks anew, and shows the view again that could not be shown without.
+async function enterToken() {
+  session.declined = false;
+  await poll();
+  route();
+}
+
+function find(e) {
+  e.preventDefault();
+  const id = e.target.elements.id.value.trim();
+  if (!id) return;
+  e.target.reset();
+  location.hash = "#/event/" + encodeURIComponent(id);
+}
+
+session.ask = askToken;
+session.enter = enterToken;
+listen(new AbortController().signal, (what) => { if (what === "mode") showMode(); });
+document.getElementById("find").addEventListener("submit", find);
+document.querySelector(".skip").addEventListener("click", (e) => {
+  e.preventDefault(); // the address is the view's
+  main.focus();
+});
+window.addEventListener("hashchange", route);
+setInterval(() => { if (!document.hidden) tickTimes(); }, 1000);
+start();
+route();
