@@ -21,6 +21,9 @@ func (w way) uses(cfg *config.Config) bool {
 // alerts reports whether anybody is told anything.
 func alerts(cfg *config.Config) bool { return byMail.uses(cfg) || byPost.uses(cfg) }
 
+// warns reports whether an alert is a warning of what may come.
+func warns(k alert.Kind) bool { return k != alert.Defect && k != alert.Recovery }
+
 // owe is a notice as the spool keeps it, once for every way that is configured. l is nil when it is
 // about the spool. Each way pays the notices of a target in the order of their episodes, which is
 // that of the instants; ranks keep those of one instant apart, and a recovery behind its defect.
@@ -37,7 +40,7 @@ func (r *Relay) owe(cfg *config.Config, l *lane, n alert.Notice) []spool.Notice 
 	}
 	var owed []spool.Notice
 	for w := range ways {
-		if !w.uses(cfg) {
+		if !w.uses(cfg) || w == byMail && warns(n.Kind) && !cfg.Alert.Email.Warnings {
 			continue
 		}
 		o := spool.Notice{Episode: uint64(at.UnixNano())*4 + ranks[n.Kind], Way: uint8(w), Body: body}

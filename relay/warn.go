@@ -83,9 +83,13 @@ func (l *lane) stepLocked(cfg *config.Config) step {
 }
 
 // levelAt is the highest percentage of the limit that is reached; 0: none. When one job reaches
-// several of them, as it may if the limit is small, the highest tells it all.
+// several of them, as it may if the limit is small, the highest tells it all. At the limit itself
+// nothing is early any more: the next failed job is the defect.
 func levelAt(levels []int, failed, limit int) int {
 	highest := 0
+	if failed >= limit {
+		return 0
+	}
 	for _, level := range levels {
 		if failed*100 >= level*limit {
 			highest = max(highest, level)

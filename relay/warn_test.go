@@ -28,14 +28,15 @@ func TestLevelAt(t *testing.T) {
 	f(all, 75, 100, 75)
 	f(all, 89, 100, 75)
 	f(all, 90, 100, 90)
-	f(all, 100, 100, 90)
+	f(all, 99, 100, 90)
+	f(all, 100, 100, 0)
 	// A limit that the percentages do not divide: the first job at or beyond it.
 	f(all, 6, 7, 75)
-	f(all, 7, 7, 90)
+	f(all, 7, 7, 0)
 	// One job may reach several levels of a small limit; the highest counts.
 	f(all, 1, 2, 50)
-	f(all, 2, 2, 90)
-	f(all, 1, 1, 90)
+	f(all, 2, 2, 0)
+	f(all, 1, 1, 0)
 }
 
 func TestRoom(t *testing.T) {

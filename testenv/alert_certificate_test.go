@@ -13,7 +13,7 @@ func TestAlertCertificate(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	j, box := NewJourney(t), NewMailbox(t)
-	box.Configure(j.Config)
+	box.Configure(j.Config).Set("alert.email.warnings", true)
 	hook := postAlerts(j)
 	front := NewTLSFront(t, j.RX, time.Now().Add(15*day))
 	j.Config.Set("retry.interval", "50ms").

@@ -63,12 +63,12 @@ func awaitPaid(j *Journey, n int) {
 	}
 }
 
-// TestAlertAtNinetyPercent asserts that by default there is one mail at the 90th failed job, none
-// before, not another one after a kill, and one more at the 101st.
+// TestAlertAtNinetyPercent asserts that, with warnings by mail, there is one at the 90th failed job,
+// none before, not another one after a kill, and one more at the 101st.
 func TestAlertAtNinetyPercent(t *testing.T) {
 	t.Parallel()
 	j, box, _ := defectJourney(t, -2)
-	j.Config.Remove("alert.warn_at")
+	j.Config.Set("alert.email.warnings", true)
 	gates := map[int]chan struct{}{90: make(chan struct{}), 95: make(chan struct{}),
 		101: make(chan struct{})}
 	j.RX.On("dead", func(req *Request) Reply {
@@ -118,7 +118,8 @@ func TestAlertAtNinetyPercent(t *testing.T) {
 func TestAlertEveryLevel(t *testing.T) {
 	t.Parallel()
 	j, box, _ := defectJourney(t, -2)
-	j.Config.Set("alert.warn_at", []int{90, 50, 75}).Set("defect.after_failed_jobs", 20)
+	j.Config.Set("alert.email.warnings", true).Set("alert.warn_at", []int{90, 50, 75})
+	j.Config.Set("defect.after_failed_jobs", 20)
 	j.Config.Set("retry.max_attempts", 10_000)
 	box.Down()
 	j.Start()
@@ -252,7 +253,7 @@ func TestAlertWebhookAddressRules(t *testing.T) {
 func TestAlertSpoolPercent(t *testing.T) {
 	t.Parallel()
 	j, box := NewJourney(t), NewMailbox(t)
-	box.Configure(j.Config)
+	box.Configure(j.Config).Set("alert.email.warnings", true)
 	hook := postAlerts(j)
 	j.Config.Set("spool.max_size", "6MiB").Set("server.max_body_size", "128KiB")
 	j.Config.Set("retry.interval", "50ms").Target("held", j.RX.URL("held"), "status", "paused")

@@ -14,8 +14,7 @@ func defectJourney(t *testing.T, gated int) (*Journey, *Mailbox, chan struct{}) 
 	t.Helper()
 	j, box, gate := NewJourney(t), NewMailbox(t), make(chan struct{})
 	box.Configure(j.Config)
-	// The mails of an episode are counted here; those before it are TestAlert's.
-	j.Config.Set("retry.interval", "20ms").Set("alert.warn_at", []int{})
+	j.Config.Set("retry.interval", "20ms")
 	j.Config.Target("dead", j.RX.URL("dead?token=canary"), "timeout", "60s")
 	j.RX.On("dead", func(req *Request) Reply {
 		if req.Attempt == gated {

@@ -99,6 +99,8 @@ type Email struct {
 	Password Secret
 	From     string   // an RFC 5322 address
 	To       []string // RFC 5322 addresses; at least one when SMTP is set
+	// Warnings are mailed, too. Otherwise there is one mail about a defect and one about its end.
+	Warnings bool
 }
 
 // Webhook is [alert.webhook]: a URL that alerts are posted to. Where it has a key of a target, it

@@ -164,6 +164,7 @@ warn_at = [50, 75]
 tls_expiry = "1h"
 spool_percent = 0
 [alert.email]
+warnings = true
 smtp = "mail.example.com:587"
 tls = "none"
 username = "u"
@@ -214,7 +215,7 @@ func TestEveryKeyIsStored(t *testing.T) {
 		Alert: Alert{
 			[]int{50, 75}, time.Hour, 0,
 			Email{"mail.example.com:587", "none", "u", "p", "Hook <h@example.com>",
-				[]string{"a@example.com", "b@example.com"}},
+				[]string{"a@example.com", "b@example.com"}, true},
 			Webhook{&url.URL{Scheme: "http", Host: "x"}, time.Second, nil,
 				[]Header{{"X-C", "3"}}, "", []netip.Prefix{netip.MustParsePrefix("::1/128")}},
 		},

@@ -156,6 +156,7 @@ func emailRows(e *Email) []row {
 		{name: "password", set: resolved(&e.Password, checkCredential)},
 		{name: "from", set: text(&e.From, checkMail)},
 		{name: "to", set: texts(&e.To, to, checkMail)},
+		{name: "warnings", set: boolean(&e.Warnings)},
 	}
 }
 
