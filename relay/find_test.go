@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,8 +170,9 @@ func TestSearchAndListings(t *testing.T) {
 // What the sweep has been over is found as long as a delivery needs it, and time finds its place.
 func TestSearchBehindTheSweep(t *testing.T) {
 	f := newFixture(t)
-	clock := time.Now().Add(-time.Hour)
-	f.now = func() time.Time { return clock }
+	begin := time.Now().Add(-time.Hour)
+	var passed atomic.Int64 // seconds
+	f.now = func() time.Time { return begin.Add(time.Duration(passed.Load()) * time.Second) }
 	f.cfg.Spool.KeepDelivered = time.Minute
 	f.target("good", newReceiver(t, always(200)).URL)
 	f.target("bad", newReceiver(t, always(500)).URL, func(t *config.Target) {
@@ -179,8 +181,8 @@ func TestSearchBehindTheSweep(t *testing.T) {
 	f.start()
 	var marks []time.Time
 	for i := range 60 {
-		clock = clock.Add(10 * time.Second)
-		marks = append(marks, clock)
+		passed.Add(10)
+		marks = append(marks, f.now())
 		f.send(fmt.Sprint("e", i), map[bool]string{true: "red", false: "blue"}[i%20 == 0])
 	}
 	f.wait("all attempts", func() bool {
