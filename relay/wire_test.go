@@ -106,7 +106,7 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// The smallest spool that the config takes holds an event of the largest size.
+// The smallest spool that the config takes without a warning holds an event of the largest size.
 func TestSmallestSpool(t *testing.T) {
 	for _, body := range []int64{1, 256 << 10, 1_000_000} {
 		f := newFixture(t)

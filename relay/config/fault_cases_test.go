@@ -473,12 +473,12 @@ func combinationCases() [][2]string {
 			"2:21: session.user_events[1]: \"b\" is among business_events too" +
 				"\n  hint: an event is the user's or the business's"},
 		{"[server]\nmax_body_size = \"1MB\"\n[spool]\nmax_size = \"1MiB\"", "4:1: spool.max_size: " +
-			"1MiB is less than 4 times server.max_body_size, which is 1MB in line 2" + twice +
-			"\"4MB\" or more, or take smaller events"},
-		{"[spool]\nmax_size = \"2047KiB\"", "2:1: spool.max_size: 2047KiB is less than 4 times " +
-			"server.max_body_size, which is 512KiB by default" + twice +
-			"\"2MiB\" or more, or take smaller events"},
-		{"[spool]\nmax_size = \"2MiB\"", ""},
+			"1MiB is less than 2 times server.max_body_size, which is 1MB in line 2" + twice +
+			"\"2MB\" or more, or take smaller events"},
+		{"[server]\nmax_body_size = \"600KiB\"\n[spool]\nmax_size = \"1MiB\"", "4:1: " +
+			"spool.max_size: 1MiB is less than 2 times server.max_body_size, which is 600KiB in line 2" +
+			twice + "\"1200KiB\" or more, or take smaller events"},
+		{"[spool]\nmax_size = \"1MiB\"", ""},
 		{"[server]\nmax_body_size = \"2MB\"\n[spool]\nmax_size = \"1MiB\"",
 			"2:1: server.max_body_size: must be from 1B to 1MB, but is 2MB\n  hint: an " +
 				"event must fit into one spool record, which is below 1MiB with its headers"},

@@ -15,8 +15,10 @@ const (
 	bodyBytesMax = 1_000_000 // a spool record is below 1 MiB, with room for headers and type
 	diskBytesMax = 1 << 50
 	// An event takes about twice its body on disk until the engine has moved it from its log to a
-	// table, and as much again is left for what is there already: what was delivered and goes later.
-	spoolBodiesMin  = 4
+	// table; a spool with less room could never take the largest. As much again for what is there
+	// already, or is delivered and goes later, is worth a warning.
+	spoolBodiesMin  = 2
+	spoolBodiesGood = 4
 	targetsMax      = 1000
 	patternsMax     = 256
 	typeBytesMax    = 256 // an event's type is 1 to 256 bytes: contract §4

@@ -17,6 +17,11 @@ func (c *Config) Warnings() []string {
 		w = append(w, "there is no [target.NAME]: every event will be unmatched and not spooled")
 	}
 	w = append(w, c.Server.warnings()...)
+	if good := spoolBodiesGood * c.Server.MaxBodySize; c.Spool.MaxSize < good {
+		w = append(w, fmt.Sprintf("spool.max_size %s is less than %d times server.max_body_size: "+
+			"the largest events may be refused as spool_full although there is little in it",
+			sizeText(c.Spool.MaxSize), spoolBodiesGood))
+	}
 	w = append(w, c.Session.warnings()...)
 	w = append(w, c.Alert.warnings()...)
 	seen := map[string]string{}
