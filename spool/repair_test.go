@@ -163,7 +163,7 @@ func TestRepairDestroyedEntry(t *testing.T) {
 			if !ok {
 				break
 			}
-			every := 5
+			every := 9
 			if os.Getenv("HOOKSPOOL_LONG") != "" {
 				every = 1
 			}
@@ -370,7 +370,7 @@ func TestRepairManifest(t *testing.T) {
 			}
 		}
 		f1("gone", os.Remove)
-		const step = 5 // TestTableListFlipped looks at every byte
+		const step = 11 // TestTableListFlipped looks at every byte
 		for at := 0; at < len(text); at += step {
 			f1(fmt.Sprintf("cut at %d", at), func(path string) error { return os.Truncate(path, int64(at)) })
 			f1(fmt.Sprintf("flipped at %d", at), func(path string) error { flipAt(t, path, at); return nil })

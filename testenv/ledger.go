@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Ledger is the oracle: what was sent, what the answer was, and therefore what must be true of the
@@ -164,15 +165,20 @@ func (l *Ledger) Check() {
 	}
 }
 
-// AwaitDelivered waits until every accepted event is delivered to all of its targets.
+// AwaitDelivered waits until every accepted event is delivered to all of its targets, as long as
+// some arrive: how many a busy machine delivers in a time is no matter of these tests.
 func (l *Ledger) AwaitDelivered() {
 	l.t.Helper()
-	var open []delivery
-	if !eventually(2*Patience, func() bool {
-		open = l.open(nil)
-		return len(open) == 0
-	}) {
-		l.t.Fatalf("%d deliveries did not arrive: %v", len(open), open[:min(len(open), 10)])
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	open := l.open(nil)
+	for last, since := len(open), time.Now(); len(open) > 0; <-poll.C {
+		if open = l.open(nil); len(open) < last {
+			last, since = len(open), time.Now()
+		}
+		if time.Since(since) > 2*Patience {
+			l.t.Fatalf("%d deliveries did not arrive: %v", len(open), open[:min(len(open), 10)])
+		}
 	}
 }
 
