@@ -36,8 +36,8 @@
 //	serving       1 a listener        connections                        shutdown of the listener
 //
 // The HTTP library has one goroutine a connection of its own, which holds the request until the
-// spool has answered; the spool has two (committer, keeper). A build with the tag otel (trace.go)
-// has the exporter's, which tracer.close ends.
+// spool has answered; the spool has three (committer, keeper, memory). A build with the tag otel
+// (trace.go) has the exporter's, which tracer.close ends.
 //
 // # Leaving
 //

@@ -6,14 +6,16 @@ import (
 )
 
 const (
-	// mappedBytesMax of the engine's tables may be resident before the keeper lets go of them.
+	// mappedBytesMax of the engine's tables may be resident before the memory loop lets go of them.
 	mappedBytesMax = 64 << 20
+	// memoryPause lies between two looks: a drain maps up to 100 MiB a second.
+	memoryPause = 250 * time.Millisecond
 	// restAfter is how long nothing must have been accepted before the heap of a burst is given back
 	// to the system. The engine keeps what its flushes and compactions needed for some seconds.
 	restAfter = 15 * time.Second
 )
 
-// rest is the keeper's memory of when the spool came to rest.
+// rest is the memory loop's memory of when the spool came to rest.
 type rest struct {
 	head  uint64
 	since time.Time
@@ -30,6 +32,21 @@ func (r *rest) due(now time.Time, head uint64) bool {
 	}
 	r.freed = true
 	return true
+}
+
+// memoryLoop is a goroutine of its own because the keeper may be busy for seconds with fetching
+// space back, just when most is mapped (seen: 1.4 GiB).
+func (s *Spool) memoryLoop() {
+	ticker := time.NewTicker(memoryPause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case now := <-ticker.C:
+			s.keepMemory(now)
+		}
+	}
 }
 
 // keepMemory keeps resident memory small, whatever the backlog: 1,000,000 events of 1 KiB in

@@ -139,7 +139,7 @@ type Spool struct {
 	ballast     *ballast
 	hw          *highWater
 	reclaimer   reclaimer // the keeper's own
-	rest        rest      // likewise
+	rest        rest      // the memory loop's own
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
 	readers   sync.RWMutex
@@ -225,10 +225,11 @@ func newSpool(o Options) *Spool {
 	return s
 }
 
-// Start lets the committer and the keeper run.
+// Start lets the committer, the keeper and the memory loop run.
 func (s *Spool) Start() {
 	s.running.Go(s.commitLoop)
 	s.running.Go(s.keepLoop)
+	s.running.Go(s.memoryLoop)
 }
 
 // Close writes what is settled, stops and closes the engine. Appends that are waiting are answered

@@ -55,7 +55,6 @@ func (s *Spool) keep(clock time.Time) {
 		return
 	}
 	s.measureDisk()
-	s.keepMemory(clock)
 	s.trimBallast()
 	if s.gate.closed() {
 		return // sweeping writes
