@@ -44,13 +44,14 @@ func spoolMutants() []mutant {
 			"	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())",
 		pkg: "spool", tests: ".",
 	}, {
-		name: "believe any loss", file: "spool/load.go",
-		from: "	if s.hw.last <= head {", to: "	if s.hw.last <= head || !acceptLoss {",
-		pkg: "spool", tests: "TestHighWater",
+		name: "believe any loss", file: "spool/recount.go",
+		from: "if lost := s.hw.last - min(head, s.hw.last); lost > 0 {",
+		to:   "if lost := s.hw.last - min(head, s.hw.last); lost > 0 && s.acceptLoss {",
+		pkg:  "spool", tests: "TestHighWater",
 	}, {
 		name: "half a batch", file: "spool/load.go",
-		from: "		if e == nil || e.batchEnd <= seq {",
-		to:   "		if e == nil || e.batchEnd <= seq || true {",
+		from: "		if e == nil || e.batchEnd <= max(seq, s.hw.last) {",
+		to:   "		if e == nil || e.batchEnd <= max(seq, s.hw.last) || true {",
 		pkg:  "spool", tests: "TestFaultAtEveryCall",
 	}, {
 		name: "position passes a failure", file: "spool/change.go",
@@ -86,8 +87,8 @@ func diskMutants() []mutant {
 		pkg: "testenv", tests: "TestFaultDiskFilledToTheLastByte",
 	}, {
 		name: "no size budget", file: "spool/disk.go",
-		from: "lim.MaxBytes > 0 && bytes > lim.MaxBytes {",
-		to:   "lim.MaxBytes > 0 && bytes > lim.MaxBytes+1<<60 {",
+		from: "lim.MaxBytes > 0 && bytes+since > lim.MaxBytes {",
+		to:   "lim.MaxBytes > 0 && bytes+since > lim.MaxBytes+1<<60 {",
 		pkg:  "testenv", tests: "TestP2|TestP7|TestFaultDisk",
 	}}
 }
@@ -109,8 +110,8 @@ func relayMutants() []mutant {
 		from: "	case t.attempts >= l.r.setup", to: "	case t.attempts > l.r.setup",
 		pkg: "testenv", tests: "TestP5Exactly145Requests",
 	}, {
-		name: "defective at the 100th", file: "relay/defect.go",
-		from: "	entered := st.FailedJobs > cfg", to: "	entered := st.FailedJobs >= cfg",
+		name: "defective at the 100th", file: "relay/warn.go",
+		from: "	case failed > limit:", to: "	case failed >= limit:",
 		pkg: "testenv", tests: "TestP5The101stFailedJob",
 	}, {
 		name: "charge what was not tried", file: "relay/lane.go",
