@@ -91,6 +91,19 @@ func (s *Spool) preflight() error {
 	return nil
 }
 
+// attainable is how many bytes the spool may grow to, as far as its limit and the disk go now.
+func (s *Spool) attainable() int64 {
+	taken, err := bytesOnDisk(s.dir)
+	free, ferr := s.room.free(s.dir)
+	if errors.Join(err, ferr) != nil {
+		return 0
+	}
+	if most := s.limits.Load().MaxBytes; most > 0 {
+		return min(most, taken+free)
+	}
+	return taken + free
+}
+
 func freeBytes(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -142,8 +155,9 @@ func (s *Spool) compactionDue(sure bool) int64 {
 	if sure {
 		return s.compactionBytes()
 	}
+	most := s.db.Opts().NumLevelZeroTables
 	for _, level := range s.db.Levels() {
-		if level.Level == 0 && level.NumTables >= levelZeroTables-2 || level.Score >= 1 {
+		if level.Level == 0 && level.NumTables >= most-2 || level.Score >= 1 {
 			return s.compactionBytes()
 		}
 	}

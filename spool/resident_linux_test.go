@@ -1,91 +1,154 @@
 package spool
 
 import (
-	"os"
-	"path/filepath"
-	"syscall"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 )
 
 func TestTableMap(t *testing.T) {
 	const dir = "/var/lib/hook spool/db"
-	f := func(line string, from, length uintptr, ok bool) {
+	f := func(line string, want mapping) {
 		t.Helper()
-		a, n, got := tableMap([]byte(line), dir)
-		if got != ok || ok && (a != from || n != length) {
-			t.Errorf("%q is %x+%x, %v; want %x+%x, %v", line, a, n, got, from, length, ok)
+		got, ok := tableMap([]byte(line), dir)
+		if got != want || ok != (want.length > 0) {
+			t.Errorf("%q is %+v, %v; want %+v", line, got, ok, want)
 		}
 	}
 	// a table
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/000001.sst", 0x7f00a000, 0x2000, true)
+	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/000012.sst", mapping{0x7f00a000, 0x2000, 12})
 	// the log is hot and stays
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/00001.mem", 0, 0, false)
-	// somebody else's table; no file; removed meanwhile; nonsense
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 /var/lib/other/db/000001.sst", 0, 0, false)
-	f("7f00a000-7f00c000 rw-p 00000000 00:00 0", 0, 0, false)
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/000001.sst (deleted)", 0, 0, false)
-	f("x-y rw-s 00000000 fe:00 12 "+dir+"/000001.sst", 0, 0, false)
-	f("", 0, 0, false)
+	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/00001.mem", mapping{})
+	// a private map would lose what was stored
+	f("7f00a000-7f00c000 rw-p 00000000 fe:00 12 "+dir+"/000012.sst", mapping{})
+	// somebody else's table; no file; removed meanwhile; no table; nonsense
+	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 /var/lib/other/db/000001.sst", mapping{})
+	f("7f00a000-7f00c000 rw-p 00000000 00:00 0", mapping{})
+	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/000001.sst (deleted)", mapping{})
+	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/new.sst", mapping{})
+	f("7f00c000-7f00a000 rw-s 00000000 fe:00 12 "+dir+"/000001.sst", mapping{})
+	f("x-y rw-s 00000000 fe:00 12 "+dir+"/000001.sst", mapping{})
+	f(" "+dir+"/000001.sst", mapping{})
+	f("", mapping{})
 }
 
-// A mapped table that was read does not stay resident, and what it holds is still there.
+// appendRandom appends n events of size bytes whose type is the digest of their payload.
+func (f *fixture) appendRandom(n, size int, lane string) {
+	random := rand.NewChaCha8([32]byte{byte(n), byte(size)})
+	drafts := make([]*Draft, 0, n)
+	for range n {
+		payload := make([]byte, size)
+		_, _ = random.Read(payload)
+		sum := sha256.Sum256(payload)
+		drafts = append(drafts, &Draft{Type: hex.EncodeToString(sum[:]), Payload: payload, At: f.now,
+			Note: []string{lane}})
+	}
+	if err := f.Append(drafts...); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// readAll fetches n events of a lane and checks each against its digest.
+func (f *fixture) readAll(l *Lane, n int) {
+	f.t.Helper()
+	for _, e := range f.fetch(l, n) {
+		if sum := sha256.Sum256(e.Payload()); hex.EncodeToString(sum[:]) != e.Type() {
+			f.t.Fatalf("event %d is not what was appended", e.Seq)
+		}
+	}
+}
+
+func (f *fixture) flushNow() {
+	f.t.Helper()
+	o := newOp()
+	o.flush = true
+	if err := f.submit(o); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// Mapped tables that were read do not stay resident, and what they hold is still there.
 func TestTrimMapped(t *testing.T) {
-	const size = 8 << 20
-	s := &Spool{dir: t.TempDir()}
-	if err := os.Mkdir(filepath.Join(s.dir, engineDir), 0o700); err != nil {
-		t.Fatal(err)
+	const events, size = 64, 256 << 10
+	f := open(t)
+	f.lane("a")
+	for range events / 8 {
+		f.appendRandom(8, size, "a")
 	}
-	file, err := os.Create(filepath.Join(s.dir, engineDir, "000001.sst"))
-	if err != nil {
-		t.Fatal(err)
+	f.flushNow()
+	f.reopen()
+	read := func() {
+		t.Helper()
+		var all bytes.Buffer
+		err := f.scan([]byte{prefixLog}, nil, func(_, value []byte) (bool, error) {
+			all.Write(value)
+			return true, nil
+		})
+		if err != nil || all.Len() < events*size {
+			t.Fatalf("read %d bytes, %v", all.Len(), err)
+		}
 	}
-	defer file.Close()
-	if err := file.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	table, err := syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE,
-		syscall.MAP_SHARED)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Munmap(table)
-	for i := range table {
-		table[i] = byte(i >> 12)
-	}
-	if err := file.Sync(); err != nil { // clean pages can go
-		t.Fatal(err)
-	}
+	read()
 	before, err := mappedBytes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.trimMapped(before); err != nil {
+	if err := f.trimMapped(before + 32<<20); err != nil {
 		t.Fatal(err)
 	}
-	if still, _ := mappedBytes(); still < before-size/2 {
+	if still, _ := mappedBytes(); still < before-events*size/2 {
 		t.Errorf("%d bytes are resident of %d that may be", still, before)
 	}
-	if err := s.trimMapped(before - 1); err != nil {
+	if err := f.trimMapped(0); err != nil {
 		t.Fatal(err)
 	}
-	after, err := mappedBytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const tmpfs = 0x01021994 // its pages are the file: without swap they cannot go
-	var fs syscall.Statfs_t
-	if err := syscall.Fstatfs(int(file.Fd()), &fs); err != nil {
-		t.Fatal(err)
-	}
-	if after > before-size/2 && fs.Type != tmpfs {
+	if after, _ := mappedBytes(); after > before-events*size/2 {
 		t.Errorf("%d bytes are still resident of %d", after, before)
 	}
-	for i := range table {
-		if table[i] != byte(i>>12) {
-			t.Fatalf("byte %d changed", i)
+	f.readAll(f.lane("a"), events)
+}
+
+// Tables come and go while their pages are taken; nothing that anybody reads or writes changes.
+func TestTrimMappedMeanwhile(t *testing.T) {
+	const rounds, events, size = 12, 16, 64 << 10
+	f := open(t)
+	l := f.lane("a")
+	stop := make(chan struct{})
+	var trimmer sync.WaitGroup
+	trims := 0
+	trimmer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := f.trimMapped(0); err != nil {
+				t.Error(err)
+				return
+			}
+			trims++
+		}
+	})
+	for range rounds {
+		f.appendRandom(events, size, "a")
+		f.flushNow()
+		if err := f.db.Flatten(1); err != nil {
+			t.Fatal(err)
 		}
 	}
+	f.readAll(l, rounds*events)
+	close(stop)
+	trimmer.Wait()
+	if trims < rounds {
+		t.Errorf("pages were taken %d times", trims)
+	}
+	f.reopen()
+	f.readAll(f.lane("a"), rounds*events)
 }
 
 // The heap is given back once after every burst, and never in one.

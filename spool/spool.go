@@ -167,6 +167,7 @@ func Open(o Options) (_ *Spool, err error) {
 	}
 	opts := engineOptions(o.Dir, o.EncryptionKey,
 		engineLogger{log: o.Log, failed: func(string) { s.engineErrs.Add(1) }})
+	setLevelZero(&opts, levelZeroFor(s.attainable()))
 	err = s.through("open engine", func() error { return s.openPastEmptyFiles(opts) })
 	defer func() {
 		if err != nil {
