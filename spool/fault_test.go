@@ -216,6 +216,7 @@ func (j *faultJourney) steps() []func() error {
 		func() error { j.s.keep(time.Now()); return j.s.Err() },
 		func() error {
 			j.s.reclaimer.swept.Store(1 << 40)
+			j.s.reclaimer.seen = 1 << 40 // the sweep rests
 			j.s.reclaimer.last, j.s.reclaimer.headSeen = time.Time{}, time.Time{}
 			return j.s.reclaim(time.Now())
 		},

@@ -1,65 +1,59 @@
 package spool
 
 import (
-	"crypto/rand"
 	"testing"
 	"time"
 )
 
-// TestSpaceReturns drains a backlog that is several memtables large and wants the disk back,
-// although nothing is written any more.
-func TestSpaceReturns(t *testing.T) {
-	t.Parallel()
-	const events, payload = 60_000, 1200
-	f := open(t)
-	l := f.lane("a")
-	l.Open(true)
-	text := make([]byte, payload)
-	for range events / 1000 {
-		var drafts []*Draft
-		for range 1000 {
-			if _, err := rand.Read(text); err != nil {
-				t.Fatal(err)
-			}
-			drafts = append(drafts, &Draft{Payload: append([]byte(nil), text...),
-				At: f.now.Add(-time.Minute), Note: []string{"a"}})
+func TestReclaimDue(t *testing.T) {
+	var r reclaimer
+	const mib = 1 << 20
+	at := time.Unix(1000, 0)
+	disk := DiskUsage{Bytes: 1000 * mib}
+	f := func(after time.Duration, swept int64, head uint64, short, due, flush bool) {
+		t.Helper()
+		at = at.Add(after)
+		r.swept.Add(swept)
+		gotDue, gotFlush := r.due(at, head, disk, short)
+		if gotDue != due || gotDue && gotFlush != flush {
+			t.Errorf("after %s, %d MiB swept: %v, %v; want %v, %v", after, r.swept.Load()/mib, gotDue,
+				gotFlush, due, flush)
 		}
-		if err := f.Append(drafts...); err != nil {
-			t.Fatal(err)
+		if gotDue {
+			r.begin(at, gotFlush)
 		}
 	}
-	f.measureDisk()
-	full := f.Disk().Bytes
-	if full < events*payload {
-		t.Fatalf("%d bytes are on disk, want %d at least", full, events*payload)
+	const tick = time.Second
+	// a backlog drains: that is no reason unless it takes long, and a half of it is gone
+	f(0, 0, 9, false, false, false)
+	f(reclaimIdle, 900*mib, 9, false, false, false)
+	disk.Bytes = 3000 * mib
+	for range reclaimGoing/tick - 1 {
+		f(tick, 1*mib, 9, false, false, false)
 	}
-	deliverAll(f, l)
-	f.SetLimits(Limits{KeepExhausted: time.Hour, DedupeWindow: time.Hour})
-	for end := time.Now().Add(time.Minute); f.Disk().Bytes > memTableBytes; {
-		if time.Now().After(end) {
-			t.Fatalf("%d bytes are on disk after the drain, %d before", f.Disk().Bytes, full)
-		}
-		time.Sleep(50 * time.Millisecond)
+	f(tick, 1*mib, 9, false, true, false)
+	disk.Bytes = 1000 * mib
+	// never soon again, and not while somebody sends
+	head := uint64(9)
+	f(tick, 600*mib, head, false, false, false)
+	for range reclaimPause / tick {
+		head++
+		f(tick, 1*mib, head, false, false, false)
 	}
-	t.Logf("on disk: %d bytes full, %d drained", full, f.Disk().Bytes)
-	// What comes after a flush is as safe as what came before.
-	f.append("after", "a")
-	f.reopen()
-	if n := f.lane("a").Counts().Pending; n != 1 {
-		t.Errorf("%d deliveries are pending after the reopening, want 1", n)
+	for range reclaimIdle/tick - 1 {
+		f(tick, 1*mib, head, false, false, false)
 	}
-}
-
-// deliverAll settles everything a lane owes.
-func deliverAll(f *fixture, l *Lane) {
-	f.t.Helper()
-	for l.Counts().Pending > 0 {
-		events, err := l.Fetch(500)
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		for _, e := range events {
-			f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Delivered, At: f.now})
-		}
-	}
+	f(tick, 1*mib, head, false, true, false)
+	// at the end, an eighth is enough, and what the memtable knows counts
+	disk.Bytes = 300 * mib
+	f(reclaimPause, 20*mib, head, false, false, false)
+	f(reclaimIdle-1, 0, head, false, false, false)
+	f(1, 0, head, false, true, true)
+	f(reclaimPause, 20*mib, head, false, false, false)
+	f(reclaimPause, 0, head, false, false, false)
+	f(reclaimPause, 18*mib, head, false, false, false)
+	f(reclaimIdle, 0, head, false, true, true)
+	// when space is short, at once
+	f(tick, 60*mib, head+1, true, false, false)
+	f(reclaimHurry, 1*mib, head+2, true, true, true)
 }

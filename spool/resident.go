@@ -8,8 +8,8 @@ import (
 const (
 	// mappedBytesMax of the engine's tables may be resident before the memory loop lets go of them.
 	mappedBytesMax = 64 << 20
-	// memoryPause lies between two looks: a drain maps up to 100 MiB a second.
-	memoryPause = 250 * time.Millisecond
+	// memoryPause lies between two looks: a compaction maps up to 1 GiB a second.
+	memoryPause = 100 * time.Millisecond
 	// restAfter is how long nothing must have been accepted before the heap of a burst is given back
 	// to the system. The engine keeps what its flushes and compactions needed for some seconds.
 	restAfter = 15 * time.Second

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -17,11 +18,16 @@ import (
 // that a lane or a compaction has passed counts as resident: 1.1 GiB with a million events of
 // 1 KiB, which nothing but a shortage of memory would take away again.
 
-// madvDontNeed is MADV_DONTNEED. Of a shared map of a file it takes the pages out of this process
-// and leaves them to the page cache: what was stored stays, and is found again without the disk.
-// MADV_PAGEOUT writes pages out and drops them, which waited for the disk just when a compaction
-// had made most of them dirty: 1,000,000 events drained with peaks of 1.6 GiB.
-const madvDontNeed = 4
+const (
+	// madvDontNeed is MADV_DONTNEED. Of a shared map of a file it takes the pages out of this process
+	// and leaves them to the page cache: what was stored stays, and is found again without the disk.
+	madvDontNeed = 4
+	// madvPageout is MADV_PAGEOUT (Linux 5.4). It never drops content, whatever is mapped there, but
+	// it is slow where pages are dirty.
+	madvPageout = 21
+	// pageoutMax is how long that may take: meanwhile a compaction reads on.
+	pageoutMax = memoryPause / 2
+)
 
 // trimMapped takes the resident pages of tables out of the process when more than most bytes of
 // files are resident.
@@ -30,9 +36,9 @@ func (s *Spool) trimMapped(most int64) error {
 	if err != nil || mapped <= most {
 		return err
 	}
-	tables, release := s.holdTables()
+	held, release := s.holdTables()
 	defer release()
-	return s.letGo(tables)
+	return s.letGo(held)
 }
 
 // holdTables are the engine's tables whose maps stay where they are until release. Advice on a map
@@ -62,22 +68,33 @@ func (s *Spool) holdTables() (held map[uint64]bool, release func()) {
 	}
 }
 
-// letGo advises the kernel on the maps of tables.
-func (s *Spool) letGo(tables map[uint64]bool) error {
+// letGo advises the kernel on the maps of tables: those that are held, and then, for a while and
+// with more care, those that a compaction has written and not yet put in their place.
+func (s *Spool) letGo(held map[uint64]bool) error {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {
 		return fmt.Errorf("cannot list the maps of tables: %w", err)
 	}
 	defer maps.Close()
 	dir := s.engineDir()
+	var others []mapping
 	lines := bufio.NewScanner(maps)
 	for lines.Scan() {
-		if m, ok := tableMap(lines.Bytes(), dir); ok && tables[m.table] {
-			_, _, errno := syscall.Syscall(syscall.SYS_MADVISE, m.from, m.length, madvDontNeed)
-			if errno != 0 {
+		m, ok := tableMap(lines.Bytes(), dir)
+		if ok && !held[m.table] {
+			others = append(others, m)
+		} else if ok {
+			if errno := m.advise(madvDontNeed); errno != 0 {
 				return fmt.Errorf("cannot let go of table %d: %w", m.table, errno)
 			}
 		}
+	}
+	began := time.Now()
+	for _, m := range others {
+		if time.Since(began) > pageoutMax {
+			break // it is quick with those that it has been through, and gets further next time
+		}
+		m.advise(madvPageout) // a map that is gone, or an older kernel, is no reason to stop
 	}
 	return lines.Err()
 }
@@ -112,6 +129,11 @@ func mappedBytes() (int64, error) {
 type mapping struct {
 	from, length uintptr
 	table        uint64
+}
+
+func (m mapping) advise(advice uintptr) syscall.Errno {
+	_, _, errno := syscall.Syscall(syscall.SYS_MADVISE, m.from, m.length, advice)
+	return errno
 }
 
 // tableMap reads a line of /proc/self/maps: "from-to perms offset device inode  path". Only a
