@@ -30,6 +30,10 @@ type accepter struct {
 	bodies  bodies
 	inHand  atomic.Int64
 	bytes   atomic.Int64 // of room for bodies
+	// turns bound the requests that are being read and spooled; the others in hand wait in line.
+	turns slots
+	// refusals paces the answers to those who are refused for overload.
+	refusals pace
 	// lastAt is when the last request came, in unix nanoseconds: the drain waits for quiet.
 	lastAt atomic.Int64
 	// closed: nothing is taken any more.
@@ -43,6 +47,9 @@ func (a *accepter) handle(ctx *fasthttp.RequestCtx) {
 	r := a.serve(ctx)
 	if r != nil {
 		a.r.metrics.refused[r.code].Inc()
+		if r.code == codeOverloaded {
+			time.Sleep(a.refusals.delay(time.Now()))
+		}
 		r.write(ctx)
 	}
 	a.r.tracer.end(ctx, r)
@@ -73,11 +80,17 @@ func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
 	base.payload = b.buf
 	base.headers = a.r.tracer.keep(ctx, base.headers)
 	n := len(b.buf)
-	r = a.take(ctx, cfg, base, a.r.now())
-	if r != nil {
+	if r = a.takeInTurn(ctx, cfg, base); r != nil {
 		a.r.spool.Forgo(n)
 	}
 	return r
+}
+
+// takeInTurn takes an event when it is its turn.
+func (a *accepter) takeInTurn(ctx *fasthttp.RequestCtx, cfg *config.Config, base arrival) *refusal {
+	a.turns.acquire(nil)
+	defer a.turns.release()
+	return a.take(ctx, cfg, base, a.r.now())
 }
 
 // reserve takes a request in hand, or says why not. Undo it by inHand, also after a refusal.

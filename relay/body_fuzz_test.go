@@ -44,7 +44,7 @@ func readRelay(t *testing.T, raw []byte) []taken {
 	cfg.Server.MaxBodySize = 32 << 10
 	r := &Relay{metrics: newMetrics("test"), log: slog.New(slog.DiscardHandler), now: time.Now}
 	r.setup.Store(&setup{cfg: &cfg})
-	a := &accepter{r: r}
+	a := newAccepter(r)
 	r.accept = a
 	var all []taken
 	server := newEventServer(r, &cfg)

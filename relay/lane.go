@@ -12,8 +12,19 @@ import (
 	"github.com/hookspool/hookspool/spool"
 )
 
-// fetchMax deliveries are taken from the spool at once; they wait in memory for a slot.
-const fetchMax = 32
+// fetchMin to fetchMax deliveries are taken from the spool at once; they wait in memory for a slot,
+// and all targets together keep about fetchAll of them. A lane that has fallen behind reads the log,
+// and every read waits for the commit under way: with 32 at once it was left ever further behind
+// under full load (256 senders: 20,000/s accepted, 14,000/s delivered; with 256 at once as many).
+const (
+	fetchMin = 32
+	fetchMax = 256
+	fetchAll = 4096
+)
+
+func fetchSize(targets int) int {
+	return min(max(fetchAll/max(targets, 1), fetchMin), fetchMax)
+}
 
 // lane is one target's sending side. It lives as long as the relay, across reloads; what may
 // change is behind work and mu.
@@ -159,7 +170,7 @@ func (l *lane) sendFresh() bool {
 	}
 	l.turn.Lock()
 	defer l.turn.Unlock()
-	events, err := l.spool.Fetch(fetchMax)
+	events, err := l.spool.Fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
 	if err != nil {
 		l.r.log.Error("cannot read the log for a target; it is tried again at the next event",
 			"target", l.name, "error", err)

@@ -86,7 +86,7 @@ func New(o Options) (_ *Relay, err error) {
 	}
 	r.attempts, r.cutOff = context.WithCancel(context.Background())
 	r.mailing, r.stopMail = context.WithCancel(context.Background())
-	r.payers, r.accept = newPayers(r), &accepter{r: r}
+	r.payers, r.accept = newPayers(r), newAccepter(r)
 	// Without a file (demo, tests) there is nothing to compare, and nothing to reload.
 	text, _ := os.ReadFile(o.Config.Path)
 	r.seen.Store(&text)
@@ -119,6 +119,7 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 		OnCommit: func(events int, took time.Duration) {
 			r.metrics.syncDuration.Observe(took.Seconds())
 			r.metrics.commitEvents.Observe(float64(events))
+			r.accept.setTurns(r.spool.SyncLatency())
 		},
 	}
 }

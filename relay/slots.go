@@ -68,6 +68,13 @@ func (s *slots) passLocked() {
 	}
 }
 
+// most is the limit.
+func (s *slots) most() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limit
+}
+
 func (s *slots) inUse() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

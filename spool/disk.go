@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // preflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
@@ -228,6 +230,10 @@ type highWater struct {
 	last    uint64
 	damaged bool                             // what the file said cannot be read; it counts as 0
 	through func(string, func() error) error // see seam
+	// took are what the last syncs took; latency is the least of them.
+	took    [8]time.Duration
+	syncs   int
+	latency atomic.Int64
 }
 
 const highWaterName = "highwater"
@@ -274,12 +280,26 @@ func (h *highWater) write(seq uint64) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	if err := h.through("sync highwater", h.file.Sync); err != nil {
 		return fmt.Errorf("cannot sync %q: %w", h.file.Name(), err)
 	}
+	h.note(time.Since(began))
 	h.last = seq
 	return nil
 }
+
+// note remembers what a sync took.
+func (h *highWater) note(took time.Duration) {
+	h.took[h.syncs%len(h.took)] = took
+	h.syncs++
+	least := slices.Min(h.took[:min(h.syncs, len(h.took))])
+	h.latency.Store(int64(least))
+}
+
+// SyncLatency is the least that one of the last syncs of a small file beside the log took: what the
+// disk takes, without what other work adds to it. 0: there was none yet.
+func (s *Spool) SyncLatency() time.Duration { return time.Duration(s.hw.latency.Load()) }
 
 func (h *highWater) close(seq uint64, clean bool) error {
 	var err error

@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
@@ -52,7 +50,7 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	log := slog.New(c.logHandler(cfg.Log.Format, level))
-	limitMemory(log)
+	defer limitMemory(log)()
 	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
 		AcceptLoss: acceptLoss})
 	if err != nil {
@@ -81,25 +79,6 @@ func (c *cli) logHandler(format string, level slog.Leveler) slog.Handler {
 		return slog.NewJSONHandler(c.errOut, options)
 	}
 	return slog.NewTextHandler(c.errOut, options)
-}
-
-// heapBytesMax is where the garbage collector begins to work harder. A relay at full load needs
-// half of it; batches without pause would take twice as much, because the engine's builders count
-// as heap. GOMEMLIMIT overrides it.
-const heapBytesMax = 256 << 20
-
-// limitMemory lets the garbage collector know how much is meant to be used, and a container's limit
-// if that is less, before the kernel enforces it.
-func limitMemory(log *slog.Logger) {
-	limit, err := memlimit.Set()
-	if err != nil {
-		log.Debug("no memory limit of a cgroup", "reason", err)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" && (err != nil || limit <= 0 || limit > heapBytesMax) {
-		limit = heapBytesMax
-		debug.SetMemoryLimit(limit)
-	}
-	log.Debug("memory limit", "bytes", limit)
 }
 
 func logStart(log *slog.Logger, r *relay.Relay, cfg *config.Config) {
