@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
@@ -21,6 +24,7 @@ func (r *Relay) Purge(ctx context.Context, name string, q admin.PurgeQuery) (adm
 	if q.State == "exhausted" {
 		p.State = spool.StateExhausted
 	}
+	var err error
 	if q.ID != "" {
 		e, err := r.eventByID(q.ID)
 		if err != nil {
@@ -31,13 +35,60 @@ func (r *Relay) Purge(ctx context.Context, name string, q admin.PurgeQuery) (adm
 	if q.Type != "" {
 		p.Match = func(e *spool.Event) bool { return e.Type() == q.Type }
 	}
-	n, err := l.spool.Purge(ctx, p)
-	out.Count = n
-	if n > 0 && !q.DryRun {
-		r.log.Warn("deliveries were purged by hand", "target", name, "state", q.State,
-			"deliveries", n)
+	if q.Limit == 0 && q.After == "" {
+		out.Count, err = l.spool.Purge(ctx, p)
+	} else {
+		out.Count, out.Next, err = l.purgePage(ctx, &p, &q)
 	}
-	return out, err
+	if out.Count > 0 && !q.DryRun {
+		r.log.Warn("deliveries were purged by hand", "target", name, "state", q.State,
+			"deliveries", out.Count)
+	}
+	return out, orderError(err)
+}
+
+// purgePage purges one page, and returns how many deliveries that were and where to go on.
+func (l *lane) purgePage(ctx context.Context, p *spool.Purge, q *admin.PurgeQuery) (uint64, string,
+	error) {
+	at := l.spool.BeginPurge(p)
+	if q.After != "" {
+		if err := readPurgeCursor(q.After, &at); err != nil {
+			return 0, "", err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, "", fmt.Errorf("cannot purge while the relay stops: %w", err)
+	}
+	n, next, err := l.spool.PurgePage(p, at, q.Limit)
+	return n, purgeCursor(next), err
+}
+
+// purgeCursor is "log-FROM-HEAD" or "kept-FROM-HEAD", or empty at the end.
+func purgeCursor(c spool.PurgeCursor) string {
+	if !c.On {
+		return ""
+	}
+	stage := "log"
+	if c.Kept {
+		stage = "kept"
+	}
+	return fmt.Sprintf("%s-%d-%d", stage, c.From, c.Head)
+}
+
+// readPurgeCursor reads a purgeCursor into c, which holds where the purge would begin now.
+func readPurgeCursor(text string, c *spool.PurgeCursor) error {
+	stage, rest, _ := strings.Cut(text, "-")
+	from, head, _ := strings.Cut(rest, "-")
+	var ferr, herr error
+	kept, newest := c.Kept, c.Head
+	c.From, ferr = strconv.ParseUint(from, 10, 64)
+	c.Head, herr = strconv.ParseUint(head, 10, 64)
+	c.Kept = stage == "kept"
+	if errors.Join(ferr, herr) != nil || stage != "log" && stage != "kept" || kept && !c.Kept ||
+		c.Head > newest {
+		return admin.Refuse(400, codeMalformed, "after is not the next of an answer")
+	}
+	return nil
 }
 
 // Backup is part of admin.Care.

@@ -16,8 +16,8 @@ import (
 const (
 	// turnsPerCPU requests keep one CPU busy while their events are synced by a quick disk, and
 	// turnsPerSync more for each millisecond that a sync takes.
-	turnsPerCPU  = 32
-	turnsPerSync = 8
+	turnsPerCPU  = 28
+	turnsPerSync = 4
 	// refusalsPerCPU a second cost a tenth of a CPU.
 	refusalsPerCPU = 4000
 	// refusalDelayMax is as long as a refusal is held back at most.

@@ -96,7 +96,9 @@ func (s *Spool) Settle(st Settlement) {
 		return
 	}
 	// A closed or failed spool keeps the delivery as it is on disk: it is tried again.
-	_ = s.enqueue(changeOp(&Change{Settle: []Settlement{st}}))
+	o := changeOp(&Change{Settle: []Settlement{st}})
+	o.patient = true
+	_ = s.enqueue(o)
 }
 
 func changeOp(c *Change) *op {

@@ -11,6 +11,10 @@ import (
 const (
 	// checkpointEvery bounds how much delivered work a crash repeats.
 	checkpointEvery = 50 * time.Millisecond
+	// patience is how long an outcome waits for a group to ride with, unless patientMax of them wait:
+	// a sync of its own for every failure would be one for every event of a target that refuses them.
+	patience   = 5 * time.Millisecond
+	patientMax = 64
 	// Badger's own bounds on a transaction are 15 % of the memtable in bytes and that over 96 in
 	// entries; a chunk stays below both.
 	chunkBytesMax   = memTableBytes * 15 / 100 * 95 / 100
@@ -25,6 +29,7 @@ type op struct {
 	bytes   int // estimate
 	entries int
 	flush   bool        // write the memtable out after the group
+	patient bool        // may wait for others to ride with
 	look    bool        // open a snapshot after the group
 	txn     *badger.Txn // the snapshot; the committer's until done
 	err     error       // why this op alone was refused; the committer's until done
@@ -74,18 +79,24 @@ func (s *Spool) await(o *op) error {
 // waited while the last one synced; a lone caller waits for nobody.
 func (s *Spool) commitLoop() {
 	defer close(s.done)
-	timer := time.NewTimer(time.Hour)
+	timer, leave := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer leave.Stop()
 	timer.Stop()
+	leave.Stop()
 	armed := false
 	for {
-		if len(s.carry) > 0 {
+		if len(s.carry) > 0 && !s.canWait() {
 			s.commitGroup(s.gather(), false)
 			continue
 		}
 		select {
 		case o := <-s.ops:
 			s.carry = append(s.carry, o)
+			if len(s.carry) == 1 && o.patient {
+				leave.Reset(patience)
+			}
+		case <-leave.C:
 			s.commitGroup(s.gather(), false)
 		case <-s.dirtyC:
 			if !armed {
@@ -94,12 +105,18 @@ func (s *Spool) commitLoop() {
 			}
 		case <-timer.C:
 			armed = false
-			s.commitGroup(nil, true)
+			s.commitGroup(s.gather(), true)
 		case <-s.closing:
 			s.drainOps()
 			return
 		}
 	}
+}
+
+// canWait reports that nothing waits but a few outcomes.
+func (s *Spool) canWait() bool {
+	return len(s.carry) < patientMax &&
+		!slices.ContainsFunc(s.carry, func(o *op) bool { return !o.patient })
 }
 
 // drainOps commits what was handed over before Close, and the last checkpoint.

@@ -44,39 +44,68 @@ type purgeOrder struct {
 	count uint64 // deleted; the committer's until the change is answered
 }
 
+// PurgeCursor is how far a purge has come. The zero value is its end.
+type PurgeCursor struct {
+	// Head is the newest event as of the purge's begin: it leaves alone what came later.
+	Head uint64
+	// From is the sequence to go on at, Kept whether beside the log.
+	From uint64
+	Kept bool
+	// On: there is more to look at.
+	On bool
+}
+
+// BeginPurge is where a purge begins.
+func (l *Lane) BeginPurge(p *Purge) PurgeCursor {
+	return PurgeCursor{Head: l.s.head.Load(), From: p.Seq, Kept: p.State == StateExhausted, On: true}
+}
+
 // Purge deletes what the selection finds, as of its begin, and returns how many deliveries that
 // were. It works in pages; after an error the count says what is gone already.
 func (l *Lane) Purge(ctx context.Context, p Purge) (uint64, error) {
-	n, head := uint64(0), l.s.head.Load()
-	pages := []func(from uint64) ([]uint64, uint64, error){l.keptPage(&p)}
-	if p.State == StatePending {
-		// The log before the exceptions: a delivery moves only in that direction, so none escapes.
-		pages = []func(from uint64) ([]uint64, uint64, error){l.logPage(&p), l.keptPage(&p)}
-	}
-	for _, page := range pages {
-		for from := p.Seq; ; {
-			seqs, next, err := page(from)
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				return n, fmt.Errorf("cannot purge target %q: %w", l.name, err)
-			}
-			seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
-				return seq > head || p.Seq != 0 && seq != p.Seq
-			})
-			done, err := l.purgeSome(&p, seqs)
-			n += done
-			if err != nil {
-				return n, fmt.Errorf("cannot purge target %q: %w", l.name, err)
-			}
-			if next == 0 || next > head || p.Seq != 0 {
-				break
-			}
-			from = next
+	n := uint64(0)
+	for c := l.BeginPurge(&p); c.On; {
+		if err := ctx.Err(); err != nil {
+			return n, fmt.Errorf("cannot purge target %q: %w", l.name, err)
 		}
+		done, next, err := l.PurgePage(&p, c, purgePage)
+		n += done
+		if err != nil {
+			return n, err
+		}
+		c = next
 	}
 	return n, nil
+}
+
+// PurgePage looks at up to most deliveries, deletes those that the selection finds in one commit,
+// and returns how many that were and where to go on. Repeating a page deletes nothing twice.
+func (l *Lane) PurgePage(p *Purge, c PurgeCursor, most int) (uint64, PurgeCursor, error) {
+	page := l.logPage
+	if c.Kept {
+		page = l.keptPage
+	}
+	seqs, next, err := page(p, c.From, most)
+	if err != nil {
+		return 0, c, fmt.Errorf("cannot purge target %q: %w", l.name, err)
+	}
+	seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
+		return seq > c.Head || p.Seq != 0 && seq != p.Seq
+	})
+	n, err := l.purgeSome(p, seqs)
+	if err != nil {
+		return 0, c, fmt.Errorf("cannot purge target %q: %w", l.name, err)
+	}
+	switch {
+	case next != 0 && next <= c.Head && p.Seq == 0:
+		c.From = next
+	case !c.Kept:
+		// The log before the exceptions: a delivery moves only in that direction, so none escapes.
+		c.From, c.Kept = p.Seq, true
+	default:
+		c = PurgeCursor{}
+	}
+	return n, c, nil
 }
 
 func (l *Lane) purgeSome(p *Purge, seqs []uint64) (uint64, error) {
@@ -92,48 +121,44 @@ func (l *Lane) purgeSome(p *Purge, seqs []uint64) (uint64, error) {
 
 // logPage finds pending deliveries that are still on their way through the log; next is where to
 // go on, 0 at the end.
-func (l *Lane) logPage(p *Purge) func(from uint64) ([]uint64, uint64, error) {
-	return func(from uint64) (seqs []uint64, next uint64, err error) {
-		list, next, err := l.FreshDeliveries(from, purgePage)
-		for _, d := range list {
-			if (p.Until.IsZero() || !d.Event.At.After(p.Until)) &&
-				(p.Match == nil || p.Match(d.Event)) {
-				seqs = append(seqs, d.Seq)
-			}
+func (l *Lane) logPage(p *Purge, from uint64, most int) (seqs []uint64, next uint64, err error) {
+	list, next, err := l.FreshDeliveries(from, most)
+	for _, d := range list {
+		if (p.Until.IsZero() || !d.Event.At.After(p.Until)) &&
+			(p.Match == nil || p.Match(d.Event)) {
+			seqs = append(seqs, d.Seq)
 		}
-		return seqs, next, err
 	}
+	return seqs, next, err
 }
 
 // keptPage finds deliveries beside the log: exceptions, or exhausted ones.
-func (l *Lane) keptPage(p *Purge) func(from uint64) ([]uint64, uint64, error) {
+func (l *Lane) keptPage(p *Purge, from uint64, most int) (seqs []uint64, next uint64, err error) {
 	prefix := byte(prefixException)
 	if p.State == StateExhausted {
 		prefix = prefixExhausted
 	}
-	return func(from uint64) (seqs []uint64, next uint64, err error) {
-		scanned := 0
-		err = l.s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
-			func(key, value []byte) (bool, error) {
-				if scanned++; scanned > purgePage {
-					next = keySeq(key)
-					return false, nil
-				}
-				// One that cannot be read has no instant and counts as old.
-				x, _ := decodeException(value)
-				if p.Until.IsZero() || x == nil || !x.at.After(p.Until) {
-					seqs = append(seqs, keySeq(key))
-				}
-				return true, nil
-			})
-		if p.Match != nil {
-			seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
-				e, err := l.s.Event(seq)
-				return err != nil || !p.Match(e)
-			})
-		}
-		return seqs, next, err
+	scanned := 0
+	err = l.s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
+		func(key, value []byte) (bool, error) {
+			if scanned++; scanned > most {
+				next = keySeq(key)
+				return false, nil
+			}
+			// One that cannot be read has no instant and counts as old.
+			x, _ := decodeException(value)
+			if p.Until.IsZero() || x == nil || !x.at.After(p.Until) {
+				seqs = append(seqs, keySeq(key))
+			}
+			return true, nil
+		})
+	if p.Match != nil {
+		seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
+			e, err := l.s.Event(seq)
+			return err != nil || !p.Match(e)
+		})
 	}
+	return seqs, next, err
 }
 
 func (g *group) planPurge(o *purgeOrder) {

@@ -159,6 +159,56 @@ func TestFetchBeyondForeignPages(t *testing.T) {
 	}
 }
 
+// A purge in pages finds what one call would: what is in the log and beside it, as of its begin. A
+// page that is asked for again deletes nothing twice.
+func TestPurgePages(t *testing.T) {
+	const failed, fresh, page = 25, 40, 7
+	f := open(t)
+	l := f.lane("a")
+	l.Open(true)
+	for i := range failed + fresh {
+		f.append(fmt.Sprint(i), "a")
+	}
+	for _, e := range f.fetch(l, failed) {
+		f.settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry})
+	}
+	walk := func(p *Purge) (sum uint64, calls int) {
+		for c := l.BeginPurge(p); c.On; calls++ {
+			n, next, err := l.PurgePage(p, c, page)
+			if err != nil || n > page {
+				t.Fatalf("a page purged %d: %v", n, err)
+			}
+			if !p.DryRun {
+				if again, same, err := l.PurgePage(p, c, page); again != 0 || err != nil ||
+					n > 0 && same == c {
+					t.Fatalf("the same page purged %d more, goes on at %+v: %v", again, same, err)
+				}
+			}
+			if calls == 0 {
+				f.append("later", "a") // not there when the purge began
+			}
+			sum, c = sum+n, next
+		}
+		return sum, calls
+	}
+	if n, calls := walk(&Purge{State: StatePending, DryRun: true}); n != failed+fresh || calls < 9 {
+		t.Errorf("would purge %d in %d pages", n, calls)
+	}
+	f.counts(l, failed+fresh+1, 0)
+	if n, _ := walk(&Purge{State: StatePending}); n != failed+fresh+1 {
+		t.Errorf("purged %d", n)
+	}
+	f.counts(l, 1, 0)
+	// one event alone
+	d := f.append("one", "a")
+	if n, calls := walk(&Purge{State: StatePending, Seq: d.Seq}); n != 1 || calls > 2 {
+		t.Errorf("purged %d in %d pages", n, calls)
+	}
+	if n, calls := walk(&Purge{State: StateExhausted}); n != 0 || calls != 1 {
+		t.Errorf("purged %d in %d pages", n, calls)
+	}
+}
+
 // Purges beside accepting, delivering, failing and jobs: every delivery ends exactly once, and the
 // sums say so.
 func TestPurgeUnderLoad(t *testing.T) {

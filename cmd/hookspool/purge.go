@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +29,7 @@ func (c *cli) purgeCommand() *cobra.Command {
 		Long: "Delete deliveries of a target that nobody is to get any more: the only way an " +
 			"undelivered\n" +
 			"event is ever deleted by hand. It counts first and asks; without a terminal it wants --yes.\n" +
+			"Ctrl-C stops between two pages; what is gone is gone, and the same command goes on.\n" +
 			"A target that is not in the config any more can be purged as well.",
 		Example: "  hookspool purge --target crm --state exhausted\n" +
 			"  hookspool purge --target crm --type message --until 7d\n" +
@@ -69,29 +72,60 @@ func (c *cli) purge(ctx context.Context, p *purging) error {
 	if err != nil {
 		return err
 	}
+	total := int64(-1)
 	if !p.yes {
-		sure, err := c.askPurge(ctx, relay, p)
-		if err != nil || !sure {
-			return c.explain(err)
+		would, err := c.purgePages(ctx, relay, p, true, -1)
+		if err != nil {
+			return err
 		}
+		if sure, err := c.askPurge(p, &would); err != nil || !sure {
+			return err
+		}
+		total = int64(would.Count)
 	}
-	done, err := relay.purge(ctx, p, false)
-	if err != nil {
-		return c.explain(err)
+	done, err := c.purgePages(ctx, relay, p, false, total)
+	if done.Count == 0 && err != nil {
+		return err
 	}
 	if c.json {
-		return c.printJSON(done)
+		return errors.Join(c.printJSON(done), err)
 	}
 	c.print("purged %s of %s\n", count(int(done.Count), done.State+" delivery"), clean(done.Target))
-	return nil
+	return err
 }
 
-// askPurge counts and asks.
-func (c *cli) askPurge(ctx context.Context, relay *peer, p *purging) (bool, error) {
-	would, err := relay.purge(ctx, p, true)
-	if err != nil {
-		return false, err
+// purgePages goes from page to page. total is what is expected, -1 if that is not known. The call
+// under way is waited for when the user stops it, so that what it did is known.
+func (c *cli) purgePages(parent context.Context, relay *peer, p *purging, dryRun bool,
+	total int64) (admin.Purged, error) {
+	// Not around the question: Ctrl-C there ends the process as everywhere.
+	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	defer stop()
+	what := "purging"
+	if dryRun {
+		what = "counting"
 	}
+	show, end := c.pageProgress(what, total)
+	defer end()
+	sum := admin.Purged{Target: p.target, State: p.state, DryRun: dryRun}
+	for {
+		if ctx.Err() != nil {
+			return sum, fail("the same command goes on", "stopped")
+		}
+		one, err := relay.purge(context.WithoutCancel(ctx), p, dryRun, sum.Next)
+		if err != nil {
+			return sum, c.explain(err)
+		}
+		sum.Count, sum.Next = sum.Count+one.Count, one.Next
+		show(int(sum.Count))
+		if sum.Next == "" {
+			return sum, nil
+		}
+	}
+}
+
+// askPurge asks whether what was counted is to go.
+func (c *cli) askPurge(p *purging, would *admin.Purged) (bool, error) {
 	if would.Count == 0 {
 		c.say("there is nothing to purge")
 		return false, nil
@@ -105,14 +139,18 @@ func (c *cli) askPurge(ctx context.Context, relay *peer, p *purging) (bool, erro
 	return true, nil
 }
 
-func (p *peer) purge(ctx context.Context, q *purging, dryRun bool) (admin.Purged, error) {
-	values := url.Values{"state": {q.state}, "dry_run": {strconv.FormatBool(dryRun)}}
-	for name, value := range map[string]string{"type": q.typ, "until": q.until, "id": q.id} {
+// purge is one page of it.
+func (p *peer) purge(ctx context.Context, q *purging, dryRun bool, after string) (admin.Purged,
+	error) {
+	values := url.Values{"state": {q.state}, "dry_run": {strconv.FormatBool(dryRun)},
+		"limit": {strconv.Itoa(pageMax)}}
+	for name, value := range map[string]string{"type": q.typ, "until": q.until, "id": q.id,
+		"after": after} {
 		if value != "" {
 			values.Set(name, value)
 		}
 	}
 	var out admin.Purged
 	path := "/v1/targets/" + url.PathEscape(q.target) + "/purge?" + values.Encode()
-	return out, p.callLong(ctx, "POST", path, &out)
+	return out, p.call(ctx, "POST", path, &out)
 }

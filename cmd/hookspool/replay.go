@@ -98,7 +98,7 @@ func (c *cli) replayPages(parent context.Context, relay *peer, r *replaying, dry
 	if dryRun {
 		what = "counting"
 	}
-	show, end := c.replayProgress(what, total)
+	show, end := c.pageProgress(what, total)
 	defer end()
 	sum := admin.Replayed{Next: r.after, DryRun: dryRun}
 	for {
@@ -187,8 +187,8 @@ func (c *cli) tellReplay(r *replaying, sum admin.Replayed) error {
 	return nil
 }
 
-// replayProgress is a bar when the end is known, else a number; on a terminal only.
-func (c *cli) replayProgress(what string, total int64) (show func(int), end func()) {
+// pageProgress is a bar when the end is known, else a number; on a terminal only.
+func (c *cli) pageProgress(what string, total int64) (show func(int), end func()) {
 	if total < 0 || !isTerminal(c.errOut) {
 		return c.counter(what)
 	}

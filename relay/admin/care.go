@@ -45,6 +45,9 @@ type PurgeQuery struct {
 	Until  time.Time // accepted at this instant at the latest
 	ID     string
 	DryRun bool // count only
+	// Limit and After ask for one page of so many deliveries to look at; without either it is all.
+	Limit int
+	After string
 }
 
 // Purged is the answer of a purge.
@@ -53,6 +56,8 @@ type Purged struct {
 	State  string `json:"state"`
 	Count  uint64 `json:"count"`
 	DryRun bool   `json:"dry_run"`
+	// Next goes on behind a page; empty: there is no more.
+	Next string `json:"next"`
 }
 
 func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
@@ -71,7 +76,10 @@ func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
 func readPurge(args *fasthttp.Args) (PurgeQuery, error) {
 	p := &params{args: args}
 	q := PurgeQuery{State: p.oneOf("state", "pending", "exhausted"), Type: p.text("type"),
-		Until: p.instant("until"), ID: p.text("id"), DryRun: p.flag("dry_run")}
+		Until: p.instant("until"), ID: p.text("id"), DryRun: p.flag("dry_run"), After: p.text("after")}
+	if q.After != "" || p.text("limit") != "" {
+		q.Limit = p.limit()
+	}
 	return q, p.err
 }
 

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"sync"
@@ -77,18 +78,21 @@ func (s *Server) live(ctx *fasthttp.RequestCtx, _ []string) error {
 			"%d streams are open; close one", streamsMax)
 	}
 	conn := ctx.Conn()
+	token := bytes.Clone(presented(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)))
 	ctx.SetConnectionClose()
 	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer func() { <-s.streams }()
-		if err := s.guarded(&patientWriter{w, conn, s.life}, s.watch); err != nil {
+		watch := func(life context.Context, w *patientWriter) error { return s.watch(life, w, token) }
+		if err := s.guarded(&patientWriter{w, conn, s.life}, watch); err != nil {
 			s.options.Log.Debug("a stream ended", "reason", err)
 		}
 	})
 	return nil
 }
 
-// watch writes to one caller; only its own goroutine waits for it.
-func (s *Server) watch(life context.Context, w *patientWriter) error {
+// watch writes to one caller, as long as the token that it came with is the one of now; only its own
+// goroutine waits for it.
+func (s *Server) watch(life context.Context, w *patientWriter, token []byte) error {
 	v := viewer{s: s, w: w, follow: s.options.Backend.Follow()}
 	looks := time.NewTicker(lookPause)
 	defer looks.Stop()
@@ -100,6 +104,9 @@ func (s *Server) watch(life context.Context, w *patientWriter) error {
 		case <-life.Done():
 			return nil
 		case now = <-looks.C:
+		}
+		if !s.accepts(token) {
+			return nil // who still may asks again
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -88,6 +89,45 @@ func TestStream(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("a second took %s", took)
 	}
+}
+
+// A stream ends when its token is not the token any more.
+func TestStreamEndsWithItsToken(t *testing.T) {
+	f := newFixture(t)
+	var token atomic.Pointer[string]
+	first, second := "first", "second"
+	token.Store(&first)
+	f.server.options.Token = func() string { return *token.Load() }
+	open := func(with string) *listener {
+		req, err := http.NewRequest("GET", f.base+"/v1/stream", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+with)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		return &listener{res, bufio.NewScanner(res.Body)}
+	}
+	l := open(first)
+	l.next(t)
+	token.Store(&second)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, l.Body)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the stream goes on")
+	}
+	if again := open(first); again.StatusCode != 401 {
+		t.Errorf("answered %d", again.StatusCode)
+	}
+	open(second).next(t)
 }
 
 // A HEAD request starts no stream.

@@ -61,8 +61,9 @@ func (f *fake) Sample(ctx context.Context, name, typ string) (Sample, error) {
 }
 
 func (f *fake) Purge(_ context.Context, name string, q PurgeQuery) (Purged, error) {
-	f.asked = append(f.asked, fmt.Sprintf("purge %s %s dry=%v", name, q.State, q.DryRun))
-	return Purged{Target: name, State: q.State, Count: 3, DryRun: q.DryRun}, f.err
+	f.asked = append(f.asked, fmt.Sprintf("purge %s %s dry=%v %d %q", name, q.State, q.DryRun,
+		q.Limit, q.After))
+	return Purged{Target: name, State: q.State, Count: 3, DryRun: q.DryRun, Next: q.After}, f.err
 }
 
 func (f *fake) Backup(_ context.Context, w io.Writer) error {

@@ -12,16 +12,16 @@ const deliveries = (n) => several(n, "delivery", "deliveries");
 // mustExist fails when a target is gone, of which there is nothing to be found either.
 const mustExist = (name) => get("targets/" + at(name));
 
-// replayPages calls for each query until there is no next page: a call handles a bounded number. It
+// pages calls path for each query until there is no next page: a call handles a bounded number. It
 // stops between two calls when stopped() says so; one that is under way is waited for, as nobody
 // would know what an aborted one did. on(sum) tells how far it is.
-async function replayPages(queries, stopped, on) {
+async function pages(path, queries, stopped, on) {
   let sum = 0;
   for (const query of queries) {
     let after = "";
     do {
       if (stopped()) return { sum, unfinished: true };
-      const page = await post("replay", { ...query, after });
+      const page = await post(path, { ...query, after });
       sum += page.count;
       after = page.next;
       on(sum);
@@ -87,7 +87,7 @@ function twoSteps(d, name, form, queries, after) {
 
   const look = () => d.run(go, async () => {
     const line = notice(d, "Counting…");
-    const { sum } = await replayPages(queries().map((q) => ({ ...q, dry_run: true })),
+    const { sum } = await pages("replay", queries().map((q) => ({ ...q, dry_run: true })),
       () => d.signal.aborted, (n) => say(line, "Counting… " + count(n)));
     if (!sum) await mustExist(name);
     settle(sum);
@@ -101,7 +101,7 @@ function twoSteps(d, name, form, queries, after) {
     progress.value = 0;
     progress.hidden = stop.hidden = false;
     await d.run(go, async () => {
-      const { sum, unfinished } = await replayPages(queries(), () => stopped, (n) => {
+      const { sum, unfinished } = await pages("replay", queries(), () => stopped, (n) => {
         progress.value = n;
         say(line, "Replaying… " + count(n) + " of " + count(total));
       });
@@ -132,38 +132,50 @@ export function purge(name, after) {
     const typed = h("input", { id: "purge-name", autocomplete: "off", spellcheck: "false" });
     const go = h("button", { type: "submit", class: "danger", disabled: true }, "Purge");
     const counting = h("button", { type: "button" }, "Count");
-    const query = (dry) => ({ state: state.value, type: type.value.trim(), dry_run: dry });
+    const progress = h("progress", { "aria-label": "Progress", hidden: true });
+    const stop = button("Stop", () => { stopped = true; }, { hidden: true });
+    let stopped = false;
     let total = 0;
+    d.signal.addEventListener("abort", () => { stopped = true; });
+    const purgePages = (dry, on) => pages("targets/" + at(name) + "/purge", [{ limit: 1000,
+      state: state.value, type: type.value.trim(), dry_run: dry }], () => stopped, on);
     const judge = () => { go.disabled = total === 0 || typed.value !== name; };
-    const reset = () => {
-      total = 0;
-      go.textContent = "Purge";
+    const settle = (n) => {
+      total = n;
+      go.textContent = n ? "Purge " + count(n) : "Purge";
       judge();
     };
-    state.addEventListener("input", reset);
-    type.addEventListener("input", reset);
+    for (const input of [state, type]) input.addEventListener("input", () => settle(0));
     typed.addEventListener("input", judge);
     counting.addEventListener("click", () => d.run(counting, async () => {
-      total = (await post("targets/" + at(name) + "/purge", query(true), d.signal)).count;
-      if (!total) await mustExist(name);
-      go.textContent = total ? "Purge " + count(total) : "Purge";
-      judge();
-      return h("p", { class: "notice" }, total ? deliveries(total) + " would be deleted."
-        : "There is nothing to purge.");
+      const line = notice(d, "Counting…");
+      const { sum } = await purgePages(true, (n) => say(line, "Counting… " + count(n)));
+      if (!sum) await mustExist(name);
+      settle(sum);
+      say(line, sum ? deliveries(sum) + " would be deleted." : "There is nothing to purge.");
     }));
     go.addEventListener("click", async () => {
-      const done = await d.run(go, async () => {
-        const out = await post("targets/" + at(name) + "/purge", query(false));
-        if (after) after();
-        poll();
-        return h("p", { class: "notice good" }, deliveries(out.count) + " deleted.");
+      stopped = false;
+      progress.max = total;
+      progress.value = 0;
+      progress.hidden = stop.hidden = false;
+      await d.run(go, async () => {
+        const line = notice(d, "Deleting…");
+        const { sum, unfinished } = await purgePages(false, (n) => {
+          progress.value = n;
+          say(line, "Deleting… " + count(n) + " of " + count(total));
+        });
+        set(line, "class", "notice " + (unfinished ? "" : "good"));
+        say(line, deliveries(sum) + " deleted" + (unfinished ? "; stopped." : "."));
       });
-      if (done) reset();
-      judge();
+      settle(0);
+      stop.hidden = progress.hidden = true;
+      if (after) after();
+      poll();
     });
     return [h("p", null, "This is the only way in which an undelivered event is ever deleted by " +
       "hand, and it cannot be undone."),
     fields(["State", state], ["Type", type], ["Type the target's name to confirm", typed]),
-    d.result, h("footer", null, counting, go)];
+    d.result, progress, h("footer", null, stop, counting, go)];
   });
 }
