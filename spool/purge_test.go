@@ -160,7 +160,7 @@ func TestFetchBeyondForeignPages(t *testing.T) {
 }
 
 // A purge in pages finds what one call would: what is in the log and beside it, as of its begin. A
-// page that is asked for again deletes nothing twice.
+// page that is asked for again counts nothing twice.
 func TestPurgePages(t *testing.T) {
 	const failed, fresh, page = 25, 40, 7
 	f := open(t)
@@ -178,11 +178,12 @@ func TestPurgePages(t *testing.T) {
 			if err != nil || n > page {
 				t.Fatalf("a page purged %d: %v", n, err)
 			}
-			if !p.DryRun {
-				if again, same, err := l.PurgePage(p, c, page); again != 0 || err != nil ||
-					n > 0 && same == c {
-					t.Fatalf("the same page purged %d more, goes on at %+v: %v", again, same, err)
+			if !p.DryRun { // whoever did not hear the answer asks again
+				again, on, err := l.PurgePage(p, c, page)
+				if err != nil {
+					t.Fatal(err)
 				}
+				n, next = n+again, on
 			}
 			if calls == 0 {
 				f.append("later", "a") // not there when the purge began
