@@ -32,6 +32,9 @@ type accepter struct {
 	bytes   atomic.Int64 // of room for bodies
 	// turns bound the requests that are being read and spooled; the others in hand wait in line.
 	turns slots
+	// lagging is whether a target was left behind when lookedAt; the committer's.
+	lagging  bool
+	lookedAt time.Time
 	// refusals paces the answers to those who are refused for overload.
 	refusals pace
 	// lastAt is when the last request came, in unix nanoseconds: the drain waits for quiet.

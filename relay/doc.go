@@ -4,7 +4,8 @@
 // # An event's journey
 //
 //  1. accept.go reads the head (head.go), then the body (body.go), refuses what cannot be an event
-//     (problem.go), and finds type, id and conversation (event.go, cloudevent.go, batch.go).
+//     (problem.go), and, in its turn (turn.go), finds type, id and conversation (event.go,
+//     cloudevent.go, batch.go).
 //  2. The spool's committer asks setup.go which targets want it: the session is brought up to date
 //     (session.go), the router matches types (route.go), filters apply. All of that is frozen.
 //  3. The event is synced to disk, alone or with whoever waits beside it.

@@ -119,7 +119,7 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 		OnCommit: func(events int, took time.Duration) {
 			r.metrics.syncDuration.Observe(took.Seconds())
 			r.metrics.commitEvents.Observe(float64(events))
-			r.accept.setTurns(r.spool.SyncLatency())
+			r.accept.keepPace(time.Now(), r.spool.SyncLatency())
 		},
 	}
 }

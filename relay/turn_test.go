@@ -15,11 +15,11 @@ func TestTurnsFor(t *testing.T) {
 	// not known yet: as many as are in hand
 	f(0, 2, inHandMax)
 	// a quick disk, a slow one, one that hangs
-	f(250*time.Microsecond, 2, 58)
-	f(10*time.Millisecond, 2, 136)
+	f(250*time.Microsecond, 2, 50)
+	f(10*time.Millisecond, 2, 128)
 	f(10*time.Second, 2, inHandMax)
 	f(time.Hour*1000, 64, inHandMax)
-	f(250*time.Microsecond, 16, 464)
+	f(250*time.Microsecond, 16, 400)
 }
 
 func TestPace(t *testing.T) {

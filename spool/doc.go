@@ -48,6 +48,10 @@
 // lone caller waits for nobody. Grouping is worth a factor of 10 to 20 (3,600 to 22,800 events/s at
 // 64 callers); Badger's own batching of one transaction an event is not, because it syncs each.
 //
+// An outcome that needs a write may wait up to 5 ms for a group to ride with: a target that refuses
+// everything would otherwise cost a sync for every event (1,000/s beside a healthy target: its p99
+// was 1.23 of alone).
+//
 // A batch larger than a transaction goes into several. Each record names the batch's last sequence,
 // and the last record is written last; a start that finds the newest record short of that sequence
 // removes the batch, newest record first, so that a crash on the way leaves the same kind of log.
@@ -72,7 +76,8 @@
 //	                                   the delivery is attempted again: at-least-once. At most what
 //	                                   was in flight and what succeeded in the last 50 ms.
 //	after an attempt failed, before its exception was synced
-//	                                   the attempt is repeated with the same number
+//	                                   the attempt is repeated with the same number. That is a sync
+//	                                   and at most 5 ms.
 //	during a job                       what was settled is; the job is not counted; the rest is due
 //	                                   at the next tick. The last outcome of a job and its verdict
 //	                                   are one commit.
@@ -82,8 +87,10 @@
 //
 // An event goes KeepDelivered after its last delivery was settled, at once when space is short.
 // Deleting writes tombstones, and Badger has no reason to compact a tree that nobody writes to any
-// more, so after a large sweep the keeper flushes and flattens it (reclaim.go): 79 MB of delivered
-// events become 32 KB. Beyond MaxBytes, or with less than MinFreeBytes or four memtables and a
+// more, so after a large sweep the keeper flattens and flushes it (reclaim.go): 79 MB of delivered
+// events become 32 KB. A backlog is let drain before that: flattening on the way wrote anew what was
+// still pending (1,000,000 events: 39,700/s with peaks of 1.3 GiB resident; 59,900/s with 225 MiB at
+// the end of the drain only). Beyond MaxBytes, or with less than MinFreeBytes or four memtables and a
 // compaction free, Admit refuses; what settling and retrying write fits into that reserve.
 //
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full

@@ -8,6 +8,7 @@ const (
 	fullSpeed     = 0.9 // of the rate before
 	recoverySlice = 250 * time.Millisecond
 	recoverWithin = 20 * time.Second
+	beforeSlices  = 6
 )
 
 // overload presses a relay with far more than it can take, and looks whether it refuses quickly,
@@ -61,12 +62,13 @@ func (o *press) end() {
 	o.sent += o.p.load.accepted.Load()
 }
 
-// before is the relay's usual speed.
+// before is the relay's usual speed: long enough for its engine to have begun what it does all the
+// time, as a young spool is faster.
 func (o *press) before() ([]slice, error) {
 	o.start(o.c)
 	defer o.end()
 	time.Sleep(warmUp)
-	return o.p.slices(3, max(o.b.o.window/3, time.Second), nil)
+	return o.p.slices(beforeSlices, max(o.b.o.window, time.Second), nil)
 }
 
 func (o *press) press() ([]slice, error) {
