@@ -258,6 +258,7 @@ func (s *Spool) commitOps(ops []*op, checkpoint bool) {
 		return
 	}
 	if g.wrote {
+		s.groups.Add(1)
 		s.onCommit(len(g.events), time.Since(began))
 	}
 	g.feed()

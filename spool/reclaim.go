@@ -95,6 +95,9 @@ func (s *Spool) reclaim(now time.Time) error {
 		return nil
 	}
 	s.reclaimer.begin(now, flush)
+	s.reclaiming.Store(true)
+	defer s.reclaiming.Store(false)
+	s.stir()
 	// Before the flush, so that there is little left to compact while the committer waits for it:
 	// with level 0 full and half of a million events swept it waited for two seconds.
 	if err := s.flatten(); err != nil {

@@ -8,8 +8,10 @@ import (
 const (
 	// mappedBytesMax of the engine's tables may be resident before the memory loop lets go of them.
 	mappedBytesMax = 64 << 20
-	// memoryPause lies between two looks: a compaction maps up to 1 GiB a second.
+	// memoryPause lies between two looks while something is written, for a compaction maps up to 1 GiB
+	// a second; restPause while nothing is, because ten looks a second cost half a percent of a core.
 	memoryPause = 100 * time.Millisecond
+	restPause   = time.Second
 	// restAfter is how long nothing must have been accepted before the heap of a burst is given back
 	// to the system. The engine keeps what its flushes and compactions needed for some seconds.
 	restAfter = 15 * time.Second
@@ -37,15 +39,29 @@ func (r *rest) due(now time.Time, head uint64) bool {
 // memoryLoop is a goroutine of its own because the keeper may be busy for seconds with fetching
 // space back, just when most is mapped (seen: 1.4 GiB).
 func (s *Spool) memoryLoop() {
-	ticker := time.NewTicker(memoryPause)
-	defer ticker.Stop()
-	for {
+	timer := time.NewTimer(restPause)
+	defer timer.Stop()
+	for seen := uint64(0); ; {
 		select {
 		case <-s.closing:
 			return
-		case now := <-ticker.C:
-			s.keepMemory(now)
+		case <-s.stirred:
+		case <-timer.C:
 		}
+		s.keepMemory(time.Now())
+		pause := restPause
+		if groups := s.groups.Load(); groups != seen || s.reclaiming.Load() {
+			seen, pause = groups, memoryPause
+		}
+		timer.Reset(pause)
+	}
+}
+
+// stir wakes the memory loop for work that no group shows.
+func (s *Spool) stir() {
+	select {
+	case s.stirred <- struct{}{}:
+	default:
 	}
 }
 

@@ -138,8 +138,11 @@ type Spool struct {
 	room        room
 	ballast     *ballast
 	hw          *highWater
-	reclaimer   reclaimer // the keeper's own
-	rest        rest      // the memory loop's own
+	reclaimer   reclaimer     // the keeper's own
+	rest        rest          // the memory loop's own
+	groups      atomic.Uint64 // written
+	reclaiming  atomic.Bool
+	stirred     chan struct{} // capacity 1; see stir
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
 	readers   sync.RWMutex
@@ -206,7 +209,8 @@ func newSpool(o Options) *Spool {
 		seam:     o.seam, repairs: true, acceptLoss: o.AcceptLoss,
 		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
-		dirtyC: make(chan struct{}, 1), freshBytesMax: 32 << 20, failed: make(chan struct{}),
+		dirtyC: make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
+		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }
 	s.ctx, s.cancel = context.WithCancel(context.Background())

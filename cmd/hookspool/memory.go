@@ -16,7 +16,7 @@ const (
 	// heap.
 	memoryAim = 256 << 20
 	// memoryPause lies between two looks at what is in use.
-	memoryPause = 250 * time.Millisecond
+	memoryPause = time.Second
 )
 
 // limitMemory lets the garbage collector know how much is meant to be used, and a container's limit
