@@ -30,6 +30,7 @@ type accepter struct {
 	bodies  bodies
 	inHand  atomic.Int64
 	bytes   atomic.Int64 // of room for bodies
+	cpus    int
 	// turns bound the requests that are being read and spooled; the others in hand wait in line.
 	turns slots
 	// lagging is whether a target was left behind when lookedAt; the committer's.

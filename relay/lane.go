@@ -13,9 +13,9 @@ import (
 )
 
 // fetchMin to fetchMax deliveries are taken from the spool at once; they wait in memory for a slot,
-// and all targets together keep about fetchAll of them. A lane that has fallen behind reads the log,
-// and every read waits for the commit under way: with 32 at once it was left ever further behind
-// under full load (256 senders: 20,000/s accepted, 14,000/s delivered; with 256 at once as many).
+// and all targets together keep about fetchAll of them. A lane that has fallen behind reads the
+// log, and every read waits for the commit under way: with 32 at once it was left ever further
+// behind under full load (256 senders: 20,000/s accepted, 14,000/s delivered; with 256 as many).
 const (
 	fetchMin = 32
 	fetchMax = 256

@@ -26,6 +26,8 @@ type Options struct {
 	AcceptLoss bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// OnCompaction, when set, is told when the spool's engine begins to compact and when it has ended.
+	OnCompaction func(begins bool)
 }
 
 // Relay accepts events, spools them and delivers them to its targets. It is safe for concurrent
@@ -116,6 +118,7 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 	return spool.Options{
 		Dir: o.Config.Spool.Dir, EncryptionKey: o.Config.Spool.Key, Log: o.Log,
 		Decide: r.decide, Limits: limitsOf(o.Config), AcceptLoss: o.AcceptLoss, Now: r.now,
+		OnCompaction: o.OnCompaction,
 		OnCommit: func(events int, took time.Duration) {
 			r.metrics.syncDuration.Observe(took.Seconds())
 			r.metrics.commitEvents.Observe(float64(events))

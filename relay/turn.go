@@ -25,8 +25,8 @@ const (
 )
 
 func newAccepter(r *Relay) *accepter {
-	a := &accepter{r: r}
-	a.refusals.gap = time.Second / time.Duration(refusalsPerCPU*runtime.GOMAXPROCS(0))
+	a := &accepter{r: r, cpus: runtime.GOMAXPROCS(0)}
+	a.refusals.gap = time.Second / time.Duration(refusalsPerCPU*a.cpus)
 	a.turns.setLimit(inHandMax)
 	return a
 }
@@ -38,8 +38,8 @@ const (
 	lagLook = 20 * time.Millisecond
 )
 
-// keepPace bounds the turns while an Enabled target lags; without one there is nobody to starve, and
-// more senders at once make larger groups (256 of them: 37,000/s to a paused target instead of
+// keepPace bounds the turns while an Enabled target lags; without one there is nobody to starve,
+// and more senders at once make larger groups (256 of them: 32,400/s to a paused target instead of
 // 28,000). sync is what one of the disk takes. Only the committer calls it.
 func (a *accepter) keepPace(now time.Time, sync time.Duration) {
 	if now.Sub(a.lookedAt) < lagLook {
@@ -53,7 +53,7 @@ func (a *accepter) keepPace(now time.Time, sync time.Duration) {
 	a.lagging = a.r.freshLag() > most
 	n := inHandMax
 	if a.lagging {
-		n = turnsFor(sync, runtime.GOMAXPROCS(0))
+		n = turnsFor(sync, a.cpus)
 	}
 	if n != a.turns.most() {
 		a.turns.setLimit(n)

@@ -88,10 +88,11 @@
 // An event goes KeepDelivered after its last delivery was settled, at once when space is short.
 // Deleting writes tombstones, and Badger has no reason to compact a tree that nobody writes to any
 // more, so after a large sweep the keeper flattens and flushes it (reclaim.go): 79 MB of delivered
-// events become 32 KB. A backlog is let drain before that: flattening on the way wrote anew what was
-// still pending (1,000,000 events: 39,700/s with peaks of 1.3 GiB resident; 59,900/s with 225 MiB at
-// the end of the drain only). Beyond MaxBytes, or with less than MinFreeBytes or four memtables and a
-// compaction free, Admit refuses; what settling and retrying write fits into that reserve.
+// events become 32 KB. A backlog is let drain before that: flattening on the way wrote anew what
+// was still pending (1,000,000 events: 39,700/s with peaks of 1.3 GiB resident; 59,900/s with
+// 225 MiB at the end of the drain only). Beyond MaxBytes, or with less than MinFreeBytes or four
+// memtables and a compaction free, Admit refuses; what settling and retrying write fits into that
+// reserve.
 //
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
 // disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none

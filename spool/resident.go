@@ -2,7 +2,10 @@ package spool
 
 import (
 	"runtime/debug"
+	"slices"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 const (
@@ -41,12 +44,22 @@ func (r *rest) due(now time.Time, head uint64) bool {
 func (s *Spool) memoryLoop() {
 	timer := time.NewTimer(restPause)
 	defer timer.Stop()
+	busy := false
+	defer func() {
+		if busy {
+			s.onCompaction(false)
+		}
+	}()
 	for seen := uint64(0); ; {
 		select {
 		case <-s.closing:
 			return
 		case <-s.stirred:
 		case <-timer.C:
+		}
+		if now := s.compacting(); now != busy {
+			busy = now
+			s.onCompaction(busy)
 		}
 		s.keepMemory(time.Now())
 		pause := restPause
@@ -55,6 +68,12 @@ func (s *Spool) memoryLoop() {
 		}
 		timer.Reset(pause)
 	}
+}
+
+// compacting reports that the engine compacts, or is about to.
+func (s *Spool) compacting() bool {
+	return s.reclaiming.Load() ||
+		slices.ContainsFunc(s.db.Levels(), func(l badger.LevelInfo) bool { return l.Score >= 1 })
 }
 
 // stir wakes the memory loop for work that no group shows.

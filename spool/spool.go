@@ -54,6 +54,9 @@ type Options struct {
 	Now func() time.Time
 	// OnCommit, when set, is told of every synced group: the events in it and how long it took.
 	OnCommit func(events int, took time.Duration)
+	// OnCompaction, when set, is told when the engine begins to compact, and when it has ended, at
+	// most a memoryPause late.
+	OnCompaction func(begins bool)
 
 	seam seam
 	free func(dir string) (int64, error) // nil is freeBytes
@@ -72,15 +75,16 @@ type Limits struct {
 
 // Spool is the durable store of a relay. Its methods are safe for concurrent use.
 type Spool struct {
-	dir      string
-	log      *slog.Logger
-	db       *badger.DB
-	decide   func(*View, *Draft)
-	now      func() time.Time
-	onCommit func(int, time.Duration)
-	seam     seam
-	format   formatRecord
-	key      []byte // of encryption; empty: none
+	dir          string
+	log          *slog.Logger
+	db           *badger.DB
+	decide       func(*View, *Draft)
+	now          func() time.Time
+	onCommit     func(int, time.Duration)
+	onCompaction func(bool)
+	seam         seam
+	format       formatRecord
+	key          []byte // of encryption; empty: none
 	// repairs: damaged files are repaired. acceptLoss is Options.AcceptLoss. logs are the engine's
 	// logs that a start found with something in them: a crash leaves one, and one that is torn
 	// explains a loss of the newest events.
@@ -205,8 +209,8 @@ func (s *Spool) abandon() error {
 func newSpool(o Options) *Spool {
 	s := &Spool{
 		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now,
-		onCommit: o.OnCommit,
-		seam:     o.seam, repairs: true, acceptLoss: o.AcceptLoss,
+		onCommit: o.OnCommit, onCompaction: o.OnCompaction,
+		seam: o.seam, repairs: true, acceptLoss: o.AcceptLoss,
 		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
 		dirtyC: make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
@@ -222,6 +226,9 @@ func newSpool(o Options) *Spool {
 	s.room = room{free: o.free, dir: filepath.Join(o.Dir, engineDir)}
 	if s.room.free == nil {
 		s.room.free = freeBytes
+	}
+	if s.onCompaction == nil {
+		s.onCompaction = func(bool) {}
 	}
 	if s.onCommit == nil {
 		s.onCommit = func(int, time.Duration) {}

@@ -17,6 +17,22 @@ type damage struct {
 	do   func(b []byte) []byte // nil: the file goes
 }
 
+// inText is the first place from at on that has text before and behind it, as within a payload, or
+// at. A log that is cut off between two entries has nothing left that cannot be read.
+func inText(b []byte, at int) int {
+	const around = 64
+	text := 0
+	for i := at; i < len(b); i++ {
+		if text++; b[i] < ' ' || b[i] > '~' {
+			text = 0
+		}
+		if text == 2*around {
+			return i - around
+		}
+	}
+	return at
+}
+
 // damages are what is done to the bytes of a file that are in use; the engine's files have holes
 // at their ends.
 func damages() []damage {
@@ -31,7 +47,7 @@ func damages() []damage {
 	return []damage{
 		{"gone", func([]byte) []byte { return nil }},
 		{"emptied", func([]byte) []byte { return []byte{} }},
-		{"halved", func(b []byte) []byte { return b[:used(b)/2] }},
+		{"halved", func(b []byte) []byte { return b[:inText(b, used(b)/2)] }},
 		{"torn tail", func(b []byte) []byte { return b[:max(0, used(b)-7)] }},
 		{"zeroed tail", func(b []byte) []byte {
 			clear(b[used(b)*3/4:])

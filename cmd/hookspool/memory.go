@@ -55,8 +55,8 @@ func limitMemory(log *slog.Logger) (stop func()) {
 }
 
 // memoryLimit is the limit for a process that cannot do without inUse bytes: room for half as much
-// garbage, or the collector would do nothing but collect. Seen with a fixed limit: 6,000 connections
-// took half of the CPU for that. ceiling 0: there is none.
+// garbage, or the collector would do nothing but collect. Seen with a fixed limit: 6,000
+// connections took half of the CPU for that. ceiling 0: there is none.
 func memoryLimit(inUse, ceiling int64) int64 {
 	limit := max(memoryAim, inUse+inUse/2)
 	limit = (limit + memoryGrain - 1) / memoryGrain * memoryGrain

@@ -52,7 +52,7 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	log := slog.New(c.logHandler(cfg.Log.Format, level))
 	defer limitMemory(log)()
 	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
-		AcceptLoss: acceptLoss})
+		AcceptLoss: acceptLoss, OnCompaction: shareCPUs()})
 	if err != nil {
 		return startFailure(err)
 	}

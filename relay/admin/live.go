@@ -90,8 +90,8 @@ func (s *Server) live(ctx *fasthttp.RequestCtx, _ []string) error {
 	return nil
 }
 
-// watch writes to one caller, as long as the token that it came with is the one of now; only its own
-// goroutine waits for it.
+// watch writes to one caller, as long as the token that it came with is the one of now; only its
+// own goroutine waits for it.
 func (s *Server) watch(life context.Context, w *patientWriter, token []byte) error {
 	v := viewer{s: s, w: w, follow: s.options.Backend.Follow()}
 	looks := time.NewTicker(lookPause)
