@@ -83,7 +83,7 @@ func (r *Relay) Start() {
 		if err = r.tryStart(); err == nil {
 			return
 		}
-		if !strings.Contains(err.Error(), "address already in use") {
+		if !strings.Contains(err.Error(), "is in use by another process") {
 			break
 		}
 	}
