@@ -12,13 +12,13 @@ import (
 // events a second were accepted and 400 delivered, whereas 64 senders are served 20,000, all of
 // them delivered. So only as many requests as keep disk and CPUs busy are worked on at once; the
 // others in hand wait without a socket that is ready, and so do those that are refused, for a
-// moment. 6,000 senders then get 16,000 accepted and delivered.
+// moment. 6,000 senders then get 12,000 accepted and delivered.
 const (
 	// turnsPerCPU requests keep one CPU busy while their events are synced by a quick disk, and
 	// turnsPerSync more for each millisecond that a sync takes.
 	turnsPerCPU  = 24
 	turnsPerSync = 4
-	// refusalsPerCPU a second cost a tenth of a CPU.
+	// refusalsPerCPU a second cost about a tenth of a CPU (estimated, at 25 µs each).
 	refusalsPerCPU = 4000
 	// refusalDelayMax is as long as a refusal is held back at most.
 	refusalDelayMax = 250 * time.Millisecond
