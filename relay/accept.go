@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// inHandMax bounds the requests that wait for their turn or the disk, inHandBytesMax the memory of all
-	// bodies that are being read or wait; beyond either the answer is 503.
+	// inHandMax bounds the requests that wait for their turn or the disk, inHandBytesMax the memory
+	// of all bodies that are being read or wait; beyond either the answer is 503.
 	inHandMax      = 4096
 	inHandBytesMax = 64 << 20
 	// requestHeadBytesMax bounds a request's head.
