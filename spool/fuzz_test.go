@@ -146,6 +146,7 @@ func same[T any](t *testing.T, b []byte, decode func([]byte) (T, error), encode 
 func FuzzKeys(f *testing.F) {
 	f.Add(uint32(0), uint64(0), uint32(1), uint64(1), "evt_", int64(0))
 	f.Add(^uint32(0), ^uint64(0), ^uint32(0), uint64(255), "evt_00000000000000000000000000000", int64(-1))
+	f.Add(uint32(0), uint64(0), uint32(1), uint64(1), "evt_00000000000000000000000000001", int64(0))
 	f.Add(uint32(1), uint64(1), uint32(1), uint64(1), "evt_"+strings.Repeat("\n", 16)+"0000000000000", int64(-1))
 	f.Fuzz(func(t *testing.T, laneA uint32, seqA uint64, laneB uint32, seqB uint64, id string, at int64) {
 		a, b := laneSeqKey(prefixException, laneA, seqA), laneSeqKey(prefixException, laneB, seqB)

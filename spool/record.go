@@ -230,14 +230,15 @@ func makeID(at time.Time, seq uint64, spool uint32) string {
 }
 
 // madeSeq is the sequence inside an id made by this spool; false for any other id. The length is
-// judged again after decoding: base32 skips line ends, wherever in an id a stranger puts them.
+// judged again after decoding: base32 skips line ends, wherever in an id a stranger puts them. Nor
+// may the last digit's spare bit be set: a second id would name the same event.
 func madeSeq(id string, spool uint32) (uint64, bool) {
 	if len(id) != madeIDBytes || !strings.HasPrefix(id, madeIDPrefix) {
 		return 0, false
 	}
 	text := strings.ToUpper(id[len(madeIDPrefix):]) + "000"
 	raw, err := idEncoding().DecodeString(text)
-	if err != nil || len(raw) != 20 || binary.BigEndian.Uint32(raw[14:]) != spool {
+	if err != nil || len(raw) != 20 || raw[18] != 0 || binary.BigEndian.Uint32(raw[14:]) != spool {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(raw[6:]), true
