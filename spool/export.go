@@ -215,6 +215,10 @@ func ParseExported(line []byte) (*Exported, error) {
 	if (x.Payload == nil) == (x.PayloadBase64 == nil) {
 		return nil, errNoPayload
 	}
+	if x.Payload == nil && len(x.PayloadBase64) == 0 {
+		// Empty bytes are an empty text, which is what export calls them.
+		x.Payload, x.PayloadBase64 = new(string), nil
+	}
 	return &x, x.check()
 }
 

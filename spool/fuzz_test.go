@@ -190,8 +190,9 @@ func FuzzExportedLine(f *testing.F) {
 		`"state":"pending","attempts":1}]}`
 	f.Add([]byte(line))
 	for _, change := range [][2]string{{`"x"`, `{"base64":"/w=="}`}, {`"x"`, `"x\u0001"`}, {`"b"`, `"b\u0001"`},
-		{`"name":"a"`, `"name":"a: b"`}, {"2026", "9999"}, {"2026", "0001"}, {`"payload":"{}"`,
-			`"payload_base64":"AA=="`}, {"Z", "+23:59"}, {`"id":"a"`, `"id":"a.b"`}} {
+		{`"name":"a"`, `"name":"a: b"`}, {"2026", "9999"}, {"2026", "0001"}, {"Z", "+23:59"},
+		{`"payload":"{}"`, `"payload_base64":"AA=="`}, {`"payload":"{}"`, `"payload_base64":""`},
+		{`"id":"a"`, `"id":"a.b"`}} {
 		f.Add([]byte(strings.Replace(line, change[0], change[1], 1)))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
