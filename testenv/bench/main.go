@@ -4,6 +4,7 @@
 //	F1  a bare fasthttp server that answers 200 and keeps nothing
 //	F2  the floor: the same server that appends each body to one file, with one fdatasync shared by
 //	    all who wait, before it answers
+//	F3  the least relay: F2, which then sends each body on from memory, and keeps no word of it
 //	H   the real hookspool binary with real targets
 //
 // Every cell (a server, a load, a size, a number of targets) is run once per round, the rounds are

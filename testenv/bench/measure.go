@@ -146,6 +146,10 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 		if s, err = startRole(floor, filepath.Join(dir, "floor")); err == nil {
 			s.dir = dir
 		}
+	case least:
+		if s, err = startRole(least, filepath.Join(dir, "floor"), rx.address); err == nil {
+			s.dir = dir
+		}
 	default:
 		s, err = startRelay(dir, func(cfg *testenv.Config, nobody string) {
 			c.configure(cfg, rx.address, nobody)

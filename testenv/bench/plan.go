@@ -6,6 +6,7 @@ import "fmt"
 const (
 	bare  = "F1"
 	floor = "F2"
+	least = "F3"
 	relay = "H"
 )
 
@@ -113,7 +114,7 @@ func plan(quick bool) []cell {
 // family is one closed-loop load on every server.
 func family(conns, size int) []cell {
 	c := cell{server: relay, conns: conns, size: size, targets: 1}
-	return []cell{c.on(bare), c.on(floor), c.pausedTarget(), c}
+	return []cell{c.on(bare), c.on(floor), c.on(least), c.pausedTarget(), c}
 }
 
 func withTargets(n int) cell {

@@ -29,6 +29,7 @@ type cellReport struct {
 type ratios struct {
 	AcceptedF1 float64 `json:"accepted_f1"`
 	AcceptedF2 float64 `json:"accepted_f2"`
+	CarriedF3  float64 `json:"carried_f3"` // accepted and delivered; with one target
 	P99F2      float64 `json:"accept_p99_f2"`
 }
 

@@ -41,13 +41,16 @@ func handlerOf(role string, args []string) (fasthttp.RequestHandler, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func(ctx *fasthttp.RequestCtx) {
-			if err := f.append(ctx.Request.Body()); err != nil {
-				ctx.Error(err.Error(), fasthttp.StatusInsufficientStorage)
-				return
-			}
-			ctx.SetBodyString(`{"id":"x"}`)
-		}, nil
+		return func(ctx *fasthttp.RequestCtx) { f.accept(ctx) }, nil
+	case least:
+		if len(args) != 2 {
+			return nil, errors.New("the least relay needs a file and a target's address")
+		}
+		f, err := newFloorFile(args[0])
+		if err != nil {
+			return nil, err
+		}
+		return newLeastRelay(f, args[1]).handle, nil
 	case "receiver":
 		return new(receiver).handle, nil
 	}
@@ -87,6 +90,16 @@ func (f *floorFile) append(body []byte) error {
 	return err
 }
 
+// accept answers 200 if the body is on disk, and reports it.
+func (f *floorFile) accept(ctx *fasthttp.RequestCtx) bool {
+	if err := f.append(ctx.Request.Body()); err != nil {
+		ctx.Error(err.Error(), fasthttp.StatusInsufficientStorage)
+		return false
+	}
+	ctx.SetBodyString(`{"id":"x"}`)
+	return true
+}
+
 func (f *floorFile) loop() {
 	var group []*floorWrite
 	var buffer []byte
@@ -107,6 +120,55 @@ func (f *floorFile) loop() {
 		for _, w := range group {
 			w.done <- err
 		}
+	}
+}
+
+// leastRelay is the least that a relay with one target does for each event, the sender's request
+// and the target's included. It reads nothing, signs nothing, counts nothing and forgets at once.
+type leastRelay struct {
+	file   *floorFile
+	url    string
+	client fasthttp.Client
+	bodies chan []byte
+	free   sync.Pool // of []byte
+}
+
+// leastWorkers is the concurrency of the target that the relay is given, leastQueue what may wait
+// before accepting does.
+const (
+	leastWorkers = 32
+	leastQueue   = 1024
+)
+
+func newLeastRelay(file *floorFile, target string) *leastRelay {
+	r := &leastRelay{file: file, url: "http://" + target + "/ok",
+		bodies: make(chan []byte, leastQueue)}
+	for range leastWorkers {
+		go r.send() // as long as the process
+	}
+	return r
+}
+
+func (r *leastRelay) handle(ctx *fasthttp.RequestCtx) {
+	if !r.file.accept(ctx) {
+		return
+	}
+	body, _ := r.free.Get().([]byte)
+	r.bodies <- append(body[:0], ctx.Request.Body()...)
+}
+
+func (r *leastRelay) send() {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	req.SetRequestURI(r.url)
+	req.Header.SetMethod(fasthttp.MethodPost)
+	req.Header.SetContentType("application/json")
+	for body := range r.bodies {
+		req.SetBodyRaw(body)
+		if err := r.client.Do(req, resp); err != nil || resp.StatusCode() != fasthttp.StatusOK {
+			fmt.Fprintln(os.Stderr, "the least relay cannot send:", err, resp.StatusCode())
+			os.Exit(1)
+		}
+		r.free.Put(body)
 	}
 }
 

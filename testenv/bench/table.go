@@ -39,21 +39,24 @@ func tabulate(cells []cell, results [][]figures) []cellReport {
 		rows[i] = cellReport{Cell: c.name(), Median: f, Runs: results[i],
 			Ratios: ratios{AcceptedF1: over(f.Accepted, f1.Accepted),
 				AcceptedF2: over(f.Accepted, f2.Accepted), P99F2: over(f.P99, f2.P99)}}
+		if f3 := reference[least+c.load()]; c.server != relay || c.targets == 1 {
+			rows[i].Ratios.CarriedF3 = over(f.carried(1), f3.carried(1))
+		}
 	}
 	return rows
 }
 
 func printTable(rows []cellReport) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "cell\taccepted/s\t/F1\t/F2\tp50 ms\tp99\t/F2\tp99.9\tdelivered/s\tp50 ms\tp99\t"+
-		"p99.9\tCPU µs/event\tdisk B/B\tRSS MiB\tanon\tbacklog\tfailed\tothers %\t")
+	fmt.Fprintln(w, "cell\taccepted/s\t/F1\t/F2\tp50 ms\tp99\t/F2\tp99.9\tdelivered/s\t/F3\tp50 ms\t"+
+		"p99\tp99.9\tCPU µs/event\tdisk B/B\tRSS MiB\tanon\tbacklog\tfailed\tothers %\t")
 	for _, row := range rows {
 		f, r := row.Median, row.Ratios
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%s\t%.2f\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t%.0f\t"+
-			"%.0f\t%.0f\t%.0f\t%.0f\t\n", row.Cell, rate(f.Accepted), ratio(r.AcceptedF1),
-			ratio(r.AcceptedF2), f.P50, f.P99, ratio(r.P99F2), f.P999, rate(f.Delivered), f.DP50,
-			f.DP99, f.DP999, f.CPU, f.Written, f.Resident, f.Anon, f.Backlog, f.Failed,
-			100*f.Others)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%s\t%.2f\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t"+
+			"%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", row.Cell, rate(f.Accepted), ratio(r.AcceptedF1),
+			ratio(r.AcceptedF2), f.P50, f.P99, ratio(r.P99F2), f.P999, rate(f.Delivered),
+			ratio(r.CarriedF3), f.DP50, f.DP99, f.DP999, f.CPU, f.Written, f.Resident, f.Anon,
+			f.Backlog, f.Failed, 100*f.Others)
 	}
 	_ = w.Flush()
 	for _, row := range rows {
