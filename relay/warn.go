@@ -227,7 +227,7 @@ func (s *spaceWatch) note(r *Relay, full bool, owed []spool.Notice) {
 // less. So a disk that others fill makes the room smaller, and a large one that is rather full does
 // not.
 func roomOf(d spool.DiskUsage) int64 {
-	room := d.Bytes + max(0, d.FreeBytes-d.MinFreeBytes)
+	room := d.Bytes + max(0, d.FreeBytes-max(d.MinFreeBytes, d.ReserveBytes))
 	if d.Limit > 0 {
 		room = min(room, d.Limit)
 	}

@@ -56,6 +56,8 @@ func TestRoom(t *testing.T) {
 	// One that leaves less than the budget is the room.
 	f(spool.DiskUsage{Bytes: 40, Limit: 1000, FreeBytes: 60, MinFreeBytes: 50}, 50, 80)
 	f(spool.DiskUsage{Bytes: 40, Limit: 1000, FreeBytes: 10, MinFreeBytes: 50}, 40, 100)
+	// Nor can it have what the spool itself must leave.
+	f(spool.DiskUsage{Bytes: 40, Limit: 1000, FreeBytes: 90, MinFreeBytes: 50, ReserveBytes: 80}, 50, 80)
 	f(spool.DiskUsage{}, 0, 100)
 }
 

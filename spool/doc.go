@@ -90,9 +90,19 @@
 // more, so after a large sweep the keeper flattens and flushes it (reclaim.go): 79 MB of delivered
 // events become 32 KB. A backlog is let drain before that: flattening on the way wrote anew what
 // was still pending (1,000,000 events: 39,700/s with peaks of 1.3 GiB resident; 59,900/s with
-// 225 MiB at the end of the drain only). Beyond MaxBytes, or with less than MinFreeBytes or four
-// memtables and a compaction free, Admit refuses; what settling and retrying write fits into that
-// reserve.
+// 225 MiB at the end of the drain only).
+//
+// A log of more than 1 GiB is swept in portions of half of it (sweep.go), because a table that
+// holds both the last deletions and the newest events overlaps all that is kept, and the engine
+// writes all of that anew when it takes that table down a level. When the disk has no room for
+// that, a portion waits until what is kept fits, begins with little in level 0, and nothing is
+// reclaimed before its end. Nothing else deletes in the log meanwhile.
+//
+// Beyond MaxBytes, or with less than MinFreeBytes or four memtables, a compaction and half of the
+// deep levels free, Admit refuses; what settling and retrying write fits into that reserve. Seen
+// without it on a disk of 4 GiB, full of a backlog that began to drain: killed by SIGBUS in a
+// compaction, and no start without a byte free. Tables that an interrupted compaction has left are
+// removed when a start lacks room.
 //
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
 // disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none

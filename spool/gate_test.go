@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -343,5 +344,102 @@ func TestRoomSeesADiskFill(t *testing.T) {
 		if err := r.short(use{turns: true}, now, never); (err == nil) != step.want {
 			t.Error(fmt.Sprint(i), step.free, err)
 		}
+	}
+}
+
+// A full disk that ended a compaction keeps no start out: what was being written is removed first,
+// but not a table that holds more than the others do.
+func TestStartWithoutRoom(t *testing.T) {
+	f, _ := openOn(t)
+	l := f.lane("a")
+	for range 20 {
+		f.append("x", "a")
+	}
+	f.flushNow()
+	engine := filepath.Join(f.dir, engineDir)
+	old, _ := filepath.Glob(filepath.Join(engine, "*.sst"))
+	b, err := os.ReadFile(old[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := filepath.Join(t.TempDir(), "spool")
+	copySparse(t, f.dir, before)
+	f.append("y", "a")
+	f.flushNow()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	unfinished := []string{filepath.Join(engine, "000077.sst"), filepath.Join(engine, "000078.sst")}
+	err = errors.Join(writeFile(unfinished[0], b), writeFile(unfinished[1], make([]byte, len(b))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.free = func(string) (int64, error) {
+		if _, err := os.Stat(unfinished[1]); err == nil {
+			return 1 << 20, nil
+		}
+		return 10 << 30, nil
+	}
+	f.Spool = nil
+	f.reopen()
+	l = f.lane("a")
+	l.Open(true)
+	f.fetch(l, 21)
+	// The list that names the first table alone, and the second one beside it.
+	tables, _ := filepath.Glob(filepath.Join(engine, "*.sst"))
+	newest := tables[len(tables)-1]
+	b, err = os.ReadFile(newest)
+	path := filepath.Join(before, engineDir, filepath.Base(newest))
+	if err = errors.Join(err, writeFile(path, b)); err != nil {
+		t.Fatal(err)
+	}
+	g := &fixture{t: t, dir: before, free: func(string) (int64, error) { return 1 << 20, nil }}
+	if _, err := Open(g.options()); !errors.Is(err, ErrFull) {
+		t.Errorf("without room: %v; want ErrFull", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error("a table was removed that may be needed:", err)
+	}
+}
+
+// While the disk has no room to write all of the log anew, it is swept once what is kept fits.
+func TestRoomToSweep(t *testing.T) {
+	const events, size, mib = 40, 400 << 10, 1 << 20
+	f, _ := openOn(t)
+	l := f.lane("a")
+	l.Open(true)
+	f.appendRandom(events/2, size, "a")
+	f.flushNow()
+	f.appendRandom(events/2, size, "a")
+	f.flushNow()
+	f.fetch(l, events)
+	for seq := uint64(1); seq <= events; seq++ {
+		f.Settle(Settlement{Lane: l, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
+	}
+	f.commitCheckpoint()
+	due := func(cut time.Time, free int64, want bool, to uint64) {
+		t.Helper()
+		f.sweepMu.Lock()
+		defer f.sweepMu.Unlock()
+		f.disk.ample.Store(false)
+		f.disk.bytes.Store(2 << 30)
+		f.disk.deep.Store(100 * mib)
+		f.disk.free.Store(free + f.engineNeeds())
+		got, err := f.sweepDue(cut)
+		if err != nil || got != want || got && f.sweepTo != to {
+			t.Errorf("with %d MiB: %v to %d, %v; want %v to %d", free/mib, got, f.sweepTo, err, want, to)
+		}
+	}
+	at := f.now
+	due(at, 100*mib, true, math.MaxUint64)
+	due(at.Add(-time.Second), 100*mib, false, 0)
+	due(at, 99*mib, true, events)
+	due(at, -mib, false, 0)
+	kept := f.rewrittenBytes(1)
+	if half := f.rewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
+		t.Errorf("%d bytes are written anew from the first event on, %d from the middle", kept, half)
+	}
+	if n := f.rewrittenBytes(events + 1); n > kept/2 {
+		t.Errorf("%d of %d bytes are written anew behind the last event", n, kept)
 	}
 }

@@ -63,7 +63,9 @@ func (l *Lane) FreshDeliveries(from uint64, most int) (out []Listed, next uint64
 	if from > head {
 		return nil, 0, nil
 	}
-	p, err := l.s.readPage(from, l, most)
+	c := l.s.openCursor(from)
+	defer c.close()
+	p, _, err := l.s.readPage(c, l, most)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -12,7 +12,8 @@ const (
 	prefixExhausted = 'z' // lane, sequence → exhausted
 	prefixStanding  = 'g' // lane → Standing
 	prefixNotice    = 'o' // lane, episode, way → owed notice
-	prefixMemo      = 'a' // lane → what the caller wants to know again
+	prefixMemo      = 'k' // lane → what the caller wants to know again
+	prefixMemoOnce  = 'a' // where a memo was before; a key before the log's makes a table span the log
 	prefixState     = 's' // small keyed state with expiry
 	prefixName      = 'n' // lane → target name
 	prefixMeta      = 'm' // name → value

@@ -37,6 +37,7 @@ type Lane struct {
 	wake chan struct{} // capacity 1: a token means "look again"; sent by committer, Open and Settle
 
 	fetching sync.Mutex // held across one Fetch, so that two fetchers cannot read the same page
+	cursor   *logCursor // kept from page to page; guarded by fetching
 
 	mu sync.Mutex // guards all below; never held across disk
 	// open: somebody fetches. A closed lane keeps nothing in memory.
@@ -178,7 +179,11 @@ func (l *Lane) Fetch(most int) ([]*Event, error) {
 			return nil, err
 		}
 		// A page without a delivery for this lane is no reason to stop: nothing would wake it again.
-		if out := l.takePageLocked(page); len(out) > 0 || !l.behind || l.s.closed() {
+		out := l.takePageLocked(page)
+		if !l.behind {
+			l.dropCursor()
+		}
+		if len(out) > 0 || !l.behind || l.s.closed() {
 			return out, nil
 		}
 	}

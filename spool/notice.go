@@ -34,7 +34,8 @@ func (l *Lane) number() uint32 {
 // checkWordKey says whether a key of a notice or memo can be one: a way more or less is ours.
 func checkWordKey(key []byte) error {
 	switch {
-	case key[0] == prefixMemo && len(key) == 5, key[0] == prefixNotice && len(key) == noticeBytes,
+	case key[0] == prefixMemo && len(key) == 5, key[0] == prefixMemoOnce && len(key) == 5,
+		key[0] == prefixNotice && len(key) == noticeBytes,
 		key[0] == prefixNotice && len(key) == noticeBytes+1 && key[noticeBytes] > 0:
 		return nil
 	}
@@ -96,6 +97,9 @@ func (s *Spool) Notices() ([]Notice, error) {
 // the disk.
 func (s *Spool) Memo(l *Lane) ([]byte, error) {
 	value, err := s.get(laneKey(prefixMemo, l.number()))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		value, err = s.get(laneKey(prefixMemoOnce, l.number()))
+	}
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}

@@ -274,7 +274,9 @@ func (l *Lane) readBehindLocked(most int) (page, error) {
 	from := l.next
 	l.reading = true
 	l.mu.Unlock()
-	p, err := l.s.readPage(from, l, most)
+	c := l.cursorAt(from)
+	p, more, err := l.s.readPage(c, l, most)
+	l.keepCursor(c, more && err == nil)
 	l.mu.Lock()
 	l.reading = false
 	p.events = slices.DeleteFunc(p.events, func(e *Event) bool {

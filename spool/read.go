@@ -13,48 +13,49 @@ type page struct {
 	next   uint64 // where to go on
 }
 
-// readPage reads the log from a sequence on: up to most events that the lane owes, within the
-// bounds of one page. Records that cannot be read are set aside; gaps are told.
-func (s *Spool) readPage(from uint64, l *Lane, most int) (page, error) {
-	head := s.head.Load()
-	p := page{next: from}
-	bytes, scanned := 0, 0
-	var unread []unreadRecord
-	full := false
+// readPage reads the log from a cursor on: up to most events that the lane owes, within the bounds
+// of one page. more: the cursor has more to show. Records that cannot be read are set aside; gaps
+// are told.
+func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, err error) {
+	from := c.next
 	purged, err := s.marks(l, from)
 	if err != nil {
-		return page{}, fmt.Errorf("cannot read what was purged of target %q: %w", l.name, err)
+		return p, false, fmt.Errorf("cannot read what was purged of target %q: %w", l.name, err)
 	}
-	err = s.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
-		seq := keySeq(key)
-		if seq > head {
-			return false, nil
+	bytes, scanned := 0, 0
+	var unread []unreadRecord
+	for ; c.it.Valid() && !more; c.it.Next() {
+		item := c.it.Item()
+		seq := keySeq(item.Key())
+		if seq > c.head {
+			break
 		}
-		unread = appendGap(unread, p.next, seq)
-		p.next = seq + 1
-		e, err := decodeEvent(append([]byte(nil), value...), seq)
+		unread = appendGap(unread, c.next, seq)
+		c.next = seq + 1
+		value, err := item.ValueCopy(nil)
+		if err != nil {
+			return page{}, false, fmt.Errorf("cannot read the log from %d: %w", from, err)
+		}
+		e, err := decodeEvent(value, seq)
 		if err != nil {
 			s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
-			unread = append(unread, unreadRecord{seq: seq, raw: append([]byte(nil), value...)})
+			unread = append(unread, unreadRecord{seq: seq, raw: value})
 		} else if _, gone := purged[seq]; !gone && e.owedTo(l.id) {
 			p.events = append(p.events, e)
 			bytes += e.bytes()
 		}
 		scanned++
-		full = len(p.events) >= most || scanned >= pageScanMax || bytes >= pageBytesMax
-		return !full, nil
-	})
-	if err != nil {
-		return page{}, fmt.Errorf("cannot read the log from %d: %w", from, err)
+		more = len(p.events) >= most || scanned >= pageScanMax || bytes >= pageBytesMax
 	}
-	if !full {
-		unread = appendGap(unread, p.next, head+1)
-		p.next = max(p.next, head+1)
+	if !more {
+		unread = appendGap(unread, c.next, c.head+1)
+		c.next = max(c.next, c.head+1)
 	}
+	p.next = c.next
 	if unread = s.newlyUnread(unread); len(unread) > 0 {
 		err = s.Apply(Change{unread: unread})
 	}
-	return p, err
+	return p, more, err
 }
 
 // gapMax bounds how many missing sequences one page tells about one by one.

@@ -48,8 +48,10 @@ type reclaimer struct {
 }
 
 // due decides whether space should be fetched back now, and whether also what the memtable knows to
-// be gone.
-func (r *reclaimer) due(now time.Time, head uint64, disk DiskUsage, short bool) (due, flush bool) {
+// be gone. While the engine compacts, a sweep that stands still does not rest: it waits, as the
+// deliveries do.
+func (r *reclaimer) due(now time.Time, head uint64, disk DiskUsage, short, compacts bool) (due,
+	flush bool) {
 	if head != r.head {
 		r.head, r.headSeen = head, now
 	}
@@ -60,6 +62,8 @@ func (r *reclaimer) due(now time.Time, head uint64, disk DiskUsage, short bool) 
 			r.since = now
 		}
 		r.seen, r.sweptAt, rests = swept, now, false
+	} else if compacts && !rests {
+		r.sweptAt = now
 	}
 	flush = short || rests
 	share := int64(reclaimShare)
@@ -90,8 +94,8 @@ func (r *reclaimer) begin(now time.Time, flush bool) {
 // reclaim gives the space of what was swept back to the file system, if there is enough of it.
 func (s *Spool) reclaim(now time.Time) error {
 	disk := s.Disk()
-	due, flush := s.reclaimer.due(now, s.head.Load(), disk, s.disk.short())
-	if !due {
+	due, flush := s.reclaimer.due(now, s.head.Load(), disk, s.disk.short(), s.compacting())
+	if !due || s.sweepsTight() {
 		return nil
 	}
 	s.reclaimer.begin(now, flush)
@@ -135,7 +139,9 @@ func (s *Spool) flush() error {
 	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, nil) })
 	s.room.wrote(len(key), 1) // it may have found the memtable full
 	if err == nil {
+		release := s.holdMaps()
 		err = s.through("flush", func() error { return s.db.DropPrefix(key) })
+		release()
 	}
 	s.room.turned(0)
 	if err != nil {

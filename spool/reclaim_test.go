@@ -10,11 +10,12 @@ func TestReclaimDue(t *testing.T) {
 	const mib = 1 << 20
 	at := time.Unix(1000, 0)
 	disk := DiskUsage{Bytes: 1000 * mib}
+	compacts := false
 	f := func(after time.Duration, swept int64, head uint64, short, due, flush bool) {
 		t.Helper()
 		at = at.Add(after)
 		r.swept.Add(swept)
-		gotDue, gotFlush := r.due(at, head, disk, short)
+		gotDue, gotFlush := r.due(at, head, disk, short, compacts)
 		if gotDue != due || gotDue && gotFlush != flush {
 			t.Errorf("after %s, %d MiB swept: %v, %v; want %v, %v", after, r.swept.Load()/mib, gotDue,
 				gotFlush, due, flush)
@@ -52,7 +53,14 @@ func TestReclaimDue(t *testing.T) {
 	f(reclaimPause, 20*mib, head, false, false, false)
 	f(reclaimPause, 0, head, false, false, false)
 	f(reclaimPause, 18*mib, head, false, false, false)
-	f(reclaimIdle, 0, head, false, true, true)
+	// while the engine compacts, a sweep that stands still is not at rest
+	compacts = true
+	for range 10 {
+		f(reclaimIdle-1, 0, head, false, false, false)
+	}
+	compacts = false
+	f(reclaimIdle-1, 0, head, false, false, false)
+	f(1, 0, head, false, true, true)
 	// when space is short, at once
 	f(tick, 60*mib, head+1, true, false, false)
 	f(reclaimHurry, 1*mib, head+2, true, true, true)

@@ -6,11 +6,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
@@ -203,6 +205,74 @@ const tableFootMax = 4 + 12 + 4
 func (r *tableRepair) unlisted() (ids []uint64) {
 	for id := range r.there {
 		if _, listed := r.list.tables[id]; !listed && !r.list.deleted[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// removeUnfinished removes the tables that a compaction had begun to write when a full disk ended
+// it, as the engine does when it is opened, for which there is no room. Whatever is doubtful stays.
+func (s *Spool) removeUnfinished(free int64) (int64, error) {
+	dir, err := os.Open(filepath.Join(s.dir, engineDir))
+	if errors.Is(err, fs.ErrNotExist) || !s.repairs {
+		return free, nil
+	}
+	if err != nil {
+		return free, err
+	}
+	defer dir.Close()
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return free, nil // a relay runs
+	}
+	files, err := dir.Readdirnames(-1)
+	if err != nil {
+		return free, err
+	}
+	r := &tableRepair{s: s, keys: new(dataKeys)}
+	r.o.Dir, r.o.EncryptionKey = dir.Name(), s.key
+	r.list, err = readTableList(r.o.Dir)
+	if err == nil {
+		r.there, _, err = tablesIn(r.o.Dir, files)
+	}
+	if err == nil && len(s.key) > 0 {
+		r.keys, err = openDataKeys(r.o)
+	}
+	if err != nil {
+		return free, nil // whoever opens it will tell
+	}
+	n := 0
+	for _, id := range r.unfinished() {
+		if err := os.Remove(r.path(id)); err != nil {
+			return free, fmt.Errorf("cannot remove an unfinished table: %w", err)
+		}
+		n++
+	}
+	if n > 0 {
+		s.log.Warn("the disk is full; what an interrupted compaction had written was removed to start",
+			"tables", n)
+	}
+	return s.room.free(s.dir)
+}
+
+// unfinished are the tables that the list does not name, if it is whole and names only what is
+// there, except those that hold something newer: a memtable was being written to them.
+func (r *tableRepair) unfinished() (ids []uint64) {
+	if r.list.text == nil || !r.list.whole || r.list.changed {
+		return nil
+	}
+	listed := uint64(0)
+	for id := range r.list.tables {
+		var span tableSpan
+		if !r.there[id] || !span.look(r.path(id), r.keys) {
+			return nil
+		}
+		listed = max(listed, span.newest)
+	}
+	for id := range r.there {
+		var span tableSpan
+		if _, named := r.list.tables[id]; !named &&
+			(!span.look(r.path(id), r.keys) || span.newest <= listed) {
 			ids = append(ids, id)
 		}
 	}

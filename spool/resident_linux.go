@@ -3,10 +3,12 @@ package spool
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -27,6 +29,8 @@ const (
 	madvPageout = 21
 	// pageoutMax is how long that may take: meanwhile a compaction reads on.
 	pageoutMax = memoryPause / 2
+	// tablesWritten at once by two compactions, at most; their pages are dirty.
+	tablesWritten = 26
 )
 
 // trimMapped takes the resident pages of tables out of the process when more than most bytes of
@@ -36,9 +40,29 @@ func (s *Spool) trimMapped(most int64) error {
 	if err != nil || mapped <= most {
 		return err
 	}
+	s.mapsMu.Lock()
+	defer s.mapsMu.Unlock()
+	if s.mapsHeld != nil {
+		return s.letGo(s.mapsHeld)
+	}
 	held, release := s.holdTables()
 	defer release()
 	return s.letGo(held)
+}
+
+// holdMaps lets trimMapped go on while the engine holds its lock, which holdTables needs. Whoever
+// calls it may run the engine's flush until release.
+func (s *Spool) holdMaps() (release func()) {
+	s.mapsMu.Lock()
+	defer s.mapsMu.Unlock()
+	held, letTables := s.holdTables()
+	s.mapsHeld = held
+	return func() {
+		s.mapsMu.Lock()
+		defer s.mapsMu.Unlock()
+		s.mapsHeld = nil
+		letTables()
+	}
 }
 
 // holdTables are the engine's tables whose maps stay where they are until release. Advice on a map
@@ -89,8 +113,9 @@ func (s *Spool) letGo(held map[uint64]bool) error {
 			}
 		}
 	}
+	slices.SortFunc(others, func(a, b mapping) int { return cmp.Compare(a.table, b.table) })
 	began := time.Now()
-	for _, m := range others {
+	for _, m := range others[:max(len(others)-tablesWritten, 0)] {
 		if time.Since(began) > pageoutMax {
 			break // it is quick with those that it has been through, and gets further next time
 		}

@@ -142,14 +142,21 @@ type Spool struct {
 	room        room
 	ballast     *ballast
 	hw          *highWater
-	reclaimer   reclaimer     // the keeper's own
+	reclaimer   reclaimer  // the keeper's own
+	sweepMu     sync.Mutex // held across a portion; guards sweeping, sweepTo
+	sweeping    bool
+	sweepTo     uint64
+	sweepWhole  int64         // sweepWholeBytes
 	rest        rest          // the memory loop's own
 	groups      atomic.Uint64 // written
 	reclaiming  atomic.Bool
 	stirred     chan struct{} // capacity 1; see stir
+	mapsMu      sync.Mutex
+	mapsHeld    map[uint64]bool // the tables that a flush holds; guarded by mapsMu
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
 	readers   sync.RWMutex
+	cursors   atomic.Int64 // kept by lanes
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -214,7 +221,8 @@ func newSpool(o Options) *Spool {
 		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
 		dirtyC: make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
-		failed: make(chan struct{}),
+		sweepWhole: sweepWholeBytes,
+		failed:     make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -253,6 +261,7 @@ func (s *Spool) Close() error {
 		s.running.Wait()
 		s.readers.Lock()
 		defer s.readers.Unlock()
+		s.dropCursors(time.Now())
 		s.closeErr = errors.Join(s.hw.close(s.head.Load(), s.Err() == nil),
 			s.through("close engine", s.closeEngine))
 	})

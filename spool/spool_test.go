@@ -500,6 +500,102 @@ func TestHighWater(t *testing.T) {
 	}
 }
 
+// A lane that is behind reads on from page to page, sees what came meanwhile, and lets go of its
+// snapshot at the end, after a while, and when the spool closes.
+func TestCursor(t *testing.T) {
+	const page = 64
+	f := open(t)
+	l := f.lane("a")
+	more := func(n int) {
+		t.Helper()
+		for range n {
+			f.append("x", "a")
+		}
+	}
+	held := func(want bool) {
+		t.Helper()
+		l.fetching.Lock()
+		defer l.fetching.Unlock()
+		if got := l.cursor != nil; got != want || f.cursors.Load() > 0 != want {
+			t.Errorf("a cursor is held: %v, %d; want %v", got, f.cursors.Load(), want)
+		}
+	}
+	more(3*page + 5)
+	l.Open(true)
+	next := uint64(1)
+	read := func() (n int) {
+		t.Helper()
+		es, err := l.Fetch(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range es {
+			if e.Seq != next {
+				t.Fatalf("got event %d; want %d", e.Seq, next)
+			}
+			next++
+			f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Delivered, At: f.now})
+		}
+		return len(es)
+	}
+	read()
+	held(true)
+	f.dropCursors(time.Now())
+	held(false)
+	read()
+	held(true)
+	more(page) // the cursor does not see them; the next one does
+	for end := time.Now().Add(10 * time.Second); next <= 4*page+5 && time.Now().Before(end); {
+		read()
+	}
+	if next != 4*page+6 {
+		t.Errorf("read to %d; want %d", next-1, 4*page+5)
+	}
+	held(false)
+	l.Open(false)
+	more(3 * page)
+	l.Open(true)
+	read()
+	held(true)
+	f.reopen() // Close would wait for ever, or panic
+	f.append("y", "a")
+}
+
+// A large log is swept by halves, unless space is scarce.
+func TestSweepLarge(t *testing.T) {
+	const events = 20
+	f := open(t)
+	f.sweepWhole = 0
+	l := f.lane("crm")
+	l.Open(true)
+	born := f.now
+	for i := range events {
+		f.append(fmt.Sprint(i), "crm")
+		f.now = f.now.Add(time.Minute)
+	}
+	f.fetch(l, events)
+	for i := range events {
+		f.Settle(Settlement{Lane: l, Seq: uint64(i + 1), Fresh: true, Verdict: Delivered, At: f.now})
+	}
+	f.commitCheckpoint()
+	sweep := func(old int, ample bool, swept uint64) {
+		t.Helper()
+		f.disk.ample.Store(ample)
+		// So that so many events are older than KeepDelivered.
+		if err := f.Sweep(born.Add(time.Hour + time.Duration(old)*time.Minute - time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.swept.Load(); got != swept {
+			t.Errorf("swept to %d with %d old events; want %d", got, old, swept)
+		}
+	}
+	sweep(events/2-1, true, 0)
+	sweep(events/2, true, events/2)
+	sweep(events/2+4, true, events/2)
+	sweep(events/2+4, false, events/2+4)
+	sweep(events, true, events)
+}
+
 func TestSweep(t *testing.T) {
 	f := open(t)
 	l := f.lane("crm")

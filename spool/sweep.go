@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -19,9 +20,21 @@ const (
 	// sweepPause lies between two looks; sweepMax bounds the events of one removal, so that it never
 	// starves the committer.
 	sweepPause = time.Second
-	sweepShare = 500 * time.Millisecond // the most that one look spends on the log
+	sweepTime  = 500 * time.Millisecond // the most that one look spends on the log
 	sweepMax   = 2000
 	sweepScan  = 20_000
+	// Above sweepWholeBytes on disk the log is swept only when half of its events may go. Deletions
+	// carry old keys and new events carry new ones, and a compaction puts both into one table, which
+	// overlaps all that is kept in between: going one level down it writes all of that anew. In five
+	// minutes of saturation with a window of 1.5 GiB, swept as it came, that were 7.8 bytes written
+	// per payload byte instead of 6.3, and 12,100 instead of 15,800 events/s. While space is scarce it
+	// is a quarter.
+	sweepWholeBytes = 1 << 30
+	sweepShare      = 2
+	sweepShareShort = 4
+	// deletionsPerTable are in a table of level 0 that has nothing but them and the lanes' records
+	// (400,000, measured), with something to spare.
+	deletionsPerTable = 250_000
 )
 
 // removal deletes events that nobody needs any more.
@@ -44,7 +57,9 @@ func (s *Spool) keepLoop() {
 			return
 		case <-ticker.C:
 		}
-		s.keep(time.Now())
+		now := time.Now()
+		s.dropCursors(now.Add(-cursorLife))
+		s.keep(now)
 	}
 }
 
@@ -76,19 +91,93 @@ func (s *Spool) Sweep(now time.Time) error {
 	if s.disk.short() {
 		cut = now
 	}
-	for end := time.Now().Add(sweepShare); ; {
-		more, err := s.sweepLog(cut)
-		if err != nil {
-			return err
-		}
-		if !more || s.Err() != nil || s.closed() || time.Now().After(end) {
-			break
-		}
+	if err := s.sweepPortion(cut); err != nil {
+		return err
+	}
+	if s.disk.free.Load()-s.engineNeeds() < s.disk.deep.Load() {
+		return nil // what follows deletes here and there; see rewrittenBytes
 	}
 	if err := s.sweepExhausted(now.Add(-lim.KeepExhausted)); err != nil {
 		return err
 	}
 	return s.sweepReleased(cut)
+}
+
+// sweepPortion sweeps the log for a while, if it is time to.
+func (s *Spool) sweepPortion(cut time.Time) (err error) {
+	s.sweepMu.Lock()
+	defer s.sweepMu.Unlock()
+	if !s.sweeping {
+		if s.sweeping, err = s.sweepDue(cut); err != nil {
+			return fmt.Errorf("cannot look what may be swept: %w", err)
+		}
+	}
+	for end := time.Now().Add(sweepTime); s.sweeping && s.Err() == nil && !s.closed(); {
+		if s.sweeping, err = s.sweepLog(cut, s.sweepTo); err != nil || time.Now().After(end) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepDue decides whether enough of the log may go, and whether the disk has room for what the
+// engine makes of that.
+func (s *Spool) sweepDue(cut time.Time) (bool, error) {
+	s.sweepTo = math.MaxUint64
+	free, deep := s.disk.free.Load()-s.engineNeeds(), s.disk.deep.Load()
+	if s.disk.bytes.Load() < s.sweepWhole && free >= deep {
+		return true, nil
+	}
+	s.unheld.begin() // even if nothing is to be swept: the list must not grow
+	share := uint64(sweepShare)
+	if !s.disk.ample.Load() {
+		share = sweepShareShort
+	}
+	swept, to := s.swept.Load(), s.settledTo()
+	part := swept + (s.head.Load()-swept)/share
+	due, err := s.mayGo(part, to, cut)
+	if err != nil || !due || free >= deep {
+		return due, err
+	}
+	if all, err := s.mayGo(to, to, cut); err != nil || !all {
+		to = part
+	}
+	return s.roomToSweep(swept, to, free)
+}
+
+// roomToSweep decides how far the log may be swept when the disk has no room to write all of it
+// anew: so far that what is kept fits, and at once, before the engine compacts by itself.
+func (s *Spool) roomToSweep(swept, to uint64, free int64) (bool, error) {
+	tables := s.db.Opts().NumLevelZeroTables - 2 // one is being filled, and one begun
+	to = min(to, swept+uint64(tables-1)*deletionsPerTable)
+	if free < s.rewrittenBytes(to) || s.compacting() {
+		return false, nil
+	}
+	if s.db.Levels()[0].NumTables+int(to-swept)/deletionsPerTable >= tables {
+		s.reclaiming.Store(true)
+		defer s.reclaiming.Store(false)
+		s.stir()
+		return false, s.flatten() // what was above lies in the way now, so it is judged again
+	}
+	s.sweepTo = to
+	return true, nil
+}
+
+// sweepsTight reports that a portion is being swept whose end was chosen for the room on the disk:
+// a compaction in the middle of it would need more.
+func (s *Spool) sweepsTight() bool {
+	s.sweepMu.Lock()
+	defer s.sweepMu.Unlock()
+	return s.sweeping && s.sweepTo != math.MaxUint64
+}
+
+// mayGo reports whether the first event from a sequence on is settled and old enough.
+func (s *Spool) mayGo(seq, settled uint64, cut time.Time) (may bool, err error) {
+	err = s.scan([]byte{prefixLog}, logKey(seq), func(key, value []byte) (bool, error) {
+		may = keySeq(key) <= settled && !recordTime(value).After(cut)
+		return false, nil
+	})
+	return may, err
 }
 
 // settledTo is the sequence up to which every lane's stored record counts the log as settled.
@@ -104,10 +193,10 @@ func (s *Spool) settledTo() uint64 {
 	return to
 }
 
-// sweepLog removes one portion from the head of the log; true if there is more.
-func (s *Spool) sweepLog(cut time.Time) (bool, error) {
+// sweepLog removes one portion from the head of the log, up to a sequence; true if there is more.
+func (s *Spool) sweepLog(cut time.Time, last uint64) (bool, error) {
 	s.unheld.begin() // even if nothing is to be swept: the list must not grow
-	from, to := s.swept.Load()+1, s.settledTo()
+	from, to := s.swept.Load()+1, min(s.settledTo(), last)
 	if from > to {
 		return false, nil
 	}

@@ -201,7 +201,7 @@ func (v *verifier) checkRecord(key, value []byte) error {
 	case prefixStanding:
 		_, err := decodeStanding(value)
 		return errors.Join(lane(5), err)
-	case prefixNotice, prefixMemo:
+	case prefixNotice, prefixMemo, prefixMemoOnce:
 		d, err := openValue(value)
 		if err == nil {
 			d.bytes()
