@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// cursorLife is how long a cursor may be read from. What it sees stays on disk and in memory until
-	// it is closed.
+	// cursorLife is how long a cursor may be read from. What it sees stays on disk and in memory
+	// until it is closed.
 	cursorLife = time.Second
 	// cursorsMax lanes keep a cursor between two pages; the others open one for each.
 	cursorsMax = 16
 )
 
-// logCursor is a place in the log as it was at one instant. A lane that has fallen behind keeps it from
-// page to page, because opening a snapshot of the engine waits for the commit under way: while a
-// backlog of 5,000,000 events drained and the engine compacted, that was 70 ms for every 256 events.
+// logCursor is a place in the log as it was at one instant. A lane that has fallen behind keeps it
+// from page to page, because opening a snapshot of the engine waits for the commit under way, of
+// which there are 15 a second while the engine compacts.
 type logCursor struct {
 	txn  *badger.Txn
 	it   *badger.Iterator
@@ -28,7 +28,8 @@ type logCursor struct {
 
 // openCursor makes a cursor that stands at a sequence.
 func (s *Spool) openCursor(from uint64) *logCursor {
-	c := &logCursor{head: s.head.Load(), next: from, born: time.Now()} // head first: the snapshot has it
+	// The head first, so that the snapshot has it.
+	c := &logCursor{head: s.head.Load(), next: from, born: time.Now()}
 	c.txn = s.db.NewTransaction(false)
 	o := badger.DefaultIteratorOptions
 	o.Prefix = []byte{prefixLog}
