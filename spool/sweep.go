@@ -118,6 +118,7 @@ func (s *Spool) sweepPortion(cut time.Time) (err error) {
 		if s.sweeping, err = s.sweepLog(cut, s.sweepTo); err != nil || time.Now().After(end) {
 			return err
 		}
+		s.stir() // it has mapped what it looked at
 	}
 	return nil
 }
