@@ -351,7 +351,7 @@ func TestRoomSeesADiskFill(t *testing.T) {
 // but not a table that holds more than the others do.
 func TestStartWithoutRoom(t *testing.T) {
 	f, _ := openOn(t)
-	l := f.lane("a")
+	f.lane("a")
 	for range 20 {
 		f.append("x", "a")
 	}
@@ -382,7 +382,7 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 	f.Spool = nil
 	f.reopen()
-	l = f.lane("a")
+	l := f.lane("a")
 	l.Open(true)
 	f.fetch(l, 21)
 	// The list that names the first table alone, and the second one beside it.

@@ -129,8 +129,8 @@ type leastRelay struct {
 	file   *floorFile
 	url    string
 	client fasthttp.Client
-	bodies chan []byte
-	free   sync.Pool // of []byte
+	bodies chan *[]byte
+	free   sync.Pool // of *[]byte
 }
 
 // leastWorkers is the concurrency of the target that the relay is given, leastQueue what may wait
@@ -142,7 +142,8 @@ const (
 
 func newLeastRelay(file *floorFile, target string) *leastRelay {
 	r := &leastRelay{file: file, url: "http://" + target + "/ok",
-		bodies: make(chan []byte, leastQueue)}
+		bodies: make(chan *[]byte, leastQueue)}
+	r.free.New = func() any { return new([]byte) }
 	for range leastWorkers {
 		go r.send() // as long as the process
 	}
@@ -153,8 +154,9 @@ func (r *leastRelay) handle(ctx *fasthttp.RequestCtx) {
 	if !r.file.accept(ctx) {
 		return
 	}
-	body, _ := r.free.Get().([]byte)
-	r.bodies <- append(body[:0], ctx.Request.Body()...)
+	body := r.free.Get().(*[]byte)
+	*body = append((*body)[:0], ctx.Request.Body()...)
+	r.bodies <- body
 }
 
 func (r *leastRelay) send() {
@@ -163,7 +165,7 @@ func (r *leastRelay) send() {
 	req.Header.SetMethod(fasthttp.MethodPost)
 	req.Header.SetContentType("application/json")
 	for body := range r.bodies {
-		req.SetBodyRaw(body)
+		req.SetBodyRaw(*body)
 		if err := r.client.Do(req, resp); err != nil || resp.StatusCode() != fasthttp.StatusOK {
 			fmt.Fprintln(os.Stderr, "the least relay cannot send:", err, resp.StatusCode())
 			os.Exit(1)
