@@ -175,8 +175,8 @@ func (s *Spool) deepBytes() (n int64) {
 	return n
 }
 
-// rewrittenBytes bounds what the engine writes anew, beside engineNeeds, when deletions of the log
-// up to a sequence go down from level to level. A table that holds the last of them holds the newest
+// rewrittenBytes bounds what the engine writes anew below level 0 when deletions of the log up to a
+// sequence go down from level to level. A table that holds the last of them holds the newest
 // events as well, so it overlaps everything in between. Seen on a disk of 4 GiB with 2,391,000
 // events of 1 KiB, swept while they drained: a relay that was killed by SIGBUS, and not a byte left
 // for the next start.

@@ -434,7 +434,7 @@ func TestRoomToSweep(t *testing.T) {
 	due(at, 100*mib, true, math.MaxUint64)
 	due(at.Add(-time.Second), 100*mib, false, 0)
 	due(at, 99*mib, true, events)
-	due(at, -mib, false, 0)
+	due(at, -f.engineNeeds()+preflightBytes, false, 0)
 	kept := f.rewrittenBytes(1)
 	if half := f.rewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
 		t.Errorf("%d bytes are written anew from the first event on, %d from the middle", kept, half)

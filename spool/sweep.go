@@ -96,7 +96,7 @@ func (s *Spool) Sweep(now time.Time) error {
 	if err := s.sweepPortion(cut); err != nil {
 		return err
 	}
-	if s.disk.free.Load()-s.engineNeeds() < s.disk.deep.Load() {
+	if s.tight() {
 		return nil // what follows deletes here and there; see rewrittenBytes
 	}
 	if err := s.sweepExhausted(now.Add(-lim.KeepExhausted)); err != nil {
@@ -127,8 +127,8 @@ func (s *Spool) sweepPortion(cut time.Time) (err error) {
 // engine makes of that.
 func (s *Spool) sweepDue(cut time.Time) (bool, error) {
 	s.sweepTo = math.MaxUint64
-	free, deep := s.disk.free.Load()-s.engineNeeds(), s.disk.deep.Load()
-	if s.disk.bytes.Load() < s.sweepWhole && free >= deep {
+	tight := s.tight()
+	if s.disk.bytes.Load() < s.sweepWhole && !tight {
 		return true, nil
 	}
 	s.unheld.begin() // even if nothing is to be swept: the list must not grow
@@ -142,24 +142,33 @@ func (s *Spool) sweepDue(cut time.Time) (bool, error) {
 	}
 	part := swept + (head-swept)/share
 	due, err := s.mayGo(part, to, cut)
-	if err != nil || !due || free >= deep {
+	if err != nil || !due || !tight {
 		return due, err
 	}
 	if all, err := s.mayGo(to, to, cut); err != nil || !all {
 		to = part
 	}
-	return s.roomToSweep(swept, to, free)
+	return s.roomToSweep(swept, to)
 }
 
-// roomToSweep decides how far the log may be swept when the disk has no room to write all of it
-// anew: so far that what is kept fits, and at once, before the engine compacts by itself.
-func (s *Spool) roomToSweep(swept, to uint64, free int64) (bool, error) {
+// tight: the disk has no room to write all of the deep levels anew.
+func (s *Spool) tight() bool {
+	deep := s.disk.deep.Load()
+	return deep > 0 && s.disk.free.Load()-s.engineNeeds() < deep
+}
+
+// roomToSweep decides how far the log may be swept when the disk is tight: so far that what is kept
+// fits, and at once, before the engine compacts by itself.
+func (s *Spool) roomToSweep(swept, to uint64) (bool, error) {
 	tables := s.db.Opts().NumLevelZeroTables - 2 // one is being filled, and one begun
 	to = min(to, swept+uint64(tables-1)*deletionsPerTable)
-	if free < s.rewrittenBytes(to) || s.compacting() {
+	top, kept := s.db.Levels()[0], s.rewrittenBytes(to)+s.heldBytes(to-swept)
+	// It goes through the base level, whose own part of the work is no more than what it holds.
+	need := min(s.engineNeeds()+kept, preflightBytes+top.Size+2*kept)
+	if s.disk.free.Load() < need || s.compacting() {
 		return false, nil
 	}
-	if s.db.Levels()[0].NumTables+int(to-swept)/deletionsPerTable >= tables {
+	if top.NumTables+int(to-swept)/deletionsPerTable >= tables {
 		s.reclaiming.Store(true)
 		defer s.reclaiming.Store(false)
 		s.stir()
@@ -167,6 +176,19 @@ func (s *Spool) roomToSweep(swept, to uint64, free int64) (bool, error) {
 	}
 	s.sweepTo = to
 	return true, nil
+}
+
+// heldBytes is what is left of so many swept events because failed deliveries need it, if those are
+// as large as the others.
+func (s *Spool) heldBytes(swept uint64) int64 {
+	held := uint64(0)
+	for _, l := range s.Lanes() {
+		l.mu.Lock()
+		held += l.exceptions + l.exhausted
+		l.mu.Unlock()
+	}
+	each := s.disk.bytes.Load() / int64(max(s.head.Load()-s.swept.Load(), 1))
+	return int64(min(held, swept)) * each
 }
 
 // sweepsTight reports that a portion is being swept whose end was chosen for the room on the disk:
