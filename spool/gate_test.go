@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -350,7 +351,14 @@ func TestRoomSeesADiskFill(t *testing.T) {
 // A full disk that ended a compaction keeps no start out: what was being written is removed first,
 // but not a table that holds more than the others do.
 func TestStartWithoutRoom(t *testing.T) {
-	f, _ := openOn(t)
+	t.Run("plain", func(t *testing.T) { testStartWithoutRoom(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { testStartWithoutRoom(t, bytes.Repeat([]byte{7}, 32)) })
+}
+
+func testStartWithoutRoom(t *testing.T, secret []byte) {
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: secret}
+	f.reopen()
+	t.Cleanup(func() { f.Close() })
 	f.lane("a")
 	for range 20 {
 		f.append("x", "a")
@@ -393,7 +401,7 @@ func TestStartWithoutRoom(t *testing.T) {
 	if err = errors.Join(err, writeFile(path, b)); err != nil {
 		t.Fatal(err)
 	}
-	g := &fixture{t: t, dir: before, free: func(string) (int64, error) { return 1 << 20, nil }}
+	g := &fixture{t: t, dir: before, secret: secret, free: func(string) (int64, error) { return 1 << 20, nil }}
 	if _, err := Open(g.options()); !errors.Is(err, ErrFull) {
 		t.Errorf("without room: %v; want ErrFull", err)
 	}
