@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -36,22 +35,6 @@ func TestTableMap(t *testing.T) {
 	f("", mapping{})
 }
 
-// appendRandom appends n events of size bytes whose type is the digest of their payload.
-func (f *fixture) appendRandom(n, size int, lane string) {
-	random := rand.NewChaCha8([32]byte{byte(n), byte(size)})
-	drafts := make([]*Draft, 0, n)
-	for range n {
-		payload := make([]byte, size)
-		_, _ = random.Read(payload)
-		sum := sha256.Sum256(payload)
-		drafts = append(drafts, &Draft{Type: hex.EncodeToString(sum[:]), Payload: payload, At: f.now,
-			Note: []string{lane}})
-	}
-	if err := f.Append(drafts...); err != nil {
-		f.t.Error(err)
-	}
-}
-
 // readAll fetches n events of a lane and checks each against its digest.
 func (f *fixture) readAll(l *Lane, n int) {
 	f.t.Helper()
@@ -59,15 +42,6 @@ func (f *fixture) readAll(l *Lane, n int) {
 		if sum := sha256.Sum256(e.Payload()); hex.EncodeToString(sum[:]) != e.Type() {
 			f.t.Fatalf("event %d is not what was appended", e.Seq)
 		}
-	}
-}
-
-func (f *fixture) flushNow() {
-	f.t.Helper()
-	o := newOp()
-	o.flush = true
-	if err := f.submit(o); err != nil {
-		f.t.Error(err)
 	}
 }
 

@@ -3,9 +3,11 @@ package spool
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -89,6 +91,31 @@ func (f *fixture) append(payload string, lanes ...string) *Draft {
 		f.t.Fatal(err)
 	}
 	return d
+}
+
+// appendRandom appends n events of size bytes whose type is the digest of their payload.
+func (f *fixture) appendRandom(n, size int, lane string) {
+	random := rand.NewChaCha8([32]byte{byte(n), byte(size)})
+	drafts := make([]*Draft, 0, n)
+	for range n {
+		payload := make([]byte, size)
+		_, _ = random.Read(payload)
+		sum := sha256.Sum256(payload)
+		drafts = append(drafts, &Draft{Type: hex.EncodeToString(sum[:]), Payload: payload, At: f.now,
+			Note: []string{lane}})
+	}
+	if err := f.Append(drafts...); err != nil {
+		f.t.Error(err)
+	}
+}
+
+func (f *fixture) flushNow() {
+	f.t.Helper()
+	o := newOp()
+	o.flush = true
+	if err := f.submit(o); err != nil {
+		f.t.Error(err)
+	}
 }
 
 // fetch takes exactly n fresh deliveries.
