@@ -23,7 +23,6 @@ type logCursor struct {
 	head uint64 // the newest event that is sure to be seen
 	next uint64 // the sequence it stands at; it may not exist
 	born time.Time
-	kept bool
 }
 
 // openCursor makes a cursor that stands at a sequence.
@@ -57,21 +56,20 @@ func (l *Lane) cursorAt(from uint64) *logCursor {
 // keepCursor keeps a cursor for the lane's next page, if there is more to see and not too many are
 // kept. fetching is held.
 func (l *Lane) keepCursor(c *logCursor, more bool) {
+	more = more && !l.s.closed()
 	switch {
-	case !more || l.s.closed():
-	case c.kept:
+	case c == l.cursor && more:
 		return
-	case l.s.cursors.Add(1) <= cursorsMax:
-		c.kept, l.cursor = true, c
+	case c == l.cursor:
+		l.dropCursor()
 		return
-	default:
+	case more && l.s.cursors.Add(1) <= cursorsMax:
+		l.cursor = c
+		return
+	case more:
 		l.s.cursors.Add(-1)
 	}
-	if c.kept {
-		l.dropCursor()
-	} else {
-		c.close()
-	}
+	c.close()
 }
 
 // dropCursor closes what is kept. fetching is held.

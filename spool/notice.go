@@ -57,7 +57,8 @@ func (g *group) planWords(c *Change) {
 	}
 	for _, m := range c.Memos {
 		key := laneKey(prefixMemo, m.Lane.number())
-		if len(m.Body) == 0 {
+		// One from before is hidden, not deleted: that would be a key before the log's as well.
+		if len(m.Body) == 0 && !g.has(laneKey(prefixMemoOnce, m.Lane.number())) {
 			g.delete(key)
 		} else {
 			g.put(badger.NewEntry(key, sealed(m.Body)))
@@ -111,5 +112,8 @@ func (s *Spool) Memo(l *Lane) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read a memo: %w", err)
 	}
 	body := d.bytes()
+	if len(body) == 0 {
+		body = nil
+	}
 	return body, d.err
 }

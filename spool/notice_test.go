@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // TestNoticesAndMemos owes in two ways about two lanes and the spool itself, and asserts that each
@@ -67,5 +69,33 @@ func TestNoticesAndMemos(t *testing.T) {
 	r, err := Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Errorf("%v, faults %q", err, r.Faults)
+	}
+}
+
+// A memo where it was before is read, hidden by a newer one, and does not come back when that is
+// cleared.
+func TestMemoFromBefore(t *testing.T) {
+	f := open(t)
+	l := f.lane("a")
+	body := newEncoder(8)
+	body.bytes([]byte("old"))
+	err := f.db.Update(func(txn *badger.Txn) error {
+		return txn.Set(laneKey(prefixMemoOnce, l.id), body.seal())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := func(want string) {
+		t.Helper()
+		if got, err := f.Memo(l); err != nil || string(got) != want {
+			t.Errorf("the memo is %q, %v; want %q", got, err, want)
+		}
+	}
+	is("old")
+	for _, next := range []string{"new", ""} {
+		if err := f.Apply(Change{Memos: []Memo{{Lane: l, Body: []byte(next)}}}); err != nil {
+			t.Fatal(err)
+		}
+		is(next)
 	}
 }

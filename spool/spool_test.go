@@ -591,23 +591,28 @@ func TestCursor(t *testing.T) {
 // A large log is swept by halves, unless space is scarce.
 func TestSweepLarge(t *testing.T) {
 	const events = 20
-	f := open(t)
+	const ample, scarce = 10 << 30, 150 << 20
+	f, d := openOn(t)
 	f.sweepWhole = 0
 	l := f.lane("crm")
 	l.Open(true)
 	born := f.now
 	for i := range events {
-		f.append(fmt.Sprint(i), "crm")
-		f.now = f.now.Add(time.Minute)
+		err := f.Append(&Draft{Type: "t", Payload: []byte("x"), Note: []string{"crm"},
+			At: born.Add(time.Duration(i) * time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	f.fetch(l, events)
 	for i := range events {
 		f.Settle(Settlement{Lane: l, Seq: uint64(i + 1), Fresh: true, Verdict: Delivered, At: f.now})
 	}
 	f.commitCheckpoint()
-	sweep := func(old int, ample bool, swept uint64) {
+	sweep := func(old int, free int64, swept uint64) {
 		t.Helper()
-		f.disk.ample.Store(ample)
+		d.free.Store(free)
+		f.measureDisk()
 		// So that so many events are older than KeepDelivered.
 		if err := f.Sweep(born.Add(time.Hour + time.Duration(old)*time.Minute - time.Second)); err != nil {
 			t.Fatal(err)
@@ -616,14 +621,14 @@ func TestSweepLarge(t *testing.T) {
 			t.Errorf("swept to %d with %d old events; want %d", got, old, swept)
 		}
 	}
-	sweep(events/2-1, true, 0)
-	sweep(events/2, true, events/2)
-	sweep(events/2+4, true, events/2)
-	sweep(events/2+4, false, events/2+4)
+	sweep(events/2-1, ample, 0)
+	sweep(events/2, ample, events/2)
+	sweep(events/2+4, ample, events/2)
+	sweep(events/2+4, scarce, events/2+4)
 	f.append("pending", "crm")
 	f.commitCheckpoint()
-	sweep(events, true, events/2+4) // one of seven is more than an eighth
-	sweep(events, false, events)
+	sweep(events, ample, events/2+4) // one of seven is more than an eighth
+	sweep(events, scarce, events)
 }
 
 func TestSweep(t *testing.T) {

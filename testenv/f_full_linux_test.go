@@ -77,14 +77,7 @@ func (j *Journey) awaitFull() {
 func TestFaultDiskFullOfEvents(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t, "ext4", 224<<20)
-	rng := Seed(t)
-	j := NewJourney(t).Aim("crm")
-	j.Config.Set("spool.dir", filepath.Join(d.dir, "spool")).
-		Set("spool.min_free_disk", "64MiB").
-		Set("target.crm.status", "paused").
-		Set("log.level", "info")
-	j.Start()
-	j.fillWithEvents(rng)
+	j := fullOfEvents(t, d, "spool.min_free_disk", "64MiB")
 	j.awaitFull()
 	j.Ledger.Check()
 	j.Kill()
@@ -110,14 +103,7 @@ func TestFaultLargeDiskDrains(t *testing.T) {
 		t.Skip("it takes a minute and 3 GiB: HOOKSPOOL_LONG=1")
 	}
 	d := newDisk(t, "ext4", 3<<30)
-	rng := Seed(t)
-	j := NewJourney(t).Aim("crm")
-	j.Config.Set("spool.dir", filepath.Join(d.dir, "spool")).
-		Set("spool.keep_delivered", "1s").
-		Set("target.crm.status", "paused").
-		Set("log.level", "info")
-	j.Start()
-	j.fillWithEvents(rng)
+	j := fullOfEvents(t, d, "spool.keep_delivered", "1s")
 	full := d.free()
 	j.Config.Set("target.crm.status", "enabled")
 	j.Reload()
@@ -131,6 +117,21 @@ func TestFaultLargeDiskDrains(t *testing.T) {
 			least>>20)
 	}
 	j.Ledger.AwaitDelivered()
+}
+
+// fullOfEvents is a journey whose paused target has as many events as the disk takes; a key of its
+// config is set.
+func fullOfEvents(t *testing.T, d *disk, key, value string) *Journey {
+	t.Helper()
+	rng := Seed(t)
+	j := NewJourney(t).Aim("crm")
+	j.Config.Set("spool.dir", filepath.Join(d.dir, "spool")).
+		Set(key, value).
+		Set("target.crm.status", "paused").
+		Set("log.level", "info")
+	j.Start()
+	j.fillWithEvents(rng)
+	return j
 }
 
 // fillWithEvents posts large events until they are refused for a while: a compaction under way

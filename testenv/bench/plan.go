@@ -111,10 +111,14 @@ func plan(quick bool) []cell {
 	return append(append(cells, sickCells()...), lifeCell())
 }
 
-// family is one closed-loop load on every server.
+// family is one closed-loop load on every server; on the least relay with the usual size only.
 func family(conns, size int) []cell {
 	c := cell{server: relay, conns: conns, size: size, targets: 1}
-	return []cell{c.on(bare), c.on(floor), c.on(least), c.pausedTarget(), c}
+	cells := []cell{c.on(bare), c.on(floor), c.pausedTarget(), c}
+	if size == usual().size {
+		cells = append(cells, c.on(least))
+	}
+	return cells
 }
 
 func withTargets(n int) cell {
