@@ -25,7 +25,7 @@ func TestFaultDiskFilled(t *testing.T) {
 			j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
 			gate := make(chan struct{})
 			j.RX.Always("good", Held(gate, OK()))
-			j.Config.Set("spool.min_free_disk", "64MiB").Set("target.good.timeout", "60s")
+			j.Config.Set("spool.min_free_disk", "64MiB").Set("target.good.timeout", heldTimeout)
 			j.Start()
 			load := j.StartLoad(rng, 4, "filled")
 			Until(t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
@@ -282,7 +282,7 @@ func (j *Journey) fillToTheLastByte(rng *rand.Rand, d *disk) *Load {
 	j.t.Helper()
 	j.RX.Always("flaky", Code(503))
 	j.Config.Set("spool.min_free_disk", "64MiB").Set("retry.interval", "20ms").
-		Set("target.good.timeout", "60s")
+		Set("target.good.timeout", heldTimeout)
 	j.Start()
 	load := j.StartLoad(rng, 4, "byte")
 	Until(j.t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
@@ -309,6 +309,10 @@ func (j *Journey) anywhereInLog(rng *rand.Rand) {
 func (j *Journey) gateClosed() bool {
 	return strings.Contains(j.Log(), "nothing is accepted or written until there is room")
 }
+
+// heldTimeout is longer than any held answer of these tests waits, however slow the machine: an
+// attempt that ended before would leave a failure to write, which waits for room.
+const heldTimeout = "5m"
 
 // stayFull keeps a disk full to the last byte, also of what the relay gives back, and asserts that
 // the relay lives and refuses all the while.
