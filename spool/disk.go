@@ -142,11 +142,15 @@ func (s *Spool) measureDisk() {
 	s.disk.compaction.Store(s.compactionBytes())
 	s.disk.deep.Store(s.deepBytes())
 	lim := s.limits.Load()
-	work, must := max(lim.MinFreeBytes, s.engineNeeds()), s.mustStayFree(lim)
-	s.disk.pressure.Store(lim.MaxBytes > 0 && total > lim.MaxBytes/10*8 ||
-		free < 2*work || free < must+must/4)
-	s.disk.ample.Store((lim.MaxBytes <= 0 || total < lim.MaxBytes/10*6) &&
-		free > 4*work && free > 2*must)
+	s.disk.judge(lim.MaxBytes, max(lim.MinFreeBytes, s.engineNeeds()), s.mustStayFree(lim))
+}
+
+// judge decides by the last measurement whether space is short and whether it is ample. work is
+// what the engine needs as long as nothing is swept, must what Admit leaves; most 0: no limit.
+func (d *diskState) judge(most, work, must int64) {
+	total, free := d.bytes.Load(), d.free.Load()
+	d.pressure.Store(most > 0 && total > most/10*8 || free < 2*work || free < must+must/4)
+	d.ample.Store((most <= 0 || total < most/10*6) && free > 4*work && free > 2*must)
 }
 
 // compactionBytes bounds what the engine's compactions write before they remove what they read: all

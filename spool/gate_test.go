@@ -431,15 +431,15 @@ func TestRoomToSweep(t *testing.T) {
 		defer f.sweepMu.Unlock()
 		var got bool
 		var err error
-		for ours := false; !ours; { // the keeper measures once a second
+		f.measured(func() bool {
 			f.disk.ample.Store(false)
 			f.disk.bytes.Store(2 << 30)
 			f.disk.deep.Store(100 * mib)
 			f.disk.free.Store(free + f.engineNeeds())
 			got, err = f.sweepDue(cut)
-			ours = !f.disk.ample.Load() && f.disk.bytes.Load() == 2<<30 && f.disk.deep.Load() == 100*mib &&
+			return !f.disk.ample.Load() && f.disk.bytes.Load() == 2<<30 && f.disk.deep.Load() == 100*mib &&
 				f.disk.free.Load() == free+f.engineNeeds()
-		}
+		})
 		if err != nil || got != want || got && f.sweepTo != to {
 			t.Errorf("with %d MiB: %v to %d, %v; want %v to %d", free/mib, got, f.sweepTo, err, want, to)
 		}
@@ -456,4 +456,115 @@ func TestRoomToSweep(t *testing.T) {
 	if n := f.rewrittenBytes(events + 1); n > kept/2 {
 		t.Errorf("%d of %d bytes are written anew behind the last event", n, kept)
 	}
+	// What failed deliveries need of the swept part stays.
+	held := func(swept uint64, want int64) {
+		t.Helper()
+		var got, each int64
+		f.measured(func() bool {
+			f.disk.bytes.Store(2 << 30)
+			got, each = f.heldBytes(swept), int64(2<<30)/int64(f.head.Load())
+			return f.disk.bytes.Load() == 2<<30
+		})
+		if got != want*each {
+			t.Errorf("%d bytes of %d swept events are held; want %d events of %d", got, swept, want, each)
+		}
+	}
+	held(events, 0)
+	for range 3 {
+		d := f.append("fails", "a")
+		f.fetch(l, 1)
+		v := Retry
+		if d.Seq > events+1 {
+			v = Exhausted
+		}
+		f.settle(Settlement{Lane: l, Seq: d.Seq, Fresh: true, Verdict: v, Attempts: 1, At: f.now})
+	}
+	held(events, 3)
+	held(2, 2)
+}
+
+// measured tries again what sets measured figures, as the keeper measures once a second.
+func (f *fixture) measured(undisturbed func() bool) {
+	f.t.Helper()
+	f.until("a look between two of the keeper's", undisturbed)
+}
+
+// While the disk is tight, nothing is deleted here and there.
+func TestTightWaits(t *testing.T) {
+	f, d := openOn(t)
+	l := f.lane("a")
+	l.Open(true)
+	for range 3 {
+		f.append("x", "a")
+	}
+	f.fetch(l, 3)
+	f.Settle(Settlement{Lane: l, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
+	f.settle(Settlement{Lane: l, Seq: 2, Fresh: true, Verdict: Retry, Attempts: 1, At: f.now})
+	f.settle(Settlement{Lane: l, Seq: 3, Fresh: true, Verdict: Exhausted, Attempts: 1, At: f.now})
+	f.commitCheckpoint()
+	if err := f.Sweep(f.now.Add(time.Hour - time.Second)); err != nil { // passes none
+		t.Fatal(err)
+	}
+	later := f.now.Add(3 * time.Hour)
+	sweep := func(deep int64) {
+		t.Helper()
+		f.measured(func() bool {
+			f.disk.free.Store(d.free.Load())
+			f.disk.deep.Store(deep)
+			if err := f.Sweep(later); err != nil {
+				t.Fatal(err)
+			}
+			return f.disk.deep.Load() == deep
+		})
+	}
+	exhausted := func(want uint64) {
+		t.Helper()
+		if got := l.Counts().Exhausted; got != want {
+			t.Errorf("%d deliveries are exhausted; want %d", got, want)
+		}
+	}
+	sweep(20 << 30)
+	exhausted(1)
+	sweep(1)
+	exhausted(0)
+	// The sweep has passed the event that is owed; now it is settled and may go.
+	f.settle(Settlement{Lane: l, Seq: 2, Verdict: Delivered, At: f.now})
+	there := func(want bool) {
+		t.Helper()
+		if _, err := f.Event(2); (err == nil) != want {
+			t.Errorf("event 2: %v; want it there: %v", err, want)
+		}
+	}
+	sweep(20 << 30)
+	there(true)
+	sweep(1)
+	there(false)
+}
+
+// Space is short and ample by what must stay free, which grows with what is stored.
+func TestJudgeDisk(t *testing.T) {
+	const work = 100
+	f := func(total, free, most, must int64, short, ample bool) {
+		t.Helper()
+		var d diskState
+		d.bytes.Store(total)
+		d.free.Store(free)
+		d.judge(most, work, must)
+		if d.short() != short || d.ample.Load() != ample {
+			t.Errorf("with %d of %d bytes stored, %d free and %d to stay: short %v, ample %v; want %v, %v",
+				total, most, free, must, d.short(), d.ample.Load(), short, ample)
+		}
+	}
+	f(0, 401, 0, 100, false, true)
+	f(0, 400, 0, 100, false, false)
+	f(0, 200, 0, 100, false, false)
+	f(0, 199, 0, 100, true, false)
+	f(0, 1001, 0, 500, false, true) // half of the deep levels must stay
+	f(0, 1000, 0, 500, false, false)
+	f(0, 625, 0, 500, false, false)
+	f(0, 624, 0, 500, true, false)
+	f(599, 1001, 1000, 100, false, true)
+	f(600, 1001, 1000, 100, false, false)
+	f(800, 1001, 1000, 100, false, false)
+	f(801, 1001, 1000, 100, true, false)
 }
