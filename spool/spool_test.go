@@ -621,14 +621,17 @@ func TestSweepLarge(t *testing.T) {
 			t.Errorf("swept to %d with %d old events; want %d", got, old, swept)
 		}
 	}
+	f.append("pending", "crm")
+	f.commitCheckpoint()
+	sweep(events, ample, 0) // one of 21 is more than a 64th
+	f.fetch(l, 1)
+	f.Settle(Settlement{Lane: l, Seq: events + 1, Fresh: true, Verdict: Delivered, At: f.now})
+	f.commitCheckpoint()
 	sweep(events/2-1, ample, 0)
 	sweep(events/2, ample, events/2)
 	sweep(events/2+4, ample, events/2)
 	sweep(events/2+4, scarce, events/2+4)
-	f.append("pending", "crm")
-	f.commitCheckpoint()
-	sweep(events, ample, events/2+4) // one of seven is more than an eighth
-	sweep(events, scarce, events)
+	sweep(events, scarce, events+1)
 }
 
 func TestSweep(t *testing.T) {
