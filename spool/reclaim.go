@@ -14,11 +14,12 @@ import (
 // relay refused events for good. So after a large sweep the keeper flushes the memtable and
 // flattens the tree. What that rewrites is the upper levels and what they overlap, not the backlog.
 const (
-	// reclaimBytes must have been swept since the last time, and a part of what is on disk, all of
-	// which may be written anew: an eighth when the sweep rests or space is short, a half when a sweep
-	// has gone on for reclaimGoing. An eighth in any case made a backlog of 1.1 GiB drain at 15,000/s
-	// instead of 55,000/s, for it was written anew on the way.
-	reclaimBytes      = 32 << 20
+	// reclaimBytes must have been swept since the last time: with them and what the engine has for
+	// itself, 32 MiB, a spool at rest stays below three memtables. And a part of what is on disk must
+	// have been, all of which may be written anew: an eighth when the sweep rests or space is short, a
+	// half when a sweep has gone on for reclaimGoing. An eighth in any case made a backlog of 1.1 GiB
+	// drain at 15,000/s instead of 55,000/s, for it was written anew on the way.
+	reclaimBytes      = 8 << 20
 	reclaimShare      = 8
 	reclaimGoingShare = 2
 	reclaimGoing      = 10 * time.Minute

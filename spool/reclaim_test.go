@@ -64,4 +64,11 @@ func TestReclaimDue(t *testing.T) {
 	// when space is short, at once
 	f(tick, 60*mib, head+1, true, false, false)
 	f(reclaimHurry, 1*mib, head+2, true, true, true)
+	// a small spool at rest gives back what it can, down to 48 MiB
+	disk.Bytes = 60 * mib
+	head += 2
+	f(reclaimPause, 7*mib, head, false, false, false)
+	f(reclaimIdle, 0, head, false, false, false)
+	f(tick, 1*mib, head, false, false, false)
+	f(reclaimIdle, 0, head, false, true, true)
 }
