@@ -65,8 +65,6 @@ func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
 	if r != nil || !take {
 		if r == nil {
 			answerProbe(ctx)
-		} else if r.hangUp {
-			closePolitely(ctx)
 		}
 		leaveBody(ctx)
 		return r

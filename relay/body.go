@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/hookspool/hookspool/relay/framing"
 )
 
 // A request's body is read here and not by the HTTP library, which makes room for as much as a head
@@ -117,7 +119,10 @@ func endOfBody(ctx *fasthttp.RequestCtx, err error, got, length int64) *refusal 
 		return nil
 	}
 	timeout, ok := errors.AsType[net.Error](err)
+	fault, misfit := errors.AsType[*framing.Error](err)
 	switch {
+	case misfit:
+		return misframed(fault)
 	case ok && timeout.Timeout():
 		return tooSlow()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -194,57 +199,30 @@ func (r *Relay) bodyBytesMax(h *fasthttp.RequestHeader) int64 {
 
 // declaredTooLarge reports that bodyLimit took the length away.
 func declaredTooLarge(h *fasthttp.RequestHeader, length int64) bool {
-	return length == 0 && framingOf(h.RawHeaders()).lengthAboveZero
+	return length == 0 && declared(h.RawHeaders())
 }
 
-// framing is what the raw head says about the body.
-type framing struct {
-	length, coded   bool // a Content-Length, a Transfer-Encoding
-	chunked         bool // the Transfer-Encoding is chunked and nothing else
-	lengthAboveZero bool
-	folded          bool // a line is folded, or does not end in CR LF
-}
-
-// framingOf looks at the raw head, because the parsed one shows only what the library made of it.
-func framingOf(raw []byte) framing {
-	var f framing
+// declared reports whether a raw head has a Content-Length above zero.
+func declared(raw []byte) bool {
 	for len(raw) > 0 {
 		var line []byte
 		line, raw, _ = bytes.Cut(raw, []byte{'\n'})
-		line, ok := bytes.CutSuffix(line, []byte{'\r'})
-		if !ok || len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
-			f.folded = true
-		}
 		name, value, _ := bytes.Cut(line, []byte{':'})
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			f.length = true
-			f.lengthAboveZero = len(bytes.Trim(value, " \t0")) > 0
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			f.coded = true
-			f.chunked = bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+		if bytes.EqualFold(name, []byte("Content-Length")) {
+			return len(bytes.Trim(value, " \t\r0")) > 0
 		}
 	}
-	return f
+	return false
 }
 
-// checkFraming refuses, whatever the request is, what a proxy in front might read differently: a
-// length beside chunks, a coding that is not chunked, folded lines, lines that end in LF alone.
-func checkFraming(h *fasthttp.RequestHeader) (framing, *refusal) {
-	f := framingOf(h.RawHeaders())
-	var r *refusal
-	switch {
-	case f.length && f.coded:
-		r = refuse(codeMalformed, "the request has Content-Length and Transfer-Encoding")
-	case f.coded && !f.chunked:
-		r = refuse(codeMalformed, "the request has a Transfer-Encoding other than chunked")
-	case f.folded:
-		r = refuse(codeMalformed, "a line of the request's head is folded or does not end in CR LF")
-	default:
-		return f, nil
+// misframed refuses what a proxy in front might read differently; where the next request begins is
+// not known.
+func misframed(fault *framing.Error) *refusal {
+	r := refuse(codeMalformed, "%v", fault)
+	if fault.Version {
+		r.status = fasthttp.StatusHTTPVersionNotSupported
 	}
-	r.hangUp = true // where the next request begins is not known
-	return f, r
+	return r
 }
 
 func tooLarge(limit int64) *refusal {

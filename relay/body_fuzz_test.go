@@ -51,9 +51,6 @@ func readRelay(t *testing.T, raw []byte) []taken {
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		_, take, refusal := readHead(&ctx.Request.Header, ctx.URI().PathOriginal(), &cfg)
 		if refusal != nil || !take {
-			if refusal != nil && refusal.hangUp {
-				closePolitely(ctx)
-			}
 			leaveBody(ctx)
 			if refusal == nil {
 				all = append(all, taken{string(ctx.Method()), string(ctx.RequestURI()), nil})
@@ -71,7 +68,8 @@ func readRelay(t *testing.T, raw []byte) []taken {
 		all = append(all, taken{string(ctx.Method()), string(ctx.RequestURI()), bytes.Clone(b.buf)})
 	}
 	r.connections.Add(1)
-	conn := &lingerConn{Conn: &wire{in: bytes.NewReader(raw)}, open: &r.connections}
+	conn := &lingerConn{guardedConn: guardedConn{Conn: &wire{in: bytes.NewReader(raw)}},
+		open: &r.connections}
 	_ = server.ServeConn(conn) // how it ends is the client's affair
 	if held := a.bytes.Load(); held != 0 {
 		t.Fatalf("%d bytes of the budget are not given back", held)

@@ -20,10 +20,6 @@ const traceHeaderBytesMax = 512
 // without an event it is a probe.
 func readHead(h *fasthttp.RequestHeader, path []byte, cfg *config.Config) (base arrival, take bool,
 	r *refusal) {
-	framing, r := checkFraming(h)
-	if r != nil {
-		return base, false, r
-	}
 	if base.typ, base.typed, r = eventPath(path); r != nil {
 		return base, false, r
 	}
@@ -35,11 +31,6 @@ func readHead(h *fasthttp.RequestHeader, path []byte, cfg *config.Config) (base 
 			cut(string(h.Method()), 20))
 	}
 	if r := checkToken(h, cfg.Server.EventToken.Reveal()); r != nil {
-		return base, false, r
-	}
-	if !framing.length && !framing.coded {
-		r := refuse(codeMalformed, "the request has neither Content-Length nor Transfer-Encoding")
-		r.hangUp = true
 		return base, false, r
 	}
 	if r = base.readHeaders(h); r == nil {

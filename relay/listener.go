@@ -2,18 +2,23 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/hookspool/hookspool/relay/framing"
 )
 
 const (
-	// connectionsMax bounds the connections of senders. Each costs about 30 KiB and a descriptor, and
-	// deliveries and the spool need descriptors as well.
+	// connectionsMax bounds the connections of senders, of about 30 KiB each. A low limit of open files
+	// bounds them further; see descriptors.go.
 	connectionsMax = 8192
 	// lingerTime and lingerBytes bound the courtesy of reading on after a refusal: closing at once
 	// would reset the connection and with it the answer. The bytes are twice the largest batch by
@@ -22,11 +27,108 @@ const (
 	lingerBytes = 16 << 20
 )
 
-// listener bounds the connections, and gives ones that can close politely.
-type listener struct {
+// patient is a listener that goes on after whatever keeps it from taking a connection, be it no
+// descriptor, no memory or a firewall: all but its own end passes.
+type patient struct {
 	net.Listener
+	log  *slog.Logger
+	once sync.Once
+	// ended is closed by Close.
+	ended chan struct{}
+	// failing is since when nothing could be taken, in unix nanoseconds; 0: it can.
+	failing atomic.Int64
+	failed  atomic.Pointer[error]
+	said    time.Time // the accepting goroutine's own
+}
+
+const (
+	// acceptPauseMin and acceptPauseMax lie between two tries to take a connection.
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+	// acceptSayPause lies between two lines about it, acceptFailingMax before the relay is unready.
+	acceptSayPause   = 10 * time.Second
+	acceptFailingMax = 5 * time.Second
+)
+
+func newPatient(ln net.Listener, log *slog.Logger) *patient {
+	return &patient{Listener: ln, log: log, ended: make(chan struct{})}
+}
+
+// Accept is part of net.Listener.
+func (p *patient) Accept() (net.Conn, error) {
+	for pause := acceptPauseMin; ; pause = min(2*pause, acceptPauseMax) {
+		conn, err := p.Listener.Accept()
+		if err == nil {
+			p.failing.Store(0)
+			return conn, nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil, err
+		}
+		p.note(err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-p.ended:
+			timer.Stop()
+			return nil, net.ErrClosed
+		case <-timer.C:
+		}
+	}
+}
+
+func (p *patient) note(err error) {
+	now := time.Now()
+	p.failed.Store(&err)
+	p.failing.CompareAndSwap(0, now.UnixNano())
+	if now.Sub(p.said) >= acceptSayPause {
+		p.said = now
+		p.log.Warn("cannot take a connection; those that come wait, and it is tried again",
+			"address", addressOf(p.Listener), "error", err)
+	}
+}
+
+// deaf is why nothing has been taken for so long that senders should go elsewhere, or nil.
+func (p *patient) deaf(now time.Time) error {
+	since := p.failing.Load()
+	if since == 0 || now.Sub(time.Unix(0, since)) < acceptFailingMax {
+		return nil
+	}
+	return fmt.Errorf("cannot take connections at %s: %w", addressOf(p.Listener), *p.failed.Load())
+}
+
+// Close is part of net.Listener.
+func (p *patient) Close() error {
+	p.once.Do(func() { close(p.ended) })
+	return p.Listener.Close()
+}
+
+// eventListener bounds the connections, guards their framing, and gives ones that can close
+// politely.
+type eventListener struct {
+	*patient
 	r *Relay
 }
+
+// adminListener guards the framing.
+type adminListener struct{ *patient }
+
+// Accept is part of net.Listener.
+func (l adminListener) Accept() (net.Conn, error) {
+	conn, err := l.patient.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &guardedConn{Conn: conn}, nil
+}
+
+// guardedConn gives out what has come up to the first fault of its framing.
+type guardedConn struct {
+	net.Conn
+	guard framing.Guard
+}
+
+// Read is part of net.Conn.
+func (c *guardedConn) Read(b []byte) (int, error) { return c.guard.Read(c.Conn, b) }
 
 // raw is the refusal as it goes over the wire.
 func (r *refusal) raw() []byte {
@@ -41,27 +143,28 @@ func (r *refusal) raw() []byte {
 }
 
 // Accept is part of net.Listener.
-func (l *listener) Accept() (net.Conn, error) {
+func (l eventListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.Listener.Accept()
+		conn, err := l.patient.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if l.r.connections.Add(1) <= connectionsMax {
-			return &lingerConn{Conn: conn, open: &l.r.connections}, nil
+		most := l.r.connectionsMost(time.Now())
+		if l.r.connections.Add(1) <= most {
+			return &lingerConn{guardedConn: guardedConn{Conn: conn}, open: &l.r.connections}, nil
 		}
 		l.r.connections.Add(-1)
-		l.refuse(conn)
+		l.refuse(conn, most)
 	}
 }
 
 // refuse answers and closes. The answer fits in the socket's buffer, so nothing waits here.
-func (l *listener) refuse(conn net.Conn) {
+func (l eventListener) refuse(conn net.Conn, most int64) {
 	l.r.metrics.refused[codeOverloaded].Inc()
 	if conn.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
 		no := overloaded()
 		no.detail = fmt.Sprintf("%d connections are open; use them again, or try in a second",
-			connectionsMax)
+			most)
 		_, _ = conn.Write(no.raw()) // whoever it was may be gone
 	}
 	_ = conn.Close()
@@ -70,7 +173,7 @@ func (l *listener) refuse(conn net.Conn) {
 // lingerConn reads on for a moment before it closes, if told to: a sender that is still writing a
 // body that was refused would otherwise see a reset instead of the answer.
 type lingerConn struct {
-	net.Conn
+	guardedConn
 	linger atomic.Bool
 	// heard: something has come. ended: nothing more will.
 	heard, ended atomic.Bool
@@ -82,7 +185,7 @@ type lingerConn struct {
 
 // Read is part of net.Conn.
 func (c *lingerConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
+	n, err := c.guardedConn.Read(b)
 	if n > 0 && !c.heard.Load() {
 		c.heard.Store(true)
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -40,8 +41,8 @@ type refusal struct {
 	lines []int
 	// retryAfter, in seconds, when waiting helps; 0: no header.
 	retryAfter int
-	// hangUp: the connection ends with the answer.
-	hangUp bool
+	// status, when set, is another than the code's.
+	status int
 }
 
 func (r *refusal) Error() string { return r.code + ": " + r.detail }
@@ -62,7 +63,7 @@ type problem struct {
 
 // write answers with the refusal.
 func (r *refusal) write(ctx *fasthttp.RequestCtx) {
-	status := refusalCodes()[r.code]
+	status := cmp.Or(r.status, refusalCodes()[r.code])
 	body, err := json.Marshal(problem{
 		Type: "about:blank", Title: fasthttp.StatusMessage(status), Status: status, Code: r.code,
 		Detail: r.detail, Lines: r.lines,

@@ -51,6 +51,11 @@ type Relay struct {
 	// intervalC has capacity 1: a token means that retry.interval changed.
 	intervalC chan struct{}
 
+	// deaf is why a listener ended by itself, deafC is closed when it has.
+	deaf     atomic.Pointer[error]
+	deafC    chan struct{}
+	deafOnce sync.Once
+
 	reloading sync.Mutex // held across a reload
 	lanesMu   sync.RWMutex
 	byName    map[string]*lane // guarded by lanesMu; only grows
@@ -58,6 +63,7 @@ type Relay struct {
 
 	startedAt   time.Time
 	connections atomic.Int64 // of senders, open now
+	descriptors *descriptors
 	lastEvent   atomic.Int64 // unix nanoseconds
 	reloadAt    atomic.Int64
 	reloadBad   atomic.Bool
@@ -81,7 +87,8 @@ func New(o Options) (_ *Relay, err error) {
 	r := &Relay{
 		version: o.Version, log: o.Log, level: o.Level, now: o.Now, metrics: newMetrics(o.Version),
 		byName: make(map[string]*lane), intervalC: make(chan struct{}, 1),
-		stopping: make(chan struct{}), startedAt: time.Now(),
+		stopping: make(chan struct{}), deafC: make(chan struct{}), startedAt: time.Now(),
+		descriptors: newDescriptors(),
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -136,8 +143,8 @@ func limitsOf(cfg *config.Config) spool.Limits {
 // OnReady sets what is called once when the relay is ready. Call it before Run.
 func (r *Relay) OnReady(f func()) { r.onReady = f }
 
-// Run serves until ctx is done, then drains as CONTRACT §3 says, or until the spool fails, which
-// is the error. The spool is closed when it returns.
+// Run serves until ctx is done, then drains as CONTRACT §3 says, or until the spool fails or a
+// listener ends by itself, which is the error. The spool is closed when it returns.
 func (r *Relay) Run(ctx context.Context) error {
 	r.start()
 	var err error
@@ -146,6 +153,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		err = r.drain()
 	case <-r.spool.Failed():
 		err = r.abandon()
+	case <-r.deafC:
+		err = errors.Join(*r.deaf.Load(), r.drain())
 	}
 	return err
 }

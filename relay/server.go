@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/framing"
 )
 
 const (
@@ -29,8 +31,8 @@ const (
 type servers struct {
 	r      *Relay
 	cfg    *config.Config // the one they were bound for
-	events []net.Listener
-	admin  net.Listener
+	events []*patient
+	admin  *patient
 	http   *fasthttp.Server
 	api    *admin.Server
 }
@@ -48,11 +50,13 @@ func listen(r *Relay, cfg *config.Config) (_ *servers, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot listen for events: %w", err)
 		}
-		s.events = append(s.events, ln)
+		s.events = append(s.events, newPatient(ln, r.log))
 	}
-	if s.admin, err = bind(cfg.Server.AdminListen); err != nil {
+	ln, err := bind(cfg.Server.AdminListen)
+	if err != nil {
 		return nil, fmt.Errorf("cannot listen for the admin API: %w", err)
 	}
+	s.admin = newPatient(ln, r.log)
 	s.http = newEventServer(r, cfg)
 	s.api = admin.New(admin.Options{Backend: r, Log: r.log,
 		Token: func() string { return r.setup.Load().cfg.Server.AdminToken.Reveal() },
@@ -149,9 +153,12 @@ func (r *Relay) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 		return
 	}
 	var no *refusal
+	var fault *framing.Error
 	var small *fasthttp.ErrSmallBuffer
 	var netErr net.Error
 	switch {
+	case errors.As(err, &fault):
+		no = misframed(fault)
 	case errors.As(err, &small):
 		no = refuse(codeMalformed, "the head of the request has more than %d bytes",
 			requestHeadBytesMax)
@@ -186,17 +193,36 @@ func (s *servers) all() []func() {
 	var loops []func()
 	for _, ln := range s.events {
 		loops = append(loops, func() {
-			if err := s.http.Serve(&listener{ln, s.r}); err != nil && !s.r.draining.Load() {
-				s.r.log.Error("cannot take events any more", "address", ln.Addr().String(), "error", err)
+			err := s.http.Serve(eventListener{ln, s.r})
+			if !s.r.draining.Load() && !s.r.accept.closed.Load() {
+				s.r.goneDeaf(ln, err)
 			}
 		})
 	}
 	return append(loops, func() {
-		if err := s.api.Serve(s.admin); err != nil && !closed(s.r.stopping) {
-			s.r.log.Error("cannot serve the admin API any more", "error", err)
+		err := s.api.Serve(adminListener{s.admin})
+		if !closed(s.r.stopping) {
+			s.r.goneDeaf(s.admin, err)
 		}
 	})
 }
+
+// goneDeaf ends the relay when a listener is served no more although nobody asked for it: a relay
+// that looks alive and hears nothing is worse than one that is started again.
+func (r *Relay) goneDeaf(ln *patient, err error) {
+	if err == nil {
+		err = net.ErrClosed
+	}
+	err = fmt.Errorf("cannot serve %s any more: %w", addressOf(ln), err)
+	r.deafOnce.Do(func() {
+		r.deaf.Store(&err)
+		r.log.Error("a listener has ended by itself; the relay stops", "error", err)
+		close(r.deafC)
+	})
+}
+
+// patients are all listeners.
+func (s *servers) patients() []*patient { return append(slices.Clone(s.events), s.admin) }
 
 func (s *servers) shutdownEvents(limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), max(limit, 100*time.Millisecond))
@@ -221,7 +247,7 @@ func (s *servers) shutdownAdmin(limit time.Duration) error {
 // close closes what shutdown has not.
 func (s *servers) close() error {
 	var errs error
-	for _, ln := range append(s.events, s.admin) {
+	for _, ln := range s.patients() {
 		if ln == nil {
 			continue
 		}

@@ -210,6 +210,14 @@ func (r *Relay) Unready() []string {
 	if r.draining.Load() {
 		reasons = append(reasons, "stopping")
 	}
+	if err := r.deaf.Load(); err != nil {
+		reasons = append(reasons, (*err).Error())
+	}
+	for _, ln := range r.servers.patients() {
+		if err := ln.deaf(time.Now()); err != nil {
+			reasons = append(reasons, err.Error())
+		}
+	}
 	if err := r.spool.Admit(0); err != nil {
 		reasons = append(reasons, err.Error())
 	}
@@ -220,7 +228,12 @@ func (r *Relay) Unready() []string {
 }
 
 // Dead is part of admin.Backend.
-func (r *Relay) Dead() error { return r.spool.Err() }
+func (r *Relay) Dead() error {
+	if err := r.deaf.Load(); err != nil {
+		return *err
+	}
+	return r.spool.Err()
+}
 
 // Gather is part of admin.Backend.
 func (r *Relay) Gather() ([]*dto.MetricFamily, error) { return r.metrics.registry.Gather() }
