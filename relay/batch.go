@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	// ndjson has other names; see mediaType.
 	ndjson         = "application/x-ndjson"
 	batchEventsMax = 10_000
 	batchSizes     = 16 // a batch may hold this many times max_body_size

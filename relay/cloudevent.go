@@ -45,29 +45,37 @@ func (c *ceAttributes) check() *refusal {
 }
 
 // readBinaryCE completes an arrival whose attributes are in headers. They are delivered as they
-// came.
+// came. Two headers of one attribute have no order that means anything, so they are refused.
 func readBinaryCE(h *fasthttp.RequestHeader, a *arrival) *refusal {
 	var c ceAttributes
-	for name, dst := range map[string]*string{
+	known := map[string]*string{
 		"ce-id": &c.id, "ce-source": &c.source, "ce-specversion": &c.specVersion,
 		"ce-type": &c.typ,
-	} {
-		value, ok := decodeCE(string(h.Peek(name)))
+	}
+	seen := make(map[string]bool)
+	for key, value := range h.All() {
+		name := strings.ToLower(string(key))
+		if !strings.HasPrefix(name, "ce-") {
+			continue
+		}
+		if seen[name] {
+			return refuse(codeMalformed, "header %s is there twice", name)
+		}
+		seen[name] = true
+		plain, ok := decodeCE(string(value))
 		if !ok {
 			return notEncoded(name)
 		}
-		*dst = value
+		if dst := known[name]; dst != nil {
+			*dst = plain
+		}
+		a.headers = append(a.headers, spool.Header{Name: name, Value: string(value)})
 	}
 	if r := c.check(); r != nil {
 		return r
 	}
 	a.takeCE(&c)
-	for key, value := range h.All() {
-		name := strings.ToLower(string(key))
-		if strings.HasPrefix(name, "ce-") {
-			a.headers = append(a.headers, spool.Header{Name: name, Value: string(value)})
-		}
-	}
+	a.binaryCE = true
 	return nil
 }
 
@@ -116,18 +124,19 @@ func readStructuredCE(a *arrival, p *fastjson.Parser) *refusal {
 	for name, dst := range map[string]*string{
 		"id": &c.id, "source": &c.source, "specversion": &c.specVersion, "type": &c.typ,
 	} {
-		*dst, _ = text(v.Get(name))
+		*dst, _ = text(field(v, name))
 	}
 	if r := c.check(); r != nil {
 		return r
 	}
 	a.takeCE(&c)
 	a.inEnvelope = true
-	return nil
+	return a.hashEnvelope(v)
 }
 
 // splitCEBatch cuts a JSON array into its elements, byte for byte.
 func splitCEBatch(body []byte) ([][]byte, *refusal) {
+	body = afterMark(body)
 	dec := json.NewDecoder(bytes.NewReader(body))
 	open, err := dec.Token()
 	if err != nil || open != json.Delim('[') {

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -27,6 +26,10 @@ type arrival struct {
 	// inEnvelope: the payload is a structured CloudEvent, what the relay looks into is its data.
 	inEnvelope bool
 	typed      bool // the type is settled; the body is not asked
+	// binaryCE: the payload is the data of a CloudEvent.
+	binaryCE bool
+	// envelope is the hash of a structured CloudEvent's data.
+	envelope *[32]byte
 }
 
 // draft checks an arrival and turns it into what the spool takes.
@@ -42,7 +45,7 @@ func (a *arrival) draft(cfg *config.Config, p *fastjson.Parser) (*spool.Draft, *
 		if r := checkID(a.id); r != nil {
 			return nil, r
 		}
-		d.Hash = sha256.Sum256(a.payload)
+		d.Hash = a.hash(p)
 	}
 	if len(keys) > 0 {
 		d.Note = &talk{keys: keys, side: sideOf(&cfg.Session, a.typ, owner)}
@@ -64,7 +67,7 @@ func (a *arrival) lookInside(cfg *config.Config, p *fastjson.Parser) (owner stri
 		return "", nil
 	}
 	if a.inEnvelope {
-		if v = v.Get("data"); v == nil {
+		if v = field(v, "data"); v == nil {
 			return "", nil
 		}
 	}
@@ -77,13 +80,13 @@ func (a *arrival) lookInside(cfg *config.Config, p *fastjson.Parser) (owner stri
 	if !cfg.Session.Enabled {
 		return "", nil
 	}
-	for _, field := range cfg.Session.KeyFields {
-		if key, ok := keyText(at(v, field)); ok {
-			keys = append(keys, field+"="+key)
+	for _, path := range cfg.Session.KeyFields {
+		if key, ok := keyText(at(v, path)); ok {
+			keys = append(keys, path+"="+key)
 		}
 	}
 	if len(keys) > 0 {
-		owner = ownerText(v.Get("owner"))
+		owner = ownerText(field(v, "owner"))
 	}
 	return owner, keys
 }
@@ -92,37 +95,6 @@ func (a *arrival) defaultType(cfg *config.Config) {
 	if !a.typed {
 		a.typ = cfg.Event.DefaultType
 	}
-}
-
-// parseJSON is strict. The parser comes first because it bounds the depth, which the validator,
-// recursive as it is, does not; the validator comes too because the parser takes what is no JSON:
-// control characters, escapes and numbers that do not exist.
-func parseJSON(b []byte, p *fastjson.Parser) (*fastjson.Value, bool) {
-	v, err := p.ParseBytes(b)
-	return v, err == nil && fastjson.ValidateBytes(b) == nil
-}
-
-func looksLikeObject(b []byte) bool {
-	b = bytes.TrimLeft(b, " \t\r\n")
-	return len(b) > 0 && b[0] == '{'
-}
-
-// at follows a dotted path. A field whose name has the dots in it is found as well.
-func at(v *fastjson.Value, path string) *fastjson.Value {
-	if found := v.Get(path); found != nil {
-		return found
-	}
-	if !strings.Contains(path, ".") {
-		return nil
-	}
-	return v.Get(strings.Split(path, ".")...)
-}
-
-func text(v *fastjson.Value) (string, bool) {
-	if v == nil || v.Type() != fastjson.TypeString {
-		return "", false
-	}
-	return string(v.GetStringBytes()), true
 }
 
 // keyText is the value of a conversation's key: a string or a number, cut to a sane length.

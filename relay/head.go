@@ -33,7 +33,10 @@ func readHead(h *fasthttp.RequestHeader, path []byte, cfg *config.Config) (base 
 	if r := checkToken(h, cfg.Server.EventToken.Reveal()); r != nil {
 		return base, false, r
 	}
-	if r = base.readHeaders(h); r == nil {
+	if r = oneContentType(h.RawHeaders()); r == nil {
+		r = base.readHeaders(h)
+	}
+	if r == nil {
 		r = base.readMode(h)
 	}
 	if r == nil {
@@ -140,13 +143,26 @@ func traceHeaders(h *fasthttp.RequestHeader) []spool.Header {
 // readID takes the id that the app gave: webhook-id, else Idempotency-Key, else source and id of a
 // CloudEvent. The body of a structured one has its own, which is the one that counts.
 func (a *arrival) readID(h *fasthttp.RequestHeader) *refusal {
-	if a.id = string(h.Peek("webhook-id")); a.id == "" {
-		a.id = string(h.Peek("Idempotency-Key"))
+	for _, name := range [...]string{"webhook-id", "Idempotency-Key"} {
+		value, r := single(h, name)
+		if r != nil {
+			return r
+		}
+		if a.id == "" {
+			a.id = string(value)
+		}
 	}
 	if a.id != "" || strings.HasPrefix(mediaType(h.ContentType()), cePrefix) {
 		return nil
 	}
-	source, id := h.Peek("ce-source"), h.Peek("ce-id")
+	source, r := single(h, "ce-source")
+	if r != nil {
+		return r
+	}
+	id, r := single(h, "ce-id")
+	if r != nil {
+		return r
+	}
 	if len(source) == 0 || len(id) == 0 {
 		return nil
 	}
@@ -164,15 +180,59 @@ func (a *arrival) readID(h *fasthttp.RequestHeader) *refusal {
 
 // readType takes the type from the headers; ce-type is encoded like every CloudEvents attribute.
 func (a *arrival) readType(h *fasthttp.RequestHeader) *refusal {
-	if typ := h.Peek("webhook-event-type"); len(typ) > 0 {
+	typ, r := single(h, "webhook-event-type")
+	if r != nil {
+		return r
+	}
+	if len(typ) > 0 {
 		a.typ, a.typed = string(typ), true
 		return nil
 	}
-	typ, ok := decodeCE(string(h.Peek("ce-type")))
+	if typ, r = single(h, "ce-type"); r != nil {
+		return r
+	}
+	plain, ok := decodeCE(string(typ))
 	if !ok {
 		return notEncoded("ce-type")
 	}
-	a.typ, a.typed = typ, typ != ""
+	a.typ, a.typed = plain, plain != ""
+	return nil
+}
+
+// single is the value of a header that has one: two lines of it must say the same.
+func single(h *fasthttp.RequestHeader, name string) ([]byte, *refusal) {
+	lines := h.PeekAll(name)
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	for _, other := range lines[1:] {
+		if !bytes.Equal(other, lines[0]) {
+			return nil, refuse(codeMalformed, "header %s is there twice, with different values", name)
+		}
+	}
+	return lines[0], nil
+}
+
+// oneContentType refuses two different ones: what the body is, and so how many events, would depend
+// on who reads it. The parsed head has only the last.
+func oneContentType(raw []byte) *refusal {
+	var first []byte
+	for len(raw) > 0 {
+		var line []byte
+		line, raw, _ = bytes.Cut(raw, []byte{'\n'})
+		if len(line) == 0 || line[0]|0x20 != 'c' {
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		if !bytes.EqualFold(name, []byte("Content-Type")) {
+			continue
+		}
+		value = bytes.TrimSpace(value)
+		if first != nil && !bytes.Equal(first, value) {
+			return refuse(codeMalformed, "header Content-Type is there twice, with different values")
+		}
+		first = value
+	}
 	return nil
 }
 
@@ -190,7 +250,8 @@ func checkToken(h *fasthttp.RequestHeader, token string) *refusal {
 	return refuse(codeUnauthorized, "events need the token: Authorization: Bearer …")
 }
 
-// mediaType is the type without parameters, lower case. The usual ones cost no allocation.
+// mediaType is the type without parameters, lower case, by one name where it has several. The usual
+// ones cost no allocation.
 func mediaType(contentType []byte) string {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
 	media = bytes.TrimSpace(media)
@@ -199,5 +260,10 @@ func mediaType(contentType []byte) string {
 			return usual
 		}
 	}
-	return strings.ToLower(string(media))
+	switch name := strings.ToLower(string(media)); name {
+	case "application/ndjson", "application/jsonl":
+		return ndjson
+	default:
+		return name
+	}
 }
