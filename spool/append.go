@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -16,7 +17,7 @@ type Draft struct {
 	// ID is the id that the app gave, if Given; otherwise one is made.
 	ID    string
 	Given bool
-	// Hash of the payload decides, for a given id, between a repeat and a conflict.
+	// Hash, SHA-256 of the payload, decides for a given id between a repeat and a conflict.
 	Hash              [32]byte
 	Type, ContentType string
 	Headers           []Header
@@ -252,6 +253,10 @@ func (g *group) findIDs(drafts []*Draft) error {
 		if first := seen[d.ID]; first != nil {
 			d.Duplicate, d.same = true, first
 			same = first.Hash == d.Hash
+		} else if e := g.lookupMade(d); e != nil {
+			d.Duplicate, d.Seq = true, e.Seq
+			same = sha256.Sum256(e.Payload()) == d.Hash
+			d.lanes = g.s.OwedBy(e)
 		} else if r := g.lookupID(d); r != nil {
 			d.Duplicate, d.Seq = true, r.seq
 			same = r.hash == d.Hash
@@ -267,6 +272,30 @@ func (g *group) findIDs(drafts []*Draft) error {
 		return &ConflictError{Indexes: conflicts}
 	}
 	return nil
+}
+
+// lookupMade is the event whose id was made here and is now given by an app: by its sender, who
+// repeats it with the id of our answer, or by somebody else. Such an id has no record; its event is
+// where the id says, for as long as it is kept. Any other id costs a look at its length.
+func (g *group) lookupMade(d *Draft) *Event {
+	seq, ok := g.s.format.madeSeq(d.ID)
+	if !ok {
+		return nil
+	}
+	rec, err := g.get(logKey(seq))
+	if err != nil {
+		return nil // swept, or never made
+	}
+	e, err := decodeEvent(rec, seq)
+	if err != nil {
+		g.s.log.Error("cannot read the event that an id names; the one that came counts as new",
+			"error", err)
+		return nil
+	}
+	if e.Given || e.ID() != d.ID || d.At.Sub(e.At) >= g.dedupeWindow(d) {
+		return nil
+	}
+	return e
 }
 
 // lookupID is the id's record if it is within the window.

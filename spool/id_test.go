@@ -1,0 +1,84 @@
+package spool
+
+import (
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
+
+// An id that was made here and comes back as one that is given names the event that has it, as long
+// as that is kept and within the window: alone, in a batch, in the group that makes it, after a
+// restart, and in a spool that was restored from the one that made it.
+func TestMadeIDGiven(t *testing.T) {
+	f := open(t)
+	f.lane("crm")
+	f.lane("erp")
+	made := f.append("x", "crm", "erp")
+	other := f.append("y", "crm")
+	draft := func(id, body string) *Draft {
+		return &Draft{ID: id, Given: true, Hash: sha256.Sum256([]byte(body)), Payload: []byte(body),
+			At: f.now, Note: []string{"crm"}}
+	}
+	check := func(when string) {
+		t.Helper()
+		d := draft(made.ID, "x")
+		err := f.Append(d)
+		if targets := slices.Collect(d.Targets()); err != nil || !d.Duplicate || d.Seq != made.Seq ||
+			!slices.Equal(targets, []string{"crm", "erp"}) {
+			t.Errorf("%s: the same body: %v, duplicate %v of %d, targets %v", when, err, d.Duplicate,
+				d.Seq, targets)
+		}
+		var conflict *ConflictError
+		if err := f.Append(draft(made.ID, "z")); !errors.As(err, &conflict) {
+			t.Errorf("%s: another body: %v; want a conflict", when, err)
+		}
+		batch := []*Draft{draft("new", "n"), draft(made.ID, "z"), draft(other.ID, "y"),
+			draft(other.ID, "n")}
+		if err := f.Append(batch...); !errors.As(err, &conflict) ||
+			!slices.Equal(conflict.Indexes, []int{1, 3}) {
+			t.Errorf("%s: a batch: %v; want conflicts at 1 and 3", when, err)
+		}
+		batch = []*Draft{draft(made.ID, "x"), draft(made.ID, "x"), draft(other.ID, "y")}
+		if err := f.Append(batch...); err != nil || !batch[0].Duplicate || !batch[1].Duplicate ||
+			!batch[2].Duplicate {
+			t.Errorf("%s: a batch of duplicates: %v", when, err)
+		}
+	}
+	check("at once")
+	f.reopen()
+	check("after a restart")
+	if head := f.Head(); head != 2 {
+		t.Errorf("the newest event is %d; want 2", head)
+	}
+	f.format.former = append(f.format.former, f.format.id)
+	f.format.id[0] ^= 0xff
+	check("in a spool that was restored")
+	f.now = f.now.Add(time.Hour)
+	if d := draft(made.ID, "z"); f.Append(d) != nil || d.Duplicate {
+		t.Error("after the window the id is not free again")
+	}
+}
+
+// An id that is not ours, however like one of ours it looks, is one like any other.
+func TestForeignIDGiven(t *testing.T) {
+	f := open(t)
+	f.lane("crm")
+	made := f.append("x", "crm")
+	for _, id := range []string{
+		makeID(f.now, made.Seq, f.spoolNumber()^1),                // of another spool
+		makeID(f.now.Add(time.Second), made.Seq, f.spoolNumber()), // of no event
+		makeID(f.now, made.Seq+1000, f.spoolNumber()),             // not made yet
+		made.ID + "-1", // a line of a batch
+		f.UnspooledID(f.now), "EVT_" + made.ID[len(madeIDPrefix):],
+	} {
+		for i, want := range []bool{false, true} {
+			d := &Draft{ID: id, Given: true, Hash: sha256.Sum256([]byte("z")), Payload: []byte("z"),
+				At: f.now, Note: []string{"crm"}}
+			if err := f.Append(d); err != nil || d.Duplicate != want {
+				t.Errorf("id %s, time %d: %v, duplicate %v", id, i+1, err, d.Duplicate)
+			}
+		}
+	}
+}
