@@ -42,6 +42,8 @@ type accepter struct {
 	lastAt atomic.Int64
 	// closed: nothing is taken any more.
 	closed atomic.Bool
+	// untyped paces what is said of events without a type.
+	untyped sparing
 }
 
 // handle answers one request on an events listener.
@@ -56,7 +58,17 @@ func (a *accepter) handle(ctx *fasthttp.RequestCtx) {
 		}
 		r.write(ctx)
 	}
+	answerAtOnce(ctx)
 	a.r.tracer.end(ctx, r)
+}
+
+// answerAtOnce keeps a finished answer from waiting for a request that has begun to come after this
+// one: the library holds answers back while anything follows, and a deadline of our own is what
+// makes it send.
+func answerAtOnce(ctx *fasthttp.RequestCtx) {
+	if c, ok := ctx.Conn().(*lingerConn); ok && c.guard.Begun() > ctx.ConnRequestNum() {
+		_ = ctx.SetWriteDeadline(time.Now().Add(answerTimeout)) // a connection that is gone says so itself
+	}
 }
 
 func (a *accepter) serve(ctx *fasthttp.RequestCtx) *refusal {
@@ -221,7 +233,26 @@ func (a *accepter) spool(drafts []*spool.Draft, began time.Time, lines []line) *
 	}
 	a.r.metrics.countAccepted(drafts, time.Since(began))
 	a.r.lastEvent.Store(began.UnixNano())
+	a.sayUntyped(drafts, began)
 	return nil
+}
+
+// sayUntyped tells of events that nobody wants and that have no type although they look like JSON:
+// most likely event.type_field does not name where it is.
+func (a *accepter) sayUntyped(drafts []*spool.Draft, now time.Time) {
+	cfg := a.r.setup.Load().cfg
+	for _, d := range drafts {
+		if d.Seq != 0 || d.Duplicate || d.Type != cfg.Event.DefaultType || !looksLikeJSON(d.Payload) {
+			continue
+		}
+		count, say := a.untyped.count(now)
+		if !say {
+			continue
+		}
+		a.r.log.Warn("an event looks like JSON, has no type that could be found, and no target "+
+			"wants it: it was answered 200 and is not kept", "id", d.ID, "content_type", d.ContentType,
+			"type_field", cfg.Event.TypeField, "default_type", cfg.Event.DefaultType, "events", count)
+	}
 }
 
 // notAppended is the refusal for an error of Append. lines are those of a batch.

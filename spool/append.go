@@ -17,7 +17,8 @@ type Draft struct {
 	// ID is the id that the app gave, if Given; otherwise one is made.
 	ID    string
 	Given bool
-	// Hash, SHA-256 of the payload, decides for a given id between a repeat and a conflict.
+	// Hash decides for a given id between a repeat and a conflict: SHA-256 of the payload, or of what
+	// the caller takes for the same in another encoding.
 	Hash              [32]byte
 	Type, ContentType string
 	Headers           []Header
@@ -255,11 +256,11 @@ func (g *group) findIDs(drafts []*Draft) error {
 			same = first.Hash == d.Hash
 		} else if e := g.lookupMade(d); e != nil {
 			d.Duplicate, d.Seq = true, e.Seq
-			same = sha256.Sum256(e.Payload()) == d.Hash
+			same = d.repeats(sha256.Sum256(e.Payload()))
 			d.lanes = g.s.OwedBy(e)
 		} else if r := g.lookupID(d); r != nil {
 			d.Duplicate, d.Seq = true, r.seq
-			same = r.hash == d.Hash
+			same = d.repeats(r.hash)
 			d.lanes = g.s.lanesOf(r.lanes)
 		} else if seen != nil {
 			seen[d.ID] = d
@@ -272,6 +273,12 @@ func (g *group) findIDs(drafts []*Draft) error {
 		return &ConflictError{Indexes: conflicts}
 	}
 	return nil
+}
+
+// repeats reports whether a hash is of what d holds, or of its very bytes: an import and older
+// versions remember the hash of the payload for every event.
+func (d *Draft) repeats(hash [32]byte) bool {
+	return hash == d.Hash || hash == sha256.Sum256(d.Payload)
 }
 
 // lookupMade is the event whose id was made here and is now given by an app: by its sender, who

@@ -53,6 +53,7 @@ type Guard struct {
 	left  int64  // of content or chunkData
 	line  []byte // the beginning of a line that is not whole yet
 	err   error  // sticks
+	ended uint64 // requests
 
 	// Of the head at hand.
 	length         int64
@@ -139,9 +140,17 @@ func (g *Guard) bodyPieceEnds() {
 	}
 }
 
-// begin stands before a request.
+// begin stands before another request.
 func (g *Guard) begin() {
-	*g = Guard{line: g.line[:0]}
+	*g = Guard{line: g.line[:0], ended: g.ended + 1}
+}
+
+// Begun is how many requests have been given out, whole or in part.
+func (g *Guard) Begun() uint64 {
+	if g.state == requestLine && len(g.line) == 0 {
+		return g.ended
+	}
+	return g.ended + 1
 }
 
 // checkStart refuses a line by its first byte, where more of it need not be waited for.
