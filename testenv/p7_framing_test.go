@@ -66,6 +66,8 @@ func shapes() []shape {
 		{"DEL in an id", "webhook-id: a\x7fb\r\nContent-Length: 2\r\n", "{}", 400},
 		{"ESC in a CloudEvent", "ce-specversion: 1.0\r\nce-id: 1\r\nce-type: t\r\nce-source: s\r\n" +
 			"ce-x: \x1b[31m\r\nContent-Length: 2\r\n", "{}", 400},
+		{"space in a name", "ce-a b: v\r\nContent-Length: 2\r\n", "{}", 400},
+		{"letter beyond ASCII in a name", "X-\u00c4: v\r\nContent-Length: 2\r\n", "{}", 400},
 		{"no colon", "X-A b\r\nContent-Length: 2\r\n", "{}", 400},
 		{"no name", ": b\r\nContent-Length: 2\r\n", "{}", 400},
 		{"second Host", "Host: other\r\nContent-Length: 2\r\n", "{}", 400},
@@ -83,6 +85,10 @@ func shapes() []shape {
 		{"no CR LF behind", te, "2\r\n{}0\r\n\r\n" + smuggled, 400},
 		{"size ends in LF", te, "2\n{}\r\n" + end, 400},
 		{"chunk ends in LF", te, "2\r\n{}\n" + end, 400},
+		{"extension without a name", te, "2;\r\n{}\r\n" + end, 400},
+		{"extension without a value", te, "2;a=\r\n{}\r\n" + end, 400},
+		{"space behind a size", te, "2 \r\n{}\r\n" + end, 400},
+		{"trailer that is no field", te, "2\r\n{}\r\n0\r\na b: c\r\n\r\n" + smuggled, 400},
 		{"LF in an extension", te, "2;a\nb\r\n{}\r\n" + end, 400},
 		{"cut in a chunk", te, "5\r\n{}", 400},
 		{"cut behind a chunk", te, "2\r\n{}\r\n", 400},
@@ -94,6 +100,8 @@ func shapes() []shape {
 		{"extension", te, "2;a=\"b\"\r\n{}\r\n0;c\r\n\r\n", 200},
 		{"leading zeros", te, "0002\r\n{}\r\n000\r\n\r\n", 200},
 		{"tab before a value", "Content-Length:\t2\r\n", "{}", 200},
+		{"neither length nor chunks", "", "", 200},
+		{"trailer", te, "2\r\n{}\r\n0\r\nX-A: b\r\n\r\n", 200},
 	}
 }
 
@@ -197,7 +205,9 @@ func TestP7RequestLines(t *testing.T) {
 		t.Errorf("%.60q: %d answers %+v, want %v", line, len(answers), answers, statuses)
 	}
 	f("\x16\x03\x01\x02\x00\x01", 400)
-	f("PRI * HTTP/2.0", 400, 404, 405)
+	f("PRI * HTTP/2.0", 505)
+	f("POST /v1/events HTTP/9.9", 505)
+	f("POST /v1/events HTTP/0.9", 505)
 	f("POST /v1/events", 400)
 	f("POST  /v1/events HTTP/1.1", 400)
 	f("POST /v1/events x HTTP/1.1", 400, 404)
