@@ -42,7 +42,7 @@ func readRelay(t *testing.T, raw []byte) []taken {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Server.MaxBodySize = 32 << 10
-	r := &Relay{metrics: newMetrics("test"), log: slog.New(slog.DiscardHandler), now: time.Now}
+	r := &Relay{metrics: newMetrics(&Options{Version: "test"}), log: slog.New(slog.DiscardHandler), now: time.Now}
 	r.setup.Store(&setup{cfg: &cfg})
 	a := newAccepter(r)
 	r.accept = a

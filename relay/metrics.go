@@ -57,15 +57,24 @@ type laneMetrics struct {
 
 const prefix = "hookspool_"
 
-func newMetrics(version string) *metrics {
+func newMetrics(o *Options) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), lanes: make(map[string]*laneMetrics),
 		refused: make(map[string]prometheus.Counter)}
 	m.makeGlobal()
 	m.makeTargets()
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "build_info",
 		Help: "Always 1; the labels say what runs."}, []string{"version", "goversion"})
-	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(build, collectors.NewGoCollector(),
+	build.WithLabelValues(o.Version, runtime.Version()).Set(1)
+	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: prefix + "log_lines_dropped_total",
+		Help: "Lines of the log that nobody read in time or that could not be written.",
+	}, func() float64 {
+		if o.LogDropped == nil {
+			return 0
+		}
+		return float64(o.LogDropped())
+	})
+	m.registry.MustRegister(build, dropped, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

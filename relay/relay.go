@@ -28,6 +28,9 @@ type Options struct {
 	Now func() time.Time
 	// OnCompaction, when set, is told when the spool's engine begins to compact and when it has ended.
 	OnCompaction func(begins bool)
+	// LogDropped, when set, counts the lines of Log that were never written. It is asked at every
+	// scrape, from any goroutine.
+	LogDropped func() uint64
 }
 
 // Relay accepts events, spools them and delivers them to its targets. It is safe for concurrent
@@ -85,7 +88,7 @@ type Relay struct {
 // error everything is undone.
 func New(o Options) (_ *Relay, err error) {
 	r := &Relay{
-		version: o.Version, log: o.Log, level: o.Level, now: o.Now, metrics: newMetrics(o.Version),
+		version: o.Version, log: o.Log, level: o.Level, now: o.Now, metrics: newMetrics(&o),
 		byName: make(map[string]*lane), intervalC: make(chan struct{}, 1),
 		stopping: make(chan struct{}), deafC: make(chan struct{}), startedAt: time.Now(),
 		descriptors: newDescriptors(),

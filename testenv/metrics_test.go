@@ -14,7 +14,8 @@ func plainSeries() []string {
 		"accept_duration_seconds_count", "spool_sync_duration_seconds_count",
 		"spool_commit_events_count", "spool_size_bytes", "spool_size_limit_bytes",
 		"spool_quarantined_records", "ready", "retry_job_duration_seconds_count",
-		"config_reload_success_timestamp_seconds", "config_last_reload_successful"}
+		"config_reload_success_timestamp_seconds", "config_last_reload_successful",
+		"log_lines_dropped_total"}
 }
 
 // targetSeries are those with the label target alone.
@@ -50,7 +51,8 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 	}
 	for _, name := range plainSeries() {
 		zero := strings.HasPrefix(name, "events_") || name == "accept_duration_seconds_count" ||
-			strings.HasPrefix(name, "retry_") || name == "spool_quarantined_records"
+			strings.HasPrefix(name, "retry_") || name == "spool_quarantined_records" ||
+			name == "log_lines_dropped_total"
 		want(zero, name)
 	}
 	for _, code := range refusalCodes() {

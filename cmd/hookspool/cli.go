@@ -16,7 +16,8 @@ import (
 
 // cli is what every verb works with: the streams, the environment and the flags that all have.
 type cli struct {
-	in          io.Reader
+	in io.Reader
+	// out is a *stream, errOut the process's own; of a verb that serves both are *sink.
 	out, errOut io.Writer
 	getenv      func(string) string
 	config      string // --config
@@ -69,7 +70,7 @@ func (c *cli) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.errOut, format+"\n", args...)
 }
 
-// print writes data to stdout. Whoever closed it has heard enough: hookspool targets | head -1.
+// print writes data to stdout, which remembers a failure for run.
 func (c *cli) print(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.out, format, args...)
 }
@@ -109,13 +110,13 @@ func (c *cli) paint(stream any, color, text string) string {
 }
 
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
+	f, ok := fileOf(stream)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // width is how many columns a stream shows: those of the terminal, else $COLUMNS. 0: any number.
 func (c *cli) width(stream any) int {
-	if f, ok := stream.(*os.File); ok {
+	if f, ok := fileOf(stream); ok {
 		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
 			return columns
 		}

@@ -78,7 +78,9 @@ type stage struct {
 }
 
 func (c *cli) demo(parent context.Context, o *demoOptions) (err error) {
-	ctx, stop := c.untilSignal(parent, func(os.Signal) { c.say("stopping…") })
+	ignoreTerminal()
+	c.neverWait(missingLines)
+	ctx, stop := c.untilStopped(parent, func(os.Signal) { c.say("stopping…") })
 	defer stop()
 	s := &stage{c: c, o: o, ready: make(chan struct{}), relayEnd: make(chan error, 1)}
 	defer func() {
@@ -166,7 +168,8 @@ func (s *stage) openRelay(crmURL, erpURL string) error {
 		return fmt.Errorf("BUG: the demo's config: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(s.c.errOut, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.relay, err = relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log})
+	s.relay, err = relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log,
+		LogDropped: s.c.errOut.(*sink).dropped})
 	if err != nil {
 		return startFailure(err)
 	}

@@ -174,9 +174,7 @@ func (c *cli) showPayload(ctx context.Context, relay *peer, path string) error {
 		c.print("%s\n", clean(string(body)))
 		return nil
 	}
-	if _, err := c.out.Write(body); err != nil {
-		return fail("is there room?", "cannot write the payload: %w", cause(err))
-	}
+	c.print("%s", body)
 	return nil
 }
 

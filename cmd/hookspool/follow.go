@@ -22,7 +22,7 @@ func (c *cli) followAttempts(parent context.Context, target string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	ctx, stop := c.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	if target != "" { // a wrong name would show nothing for ever
 		var t admin.Target

@@ -60,6 +60,8 @@ func (c *cli) listen(parent context.Context, l *listening) error {
 	if l.options.Keys, err = c.keys(l.secrets); err != nil {
 		return err
 	}
+	ignoreTerminal()
+	c.neverWait(c.missingShown())
 	l.options.Out, l.options.JSON, l.options.Color = c.out, c.json, c.colored(c.out)
 	ln, err := net.Listen("tcp", l.addr)
 	if err != nil {
@@ -67,7 +69,7 @@ func (c *cli) listen(parent context.Context, l *listening) error {
 			lastCause(err))
 	}
 	r := receiver.New(l.options)
-	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	ctx, stop := c.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	served := make(chan error, 1) // the goroutine below is its sender and never waits
 	go func() { served <- r.Serve(ln) }()
@@ -82,6 +84,18 @@ func (c *cli) listen(parent context.Context, l *listening) error {
 	n := r.Counters()
 	c.say("received %d, answered 200 %d, duplicates %d", n.Received, n.Answered200, n.Duplicates)
 	return err
+}
+
+// missingShown is how the table says that lines are missing. JSON has no place for that, so it is
+// said on stderr.
+func (c *cli) missingShown() func(lines int) []byte {
+	if !c.json {
+		return missingLines
+	}
+	return func(lines int) []byte {
+		c.say("%s could not be written to stdout", count(lines, "line"))
+		return nil
+	}
 }
 
 func (l *listening) check() error {

@@ -27,7 +27,7 @@ type listing[T any] struct {
 // list shows a listing, bounded or, with --all, page by page. The first Ctrl-C ends it and says how
 // to go on.
 func list[T any](parent context.Context, c *cli, f *filter, l *listing[T]) error {
-	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	ctx, stop := c.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	show, end := c.counter("looking")
 	defer end()

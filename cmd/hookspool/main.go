@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	// The binary runs in images without certificates of their own (FROM scratch). The system's are
@@ -25,20 +27,33 @@ const (
 )
 
 func main() {
+	ignorePipes()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
+// ignorePipes makes a pipe or socket without a reader an error of the write. Otherwise the runtime
+// ends the process at the first line into a stdout or stderr that is gone, by a signal that a
+// service manager takes for a clean end.
+func ignorePipes() { signal.Ignore(syscall.SIGPIPE) }
+
 // run is the whole program with its streams and without its process.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
-	c := &cli{in: in, out: out, errOut: errOut, getenv: os.Getenv}
+	ctx, broken := context.WithCancel(context.Background())
+	defer broken()
+	c := &cli{in: in, out: &stream{to: out, broken: broken}, errOut: errOut, getenv: os.Getenv}
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
+	root.SetOut(c.out)
 	root.SetErr(errOut)
-	cmd, err := root.ExecuteContextC(context.Background())
+	cmd, err := root.ExecuteContextC(ctx)
+	return c.finish(c.failureOf(cmd, err))
+}
+
+// failureOf is why a verb failed, with a hint; nil: it did not.
+func (c *cli) failureOf(cmd *cobra.Command, err error) *failure {
 	if err == nil {
-		return exitDone
+		return nil
 	}
 	var f *failure
 	if !errors.As(err, &f) {
@@ -51,7 +66,31 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	if f.hint == "" {
 		f.hint = cmd.CommandPath() + " --help" // every error comes with a way on
 	}
-	c.printFailure(f)
+	return f
+}
+
+// finish tells what failed, the verb or its output, and returns the exit code.
+func (c *cli) finish(f *failure) int {
+	stopped := false // by its output: what the verb fails with is a consequence of that
+	if out, ok := c.out.(*stream); ok {
+		stopped = out.failed() != nil
+	}
+	if f != nil && !(stopped && f.code == exitFailed) {
+		c.printFailure(f)
+	}
+	lost := c.leave()
+	if lost != nil {
+		c.printFailure(lost)
+		if f == nil {
+			f = lost
+		}
+	}
+	if log, ok := c.errOut.(*sink); ok {
+		log.close()
+	}
+	if f == nil {
+		return exitDone
+	}
 	return f.code
 }
 

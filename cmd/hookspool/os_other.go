@@ -10,6 +10,9 @@ import (
 // setUmask does nothing: the system has no umask.
 func setUmask() {}
 
+// ignoreTerminal does nothing: the system has no job control.
+func ignoreTerminal() {}
+
 // writable reports nothing: the system's access rules are not asked.
 func writable(string) error { return nil }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 
@@ -14,6 +15,10 @@ import (
 
 // setUmask makes what the process creates its user's own: the spool holds other people's messages.
 func setUmask() { unix.Umask(0o077) }
+
+// ignoreTerminal lets a server in the background go on when it writes to its terminal: with
+// stty tostop its first line would stop it, with all that it serves.
+func ignoreTerminal() { signal.Ignore(unix.SIGTTOU) }
 
 // writable reports whether files can be made in an existing directory, without making one.
 func writable(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }

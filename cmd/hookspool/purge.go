@@ -99,7 +99,7 @@ func (c *cli) purge(ctx context.Context, p *purging) error {
 func (c *cli) purgePages(parent context.Context, relay *peer, p *purging, dryRun bool,
 	total int64) (admin.Purged, error) {
 	// Not around the question: Ctrl-C there ends the process as everywhere.
-	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	ctx, stop := c.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	what := "purging"
 	if dryRun {

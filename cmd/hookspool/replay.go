@@ -92,7 +92,7 @@ func (c *cli) replay(ctx context.Context, r *replaying) error {
 func (c *cli) replayPages(parent context.Context, relay *peer, r *replaying, dryRun bool,
 	total int64) (admin.Replayed, error) {
 	// Not around the question: Ctrl-C there ends the process as everywhere.
-	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	ctx, stop := c.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	what := "replaying"
 	if dryRun {

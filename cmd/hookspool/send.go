@@ -105,7 +105,7 @@ func (c *cli) send(parent context.Context, s *sending) error {
 	if s.again {
 		s.id = "send_" + strings.ToLower(rand.Text())
 	}
-	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	ctx, stop := c.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	p, err := c.newPoster(ctx, s)
 	if err != nil {

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -43,16 +47,19 @@ func (c *cli) serveCommand() *cobra.Command {
 // serve wires the process around a relay: its log, its signals and its service manager.
 func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	setUmask()
+	ignoreTerminal()
+	c.neverWait(nil)
 	cfg, err := c.loadConfig()
 	if err != nil {
 		return err
 	}
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
-	log := slog.New(c.logHandler(cfg.Log.Format, level))
+	log := slog.New(logHandler(c.errOut, cfg.Log.Format, level))
+	dropped := c.noteInLog(cfg.Log.Format)
 	defer limitMemory(log)()
 	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
-		AcceptLoss: acceptLoss, OnCompaction: shareCPUs()})
+		AcceptLoss: acceptLoss, OnCompaction: shareCPUs(), LogDropped: dropped})
 	if err != nil {
 		return startFailure(err)
 	}
@@ -63,9 +70,10 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	})
 	ctx, stop := c.untilSignal(parent, func(s os.Signal) {
 		log.Info("a signal came", "signal", s.String())
-		notify(log, daemon.SdNotifyStopping)
 	})
 	defer stop()
+	// Beside the relay's leaving, which must not wait for a service manager.
+	defer context.AfterFunc(ctx, func() { notify(log, daemon.SdNotifyStopping) })()
 	defer onHangup(r, log)()
 	if err := r.Run(ctx); err != nil {
 		return runFailure(r, err)
@@ -73,12 +81,26 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	return nil
 }
 
-func (c *cli) logHandler(format string, level slog.Leveler) slog.Handler {
+func logHandler(to io.Writer, format string, level slog.Leveler) slog.Handler {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "json" {
-		return slog.NewJSONHandler(c.errOut, options)
+		return slog.NewJSONHandler(to, options)
 	}
-	return slog.NewTextHandler(c.errOut, options)
+	return slog.NewTextHandler(to, options)
+}
+
+// noteInLog has the log say in its own format how many of its lines are missing, whatever its
+// level, and returns what counts them.
+func (c *cli) noteInLog(format string) (dropped func() uint64) {
+	s := c.errOut.(*sink)
+	s.tell(func(lines int) []byte {
+		var b bytes.Buffer
+		slog.New(logHandler(&b, format, slog.LevelWarn)).Warn(
+			"lines of the log were dropped here: it was not read, or could not be written",
+			"lines", lines)
+		return b.Bytes()
+	})
+	return s.dropped
 }
 
 func logStart(log *slog.Logger, r *relay.Relay, cfg *config.Config) {
@@ -115,11 +137,32 @@ func onHangup(r *relay.Relay, log *slog.Logger) func() {
 	}
 }
 
+// notifyPatience is for a service manager whose socket is full because it does not read.
+const notifyPatience = 5 * time.Second
+
 // notify tells a service manager; without one it does nothing.
 func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := notifySocket(os.Getenv("NOTIFY_SOCKET"), state); err != nil {
 		log.Warn("cannot notify the service manager; the relay goes on", "error", err)
 	}
+}
+
+// notifySocket is sd_notify(3), as in package daemon, but never waits for longer than
+// notifyPatience.
+func notifySocket(path, state string) error {
+	if path == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(notifyPatience)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(state))
+	return err
 }
 
 // startFailure is why New failed, with what to do.

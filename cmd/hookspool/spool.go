@@ -201,7 +201,7 @@ func (k *care) verifyCommand() *cobra.Command {
 		Example: "  hookspool spool verify\n  hookspool spool verify --json | jq .faults",
 		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := k.untilSignal(cmd.Context(), func(os.Signal) {})
+			ctx, stop := k.untilStopped(cmd.Context(), func(os.Signal) {})
 			defer stop()
 			rep, err := k.verify(ctx)
 			if err != nil {

@@ -27,7 +27,7 @@ func (k *care) exportCommand() *cobra.Command {
 			"  hookspool spool export --all --target crm --out crm.ndjson",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := k.untilSignal(cmd.Context(), func(os.Signal) {})
+			ctx, stop := k.untilStopped(cmd.Context(), func(os.Signal) {})
 			defer stop()
 			return k.export(ctx, x, out)
 		},

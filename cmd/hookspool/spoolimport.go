@@ -50,7 +50,7 @@ func (k *care) importCommand() *cobra.Command {
 					size = info.Size()
 				}
 			}
-			ctx, stop := k.untilSignal(cmd.Context(), func(os.Signal) {})
+			ctx, stop := k.untilStopped(cmd.Context(), func(os.Signal) {})
 			defer stop()
 			return errors.Join(k.importFrom(ctx, in, size), closeIn())
 		},

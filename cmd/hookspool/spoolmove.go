@@ -24,7 +24,7 @@ func (k *care) backupCommand() *cobra.Command {
 			"  hookspool spool backup --admin http://127.0.0.1:8471 spool.bak",
 		Args: arguments(1, "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := k.untilSignal(cmd.Context(), func(os.Signal) {})
+			ctx, stop := k.untilStopped(cmd.Context(), func(os.Signal) {})
 			defer stop()
 			return k.backup(ctx, args[0])
 		},
@@ -116,7 +116,7 @@ func (k *care) restoreCommand() *cobra.Command {
 			if err := k.find(); err != nil {
 				return err
 			}
-			ctx, stop := k.untilSignal(cmd.Context(), func(os.Signal) {})
+			ctx, stop := k.untilStopped(cmd.Context(), func(os.Signal) {})
 			defer stop()
 			return k.restore(ctx, args[0])
 		},

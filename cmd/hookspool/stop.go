@@ -6,16 +6,38 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
-// untilSignal returns a context that ends with the first SIGINT or SIGTERM. A second one ends the
-// process at once: somebody who asks twice does not want to wait. The function returned ends the
-// goroutine behind it.
+// sameSignal is how long after the first signal another one is the same request to stop: timeout(1)
+// signals its child and then the group, an init passes on what a terminal has sent to all, and a
+// supervisor's SIGTERM follows the terminal's SIGINT.
+const sameSignal = 300 * time.Millisecond
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM. A second one, later than
+// sameSignal, ends the process at once: somebody who asks twice does not want to wait. onFirst is
+// told of the first and must not block. The function returned ends the goroutine behind it.
 func (c *cli) untilSignal(parent context.Context, onFirst func(os.Signal)) (context.Context,
 	func()) {
+	return c.untilOneOf(parent, onFirst, os.Interrupt, syscall.SIGTERM)
+}
+
+// untilStopped is untilSignal for what belongs to a terminal: when that closes, it is over. Under
+// nohup(1) it is not.
+func (c *cli) untilStopped(parent context.Context, onFirst func(os.Signal)) (context.Context,
+	func()) {
+	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		stops = append(stops, syscall.SIGHUP)
+	}
+	return c.untilOneOf(parent, onFirst, stops...)
+}
+
+func (c *cli) untilOneOf(parent context.Context, onFirst func(os.Signal), stops ...os.Signal) (
+	context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2) // package signal drops what does not fit
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, stops...)
 	over := make(chan struct{})
 	go func() {
 		select {
@@ -25,11 +47,18 @@ func (c *cli) untilSignal(parent context.Context, onFirst func(os.Signal)) (cont
 		case <-over:
 			return
 		}
-		select {
-		case <-signals:
-			c.say("error: stopped at once by a second signal; what was accepted is in the spool")
-			os.Exit(exitFailed)
-		case <-over:
+		for first := time.Now(); ; {
+			select {
+			case <-signals:
+				if time.Since(first) < sameSignal {
+					continue
+				}
+				c.lastWord("error: stopped at once by a second signal; what was accepted is in the " +
+					"spool")
+				os.Exit(exitFailed)
+			case <-over:
+				return
+			}
 		}
 	}()
 	return ctx, sync.OnceFunc(func() {

@@ -74,7 +74,7 @@ func (c *cli) showTargets(ctx context.Context, relay *peer) error {
 // a line about the relay, and goes on when the relay is away for a while.
 func (c *cli) watch(parent context.Context, relay *peer,
 	show func(context.Context, *peer) error) error {
-	ctx, stop := c.untilSignal(parent, func(os.Signal) {})
+	ctx, stop := c.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
