@@ -1,7 +1,9 @@
 package testenv
 
 import (
+	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -81,23 +83,83 @@ func TestP1SecondSignal(t *testing.T) {
 	j.Start()
 	j.SendIDs("x", 3)
 	j.RX.Await("hung", 3)
-	if err := j.proc.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	first := time.Now()
+	j.Signal(syscall.SIGTERM)
 	Until(t, Patience, "the relay to drain", func() bool {
 		return j.LogCount("a signal came") == 1
 	})
-	if err := j.proc.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	// Asked again and again it goes, once that can no longer be the same signal.
+	Until(t, Patience, "the relay to end", func() bool {
+		j.Signal(syscall.SIGTERM)
+		return j.proc.Ended()
+	})
+	if took := time.Since(first); took < 300*time.Millisecond || took > 10*time.Second {
+		t.Errorf("with a second signal the relay took %s", took)
 	}
-	began := time.Now()
-	if _, err := j.proc.Wait(Patience); err != nil {
-		t.Fatalf("after a second signal: %v", err)
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("after a second signal the relay took %s", took)
+	if code := j.WaitExit(); code != 1 || j.LogCount("stopped at once by a second signal") != 1 {
+		t.Errorf("the relay left with code %d\n%s", code, tail(j.Log()))
 	}
 	j.RX.Always("hung", OK())
 	j.Start()
 	j.Ledger.AwaitDelivered()
+}
+
+// TestP1SignalTwice asserts that a signal that comes twice, as timeout(1), an init or a terminal and
+// a supervisor together send it, is one signal: the relay leaves as it should.
+func TestP1SignalTwice(t *testing.T) {
+	t.Parallel()
+	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		gate := make(chan struct{})
+		j := NewJourney(t).Aim("slow")
+		j.RX.Always("slow", Held(gate, OK()))
+		j.Start()
+		j.SendIDs("x", 1)
+		j.RX.Await("slow", 1)
+		j.Signal(syscall.SIGTERM)
+		j.Signal(second)
+		Until(t, Patience, "the relay to drain", func() bool {
+			return j.proc.Ended() || j.LogCount("stopping: unready") == 1
+		})
+		close(gate)
+		if code := j.WaitExit(); code != 0 || j.LogCount("stopped; what is pending") != 1 {
+			t.Errorf("after SIGTERM and %s the relay left with code %d\n%s", second, code,
+				tail(j.Log()))
+		}
+		if n := j.RX.Count("slow"); n != 1 {
+			t.Errorf("the attempt in flight was made %d times", n)
+		}
+	}
+}
+
+// TestP1ServiceManagerHangs asserts that a service manager that does not read its socket delays the
+// relay's leaving by seconds at most.
+func TestP1ServiceManagerHangs(t *testing.T) {
+	t.Parallel()
+	_, socket := newNotified(t)
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	for full := false; !full; { // once a write would wait
+		if err := conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := conn.Write([]byte("x"))
+		full = errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && !full {
+			t.Fatal(err)
+		}
+	}
+	j := NewJourney(t).Aim("crm")
+	j.Env = append(j.Env, "NOTIFY_SOCKET="+socket)
+	j.Start()
+	j.SendIDs("x", 1)
+	j.Ledger.AwaitDelivered()
+	if code := j.Terminate(); code != 0 {
+		t.Errorf("the relay left with code %d", code)
+	}
+	if j.LogCount("cannot notify the service manager") == 0 {
+		t.Error("that the service manager heard nothing is not said")
+	}
 }

@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// Process is a running binary. Its output goes to a file, which outlives it.
+// Process is a running binary.
 type Process struct {
 	cmd  *exec.Cmd
-	out  *os.File
 	done chan struct{} // closed when the process has ended
 }
 
@@ -22,18 +21,24 @@ func StartProcess(bin, output string, env []string, args ...string) (*Process, e
 	if err != nil {
 		return nil, err
 	}
+	p, err := StartProcessOn(bin, out, out, env, args...)
+	return p, errors.Join(err, out.Close())
+}
+
+// StartProcessOn runs the binary with these two streams, which stay the caller's to close.
+func StartProcessOn(bin string, stdout, stderr *os.File, env []string, args ...string) (*Process,
+	error) {
 	cmd := exec.Command(bin, args...)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = parentDeath()
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", bin, err), out.Close())
+		return nil, fmt.Errorf("cannot start %s: %w", bin, err)
 	}
-	p := &Process{cmd: cmd, out: out, done: make(chan struct{})}
+	p := &Process{cmd: cmd, done: make(chan struct{})}
 	go func() { // ends with the process
 		defer close(p.done)
 		_ = cmd.Wait()
-		_ = out.Close()
 	}()
 	return p, nil
 }

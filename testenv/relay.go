@@ -29,6 +29,8 @@ type Relay struct {
 	// Through is a program with its arguments through which the binary is started, such as one that
 	// makes a namespace. It must end by replacing itself with the binary.
 	Through []string
+	// Output, when set, is where the process writes instead of its log. It stays the test's to close.
+	Output *os.File
 
 	t       testing.TB
 	proc    *Process
@@ -104,7 +106,11 @@ func (r *Relay) Launch() error {
 	}
 	command := append(slices.Clone(r.Through), bin, "serve", "--config", r.ConfigPath())
 	command = append(command, r.Args...)
-	r.proc, err = StartProcess(command[0], r.LogPath(), r.Env, command[1:]...)
+	if r.Output != nil {
+		r.proc, err = StartProcessOn(command[0], r.Output, r.Output, r.Env, command[1:]...)
+	} else {
+		r.proc, err = StartProcess(command[0], r.LogPath(), r.Env, command[1:]...)
+	}
 	return err
 }
 
