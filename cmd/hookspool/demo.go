@@ -97,9 +97,9 @@ func (c *cli) demo(parent context.Context, o *demoOptions) (err error) {
 	go func() { s.relayEnd <- s.relay.Run(running) }()
 	err = s.play(ctx)
 	summary := s.summary()
+	s.story.close() // while there is a relay to ask
 	end()
 	err = errors.Join(err, <-s.relayEnd)
-	s.story.close()
 	c.print("%s\n", summary)
 	return err
 }
