@@ -13,6 +13,9 @@ func setUmask() {}
 // ignoreTerminal does nothing: the system has no job control.
 func ignoreTerminal() {}
 
+// addressLimit reports none: the system is not asked.
+func addressLimit() uint64 { return 0 }
+
 // writable reports nothing: the system's access rules are not asked.
 func writable(string) error { return nil }
 

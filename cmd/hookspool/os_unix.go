@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -19,6 +20,15 @@ func setUmask() { unix.Umask(0o077) }
 // ignoreTerminal lets a server in the background go on when it writes to its terminal: with
 // stty tostop its first line would stop it, with all that it serves.
 func ignoreTerminal() { signal.Ignore(unix.SIGTTOU) }
+
+// addressLimit is how many bytes of addresses the process may have; 0: as many as there are.
+func addressLimit() uint64 {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_AS, &l); err != nil || uint64(l.Cur) >= math.MaxInt64 {
+		return 0
+	}
+	return uint64(l.Cur)
+}
 
 // writable reports whether files can be made in an existing directory, without making one.
 func writable(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }

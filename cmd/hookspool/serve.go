@@ -57,6 +57,9 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	level.Set(cfg.Log.Level)
 	log := slog.New(logHandler(c.errOut, cfg.Log.Format, level))
 	dropped := c.noteInLog(cfg.Log.Format)
+	for _, warning := range c.surroundings(cfg) {
+		log.Warn("environment: " + warning)
+	}
 	defer limitMemory(log)()
 	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
 		AcceptLoss: acceptLoss, OnCompaction: shareCPUs(), LogDropped: dropped})
