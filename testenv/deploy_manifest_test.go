@@ -59,6 +59,34 @@ func TestDeployConfigs(t *testing.T) {
 	}
 }
 
+func deployedUnit(t *testing.T) string { return deployed(t, "systemd/hookspool.service") }
+
+// TestDeployRestarts asserts that nothing that ends a relay leaves it down: whatever the exit code or
+// signal, as often as it takes. Only an operator stops it.
+func TestDeployRestarts(t *testing.T) {
+	t.Parallel()
+	settings := map[string][]string{}
+	for line := range strings.Lines(deployedUnit(t)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && name[0] != '#' {
+			settings[name] = append(settings[name], value)
+		}
+	}
+	f := func(name string, want ...string) {
+		t.Helper()
+		if got := settings[name]; !slices.Equal(got, want) {
+			t.Errorf("the unit has %s = %q, want %q", name, got, want)
+		}
+	}
+	f("Restart", "always")
+	f("StartLimitIntervalSec", "0")
+	f("RestartPreventExitStatus")
+	f("SuccessExitStatus")
+	compose := deployed(t, "compose/compose.yml")
+	if !strings.Contains(compose, "restart: unless-stopped") {
+		t.Error("the Compose file leaves a relay down")
+	}
+}
+
 // TestDeployUnit has systemd-analyze verify the unit with the real binary, and judge how exposed
 // the service is: 0 is nothing, 10 is everything.
 func TestDeployUnit(t *testing.T) {
@@ -72,7 +100,7 @@ func TestDeployUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	unit := filepath.Join(t.TempDir(), "hookspool.service")
-	text := strings.ReplaceAll(deployed(t, "systemd/hookspool.service"), "/usr/local/bin/hookspool", bin)
+	text := strings.ReplaceAll(deployedUnit(t), "/usr/local/bin/hookspool", bin)
 	if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
