@@ -27,6 +27,9 @@ func TestP7FewDescriptors(t *testing.T) {
 	j.Ledger.AllowForeign()
 	j.Through = lowLimit(128)
 	j.Start()
+	if n := j.LogCount("level=WARN", "the limit of open files is 128", " are needed"); n != 1 {
+		t.Errorf("the log says %d times that the limit is low, want once", n)
+	}
 	j.Send(Post{ID: "before"})
 
 	client := &http.Client{} // connected before the burst

@@ -7,6 +7,7 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
+	"github.com/hookspool/hookspool/relay"
 	"github.com/hookspool/hookspool/relay/config"
 )
 
@@ -69,8 +70,10 @@ func (l limits) warnings() []string {
 // surroundings are what is legal around a relay, but worth saying once at start and by check.
 func (c *cli) surroundings(cfg *config.Config) []string {
 	w := c.readLimits().warnings()
-	if text := proxyWarning(c.getenv, cfg); text != "" {
-		w = append(w, text)
+	for _, text := range []string{relay.DescriptorWarning(cfg), proxyWarning(c.getenv, cfg)} {
+		if text != "" {
+			w = append(w, text)
+		}
 	}
 	return w
 }
