@@ -93,7 +93,7 @@ func BenchmarkDo(b *testing.B) {
 // BenchmarkYardstick is fasthttp's own client doing the same as BenchmarkDo/1KiB.
 func BenchmarkYardstick(b *testing.B) {
 	address := benchServer(b)
-	c := &fasthttp.Client{ReadBufferSize: headBytesMax, MaxResponseBodySize: bodyBytesMax}
+	c := &fasthttp.Client{ReadBufferSize: readerBytes, MaxResponseBodySize: bodyBytesMax}
 	defer c.CloseIdleConnections()
 	payload := bytes.Repeat([]byte("x"), 1<<10)
 	b.ReportAllocs()

@@ -40,6 +40,9 @@ type body struct {
 // drain reads the body that h announces, as far as it is worth it, and reports whether its
 // end was reached with nothing after it: only then can the connection be used again.
 func (b *body) drain(h *head) bool {
+	if h.cut {
+		return false // what comes next is the head's, and no body
+	}
 	b.left = bodyBytesMax
 	reusable := !h.close && (h.coded || h.length <= bodyBytesMax)
 	if !reusable {

@@ -63,7 +63,7 @@ func newClient(o Options) (*Client, error) {
 		c.success = func(status int) bool { return status == 200 }
 	}
 	c.exchanges.New = func() any {
-		return &exchange{br: bufio.NewReaderSize(nil, headBytesMax)}
+		return &exchange{br: bufio.NewReaderSize(nil, readerBytes)}
 	}
 	return c, nil
 }

@@ -22,9 +22,13 @@ import (
 // Ours decides by RFC 9112 what each head means for the connection, and never quotes it.
 
 const (
-	// headBytesMax bounds one response head, and is the size of the reader. nginx as a proxy
-	// takes 4 or 8 KiB (proxy_buffer_size), fasthttp's client 4 KiB.
-	headBytesMax = 16 << 10
+	// headBytesMax bounds one response head. 16 KiB is what most clients read, but the status line
+	// is there long before, and what somebody's proxy adds to it (cookies, policies) must not make
+	// a failure of an answer that says 200.
+	headBytesMax = 256 << 10
+	// readerBytes is the size of the reader. A head is read through it line by line and never
+	// held, so that an attempt costs no more memory for a long one.
+	readerBytes = 16 << 10
 	// interimMax bounds the 1xx heads before the final one. We asked for none, and a proxy or
 	// two may add one each.
 	interimMax = 8
@@ -36,10 +40,11 @@ const (
 var (
 	errNotHTTP  = errors.New("the answer is not HTTP/1")
 	errTLSPort  = errors.New("the answer is not HTTP/1: the port speaks TLS, use https")
+	errHTTP2    = errors.New("the answer is HTTP/2, and hookspool speaks HTTP/1.1")
 	errStatus   = errors.New("the status line is malformed")
 	errField    = errors.New("a header line is malformed")
 	errLength   = errors.New("the Content-Length is malformed or contradicts another")
-	errHeadSize = fmt.Errorf("the head exceeds %d KiB", headBytesMax>>10)
+	errHeadSize = fmt.Errorf("an interim head exceeds %d KiB", headBytesMax>>10)
 	errInterims = fmt.Errorf("more than %d interim answers", interimMax)
 	errSwitched = errors.New("the target switched protocols, which nobody asked for")
 )
@@ -53,137 +58,254 @@ type head struct {
 	coded   bool  // there is a Transfer-Encoding
 	close   bool  // the connection must not be used again
 	keep    bool  // Connection: keep-alive
+	cut     bool  // it exceeds headBytesMax, and its rest is still to be read
 }
 
-// readHead reads the final head from br; line gets the status line when it is not nil. The
-// interim ones before it are passed over (RFC 9110 §15.2). With an error comes the last
-// interim one, if there was one.
+// readHead reads the final head from br; line gets its status line when it is not nil. The
+// interim ones before it are passed over (RFC 9110 §15.2). The head that comes with an error has
+// a status if a status line came at all.
 func readHead(br *bufio.Reader, line *[]byte) (head, error) {
 	var last head
 	for range interimMax + 1 {
-		raw, err := peekHead(br)
-		if err != nil {
-			return last, err
-		}
-		h, err := parseHead(raw)
-		if err != nil {
-			return last, err
-		}
-		if h.status >= 200 && line != nil {
-			*line = append(*line, cutLine(raw)...)
-		}
-		br.Discard(len(raw))
+		s := headReader{br: br, left: headBytesMax}
+		err := s.read(line)
+		h := s.head
 		switch {
+		case err != nil && h.status == 0:
+			return last, err
+		case err != nil:
+			return h, err
 		case h.status == 101:
 			return h, errSwitched
 		case h.status >= 200:
 			return h, nil
+		case h.cut:
+			return h, errHeadSize
 		}
 		last = h
 	}
 	return last, errInterims
 }
 
-// peekHead waits for one complete head and returns it with its last empty line, valid until
-// br is read. It fails as soon as the beginning cannot become one, so that a stranger's
-// greeting is not waited out.
-func peekHead(br *bufio.Reader) ([]byte, error) {
-	seen := 0
+// headReader reads one head, line by line.
+type headReader struct {
+	br   *bufio.Reader
+	head head
+	left int // bytes of the head that may still be read
+	// field is set once a field line came, framing if the last one was one of those that field
+	// reads: a fold goes on with it.
+	field, framing bool
+}
+
+// errCut ends the reading of a head that exceeds its bound. It is never shown.
+var errCut = errors.New("the head is too long")
+
+// read reads the head, its empty line included. A head that is cut is none that failed: what it
+// says is known from its first line.
+func (s *headReader) read(line *[]byte) error {
+	last, err := false, s.statusLine(line)
 	for {
-		raw, _ := br.Peek(br.Buffered())
+		switch {
+		case err == errCut:
+			s.head.close, s.head.cut = true, true
+			return nil
+		case err != nil:
+			return err
+		case last:
+			s.head.decideClose()
+			return nil
+		}
+		last, err = s.next()
+	}
+}
+
+// next reads the next line after the first; last is the empty one.
+func (s *headReader) next() (last bool, err error) {
+	raw, whole, err := s.peekLine()
+	if err != nil {
+		return false, err
+	}
+	if !whole {
+		return false, s.longField(raw)
+	}
+	text := cutEnd(raw)
+	if last = len(text) == 0; !last {
+		err = s.fieldLine(text)
+	}
+	s.take(len(raw))
+	return last, err
+}
+
+// statusLine reads the first line.
+func (s *headReader) statusLine(line *[]byte) error {
+	if err := s.awaitStart(); err != nil {
+		return err
+	}
+	raw, whole, err := s.peekLine()
+	if err != nil {
+		return err
+	}
+	h := head{length: -1}
+	text := cutEnd(raw)
+	if !h.parseStatusLine(text) {
+		return errStatus
+	}
+	if line != nil {
+		*line = append((*line)[:0], text...)
+	}
+	s.head = h
+	if whole {
+		s.take(len(raw))
+		return nil
+	}
+	return s.skipLine(errStatus) // the reason goes on beyond the reader
+}
+
+// awaitStart fails as soon as the beginning cannot become a head, so that a stranger's greeting
+// is not waited out.
+func (s *headReader) awaitStart() error {
+	for {
+		raw, _ := s.br.Peek(s.br.Buffered())
 		if err := checkStart(raw); err != nil {
-			return nil, err
+			return err
 		}
-		if end := findEnd(raw, seen); end > 0 {
-			return raw[:end], nil
+		if len(raw) >= len(headStart) {
+			return nil
 		}
-		// The empty line may be cut anywhere, so look at the last three bytes again.
-		seen = max(0, len(raw)-3)
-		if _, err := br.Peek(len(raw) + 1); err != nil {
-			if errors.Is(err, bufio.ErrBufferFull) {
-				err = errHeadSize
-			}
-			return nil, err
+		if _, err := s.br.Peek(len(raw) + 1); err != nil {
+			return err
 		}
 	}
 }
 
-// checkStart refuses what does not begin like HTTP/1.
-func checkStart(raw []byte) error {
-	const start = "HTTP/1."
-	n := min(len(raw), len(start))
-	if string(raw[:n]) == start[:n] {
-		return nil
+// peekLine waits for a line and returns it with its end; it is valid until the next read. A line
+// that does not fit into the reader is not whole, and what is returned is its beginning. errCut: the
+// head has no bytes left for it.
+func (s *headReader) peekLine() (raw []byte, whole bool, err error) {
+	for seen := 0; ; seen = len(raw) {
+		raw, _ = s.br.Peek(s.br.Buffered())
+		end := bytes.IndexByte(raw[seen:], '\n')
+		switch {
+		case end >= 0:
+			raw, whole = raw[:seen+end+1], true
+		case len(raw) < s.br.Size() && len(raw) <= s.left:
+			if _, err := s.br.Peek(len(raw) + 1); err != nil {
+				return nil, false, err
+			}
+			continue
+		}
+		if len(raw) > s.left {
+			return nil, false, errCut
+		}
+		return raw, whole, nil
 	}
-	if raw[0] == 0x15 { // the record type of a TLS alert
+}
+
+// take passes over n bytes.
+func (s *headReader) take(n int) {
+	s.br.Discard(n)
+	s.left -= n
+}
+
+// skipLine passes over the rest of a line that does not fit into the reader; bad is for a control
+// character in it.
+func (s *headReader) skipLine(bad error) error {
+	for {
+		raw, whole, err := s.peekLine()
+		if err != nil {
+			return err
+		}
+		text := cutEnd(raw)
+		if hasControl(text) {
+			return bad
+		}
+		if whole {
+			s.take(len(raw))
+			return nil
+		}
+		s.take(len(text)) // a CR at its end waits for what follows
+	}
+}
+
+// fieldLine reads a whole line without its end.
+func (s *headReader) fieldLine(line []byte) error {
+	if hasControl(line) {
+		return errField
+	}
+	if isFold(line) {
+		return s.fold()
+	}
+	name, value, found := bytes.Cut(line, []byte{':'})
+	name = trim(name)
+	if !found || !isToken(name) {
+		return errField
+	}
+	s.field, s.framing = true, isFraming(name)
+	if s.framing {
+		return s.head.field(name, trim(value))
+	}
+	return nil
+}
+
+// longField reads a line of which the reader holds only the beginning. It is judged by that: a
+// field that would frame the body and is that long leaves a doubt, which costs the connection.
+func (s *headReader) longField(raw []byte) error {
+	name, _, found := bytes.Cut(raw, []byte{':'})
+	switch name = trim(name); {
+	case isFold(raw):
+		if err := s.fold(); err != nil {
+			return err
+		}
+	case !isToken(name):
+		return errField
+	default:
+		s.field, s.framing = true, found && isFraming(name)
+		s.head.close = s.head.close || s.framing
+		s.head.coded = s.head.coded || found && equalFold(name, "transfer-encoding")
+	}
+	return s.skipLine(errField)
+}
+
+// isFold reports a line that goes on with the one before (RFC 9112 §5.2).
+func isFold(line []byte) bool { return line[0] == ' ' || line[0] == '\t' }
+
+// fold takes a line that goes on with a value we have judged already.
+func (s *headReader) fold() error {
+	if !s.field {
+		return errField
+	}
+	s.head.close = s.head.close || s.framing
+	return nil
+}
+
+const headStart = "HTTP/1."
+
+// checkStart refuses what does not begin like HTTP/1, and knows two strangers by name.
+func checkStart(raw []byte) error {
+	n := min(len(raw), len(headStart))
+	switch {
+	case string(raw[:n]) == headStart[:n]:
+		return nil
+	case raw[0] == 0x15: // the record type of a TLS alert
 		return errTLSPort
+	case isHTTP2(raw):
+		return errHTTP2
 	}
 	return errNotHTTP
 }
 
-// findEnd returns the length of the head in raw, its empty line included, or 0. The search
-// begins at from. Lines end in CR LF, or LF alone (RFC 9112 §2.2).
-func findEnd(raw []byte, from int) int {
-	for {
-		i := bytes.IndexByte(raw[from:], '\n')
-		if i < 0 {
-			return 0
-		}
-		from += i + 1
-		switch rest := raw[from:]; {
-		case len(rest) > 0 && rest[0] == '\n':
-			return from + 1
-		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
-			return from + 2
-		}
-	}
+// isHTTP2 reports the beginning of a frame (RFC 9113 §4.1) that an HTTP/2 server may send first:
+// SETTINGS is its part of the preface (§3.4), GOAWAY its answer to a client without one. Both are
+// far below 64 KiB.
+func isHTTP2(raw []byte) bool {
+	const typeSettings, typeGoAway = 0x04, 0x07
+	return len(raw) > 3 && raw[0] == 0 && (raw[3] == typeSettings || raw[3] == typeGoAway)
 }
 
-// cutLine returns the first line of raw without its end.
-func cutLine(raw []byte) []byte {
-	line, _, _ := bytes.Cut(raw, []byte{'\n'})
-	return bytes.TrimSuffix(line, []byte{'\r'})
-}
-
-// parseHead reads a complete head.
-func parseHead(raw []byte) (head, error) {
-	h := head{length: -1}
-	line := cutLine(raw)
-	if !h.parseStatusLine(line) {
-		return head{}, errStatus
-	}
-	var name []byte
-	for {
-		raw = raw[bytes.IndexByte(raw, '\n')+1:]
-		line = cutLine(raw)
-		if len(line) == 0 {
-			break
-		}
-		if hasControl(line) {
-			return head{}, errField
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			// An obsolete fold (RFC 9112 §5.2) goes on with a value we have judged already.
-			if len(name) == 0 {
-				return head{}, errField
-			}
-			h.close = h.close || isFraming(name)
-			continue
-		}
-		colon := bytes.IndexByte(line, ':')
-		if colon < 0 {
-			return head{}, errField
-		}
-		name = trim(line[:colon])
-		if !isToken(name) {
-			return head{}, errField
-		}
-		if err := h.field(name, trim(line[colon+1:])); err != nil {
-			return head{}, err
-		}
-	}
-	h.decideClose()
-	return h, nil
+// cutEnd returns a line without its end: CR LF, or LF alone (RFC 9112 §2.2). Of a part of a line
+// it leaves out a CR at the end, which may belong to one.
+func cutEnd(raw []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(raw, []byte{'\n'}), []byte{'\r'})
 }
 
 // parseStatusLine reads "HTTP/1." digit SP three digits, and the reason if there is one.

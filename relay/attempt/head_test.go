@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net/http"
 	"strings"
@@ -12,7 +13,7 @@ import (
 func TestParseHead(t *testing.T) {
 	f := func(raw string, want head) {
 		t.Helper()
-		br := bufio.NewReaderSize(strings.NewReader(raw+"rest"), headBytesMax)
+		br := bufio.NewReaderSize(strings.NewReader(raw+"rest"), readerBytes)
 		got, err := readHead(br, nil)
 		if err != nil || got != want {
 			t.Errorf("%q: %+v, %v, want %+v", raw, got, err, want)
@@ -60,8 +61,10 @@ func FuzzReadHead(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		br := bufio.NewReaderSize(strings.NewReader(string(raw)), headBytesMax)
+		br := bufio.NewReaderSize(strings.NewReader(string(raw)), readerBytes)
 		h, err := readHead(br, nil)
+		checkWhole(t, raw, h, err)
+		checkPieces(t, raw, h, err)
 		if err != nil {
 			checkQuotesNothing(t, err)
 			return
@@ -83,7 +86,7 @@ func FuzzReadHead(f *testing.F) {
 func checkQuotesNothing(t *testing.T, err error) {
 	t.Helper()
 	for _, fixed := range []error{
-		io.EOF, errNotHTTP, errTLSPort, errStatus, errField, errLength, errHeadSize, errInterims,
+		io.EOF, errNotHTTP, errTLSPort, errHTTP2, errStatus, errField, errLength, errHeadSize, errInterims,
 		errSwitched,
 	} {
 		if err == fixed {
@@ -114,4 +117,141 @@ func checkOracle(t *testing.T, raw []byte, h head, reusable bool) {
 		}
 		return
 	}
+}
+
+// checkWhole compares what the reader of lines made of the heads in raw with what a parser makes
+// that has each of them in one piece. That one knows nothing of a head without an end, and of one
+// that does not begin like HTTP/1.
+func checkWhole(t *testing.T, raw []byte, got head, gotErr error) {
+	t.Helper()
+	for {
+		end := findEnd(raw, 0)
+		if end == 0 || checkStart(raw) != nil || end > readerBytes {
+			return
+		}
+		want, err := parseWhole(raw[:end])
+		switch {
+		case err != nil:
+			if gotErr != err && gotErr != errInterims {
+				t.Fatalf("line by line: %v; whole: %v", gotErr, err)
+			}
+			return
+		case want.status == 101:
+			if gotErr != errSwitched && gotErr != errInterims {
+				t.Fatalf("line by line: %+v, %v; whole: 101", got, gotErr)
+			}
+			return
+		case want.status >= 200:
+			if gotErr != errInterims && (gotErr != nil || got != want) {
+				t.Fatalf("line by line: %+v, %v; whole: %+v", got, gotErr, want)
+			}
+			return
+		}
+		raw = raw[end:]
+	}
+}
+
+// checkPieces reads raw again through a reader that holds only some of a line. The status is the
+// same; a longer line may cost the connection, and hide that it was malformed, but never the other
+// way round.
+func checkPieces(t *testing.T, raw []byte, want head, wantErr error) {
+	t.Helper()
+	for _, size := range []int{16, 32, 100} {
+		br := bufio.NewReaderSize(strings.NewReader(string(raw)), size)
+		h, err := readHead(br, nil)
+		switch {
+		case longestLine(raw) < size:
+			if h != want || err != wantErr && !(isStranger(err) && isStranger(wantErr)) {
+				t.Fatalf("%d bytes at once: %+v, %v; want %+v, %v", size, h, err, want, wantErr)
+			}
+		case err == nil && wantErr == nil:
+			if h.status != want.status || want.close && !h.close {
+				t.Fatalf("%d bytes at once: %+v; want %+v", size, h, want)
+			}
+			if !h.close && h != want {
+				t.Fatalf("%d bytes at once keeps the connection: %+v; want %+v", size, h, want)
+			}
+		case err != nil:
+			checkQuotesNothing(t, err)
+		}
+	}
+}
+
+// isStranger reports an error about a first byte. How much came at once decides which.
+func isStranger(err error) bool {
+	return err == errNotHTTP || err == errTLSPort || err == errHTTP2
+}
+
+// longestLine is the length of the longest line, its end included.
+func longestLine(raw []byte) int {
+	most := 0
+	for line := range bytes.Lines(raw) {
+		most = max(most, len(line))
+	}
+	return most
+}
+
+// findEnd returns the length of the head in raw, its empty line included, or 0. The search
+// begins at from. Lines end in CR LF, or LF alone (RFC 9112 §2.2).
+func findEnd(raw []byte, from int) int {
+	for {
+		i := bytes.IndexByte(raw[from:], '\n')
+		if i < 0 {
+			return 0
+		}
+		from += i + 1
+		switch rest := raw[from:]; {
+		case len(rest) > 0 && rest[0] == '\n':
+			return from + 1
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return from + 2
+		}
+	}
+}
+
+// cutLine returns the first line of raw without its end.
+func cutLine(raw []byte) []byte {
+	line, _, _ := bytes.Cut(raw, []byte{'\n'})
+	return bytes.TrimSuffix(line, []byte{'\r'})
+}
+
+// parseWhole reads a complete head in one piece.
+func parseWhole(raw []byte) (head, error) {
+	h := head{length: -1}
+	line := cutLine(raw)
+	if !h.parseStatusLine(line) {
+		return head{}, errStatus
+	}
+	var name []byte
+	for {
+		raw = raw[bytes.IndexByte(raw, '\n')+1:]
+		line = cutLine(raw)
+		if len(line) == 0 {
+			break
+		}
+		if hasControl(line) {
+			return head{}, errField
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			// An obsolete fold (RFC 9112 §5.2) goes on with a value we have judged already.
+			if len(name) == 0 {
+				return head{}, errField
+			}
+			h.close = h.close || isFraming(name)
+			continue
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 {
+			return head{}, errField
+		}
+		name = trim(line[:colon])
+		if !isToken(name) {
+			return head{}, errField
+		}
+		if err := h.field(name, trim(line[colon+1:])); err != nil {
+			return head{}, err
+		}
+	}
+	h.decideClose()
+	return h, nil
 }
