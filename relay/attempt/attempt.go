@@ -35,7 +35,8 @@ import (
 // so that an Outcome nobody filled in cannot pass for a success.
 type Kind uint8
 
-// The kinds of an Outcome. Everything but Success and Aborted is a failure that counts.
+// The kinds of an Outcome. Everything but Success, Aborted and Withheld is a failure that counts.
+// The numbers are on disk.
 const (
 	// Success: a complete final response head in time, with a status the target accepts.
 	Success Kind = iota + 1
@@ -56,18 +57,26 @@ const (
 	// Aborted: the context was cancelled before the head was complete. Our own doing, hence
 	// never counted.
 	Aborted
+	// Withheld: we could not make the request, for a want of our own (descriptors, memory, local
+	// ports) or because this request cannot be sent as it stands. It says nothing about the target,
+	// hence it is never counted.
+	Withheld
 	kinds // one more than the last
 )
 
 // String returns the word used in metrics and in the API; "unknown" for no Kind of these.
 func (k Kind) String() string {
 	names := [kinds]string{"unknown", "success", "status", "timeout", "connect", "dns", "tls",
-		"protocol", "aborted"}
+		"protocol", "aborted", "withheld"}
 	if k >= kinds {
 		k = 0
 	}
 	return names[k]
 }
+
+// Made reports whether the attempt counts: a request was made, or the target was the reason that
+// none could be.
+func (k Kind) Made() bool { return k >= Success && k < Aborted }
 
 // Header is one header field.
 type Header struct {
@@ -142,6 +151,9 @@ type Request struct {
 // user-info, query or key, even if the target echoes them.
 type Outcome struct {
 	Kind Kind
+	// Passing goes with Withheld: what is wanting may be there again at any moment, so that the
+	// attempt is worth making again soon. Without it the next one will fail just so.
+	Passing bool
 	// Status of the final response head; 0 when there was none.
 	Status int
 	// Error is empty for Success; otherwise one short line, at most 256 bytes, printable.

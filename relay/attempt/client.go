@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -81,9 +82,13 @@ func newDialer(o Options, host string, port uint16) *dialer {
 		},
 	}
 	if d.resolver == nil {
-		d.resolver = &net.Resolver{PreferGo: true}
+		d.resolver = newResolving()
 	}
 	if o.URL.Scheme == "https" {
+		if o.RootCAs == nil {
+			// Read here, while nothing is wanting; healRoots says why.
+			_, _ = x509.SystemCertPool()
+		}
 		name, _, _ := strings.Cut(host, "%") // a zone is ours alone
 		d.tls = &tls.Config{
 			ServerName:   strings.TrimSuffix(name, "."),
@@ -177,6 +182,10 @@ func (c *Client) Preview(r *Request) []byte {
 	}
 	return append(head, r.Payload...)
 }
+
+// CloseIdle closes the idle connections and gives their descriptors back. Attempts are not
+// disturbed, and later ones keep their connections again.
+func (c *Client) CloseIdle() { c.pool.empty() }
 
 // Close closes the idle connections. Attempts in flight go on to their end, and later ones
 // work, but their connections are not kept. It may be called twice.

@@ -3,10 +3,12 @@ package attempt
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +28,9 @@ type dialer struct {
 	resolver Resolver
 	tcp      net.Dialer
 	tls      *tls.Config // nil: http
-	onTLS    func(notAfter time.Time)
+	// roots are the system's authorities when crypto/x509 has lost them for good.
+	roots atomic.Pointer[x509.CertPool]
+	onTLS func(notAfter time.Time)
 }
 
 // dial looks up, connects and, for https, shakes hands, all before the context's deadline.
@@ -43,9 +47,10 @@ func (d *dialer) dial(ctx context.Context) (*conn, *fault) {
 	if d.tls == nil {
 		return newConn(tcp, tcp), nil
 	}
-	secure := tls.Client(tcp, d.tls)
+	secure := tls.Client(tcp, d.tlsConfig())
 	if err := secure.HandshakeContext(ctx); err != nil {
 		reset(tcp)
+		d.healRoots(err)
 		return nil, &fault{TLS, "shake hands with " + d.shown, err}
 	}
 	pc := newConn(tcp, secure)
@@ -96,7 +101,7 @@ func interleave(found []netip.Addr, port uint16) []netip.AddrPort {
 // connect returns a connection to the first of addrs that takes one.
 func (d *dialer) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	if len(addrs) == 1 {
-		return d.tcp.DialContext(ctx, "tcp", addrs[0].String())
+		return d.dialOne(ctx, addrs[0])
 	}
 	return d.race(ctx, addrs)
 }
@@ -109,7 +114,8 @@ type dialled struct {
 
 // race tries addrs in order, starting the next one when the last failed or took raceDelay.
 // The first connection wins; the others are cancelled, waited for and closed. The error is
-// the first one, which is of the address that the resolver likes best.
+// the first one, which is of the address that the resolver likes best, unless a want of ours kept us
+// from another.
 func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -126,16 +132,16 @@ func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, er
 			if won != nil || started == len(addrs) {
 				continue
 			}
-			go func(address string) {
-				nc, err := d.tcp.DialContext(ctx, "tcp", address)
+			go func(address netip.AddrPort) {
+				nc, err := d.dialOne(ctx, address)
 				ends <- dialled{nc, err}
-			}(addrs[started].String())
+			}(addrs[started])
 			started++
 			next.Reset(raceDelay)
 		case end := <-ends:
 			ended++
 			switch {
-			case end.err != nil && failed == nil:
+			case end.err != nil && (failed == nil || asWant(failed) == nil && asWant(end.err) != nil):
 				failed = end.err
 			case end.err == nil && won == nil:
 				won = end.conn
@@ -150,6 +156,29 @@ func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, er
 		return won, nil
 	}
 	return nil, failed
+}
+
+// tlsConfig is what a handshake goes by.
+func (d *dialer) tlsConfig() *tls.Config {
+	roots := d.roots.Load()
+	if roots == nil {
+		return d.tls
+	}
+	c := d.tls.Clone()
+	c.RootCAs = roots
+	return c
+}
+
+// healRoots reads the system's authorities again after a handshake that went without them.
+// crypto/x509 reads them once in the life of a process, and a want of descriptors in that moment
+// would make every certificate a bad one until the next start.
+func (d *dialer) healRoots(err error) {
+	if _, lost := errors.AsType[x509.SystemRootsError](err); !lost {
+		return
+	}
+	if roots, err := x509.SystemCertPool(); err == nil {
+		d.roots.Store(roots)
+	}
 }
 
 // describeTLS fills in what a sample shows, and tells onTLS how long the certificate lasts.

@@ -60,7 +60,7 @@ func (x *exchange) end() {
 func (x *exchange) run(ctx context.Context, r *Request) Outcome {
 	var err error
 	if x.out, err = x.client.writer.appendHead(x.out, r); err != nil {
-		return Outcome{Kind: Protocol, Error: printable("cannot send request: " + err.Error())}
+		return Outcome{Kind: Withheld, Error: printable("cannot send request: " + err.Error())}
 	}
 	if len(r.Payload) <= oneWriteMax {
 		x.out = append(x.out, r.Payload...)

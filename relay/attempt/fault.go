@@ -25,11 +25,14 @@ type fault struct {
 }
 
 // settle turns the fault into an Outcome. Our stopping explains everything that failed after
-// it; the deadline explains what it cut off.
+// it, a want of ours what it made fail; the deadline explains what it cut off.
 func (f *fault) settle(ctx context.Context, start, deadline time.Time) Outcome {
 	switch {
 	case ctx.Err() == context.Canceled:
 		return Outcome{Kind: Aborted, Error: printable("cannot " + f.verb + ": aborted")}
+	case asWant(f.err) != nil:
+		return Outcome{Kind: Withheld, Passing: true,
+			Error: printable("cannot " + f.verb + ": " + asWant(f.err).Error())}
 	case errors.Is(f.err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline):
 		within := deadline.Sub(start).Round(time.Millisecond).String()
 		return Outcome{Kind: Timeout,
@@ -50,6 +53,13 @@ func isAlert(err error) bool {
 	return ok && (op.Op == "remote error" || op.Op == "local error")
 }
 
+// isHTTP2Only reports that the target takes no protocol that we offer (RFC 7301 §3.2). crypto/tls
+// keeps its alert type to itself, so the text has to tell.
+func isHTTP2Only(op *net.OpError) bool {
+	return op.Op == "remote error" && op.Err != nil &&
+		op.Err.Error() == "tls: no application protocol"
+}
+
 // isClosed reports that the target ended the connection, politely or not.
 func isClosed(err error) bool {
 	for _, end := range []error{
@@ -66,6 +76,8 @@ func isClosed(err error) bool {
 func reason(err error) string {
 	op, isOp := errors.AsType[*net.OpError](err)
 	switch {
+	case isOp && isHTTP2Only(op):
+		return "the target refuses HTTP/1.1 (no application protocol); it may speak HTTP/2 only"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the target closed the connection"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

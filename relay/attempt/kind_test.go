@@ -17,13 +17,23 @@ import (
 )
 
 func TestKindString(t *testing.T) {
-	want := "unknown success status timeout connect dns tls protocol aborted unknown"
+	want := "unknown success status timeout connect dns tls protocol aborted withheld unknown"
 	var got []string
 	for k := range kinds + 1 {
 		got = append(got, k.String())
 	}
 	if strings.Join(got, " ") != want {
 		t.Errorf("kinds %q, want %q", got, want)
+	}
+	for _, k := range []Kind{0, Aborted, Withheld, kinds} {
+		if k.Made() {
+			t.Errorf("%v counts", k)
+		}
+	}
+	for k := Success; k <= Protocol; k++ {
+		if !k.Made() {
+			t.Errorf("%v does not count", k)
+		}
 	}
 }
 

@@ -97,15 +97,26 @@ func (p *pool) expire(now time.Time) {
 	}
 }
 
+// empty closes the idle connections.
+func (p *pool) empty() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.emptyLocked()
+}
+
+func (p *pool) emptyLocked() {
+	for _, pc := range p.idle {
+		pc.close()
+	}
+	p.idle = nil
+}
+
 // close closes the idle connections and those that come back later.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	for _, pc := range p.idle {
-		pc.close()
-	}
-	p.idle = nil
+	p.emptyLocked()
 	if p.timer != nil {
 		p.timer.Stop()
 	}

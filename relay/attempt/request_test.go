@@ -188,7 +188,10 @@ func TestHeaderInjection(t *testing.T) {
 			req := request()
 			change(req, evil)
 			got := checked(t, c.Do(context.Background(), req))
-			wantKind(t, got, Protocol, "cannot send request: the ")
+			wantKind(t, got, Withheld, "cannot send request: the ")
+			if got.Passing {
+				t.Errorf("what can never be sent is to pass: %+v", got)
+			}
 			if preview := c.Preview(req); !bytes.HasPrefix(preview, []byte("cannot send")) {
 				t.Errorf("preview of what cannot be sent: %q", preview)
 			}
