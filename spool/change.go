@@ -17,7 +17,13 @@ const (
 	Retry
 	// Exhausted: it is never sent again by itself; kept, listed, replayable.
 	Exhausted
+	// Withheld: no request was made, for a reason of our own. It waits for the tick Due, and
+	// nothing is spent or noted as the target's failure.
+	Withheld
 )
+
+// pending reports a verdict after which the delivery is still owed.
+func (v Verdict) pending() bool { return v == Retry || v == Withheld }
 
 // Settlement is the outcome of one attempt. Settling a delivery twice is harmless.
 type Settlement struct {
@@ -28,7 +34,7 @@ type Settlement struct {
 	// Fresh: the delivery came from Fetch; otherwise from a Due.
 	Fresh   bool
 	Verdict Verdict
-	// Attempts is the number of requests made so far, this one included.
+	// Attempts is the number of requests made so far, this one included if one was made.
 	Attempts int
 	// Due is the number of the first tick that may take it again.
 	Due uint64
@@ -180,6 +186,8 @@ func (g *group) settle(st *Settlement) {
 		return
 	}
 	switch {
+	case st.Verdict == Withheld:
+		g.put(badger.NewEntry(key, g.withheld(st, key).encode()))
 	case st.Verdict == Retry:
 		g.put(badger.NewEntry(key, st.exception().encode()))
 	case !st.Fresh:
@@ -193,6 +201,19 @@ func (g *group) settle(st *Settlement) {
 	}
 	g.putHistory(st)
 	g.forced[l] = struct{}{}
+}
+
+// withheld is the exception of a delivery after an attempt that was none: what it was, with the
+// reason and a later tick.
+func (g *group) withheld(st *Settlement, key []byte) *exception {
+	x := &exception{attempts: st.Attempts, at: st.AcceptedAt, replay: st.Replay}
+	if value, err := g.get(key); err == nil {
+		if before, err := decodeException(value); err == nil {
+			x = before
+		}
+	}
+	x.due, x.lastError = st.Due, st.Error
+	return x
 }
 
 func (g *group) has(key []byte) bool {
@@ -209,16 +230,16 @@ func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
 	}
 	l.noteLocked(st)
 	switch {
-	case st.Fresh && st.Verdict == Retry:
+	case st.Fresh && st.Verdict.pending():
 		l.exceptions++
-	case !st.Fresh && st.Verdict != Retry:
+	case !st.Fresh && !st.Verdict.pending():
 		l.exceptions -= min(l.exceptions, 1) // never below 0, whatever a damaged disk brings back
 	}
 	switch st.Verdict {
 	case Delivered:
 		l.delivered++
 		l.lastSuccess = st.At
-	default:
+	case Retry, Exhausted:
 		l.noteFailureLocked(st)
 	}
 	if st.Verdict == Exhausted && !keptBefore {

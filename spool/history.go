@@ -14,7 +14,8 @@ import (
 //
 //   - An attempt that writes anyway (it failed, or it was a retry) leaves a record beside its
 //     exception: the first one of a delivery and the last historyMax-1. They expire like exhausted
-//     deliveries.
+//     deliveries. One that was withheld has the number of the attempt that it was to be, and its
+//     record makes way for that.
 //   - The last recentMax attempts of every lane are in memory, whatever became of them, and are
 //     written at most every recentPause and at the end.
 const (
@@ -30,7 +31,8 @@ const (
 // Made is what one request was like. The zero value is nothing known.
 type Made struct {
 	// Outcome is the caller's own number of what the attempt learned.
-	Outcome  uint8
+	Outcome uint8
+	// Duration of the request; 0: none was made.
 	Duration time.Duration
 	// Remote is "ip:port"; empty when there was no connection.
 	Remote string
@@ -50,8 +52,13 @@ type Attempt struct {
 	Replay bool
 }
 
+// attemptOf is what is kept of an attempt; its number is negative if there was none.
 func attemptOf(st *Settlement) Attempt {
-	return Attempt{Ref: Ref{st.Lane, st.Seq}, Made: st.Made, Number: st.Attempts - 1, At: st.At,
+	n := st.Attempts - 1
+	if st.Verdict == Withheld {
+		n = st.Attempts
+	}
+	return Attempt{Ref: Ref{st.Lane, st.Seq}, Made: st.Made, Number: n, At: st.At,
 		Status: st.Status, Error: st.Error, Replay: st.Replay}
 }
 
@@ -85,10 +92,10 @@ func historyKey(r Ref, n int) []byte {
 
 // putHistory writes the attempt that is being settled, unless it succeeded at once.
 func (g *group) putHistory(st *Settlement) {
-	if st.Attempts < 1 || st.Fresh && st.Verdict == Delivered {
+	a := attemptOf(st)
+	if a.Number < 0 || st.Fresh && st.Verdict == Delivered {
 		return
 	}
-	a := attemptOf(st)
 	e := newEncoder(64 + len(a.Error) + len(a.Snippet))
 	a.encode(e)
 	g.put(badger.NewEntry(historyKey(a.Ref, a.Number), e.seal()).
@@ -165,26 +172,25 @@ func (l *Lane) Made() uint64 {
 	return l.recent.n
 }
 
-// Durations appends what the lane's last attempts took, and tells the status of the newest.
+// Durations appends what the lane's last requests took, and tells the status of the newest.
 func (l *Lane) Durations(to []time.Duration) (_ []time.Duration, lastStatus int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &l.recent
-	for i := range r.ring {
-		to = append(to, r.ring[i].Duration)
-	}
-	if r.n > 0 && len(r.ring) > 0 {
-		lastStatus = r.ring[(r.n-1)%uint64(len(r.ring))].Status
+	for n := r.n - uint64(len(r.ring)); n < r.n; n++ {
+		if a := &r.ring[n%recentMax]; a.Duration > 0 {
+			to, lastStatus = append(to, a.Duration), a.Status
+		}
 	}
 	return to, lastStatus
 }
 
 // noteLocked remembers an attempt that is being settled.
 func (l *Lane) noteLocked(st *Settlement) {
-	if st.Attempts < 1 {
+	a := attemptOf(st)
+	if a.Number < 0 {
 		return
 	}
-	a := attemptOf(st)
 	if len(a.Snippet) > 0 { // most have none; the rest of the answer must not stay in memory
 		a.Snippet = bytes.Clone(a.Snippet[:min(len(a.Snippet), historySnippet)])
 	}
