@@ -128,7 +128,7 @@ func (m *model) settleFresh(t *rapid.T) {
 	delete(ml.flying, seq)
 	st := Settlement{Lane: l, Seq: seq, Fresh: true, Attempts: 1, At: m.f.now, AcceptedAt: m.f.now,
 		Due: m.tick + 1}
-	switch rapid.IntRange(0, 5).Draw(t, "verdict") {
+	switch rapid.IntRange(0, 6).Draw(t, "verdict") {
 	case 0, 1, 2:
 		m.f.Settle(st)
 		ml.recent[seq] = true
@@ -139,6 +139,9 @@ func (m *model) settleFresh(t *rapid.T) {
 	case 5:
 		st.Verdict = Exhausted
 		ml.exhausted[seq] = true
+	case 6:
+		st.Verdict, st.Attempts = Withheld, 0
+		ml.failed[seq] = &modelFailure{due: m.tick + 1}
 	}
 	m.f.settle(st)
 }
@@ -166,7 +169,7 @@ func (m *model) job(t *rapid.T) {
 		last = d.Event.Seq
 		st := Settlement{Lane: l, Seq: last, Attempts: d.Attempts + 1, At: m.f.now, Due: m.tick + 1,
 			AcceptedAt: d.Event.At, FirstFailed: d.FirstFailed}
-		switch rapid.IntRange(0, 3).Draw(t, "job verdict") {
+		switch rapid.IntRange(0, 4).Draw(t, "job verdict") {
 		case 0:
 			delete(ml.failed, last)
 			ml.gone[last] = true
@@ -179,6 +182,9 @@ func (m *model) job(t *rapid.T) {
 			x.attempts, x.due = x.attempts+1, m.tick+1
 		case 3:
 			continue // not reached: it stays due
+		case 4:
+			st.Verdict, st.Attempts = Withheld, d.Attempts
+			x.due = m.tick + 1
 		}
 		m.f.settle(st)
 	}
