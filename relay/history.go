@@ -43,7 +43,10 @@ func (r *Relay) Attempts(id, target string) (admin.Attempts, error) {
 // is left out, or nothing is known.
 func keptFrom(list []spool.Attempt) int {
 	for i := len(list) - 1; i > 0; i-- {
-		if list[i].Number != list[i-1].Number+1 && list[i].Number > 0 {
+		// One that was withheld has the number of the next.
+		again := attempt.Kind(list[i-1].Outcome) == attempt.Withheld &&
+			list[i].Number == list[i-1].Number
+		if list[i].Number != list[i-1].Number+1 && list[i].Number > 0 && !again {
 			return list[i].Number
 		}
 	}

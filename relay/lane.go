@@ -22,6 +22,9 @@ const (
 	fetchAll = 4096
 )
 
+// readPause is how long a lane waits after the log could not be read, for want of a descriptor say.
+const readPause = time.Second
+
 func fetchSize(targets int) int {
 	return min(max(fetchAll/max(targets, 1), fetchMin), fetchMax)
 }
@@ -53,6 +56,8 @@ type lane struct {
 	lastStatus atomic.Int64
 	// successes and failures are the attempts of the last seconds.
 	successes, failures rate
+	// unsent and unread let through what the log says of events that cannot be sent, or read.
+	unsent, unread seldom
 	// expires is when the target's certificate does, as last seen, in unix seconds; 0: none was.
 	expires atomic.Int64
 
@@ -168,21 +173,32 @@ func (l *lane) sendFresh() bool {
 	if closed(halt) || closed(l.r.stopping) {
 		return false
 	}
+	more, err := l.sendPortion(halt)
+	if err == nil {
+		return more
+	}
+	if n, ok := l.unread.pass(time.Now(), saySeldom); ok {
+		l.r.log.Error("cannot read the log for a target; it is tried again every second", "target",
+			l.name, "error", err, "failures", n)
+	}
+	// Nobody else would wake the lane before the next event, and there may be none.
+	return l.r.waits(readPause)
+}
+
+func (l *lane) sendPortion(halt <-chan struct{}) (more bool, err error) {
 	l.turn.Lock()
 	defer l.turn.Unlock()
 	events, err := l.spool.Fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
 	if err != nil {
-		l.r.log.Error("cannot read the log for a target; it is tried again at the next event",
-			"target", l.name, "error", err)
-		return false
+		return false, err
 	}
 	for _, e := range events {
 		if !l.dispatch(task{event: e, fresh: true}, halt) {
 			l.spool.Release(e.Seq)
-			return false
+			return false, nil
 		}
 	}
-	return len(events) > 0
+	return len(events) > 0, nil
 }
 
 // dispatch waits for a slot and hands the delivery to a worker; false if halt was closed or the job
@@ -203,34 +219,26 @@ func (l *lane) dispatch(t task, halt <-chan struct{}) bool {
 // attempt makes one request and returns what settles its outcome. The caller gives the slot back
 // in between, so that the next attempt does not wait for the committer.
 func (l *lane) attempt(t task) (settle func()) {
-	e := t.event
-	now := l.r.now()
-	req := attempt.Request{
-		ID: e.ID(), Type: e.Type(), Session: e.Session.String(), ContentType: e.ContentType(),
-		Payload: e.Payload(), Attempt: t.attempts, Replay: t.replay, At: now,
-	}
-	for _, h := range e.Headers() {
-		req.Header = append(req.Header, attempt.Header(h))
-	}
-	span := l.r.tracer.attempt(l.name, &req)
-	out := t.work.client.Do(l.r.attempts, &req)
-	span.end(&out)
-	if out.Kind == attempt.Aborted {
+	req, out := l.insist(&t)
+	switch {
+	case out.Kind == attempt.Aborted:
 		// Our own stopping cut it off: it counts as never made, and the next start makes it.
+		return t.landed
+	case !out.Kind.Made():
+		st := l.settlement(&t, &out)
 		return func() {
-			if t.job != nil {
-				t.job.flying.Done()
-			}
+			l.r.spool.Settle(st)
+			t.landed()
 		}
 	}
 	ended := l.r.now()
-	l.m().observe(&out, e.At, ended)
+	l.m().observe(&out, t.event.At, ended)
 	if l.r.setup.Load().cfg.Log.Deliveries {
 		l.logAttempt(&req, &out)
 	}
 	if out.Kind == attempt.Success {
 		l.successes.add(ended, 1)
-		l.succeeded(e.Seq)
+		l.succeeded(t.event.Seq)
 	} else {
 		l.failures.add(ended, 1)
 		l.failed(&out)
@@ -246,6 +254,29 @@ func (l *lane) attempt(t task) (settle func()) {
 			l.r.spool.Settle(st)
 		}
 	}
+}
+
+// landed tells the task's job, if it has one, that it need not wait for it.
+func (t *task) landed() {
+	if t.job != nil {
+		t.job.flying.Done()
+	}
+}
+
+// once makes the request of a task.
+func (l *lane) once(t *task) (attempt.Request, attempt.Outcome) {
+	e := t.event
+	req := attempt.Request{
+		ID: e.ID(), Type: e.Type(), Session: e.Session.String(), ContentType: e.ContentType(),
+		Payload: e.Payload(), Attempt: t.attempts, Replay: t.replay, At: l.r.now(),
+	}
+	for _, h := range e.Headers() {
+		req.Header = append(req.Header, attempt.Header(h))
+	}
+	span := l.r.tracer.attempt(l.name, &req)
+	out := t.work.client.Do(l.r.attempts, &req)
+	span.end(&out)
+	return req, out
 }
 
 // logAttempt writes the line of log.deliveries. What is in it is neither payload nor secret: an
@@ -268,6 +299,9 @@ func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
 			Snippet: out.Snippet},
 	}
 	switch {
+	case !out.Kind.Made():
+		st.Verdict, st.Attempts, st.Made.Duration = spool.Withheld, t.attempts, 0
+		st.Due = l.r.tickNumber.Load() + 1
 	case out.Kind == attempt.Success:
 		st.Verdict = spool.Delivered
 	case t.attempts >= l.r.setup.Load().cfg.Retry.MaxAttempts:

@@ -30,6 +30,7 @@ type metrics struct {
 	reloadAt, reloadOK             prometheus.Gauge
 
 	attempts         *prometheus.CounterVec
+	withheld         *prometheus.CounterVec
 	attemptDuration  *prometheus.HistogramVec
 	deliveryDuration *prometheus.HistogramVec
 	jobs             *prometheus.CounterVec
@@ -45,6 +46,7 @@ type metrics struct {
 // laneMetrics are one target's series, resolved once.
 type laneMetrics struct {
 	attempts         [attempt.Aborted]prometheus.Counter
+	withheld         prometheus.Counter
 	attemptDuration  prometheus.Observer
 	deliveryDuration prometheus.Observer
 	jobs             map[bool]prometheus.Counter
@@ -160,6 +162,10 @@ func (m *metrics) makeTargets() {
 	byOutcome := []string{"target", "outcome"}
 	m.attempts = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: prefix + "attempts_total", Help: "Requests made to targets, by outcome."}, byOutcome)
+	m.withheld = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: prefix + "attempts_withheld_total",
+		Help: "Attempts not made for want of descriptors, memory or ports, or of what can be sent."},
+		byTarget)
 	m.attemptDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: prefix + "attempt_duration_seconds", Buckets: attemptBuckets(),
 		Help: "Time from the start of an attempt to its outcome."}, byTarget)
@@ -180,7 +186,7 @@ func (m *metrics) makeTargets() {
 	m.tlsExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: prefix + "target_tls_expiry_timestamp_seconds",
 		Help: "When the target's certificate expires, as last seen; 0: none was seen."}, byTarget)
-	m.registry.MustRegister(m.attempts, m.attemptDuration, m.deliveryDuration, m.jobs,
+	m.registry.MustRegister(m.attempts, m.withheld, m.attemptDuration, m.deliveryDuration, m.jobs,
 		m.failedJobs, m.status, m.samples, m.tlsExpiry)
 }
 
@@ -192,6 +198,7 @@ func (m *metrics) lane(name string) *laneMetrics {
 		return l
 	}
 	l := &laneMetrics{
+		withheld:         m.withheld.WithLabelValues(name),
 		attemptDuration:  m.attemptDuration.WithLabelValues(name),
 		deliveryDuration: m.deliveryDuration.WithLabelValues(name),
 		jobs:             results(m.jobs.MustCurryWith(prometheus.Labels{"target": name})),
@@ -214,7 +221,8 @@ func (m *metrics) forget(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	gone := prometheus.Labels{"target": name}
-	for _, v := range []*prometheus.MetricVec{m.attempts.MetricVec, m.attemptDuration.MetricVec,
+	for _, v := range []*prometheus.MetricVec{m.attempts.MetricVec, m.withheld.MetricVec,
+		m.attemptDuration.MetricVec,
 		m.deliveryDuration.MetricVec, m.jobs.MetricVec, m.failedJobs.MetricVec,
 		m.status.MetricVec, m.samples.MetricVec, m.tlsExpiry.MetricVec} {
 		v.DeletePartialMatch(gone)

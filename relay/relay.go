@@ -47,6 +47,10 @@ type Relay struct {
 	space   spaceWatch
 	accept  *accepter
 	servers *servers
+	// patience is withheldPatience, but for tests.
+	patience time.Duration
+	// wanting lets through what the log says of wants, roomMade the closing of idle connections.
+	wanting, roomMade seldom
 	// setup is the configuration at work, swapped whole by a reload.
 	setup atomic.Pointer[setup]
 	// tickNumber is the number of the last tick or job by hand.
@@ -91,7 +95,7 @@ func New(o Options) (_ *Relay, err error) {
 		version: o.Version, log: o.Log, level: o.Level, now: o.Now, metrics: newMetrics(&o),
 		byName: make(map[string]*lane), intervalC: make(chan struct{}, 1),
 		stopping: make(chan struct{}), deafC: make(chan struct{}), startedAt: time.Now(),
-		descriptors: newDescriptors(),
+		descriptors: newDescriptors(), patience: withheldPatience,
 	}
 	if r.now == nil {
 		r.now = time.Now

@@ -33,7 +33,9 @@ func (r *Relay) Sample(ctx context.Context, name, typ string) (admin.Sample, err
 		return admin.Sample{}, err
 	}
 	out := SendSample(ctx, w.client, name, typ, payload, r.now())
-	l.m().samples[out.Outcome].Inc()
+	if c := l.m().samples[out.Outcome]; c != nil { // aborted and withheld ones were none
+		c.Inc()
+	}
 	return out, nil
 }
 

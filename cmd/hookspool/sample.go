@@ -73,6 +73,9 @@ func (c *cli) sample(ctx context.Context, target, typ string) error {
 	case c.json:
 		return silent()
 	}
+	if answer.Outcome == attempt.Withheld.String() {
+		return fail(sampleHint(answer), "no sample was sent to %s: %s", target, answer.Error)
+	}
 	return fail(sampleHint(answer), "%s would not acknowledge an event: %s", target,
 		sampleReason(answer))
 }
@@ -209,6 +212,8 @@ func sampleHint(a *admin.Sample) string {
 			"client_key"
 	case attempt.Protocol.String():
 		return "is it an HTTP/1.1 server, and https:// or http:// right?"
+	case attempt.Withheld.String():
+		return "this is no fault of the target's: give hookspool more, or see what uses this machine up"
 	}
 	return ""
 }

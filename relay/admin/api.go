@@ -148,7 +148,7 @@ type Sample struct {
 	Type         string  `json:"type"`
 	ID           string  `json:"id"`
 	Acknowledged bool    `json:"acknowledged"`
-	Outcome      string  `json:"outcome"`     // success, status, timeout, connect, dns, tls, protocol
+	Outcome      string  `json:"outcome"`     // as of an Attempt, or aborted
 	Status       int     `json:"status"`      // 0: there was no answer
 	StatusLine   string  `json:"status_line"` // as received
 	Error        string  `json:"error"`

@@ -109,16 +109,18 @@ type Attempts struct {
 	KeptFrom int `json:"kept_from"`
 }
 
-// Attempt is one request that was made.
+// Attempt is one request that was made. One that was withheld, for a reason of our own, is listed
+// under the number that it was to have; it was none, and the next has the same number.
 type Attempt struct {
-	Target   string    `json:"target"`
-	Attempt  int       `json:"attempt"` // 0 is the live one
-	At       time.Time `json:"at"`      // of the outcome
-	Outcome  string    `json:"outcome"` // success, status, timeout, connect, dns, tls, protocol
-	Status   int       `json:"status"`  // 0: there was no answer
-	Error    string    `json:"error"`
-	Duration float64   `json:"duration_seconds"`
-	Remote   string    `json:"remote"`
+	Target  string    `json:"target"`
+	Attempt int       `json:"attempt"` // 0 is the live one
+	At      time.Time `json:"at"`      // of the outcome
+	// Outcome is success, status, timeout, connect, dns, tls, protocol or withheld.
+	Outcome  string  `json:"outcome"`
+	Status   int     `json:"status"` // 0: there was no answer
+	Error    string  `json:"error"`
+	Duration float64 `json:"duration_seconds"`
+	Remote   string  `json:"remote"`
 	// Snippet is the beginning of a failure's answer; bytes that are not UTF-8 are replaced.
 	Snippet string `json:"snippet"`
 	Replay  bool   `json:"replay"`

@@ -78,6 +78,20 @@ func (k Kind) String() string {
 // none could be.
 func (k Kind) Made() bool { return k >= Success && k < Aborted }
 
+// Want is what this machine lacked for an attempt.
+type Want uint8
+
+// The wants of an Outcome. All but WantNone may pass at any moment, so that the attempt is worth
+// making again soon.
+const (
+	// WantNone: nothing was wanting. With Withheld: this request cannot be sent as it stands.
+	WantNone Want = iota
+	// WantRoom: descriptors or memory, which connections that are idle hold as well.
+	WantRoom
+	// WantPort: a local port towards this address.
+	WantPort
+)
+
 // Header is one header field.
 type Header struct {
 	Name  string
@@ -151,9 +165,8 @@ type Request struct {
 // user-info, query or key, even if the target echoes them.
 type Outcome struct {
 	Kind Kind
-	// Passing goes with Withheld: what is wanting may be there again at any moment, so that the
-	// attempt is worth making again soon. Without it the next one will fail just so.
-	Passing bool
+	// Want goes with Withheld and says what of ours was wanting.
+	Want Want
 	// Status of the final response head; 0 when there was none.
 	Status int
 	// Error is empty for Success; otherwise one short line, at most 256 bytes, printable.

@@ -31,8 +31,9 @@ func (f *fault) settle(ctx context.Context, start, deadline time.Time) Outcome {
 	case ctx.Err() == context.Canceled:
 		return Outcome{Kind: Aborted, Error: printable("cannot " + f.verb + ": aborted")}
 	case asWant(f.err) != nil:
-		return Outcome{Kind: Withheld, Passing: true,
-			Error: printable("cannot " + f.verb + ": " + asWant(f.err).Error())}
+		w := asWant(f.err)
+		return Outcome{Kind: Withheld, Want: w.want,
+			Error: printable("cannot " + f.verb + ": " + w.Error())}
 	case errors.Is(f.err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline):
 		within := deadline.Sub(start).Round(time.Millisecond).String()
 		return Outcome{Kind: Timeout,

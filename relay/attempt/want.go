@@ -28,6 +28,7 @@ const resolvConf = "/etc/resolv.conf"
 
 // wantError is a failure for want of something of ours.
 type wantError struct {
+	want Want
 	what string
 	err  error
 }
@@ -38,19 +39,13 @@ func (e *wantError) Error() string { return e.what + ": " + reason(e.err) }
 // Unwrap returns the failure itself.
 func (e *wantError) Unwrap() error { return e.err }
 
-// want is an error of the system that means a want of ours, in words.
-type want struct {
-	errno syscall.Errno
-	what  string
-}
-
-// wants are those that mean it wherever they come up.
-func wants() [4]want {
-	return [...]want{
-		{syscall.EMFILE, "hookspool has no file descriptor left (ulimit -n)"},
-		{syscall.ENFILE, "this machine has no file descriptor left"},
-		{syscall.ENOMEM, "this machine has no memory left"},
-		{syscall.ENOBUFS, "this machine has no memory left for a socket"},
+// wants are the errors of the system that mean a want of ours wherever they come up, in words.
+func wants() [4]wantError {
+	return [...]wantError{
+		{WantRoom, "hookspool has no file descriptor left (ulimit -n)", syscall.EMFILE},
+		{WantRoom, "this machine has no file descriptor left", syscall.ENFILE},
+		{WantRoom, "this machine has no memory left", syscall.ENOMEM},
+		{WantRoom, "this machine has no memory left for a socket", syscall.ENOBUFS},
 	}
 }
 
@@ -62,8 +57,8 @@ func asWant(err error) *wantError {
 	// The resolver keeps nothing but the text of an error.
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	for _, w := range wants() {
-		if errors.Is(err, w.errno) || isDNS && strings.HasSuffix(dns.Err, w.errno.Error()) {
-			return &wantError{w.what, err}
+		if errors.Is(err, w.err) || isDNS && strings.HasSuffix(dns.Err, w.err.Error()) {
+			return &wantError{w.want, w.what, err}
 		}
 	}
 	return nil
@@ -78,9 +73,10 @@ func asDialWant(err error) *wantError {
 	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return &wantError{"this machine may watch no more sockets (fs.epoll.max_user_watches)", err}
+		return &wantError{WantRoom,
+			"this machine may watch no more sockets (fs.epoll.max_user_watches)", err}
 	case errors.Is(err, syscall.EAGAIN):
-		return &wantError{noPort, err}
+		return &wantError{WantPort, noPort, err}
 	}
 	return nil
 }
@@ -97,7 +93,7 @@ func (d *dialer) dialOne(ctx context.Context, address netip.AddrPort) (net.Conn,
 		return nil, want
 	}
 	if d.lacksPort(ctx, address, err) {
-		return nil, &wantError{noPort, err}
+		return nil, &wantError{WantPort, noPort, err}
 	}
 	return nil, err
 }
@@ -149,10 +145,10 @@ func (r *resolving) LookupNetIP(ctx context.Context, network, host string) ([]ne
 		return nil, want
 	}
 	if time.Since(time.Unix(0, r.wantedAt.Load())) < wantDoubt {
-		return nil, &wantError{"the resolver was short of descriptors, memory or ports", err}
+		return nil, &wantError{WantRoom, "the resolver was short of descriptors, memory or ports", err}
 	}
 	if isBlind(resolvConf, err) {
-		return nil, &wantError{"the resolver could not read " + resolvConf, err}
+		return nil, &wantError{WantRoom, "the resolver could not read " + resolvConf, err}
 	}
 	return nil, err
 }

@@ -39,8 +39,9 @@ func TestWants(t *testing.T) {
 		c := failingDials(t, options(t, r.url()), func(string, string) error { return errno })
 		got := checked(t, c.Do(context.Background(), request()))
 		wantKind(t, got, want, words)
-		if got.Passing != (want == Withheld) {
-			t.Errorf("%v: passing is %v", errno, got.Passing)
+		if (got.Want != WantNone) != (want == Withheld) ||
+			(got.Want == WantPort) != (errno == syscall.EAGAIN) {
+			t.Errorf("%v: want %v", errno, got.Want)
 		}
 	}
 	f(syscall.EMFILE, Withheld, "cannot connect to 127.0.0.1: hookspool has no file descriptor left")
@@ -98,7 +99,7 @@ func TestWantOnTheWire(t *testing.T) {
 		&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.ENOBUFS)}}
 	deadline := time.Now().Add(time.Hour)
 	got := f.settle(context.Background(), time.Now(), deadline)
-	if got.Kind != Withheld || !got.Passing {
+	if got.Kind != Withheld || got.Want != WantRoom {
 		t.Errorf("outcome %+v", got)
 	}
 	f = &fault{TLS, "shake hands",
