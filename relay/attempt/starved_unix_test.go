@@ -56,13 +56,17 @@ func starve(t *testing.T) {
 	}
 	plain := newTestClient(t, options(t, os.Getenv("STARVED_URL")))
 	var eaten []*os.File
-	for {
-		f, err := os.Open(os.DevNull)
-		if err != nil {
-			break
+	eat := func() error {
+		for {
+			f, err := os.Open(os.DevNull)
+			if err != nil {
+				return err
+			}
+			eaten = append(eaten, f)
 		}
-		eaten = append(eaten, f)
 	}
+	_ = eat()
+	top := eaten[len(eaten)-1]
 	free := func(n int) {
 		for _, f := range eaten[:n] {
 			f.Close()
@@ -82,6 +86,12 @@ func starve(t *testing.T) {
 	try(secure, Withheld, "cannot connect")
 	free(1) // for the connection, not for the authorities
 	try(secure, Withheld, "cannot shake hands with 127.0.0.1: "+none)
+	// The last ones are left to the spool.
+	if err := eat(); err == nil {
+		t.Fatal("there are descriptors without end")
+	}
+	top.Close()
+	try(plain, Withheld, "cannot connect to 127.0.0.1: "+none+": the last ones are kept for the spool")
 	free(20)
 	try(plain, Success, "")
 	try(secure, Success, "")

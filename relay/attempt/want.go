@@ -42,7 +42,7 @@ func (e *wantError) Unwrap() error { return e.err }
 // wants are the errors of the system that mean a want of ours wherever they come up, in words.
 func wants() [4]wantError {
 	return [...]wantError{
-		{WantRoom, "hookspool has no file descriptor left (ulimit -n)", syscall.EMFILE},
+		{WantRoom, noDescriptor, syscall.EMFILE},
 		{WantRoom, "this machine has no file descriptor left", syscall.ENFILE},
 		{WantRoom, "this machine has no memory left", syscall.ENOMEM},
 		{WantRoom, "this machine has no memory left for a socket", syscall.ENOBUFS},
@@ -82,6 +82,40 @@ func asDialWant(err error) *wantError {
 }
 
 const noPort = "this machine has no local port left for this address"
+
+// descriptorsKept is how many descriptors attempts leave to the spool, which stops for good where it
+// can open no file, and to whoever asks the relay how it is: an eighth, up to as many.
+const descriptorsKept = 64
+
+// keepSome makes a net.Dialer.Control that asks rules (nil: none) and then leaves the last of limit
+// descriptors alone. The kernel hands out the lowest number that is free, so the number of a socket
+// tells how many are in use.
+func keepSome(rules dialControl, limit uint64) dialControl {
+	kept := min(limit/8, descriptorsKept)
+	return func(network, address string, raw syscall.RawConn) error {
+		if rules != nil {
+			if err := rules(network, address, raw); err != nil {
+				return err
+			}
+		}
+		number := uint64(0)
+		if err := raw.Control(func(fd uintptr) { number = uint64(fd) }); err != nil {
+			return err
+		}
+		if limit > 0 && number >= limit-kept {
+			return &wantError{WantRoom, noDescriptor, errKept}
+		}
+		return nil
+	}
+}
+
+// dialControl is the type of net.Dialer.Control.
+type dialControl = func(network, address string, raw syscall.RawConn) error
+
+// errKept is where EMFILE would come a little later.
+var errKept = errors.New("the last ones are kept for the spool")
+
+const noDescriptor = "hookspool has no file descriptor left (ulimit -n)"
 
 // dialOne connects to one address.
 func (d *dialer) dialOne(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
@@ -124,8 +158,8 @@ type resolving struct {
 func newResolving() *resolving {
 	r := new(resolving)
 	r.PreferGo = true
+	d := net.Dialer{Control: keepSome(nil, descriptorsMax())}
 	r.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		var d net.Dialer
 		nc, err := d.DialContext(ctx, network, address)
 		if err != nil && asDialWant(err) != nil {
 			r.wantedAt.Store(time.Now().UnixNano())
