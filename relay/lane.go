@@ -35,6 +35,8 @@ type lane struct {
 	r     *Relay
 	name  string
 	spool *spool.Lane
+	// fetch is the spool lane's, but for tests.
+	fetch func(most int) ([]*spool.Event, error)
 	// series are the lane's metrics; replaced when the name returns after its series were removed.
 	series atomic.Pointer[laneMetrics]
 	slots  slots
@@ -89,7 +91,7 @@ type task struct {
 }
 
 func newLane(r *Relay, s *spool.Lane, warned memo) *lane {
-	l := &lane{r: r, name: s.Name(), spool: s, jobs: make(chan jobOrder, 1),
+	l := &lane{r: r, name: s.Name(), spool: s, fetch: s.Fetch, jobs: make(chan jobOrder, 1),
 		halt: make(chan struct{}), standing: s.Standing(), memo: warned}
 	close(l.halt)
 	l.halted = true
@@ -188,7 +190,7 @@ func (l *lane) sendFresh() bool {
 func (l *lane) sendPortion(halt <-chan struct{}) (more bool, err error) {
 	l.turn.Lock()
 	defer l.turn.Unlock()
-	events, err := l.spool.Fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
+	events, err := l.fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
 	if err != nil {
 		return false, err
 	}

@@ -28,6 +28,8 @@ type fixture struct {
 	stop func()
 	tick time.Time
 	now  func() time.Time // nil: the clock of the machine
+	// made, when set, gets a relay that does not run yet.
+	made func(*Relay)
 }
 
 // target adds a target with a URL to the config.
@@ -65,6 +67,9 @@ func (f *fixture) start() {
 		f.t.Fatal(err)
 	}
 	f.Relay = r
+	if f.made != nil {
+		f.made(r)
+	}
 	ready := make(chan struct{})
 	r.OnReady(func() { close(ready) })
 	ctx, cancel := context.WithCancel(context.Background())

@@ -294,6 +294,27 @@ func TestWithheldSample(t *testing.T) {
 	}
 }
 
+// A log that cannot be read for a moment is read again without another event.
+func TestFetchFailsForAMoment(t *testing.T) {
+	f := newFixture(t)
+	good := newReceiver(t, always(200))
+	f.target("crm", good.URL)
+	var fails atomic.Int64
+	f.made = func(r *Relay) {
+		l := r.laneNamed("crm")
+		l.fetch = func(most int) ([]*spool.Event, error) {
+			if l.spool.Counts().Fresh > 0 && fails.Add(1) <= 2 {
+				return nil, &wantOfSocket{}
+			}
+			return l.spool.Fetch(most)
+		}
+	}
+	f.start()
+	f.post("/v1/events/x", "body")
+	f.wait("the delivery", func() bool { return good.count() == 1 })
+	f.wantUncharged(f.laneNamed("crm"))
+}
+
 func TestSeldom(t *testing.T) {
 	var s seldom
 	start := time.Now()
