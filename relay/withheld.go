@@ -19,9 +19,11 @@ const (
 	// withheldPatience is how long a worker stays with one delivery. Then it waits for a tick, like
 	// one that failed, so that a restart or a pause finds no worker busy with it.
 	withheldPatience = time.Minute
-	// saySeldom is how often the log says it, and roomSeldom how often idle connections make room.
-	saySeldom  = time.Minute
+	// saySeldom is how often the log says it.
+	saySeldom = time.Minute
+	// roomSeldom is how often idle connections make room, and roomFor how long none are kept then.
 	roomSeldom = 100 * time.Millisecond
+	roomFor    = time.Second
 )
 
 // insist makes the attempt of a task, again and again while a want of ours withholds it, as long as
@@ -88,15 +90,15 @@ func (l *lane) withheld(req *attempt.Request, out *attempt.Outcome) {
 	}
 }
 
-// makeRoom closes what connections are idle, at all targets: where every descriptor is taken by
-// targets that are asked often, the others would never get one.
+// makeRoom closes what connections are idle, at all targets, and lets none become idle for a moment:
+// where every descriptor is taken by targets that are asked often, the others would never get one.
 func (r *Relay) makeRoom() {
 	if _, ok := r.roomMade.pass(time.Now(), roomSeldom); !ok {
 		return
 	}
 	for _, l := range r.allLanes() {
 		if w := l.work.Load(); w != nil {
-			w.client.CloseIdle()
+			w.client.CloseIdle(roomFor)
 		}
 	}
 }

@@ -97,23 +97,32 @@ func TestP3Starved(t *testing.T) {
 }
 
 // TestP3StarvedByIdleConnections asserts that targets which are asked all the time, and so never let
-// go of a connection by themselves, leave descriptors to those that have none.
+// go of a connection by themselves, leave descriptors to one that has none.
 func TestP3StarvedByIdleConnections(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).underLimit(96)
-	var names []string
-	for i := range 150 {
-		name := fmt.Sprintf("t-%03d", i)
+	names := []string{"late"}
+	j.Config.Target("late", j.RX.URL("late"), "events", []string{"late"})
+	for i := range 100 {
+		name := fmt.Sprintf("busy-%03d", i)
 		names = append(names, name)
-		j.Config.Target(name, j.RX.URL(name), "concurrency", 1)
+		j.Config.Target(name, j.RX.URL(name), "events", []string{"busy"}, "concurrency", 1)
 	}
 	j.Start()
-	for round := range 10 {
-		j.SendIDs(fmt.Sprint("round-", round), 3)
-		for _, name := range names {
-			j.RX.Await(name, 3*(round+1))
-		}
+	sent := 0
+	ask := func() {
+		j.Send(Post{ID: fmt.Sprint("busy-", sent), Type: "busy", Body: []byte("x")})
+		sent++
 	}
+	Until(t, Patience, "the busy targets to have every connection", func() bool {
+		ask()
+		return j.LogCount("attempts are withheld") > 0
+	})
+	j.Send(Post{ID: "late", Type: "late", Body: []byte("x")})
+	Until(t, Patience, "the late target's turn", func() bool {
+		ask()
+		return j.RX.Count("late") > 0
+	})
 	j.Ledger.AwaitDelivered()
 	j.wantUncharged(j.Metrics(), names)
 }

@@ -234,9 +234,16 @@ func (m *Mailer) clientOptions(link *link) []mail.Option {
 }
 
 func (m *Mailer) tlsConfig() *tls.Config {
+	roots := m.options.RootCAs
+	if roots == nil {
+		// crypto/x509 reads the system's once in the life of a process, and a want of descriptors in
+		// that moment would stop all mail until the next start. This reads them again if need be;
+		// with an error the handshake says why.
+		roots, _ = x509.SystemCertPool()
+	}
 	return &tls.Config{
 		ServerName: m.host,
-		RootCAs:    m.options.RootCAs,
+		RootCAs:    roots,
 		MinVersion: tls.VersionTLS12,
 	}
 }

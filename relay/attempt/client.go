@@ -183,9 +183,9 @@ func (c *Client) Preview(r *Request) []byte {
 	return append(head, r.Payload...)
 }
 
-// CloseIdle closes the idle connections and gives their descriptors back. Attempts are not
-// disturbed, and later ones keep their connections again.
-func (c *Client) CloseIdle() { c.pool.empty() }
+// CloseIdle closes the idle connections and keeps none for as long as d, so that their descriptors go
+// round. Attempts are not disturbed.
+func (c *Client) CloseIdle(d time.Duration) { c.pool.empty(time.Now().Add(d)) }
 
 // Close closes the idle connections. Attempts in flight go on to their end, and later ones
 // work, but their connections are not kept. It may be called twice.

@@ -314,3 +314,36 @@ func TestClose(t *testing.T) {
 		t.Errorf("%d connections, want 1 before Close and 2 after", n)
 	}
 }
+
+// What is idle is closed, and for a while nothing becomes idle; then connections are kept again.
+func TestCloseIdle(t *testing.T) {
+	r := newReceiver(t, says(answer200, false))
+	c := newTestClient(t, options(t, r.url()))
+	f := func(want int64) {
+		t.Helper()
+		wantKind(t, checked(t, c.Do(context.Background(), request())), Success, "")
+		if n := r.conns.Load(); n != want {
+			t.Errorf("%d connections, want %d", n, want)
+		}
+	}
+	idle := func(want int) {
+		t.Helper()
+		c.pool.mu.Lock()
+		defer c.pool.mu.Unlock()
+		if len(c.pool.idle) != want {
+			t.Errorf("%d idle connections, want %d", len(c.pool.idle), want)
+		}
+	}
+	f(1)
+	f(1)
+	idle(1)
+	c.CloseIdle(time.Hour)
+	idle(0)
+	f(2)
+	idle(0)
+	f(3)
+	c.CloseIdle(0)
+	f(4)
+	f(4)
+	idle(1)
+}

@@ -20,6 +20,8 @@ type pool struct {
 	timer  *time.Timer
 	armed  bool
 	closed bool
+	// short is until when no connection is kept.
+	short time.Time
 }
 
 // take returns a connection that is open and quiet and has the deadline, or nil. It never
@@ -57,7 +59,7 @@ func (p *pool) pop() *conn {
 func (p *pool) put(pc *conn, now time.Time) {
 	pc.idleFrom = now
 	p.mu.Lock()
-	if p.closed || len(p.idle) >= p.max {
+	if p.closed || len(p.idle) >= p.max || now.Before(p.short) {
 		p.mu.Unlock()
 		pc.close()
 		return
@@ -97,10 +99,11 @@ func (p *pool) expire(now time.Time) {
 	}
 }
 
-// empty closes the idle connections.
-func (p *pool) empty() {
+// empty closes the idle connections, and those that come back before an instant.
+func (p *pool) empty(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.short = until
 	p.emptyLocked()
 }
 
@@ -111,7 +114,7 @@ func (p *pool) emptyLocked() {
 	p.idle = nil
 }
 
-// close closes the idle connections and those that come back later.
+// close closes the idle connections and all that come back later.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
