@@ -42,8 +42,8 @@ type accepter struct {
 	lastAt atomic.Int64
 	// closed: nothing is taken any more.
 	closed atomic.Bool
-	// untyped paces what is said of events without a type.
-	untyped sparing
+	// untyped lets through what the log says of events without a type.
+	untyped seldom
 }
 
 // handle answers one request on an events listener.
@@ -245,7 +245,7 @@ func (a *accepter) sayUntyped(drafts []*spool.Draft, now time.Time) {
 		if d.Seq != 0 || d.Duplicate || d.Type != cfg.Event.DefaultType || !looksLikeJSON(d.Payload) {
 			continue
 		}
-		count, say := a.untyped.count(now)
+		count, say := a.untyped.pass(now, saySeldom)
 		if !say {
 			continue
 		}

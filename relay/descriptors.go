@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
 )
 
@@ -40,14 +40,9 @@ func newDescriptors() *descriptors {
 	return &descriptors{limit: openFilesMax(), open: openFiles}
 }
 
-// openFilesMax is the limit of this process. Go raises it to the hard limit at its start.
-func openFilesMax() int64 {
-	var lim syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
-		return 0
-	}
-	return int64(min(uint64(lim.Cur), 1<<40)) // unlimited is a number as well
-}
+// openFilesMax is the limit of this process; 0: not known. Go raises it to the hard limit at its
+// start.
+func openFilesMax() int64 { return int64(min(attempt.DescriptorsMax(), 1<<40)) }
 
 // openFiles counts what this process has open.
 func openFiles() (int64, error) {

@@ -76,7 +76,7 @@ func newDialer(o Options, host string, port uint16) *dialer {
 		host: host, shown: host[:min(len(host), hostShownMax)], port: port,
 		resolver: o.Resolver, onTLS: o.OnTLS,
 		tcp: net.Dialer{
-			Control: keepSome(rules.control, descriptorsMax()),
+			Control: keepSome(rules.control, DescriptorsMax()),
 			// Connections live for seconds; a probe would never be sent.
 			KeepAlive: -1,
 		},

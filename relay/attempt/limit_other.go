@@ -2,5 +2,5 @@
 
 package attempt
 
-// descriptorsMax is how many descriptors this process may have; 0: nobody knows.
-func descriptorsMax() uint64 { return 0 }
+// DescriptorsMax is how many descriptors this process may have; 0: nobody knows.
+func DescriptorsMax() uint64 { return 0 }

@@ -158,7 +158,7 @@ type resolving struct {
 func newResolving() *resolving {
 	r := new(resolving)
 	r.PreferGo = true
-	d := net.Dialer{Control: keepSome(nil, descriptorsMax())}
+	d := net.Dialer{Control: keepSome(nil, DescriptorsMax())}
 	r.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		nc, err := d.DialContext(ctx, network, address)
 		if err != nil && asDialWant(err) != nil {
