@@ -295,7 +295,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"exception of event 99, which is not":    set(laneSeqKey(prefixException, 1, 99), x),
 		"counts 1 exhausted deliveries; there":   remove(laneSeqKey(prefixExhausted, 1, 1)),
 		"counts 2 deliveries on their way":       remove(laneSeqKey(prefixPurged, 1, 7)),
-		"cannot read what is owed":               set(append(laneSeqKey(prefixNotice, 1, 1), 0), seal(func(e *encoder) { e.bytes(nil) })),
+		"its key names way 0":                    set(append(laneSeqKey(prefixNotice, 1, 1), 0), seal(func(e *encoder) { e.bytes(nil) })),
 		"no table has such a key":                set([]byte("?"), nil),
 		"there is no such record":                set(metaKey("new"), nil),
 		`event 1, which it names, has id`:        set(idKey("other"), (&idRecord{seq: 1}).encode()),

@@ -2,8 +2,8 @@ package spool
 
 import "encoding/binary"
 
-// Every key starts with one byte that names its table; doc.go has the whole list. Numbers are
-// big-endian, so that the order of keys is the order of sequences.
+// Every key starts with one byte that names its table; recordtable.go says what is in each. Numbers
+// are big-endian, so that the order of keys is the order of sequences.
 const (
 	prefixLog       = 'e' // sequence → event record
 	prefixID        = 'i' // id given by the app → idRecord
@@ -21,11 +21,14 @@ const (
 	prefixHistory   = 'h' // lane, sequence, slot → one attempt that was made
 	prefixRecent    = 'r' // lane → its last attempts
 	prefixUnread    = 'q' // sequence → the bytes of a record that could not be read
+	prefixReleased  = 'w' // unix nanoseconds of the release, sequence → nothing
+	// prefixFlush is written and dropped at once: dropping a prefix is Badger's only way to flush a
+	// memtable at will, and it does nothing for a prefix without a key.
+	prefixFlush = 0xff
 )
 
 const (
-	metaFormat     = "format"     // u32: formatVersion
-	metaID         = "id"         // 8 random bytes: this spool
+	metaFormat     = "format"     // formatRecord
 	metaTick       = "tick"       // u64 number, i64 unix nanoseconds
 	metaCheckpoint = "checkpoint" // u64 head, u64 swept
 )

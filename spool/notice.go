@@ -31,17 +31,6 @@ func (l *Lane) number() uint32 {
 	return l.id
 }
 
-// checkWordKey says whether a key of a notice or memo can be one: a way more or less is ours.
-func checkWordKey(key []byte) error {
-	switch {
-	case key[0] == prefixMemo && len(key) == 5, key[0] == prefixMemoOnce && len(key) == 5,
-		key[0] == prefixNotice && len(key) == noticeBytes,
-		key[0] == prefixNotice && len(key) == noticeBytes+1 && key[noticeBytes] > 0:
-		return nil
-	}
-	return errShortValue
-}
-
 // planWords writes what is owed to the operator, or is not any more, and what is known of it.
 func (g *group) planWords(c *Change) {
 	sealed := func(body []byte) []byte {
@@ -72,7 +61,7 @@ func (s *Spool) Notices() ([]Notice, error) {
 	err := s.scan([]byte{prefixNotice}, nil, func(key, value []byte) (bool, error) {
 		d, err := openValue(value)
 		if err == nil {
-			err = checkWordKey(key)
+			err = kindOf(key).fits(key)
 		}
 		if err != nil {
 			s.log.Error("cannot read an owed notice; it stays", "error", err)

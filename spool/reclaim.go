@@ -31,10 +31,6 @@ const (
 	reclaimIdle = 3 * time.Second
 )
 
-// prefixFlush is written and dropped at once: dropping a prefix is Badger's only way to flush a
-// memtable at will, and it does nothing for a prefix without a key.
-const prefixFlush = 0xff
-
 // reclaimer is the keeper's memory of what it swept.
 type reclaimer struct {
 	swept    atomic.Int64 // bytes since the last reclaim

@@ -306,11 +306,14 @@ func mergeSorted(a, b []uint64) []uint64 {
 // deleteAgain deletes anew what is deleted while older versions of it are still there. A table that
 // was listed again may hold the older version where the engine, merging others, drops the deletion
 // first: an exception that was settled long ago would come back in the middle of a run. As the
-// newest of all, the deletion outlives what it hides. Events need none of it: what comes back of
-// them is below every position.
+// newest of all, the deletion outlives what it hides. The table of records says which kinds need it;
+// events do not: what comes back of them is below every position.
 func (s *Spool) deleteAgain() error {
-	for _, prefix := range []byte{prefixException, prefixExhausted, prefixPurged, prefixNotice} {
-		keys, err := s.hidden(prefix)
+	for i := range kinds {
+		if !kinds[i].again {
+			continue
+		}
+		keys, err := s.hidden(kinds[i].prefix)
 		for err == nil && len(keys) > 0 {
 			n := min(len(keys), txnEntriesMax)
 			err = s.update(func(txn *badger.Txn) error {

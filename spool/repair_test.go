@@ -17,8 +17,9 @@ import (
 )
 
 // furnishLog leaves a spool as a kill would whose log has every kind of transaction: lanes, events
-// one by one, a batch, given ids, failures, settled ones, checkpoints. Events are all owed to lane b,
-// and none of them was delivered there.
+// one by one, a batch, given ids, failures, settled ones, checkpoints; and every kind of record, in
+// every shape, which TestLogHasEveryKind sees to. Events are all owed to lane b, and none of them was
+// delivered there; furnishedAside was set aside.
 func furnishLog(t *testing.T, key string) (*fixture, string) {
 	t.Helper()
 	f := open(t)
@@ -40,6 +41,7 @@ func furnishLog(t *testing.T, key string) (*fixture, string) {
 	for _, d := range f.due(a, 9) {
 		f.settle(Settlement{Lane: a, Seq: d.Event.Seq, Attempts: 2})
 	}
+	f.furnishRest()
 	f.append("last", "a", "b")
 	if err := f.hw.write(f.Head()); err != nil {
 		t.Fatal(err)
@@ -49,7 +51,123 @@ func furnishLog(t *testing.T, key string) (*fixture, string) {
 	return f, dir
 }
 
-const furnished = 12 // events
+const (
+	furnished      = 13 // events
+	furnishedAside = 12
+)
+
+// furnishRest writes what an ordinary life of a spool rarely sees: notices in every way, of a lane
+// and of the spool itself, owed and paid; memos, also where they were before, and removed ones; an
+// event that cannot be read; one that was released late; a flush that was cut off.
+func (f *fixture) furnishRest() {
+	f.t.Helper()
+	b := f.lane("b")
+	paid := Notice{Lane: b, Episode: 2, Way: 2, Body: []byte("paid")}
+	for _, c := range []Change{
+		{Owe: []Notice{paid, {Lane: b, Episode: 1, Way: 1, Body: []byte("posted")},
+			{Episode: 3, Body: []byte("of the spool")}, {Episode: 3, Way: 1, Body: []byte("posted")}}},
+		{Memos: []Memo{{Lane: b, Body: []byte("level 50")}, {Body: []byte("90 percent")}}},
+		{Paid: []Notice{paid}, Memos: []Memo{{Lane: b}}},
+		{Memos: []Memo{{Lane: b, Body: []byte("level 90")}}},
+	} {
+		if err := f.Apply(c); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	f.append("cannot be read", "b")
+	raw := []byte("what was there")
+	if err := f.Apply(Change{unread: []unreadRecord{{seq: furnishedAside, raw: raw}}}); err != nil {
+		f.t.Fatal(err)
+	}
+	before := newEncoder(8)
+	before.bytes([]byte("level 10"))
+	f.write(func(txn *badger.Txn) error {
+		return errors.Join(txn.Set(laneKey(prefixMemoOnce, b.id), before.seal()),
+			txn.Set(releasedKey(f.now, 1), nil), txn.Set([]byte{prefixFlush}, nil))
+	})
+}
+
+// shapeOf is what a damaged log may be told by: the kind of a record, how long its key is, and
+// whether it is a deletion.
+func shapeOf(e *walEntry) string {
+	k := kindOf(e.key)
+	if k == nil {
+		return fmt.Sprintf("%q, which is no record", e.key)
+	}
+	s := k.String()
+	if least, most := k.keyBytes(); most == least+1 && len(e.key) == least {
+		s += " without its last part"
+	}
+	if _, ok := k.lane(e.key); !ok && len(k.parts) > 0 && k.parts[0] == partAbout {
+		s += " of the spool"
+	}
+	if k.prefix == prefixMeta {
+		s += " " + string(e.key[1:])
+	}
+	if e.meta&walMetaDeleted != 0 {
+		s += ", deleted"
+	}
+	return s
+}
+
+// shapes are all that a log may hold, by the table of records: a prefix that is added there and not
+// written by furnishLog fails TestLogHasEveryKind.
+func shapes() (all []string) {
+	for i := range kinds {
+		k := &kinds[i]
+		forms := []string{k.String()}
+		if least, most := k.keyBytes(); most == least+1 {
+			forms = append(forms, forms[0]+" without its last part")
+		}
+		if k.prefix == prefixMeta {
+			forms = []string{forms[0] + " " + metaFormat, forms[0] + " " + metaTick,
+				forms[0] + " " + metaCheckpoint}
+		}
+		if len(k.parts) > 0 && k.parts[0] == partAbout && k.prefix != prefixMemoOnce {
+			for _, form := range forms {
+				forms = append(forms, form+" of the spool")
+			}
+		}
+		all = append(all, forms...)
+		if k.again && k.prefix != prefixExhausted && k.prefix != prefixPurged || k.prefix == prefixLog {
+			all = append(all, k.String()+", deleted")
+		}
+	}
+	return all
+}
+
+// The log that the tests of repairs damage holds every kind of record in every shape.
+func TestLogHasEveryKind(t *testing.T) {
+	for _, key := range []string{"", "0123456789abcdef"} {
+		f, dir := furnishLog(t, key)
+		_, text := onlyLog(t, dir)
+		w, _, err := f.unlocked(dir, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, txn := range newSalvage(w).txns {
+			for i := range txn.entries {
+				e := &txn.entries[i]
+				seen[shapeOf(e)] = true
+				if !e.plausible() || !e.sound() {
+					t.Errorf("%s is not taken for a record", shapeOf(e))
+				}
+			}
+		}
+		for _, want := range shapes() {
+			if !seen[want] {
+				t.Errorf("furnishLog writes no %s", want)
+			}
+		}
+	}
+}
+
+// unlocked is a log of the spool, readable.
+func (f *fixture) unlocked(dir string, text []byte) (*wal, uint64, error) {
+	s := &Spool{dir: dir, log: f.options().Log}
+	return s.unlock(engineOptions(dir, f.secret, nil), bytes.Clone(text))
+}
 
 // onlyLog is the log of a crashed spool.
 func onlyLog(t *testing.T, dir string) (string, []byte) {
@@ -109,6 +227,10 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 		f.t.Errorf("the newest event is %d; want %d", head, furnished)
 	}
 	aside = s.Quarantined()
+	if _, err := s.get(unreadKey(furnishedAside)); err == nil { // as it was before the damage
+		got[furnishedAside] = true
+		aside--
+	}
 	g.close()
 	if rep, err := Verify(f.t.Context(), g.readerOptions(), nil); err != nil || rep.FaultCount > 0 {
 		f.t.Errorf("after the repair: %v, faults %q", err, rep.Faults)
@@ -149,7 +271,7 @@ func TestRepairDestroyedEntry(t *testing.T) {
 	for _, key := range []string{"", "0123456789abcdef"} {
 		f, dir := furnishLog(t, key)
 		path, text := onlyLog(t, dir)
-		w, _, err := (&Spool{dir: dir}).unlock(engineOptions(dir, f.secret, nil), bytes.Clone(text))
+		w, _, err := f.unlocked(dir, text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +352,7 @@ func TestRepairLostName(t *testing.T) {
 	}
 	f.Spool = s
 	s.Start()
-	f.counts(f.lane("unnamed-2"), furnished, 0)
+	f.counts(f.lane("unnamed-2"), furnished-1, 0)
 	f.close()
 	if rep, err := Verify(f.t.Context(), f.readerOptions(), nil); err != nil || rep.FaultCount > 0 {
 		t.Errorf("%v, faults %q", err, rep.Faults)

@@ -12,10 +12,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// prefixReleased marks events that the sweep passed while a delivery still needed them:
-// prefix, u64 unix nanoseconds of the release, u64 sequence.
-const prefixReleased = 'w'
-
 const (
 	// sweepPause lies between two looks; sweepMax bounds the events of one removal, so that it never
 	// starves the committer.

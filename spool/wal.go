@@ -105,40 +105,16 @@ func (e *walEntry) plausible() bool {
 	if e.meta&^(logInTxn|walMetaDeleted|walMetaDiscards) != 0 || e.meta&logInTxn == 0 {
 		return false
 	}
-	want := 0
-	switch e.key[0] {
-	case prefixLog, prefixUnread, prefixState, prefixID, prefixMeta, prefixFlush:
-		if e.key[0] == prefixLog || e.key[0] == prefixUnread {
-			want = 9
-		}
-	case prefixLane, prefixStanding, prefixName, prefixRecent:
-		want = 5
-	case prefixException, prefixExhausted, prefixPurged, prefixNotice:
-		want = 13
-	case prefixHistory:
-		want = 14
-	case prefixReleased:
-		want = 17
-	default:
-		return false
-	}
-	return want == 0 || len(e.key) == want
+	k := kindOf(e.key)
+	return k != nil && k.fits(e.key) == nil
 }
 
-// sound reports whether the record in an entry fits the checksum that it carries itself.
+// sound reports whether the record in an entry can be read, by the checksum that it carries itself.
 func (e *walEntry) sound() bool {
 	if e.ends() || e.meta&walMetaDeleted != 0 {
 		return true
 	}
-	var err error
-	switch e.key[0] {
-	case prefixLog:
-		_, err = decodeEvent(e.content, keySeq(e.key))
-	case prefixLane, prefixStanding, prefixName, prefixException, prefixExhausted, prefixNotice,
-		prefixState, prefixID, prefixMeta, prefixHistory, prefixRecent:
-		_, err = openValue(e.content)
-	}
-	return err == nil
+	return checkRecord(e.key, e.content) == nil
 }
 
 // correct puts one byte of the n bytes at a place right, whichever it is, so that they are an entry

@@ -1,0 +1,130 @@
+package spool
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// doc.go tells of exactly the records that there are, in the words of the table.
+func TestRecordTableIsDocs(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "// # Keys\n//\n")
+	table, _, found := strings.Cut(rest, "\n//\n")
+	if !found {
+		t.Fatal("doc.go has no table of keys")
+	}
+	const column = len("//\te seq                 ")
+	var told []string
+	for _, line := range strings.Split(table, "\n") {
+		if len(line) <= column {
+			t.Fatalf("%q is no line of the table", line)
+		}
+		key, use := strings.TrimSpace(strings.TrimPrefix(line[:column], "//")), line[column:]
+		if key == "" {
+			told[len(told)-1] += " " + use
+		} else {
+			told = append(told, key+": "+use)
+		}
+	}
+	for i := range kinds {
+		want := kinds[i].String() + ": " + kinds[i].use
+		if i >= len(told) || told[i] != want {
+			t.Errorf("doc.go does not say, as number %d:\n%s\nbut %q", i+1, want, told[i:min(i+1, len(told))])
+		}
+	}
+	if len(told) > len(kinds) {
+		t.Errorf("doc.go tells of %q, which are not in the table", told[len(kinds):])
+	}
+}
+
+// Every prefix that the package has a name for is in the table, once, and all of them are named in
+// key.go.
+func TestRecordTableHasEveryPrefix(t *testing.T) {
+	named := map[string]bool{}
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			v, ok := n.(*ast.ValueSpec)
+			for i := 0; ok && i < len(v.Names); i++ {
+				if isPrefix := strings.HasPrefix(v.Names[i].Name, "prefix"); isPrefix {
+					named[v.Names[i].Name] = true
+					if name != "key.go" {
+						t.Errorf("%s: %s belongs into key.go", name, v.Names[i].Name)
+					}
+				}
+			}
+			return true
+		})
+	}
+	seen := map[byte]bool{}
+	for i := range kinds {
+		k := &kinds[i]
+		if seen[k.prefix] {
+			t.Errorf("%q is in the table twice", k)
+		}
+		seen[k.prefix] = true
+		if kindOf([]byte{k.prefix}) != k || k.check == nil || k.use == "" {
+			t.Errorf("%q is incomplete", k)
+		}
+	}
+	if len(named) != len(kinds) {
+		t.Errorf("key.go names %d prefixes, and the table has %d: %v", len(named), len(kinds), named)
+	}
+}
+
+// The lengths of keys, and what they are about.
+func TestRecordKeys(t *testing.T) {
+	f := func(key []byte, fits bool, lane uint32, about bool) {
+		t.Helper()
+		k := kindOf(key)
+		if k == nil {
+			t.Fatalf("%q has no kind", key)
+		}
+		if err := k.fits(key); (err == nil) != fits {
+			t.Errorf("%q: %v; want fits %v", key, err, fits)
+		}
+		if !fits {
+			return
+		}
+		if id, ok := k.lane(key); ok != about || ok && id != lane {
+			t.Errorf("%q is about %d, %v; want %d, %v", key, id, ok, lane, about)
+		}
+	}
+	f(logKey(1), true, 0, false)
+	f(logKey(1)[:8], false, 0, false)
+	f(idKey("x"), true, 0, false)
+	f(laneKey(prefixLane, 7), true, 7, true)
+	f(laneKey(prefixLane, 0), true, 0, true) // there is no lane 0, and verify says so
+	f(laneSeqKey(prefixException, 7, 1), true, 7, true)
+	f(append(laneSeqKey(prefixException, 7, 1), 1), false, 0, false)
+	f(laneSeqKey(prefixNotice, spoolLane, 1), true, 0, false)
+	f(append(laneSeqKey(prefixNotice, 7, 1), 1), true, 7, true)
+	f(append(laneSeqKey(prefixNotice, 7, 1), 0), false, 0, false)
+	f(append(laneSeqKey(prefixNotice, 7, 1), 1, 1), false, 0, false)
+	f(laneKey(prefixMemo, spoolLane), true, 0, false)
+	f(append(laneSeqKey(prefixHistory, 7, 1), 4), true, 7, true)
+	f(laneSeqKey(prefixHistory, 7, 1), false, 0, false)
+	f(releasedKey(time.Unix(1_700_000_000, 0), 1), true, 0, false)
+	f(metaKey(metaTick), true, 0, false)
+	f([]byte{prefixFlush}, true, 0, false)
+	f([]byte{prefixFlush, 0}, false, 0, false)
+	if kindOf(nil) != nil || kindOf([]byte("?")) != nil {
+		t.Error("what is no record has a kind")
+	}
+}
