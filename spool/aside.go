@@ -112,5 +112,5 @@ func (s *Spool) wantRecount() error {
 
 func (s *Spool) recounting() bool {
 	_, err := os.Stat(filepath.Join(s.dir, recountName))
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
 }

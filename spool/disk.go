@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -301,7 +302,9 @@ func openHighWater(dir string, through func(string, func() error) error) (*highW
 	}
 	h := &highWater{file: f, through: through}
 	var b [12]byte
-	switch n, _ := f.ReadAt(b[:], 0); {
+	switch n, err := f.ReadAt(b[:], 0); {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, errors.Join(fmt.Errorf("cannot read %q: %w", path, err), f.Close())
 	case n == len(b) && binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli()):
 		h.last = binary.BigEndian.Uint64(b[:])
 	case n > 0:

@@ -158,6 +158,11 @@
 //	a log that is gone or empty, a table that is listed and gone
 //	                                   refused (ErrLoss): it may be elsewhere
 //	the name of a target               refused (ErrLoss): nobody would miss its deliveries
+//	a tick, a standing, a lane's record, the checkpoint
+//	                                   what it said: it is counted again, or begins again (loadmend)
+//	the head of an encrypted log: more than a byte
+//	                                   refused (ErrLoss): the engine would read nothing of the log.
+//	                                   Told to go on, a start sets the log aside and what is missing
 //	more of the engine's keys, of an encrypted spool
 //	                                   refused (ErrWrongKey, ErrDamaged); if nothing is encrypted,
 //	                                   nothing
@@ -168,6 +173,10 @@
 // may have come back: a lane's old record repeats deliveries, which at-least-once allows; an
 // exception that is deleted is deleted again, because compaction might otherwise drop the deletion
 // before the record it hides.
+//
+// Nothing but the engine, and what only the right key can decrypt, refuses a start. How our own
+// records look helps to choose between keys and to find the next entry behind damage; where it says
+// nothing, the engine gets the file as it is.
 //
 // To repair an encrypted log takes its data key, which the engine keeps, encrypted with the spool's
 // key, in its KEYREGISTRY. Whoever only reads a spool (verify, export, stat) repairs nothing.

@@ -20,6 +20,8 @@ const (
 	memTableBytes = 16 << 20
 	memTables     = 2
 	engineLevels  = 7
+	// tableFileBytes is the least that a full table below level 0 holds.
+	tableFileBytes = 4 << 20
 	// txnBytesMax and txnEntriesMax stay under Badger's 15 % (2.5 MB, 26,214 entries), so that a
 	// group's events and the lane records that ride with them fit.
 	txnBytesMax   = memTableBytes * 15 / 100 * 6 / 10
@@ -73,7 +75,7 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	o.BlockSize = 4 << 10
 	o.BloomFalsePositive = 0.01
 	// A builder takes twice a table's size of memory and Badger keeps up to eight, so small tables.
-	o.BaseTableSize = 4 << 20
+	o.BaseTableSize = tableFileBytes
 	// Below this size there is one level under level 0. The log's keys only grow, so a compaction
 	// meets few old tables; three levels wrote everything three times (4.2 bytes per payload byte in
 	// 20 s of saturation against 3.6, and 5 % more CPU).
@@ -132,7 +134,9 @@ func openEngine(o badger.Options) (db *badger.DB, err error) {
 		return db, nil
 	}
 	// Not the half of it that Badger returns: closing that panics.
-	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+	named, system := nameSystem(err)
+	inUse := !system || errors.Is(named, syscall.EWOULDBLOCK) // or the lock itself cannot be had
+	if strings.Contains(err.Error(), "Cannot acquire directory lock") && inUse {
 		o.Logger.Infof("%v", err) // for who debugs; ours are the words for an operator
 		return nil, ErrInUse
 	}
@@ -147,7 +151,7 @@ func checkKey(o badger.Options) error {
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return ErrWrongKey
 	}
-	return nameDamage(err)
+	return nameEngine(err)
 }
 
 // A process that is killed between making a file and giving it a length leaves one without a byte.
@@ -161,28 +165,18 @@ const (
 // openPastEmptyFiles opens the engine, again after each file that was left empty.
 func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
 	if err := s.precheck(o); err != nil {
-		return err
+		named, _ := nameSystem(err)
+		return named
 	}
 	for range emptyFilesMax {
 		s.db, err = openEngine(o)
 		if err == nil || !strings.Contains(err.Error(), emptyFile) {
-			return nameDamage(err)
+			return nameEngine(err)
 		}
 		s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", err)
 		s.engineErrs.Store(0)
 	}
 	return err
-}
-
-// nameDamage says that an error of the engine is about what is in its files, unless it is about the
-// system or has a name already.
-func nameDamage(err error) error {
-	var system syscall.Errno
-	if err == nil || errors.As(err, &system) || errors.Is(err, ErrInUse) ||
-		errors.Is(err, ErrWrongKey) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
 // engineLogger turns Badger's log into ours. Badger reports some failures only there, so an

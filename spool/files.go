@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4/table"
 )
 
 // Badger believes the ends of its files: it ends the replay of a log at the first entry that does
@@ -44,6 +46,9 @@ func checkFiles(dir string) (bad faults, notes []string, err error) {
 		var fault, note string
 		switch {
 		case filepath.Ext(name) == ".sst":
+			if _, ok := table.ParseFileID(name); !ok {
+				continue // none of the engine's
+			}
 			// Its blocks are the engine's to check.
 			if err = checkTable(path); errors.Is(err, ErrDamaged) {
 				fault, err = err.Error(), nil

@@ -58,6 +58,13 @@ func (s *Spool) loadFormat() error {
 		return fmt.Errorf("cannot read its format: %w", err)
 	}
 	f, err := decodeFormat(value)
+	if err != nil && !errors.Is(err, ErrFormat) {
+		s.log.Error("cannot read the spool's first record; it is taken for gone", "error", err)
+		if err := errors.Join(s.wantRecount(), s.checkFirstRecord()); err != nil {
+			return err
+		}
+		return s.initialize()
+	}
 	if err != nil {
 		return err
 	}
@@ -104,38 +111,45 @@ func (s *Spool) initialize() error {
 // loadCheckpoint reads the last tick and the point from which the log is counted anew.
 func (s *Spool) loadCheckpoint() (uint64, error) {
 	s.tick.Store(&Tick{})
-	value, err := s.get(metaKey(metaTick))
-	if err == nil {
-		d, err := openValue(value)
-		if err != nil {
-			return 0, fmt.Errorf("cannot read the last tick: %w", err)
-		}
-		s.tick.Store(&Tick{Number: d.uint(), At: d.time()})
-	} else if !errors.Is(err, badger.ErrKeyNotFound) {
+	d, err := s.small(metaKey(metaTick))
+	if err != nil {
 		return 0, fmt.Errorf("cannot read the last tick: %w", err)
 	}
-	value, err = s.get(metaKey(metaCheckpoint))
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return 0, nil
+	if d != nil {
+		s.tick.Store(&Tick{Number: d.uint(), At: d.time()})
 	}
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the checkpoint: %w", err)
-	}
-	d, err := openValue(value)
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the checkpoint: %w", err)
+	d, err = s.small(metaKey(metaCheckpoint))
+	if d == nil || err != nil {
+		return 0, err
 	}
 	head := d.uint()
 	s.swept.Store(d.uint())
 	return head, d.err
 }
 
+// small opens the value under a key; nil: there is none.
+func (s *Spool) small(key []byte) (*decoder, error) {
+	value, err := s.get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	var d *decoder
+	if err == nil {
+		d, err = openValue(value)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read record %q: %w", key, err)
+	}
+	return d, nil
+}
+
 // loadLanes makes the lanes of the name table and reads their records and standings.
 func (s *Spool) loadLanes() error {
 	err := s.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
 		d, err := openValue(value)
-		if err != nil {
-			return false, fmt.Errorf("cannot read the name of a lane: %w", err)
+		if err != nil { // recount has seen it: nothing is owed to this lane
+			s.log.Error("cannot read the name of a target to which nothing is owed", "error", err)
+			return true, nil
 		}
 		s.addLane(keyLane(key), d.string())
 		return true, d.err

@@ -7,9 +7,9 @@ import (
 
 // kind is one kind of record: what its key looks like, what reads its value, and how those who go
 // through the whole spool treat it. Nobody else lists prefixes: the salvage of a log tells an entry
-// from noise by this table, verify checks every record by it, a repair knows from it which deletions
-// to make again, and a test compares it with the table in doc.go. Any of them may be the first
-// entry of a log: the engine begins one in the middle of whatever is being written.
+// from noise by this table, verify checks every record by it, a repair knows from it which
+// deletions to make again, and a test compares it with the table in doc.go. Any of them may be the
+// first entry of a log: the engine begins one in the middle of whatever is being written.
 type kind struct {
 	prefix byte
 	parts  []keyPart // of the key, behind the prefix

@@ -11,6 +11,9 @@ import (
 // loadRepaired compares what was found with what had been answered, and counts the spool anew after
 // a repair.
 func (s *Spool) loadRepaired() error {
+	if err := s.mendSmall(); err != nil {
+		return err
+	}
 	checkpoint, err := s.loadCheckpoint()
 	if err != nil {
 		return err
@@ -306,8 +309,8 @@ func mergeSorted(a, b []uint64) []uint64 {
 // deleteAgain deletes anew what is deleted while older versions of it are still there. A table that
 // was listed again may hold the older version where the engine, merging others, drops the deletion
 // first: an exception that was settled long ago would come back in the middle of a run. As the
-// newest of all, the deletion outlives what it hides. The table of records says which kinds need it;
-// events do not: what comes back of them is below every position.
+// newest of all, the deletion outlives what it hides. The table of records says which kinds need
+// it; events do not: what comes back of them is below every position.
 func (s *Spool) deleteAgain() error {
 	for i := range kinds {
 		if !kinds[i].again {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,9 @@ func (s *Spool) repairLogs(o badger.Options, files []string) (uint64, error) {
 	// Newest first: what follows a transaction says whether it was whole.
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
 	answered, err := readHighWater(s.dir)
+	if _, system := nameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err // without it, what was answered might be taken for what was not
+	}
 	if err != nil {
 		answered = 0 // missing, or damaged: load tells
 	}
@@ -62,6 +66,10 @@ func (s *Spool) repairLog(o badger.Options, path string, answered, later uint64)
 	}
 	s.logs++
 	w, keyID, err := s.unlock(o, slices.Clone(b))
+	if errors.Is(err, errLogKey) && s.acceptLoss {
+		return 0, s.dropFile(path, "no key opens a log of the engine; it is set aside, and what is "+
+			"missing with it is counted")
+	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot read log %q: %w", path, err)
 	}
@@ -134,76 +142,18 @@ func (s *Spool) rewriteLog(path string, original []byte, v *salvage, keyID uint6
 
 // raiseHighWater writes a newer mark, never an older one.
 func raiseHighWater(dir string, to uint64) error {
-	if seq, err := readHighWater(dir); err == nil && seq >= to {
+	seq, err := readHighWater(dir)
+	if _, system := nameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil && seq >= to {
 		return nil
 	}
 	return writeHighWater(dir, to)
 }
 
-// errLogKey: a log of an encrypted spool whose entries no key opens.
-var errLogKey = errors.New("no key of this spool opens it")
-
 // dataKeysMax bounds the keys that are tried; the engine makes one in ten days.
 const dataKeysMax = 10_000
-
-// unlock finds the key of a log. The head says which one it is and begins the counter that the key
-// is used with, and nothing protects the head: if what it says opens nothing, the other keys are
-// tried, and then its 12 bytes with one of them changed.
-func (s *Spool) unlock(o badger.Options, b []byte) (*wal, uint64, error) {
-	w := newWAL(b)
-	said := binary.BigEndian.Uint64(b)
-	if len(o.EncryptionKey) == 0 && said == 0 {
-		return w, 0, nil
-	}
-	keys, err := openDataKeys(o)
-	if err != nil {
-		return nil, 0, err
-	}
-	if len(o.EncryptionKey) == 0 {
-		return w, 0, nil // the registry says that nothing is encrypted, so the head is damaged
-	}
-	try := func(id uint64) bool {
-		w.secret = keys.secret(id)
-		return len(w.secret) > 0 && w.opens()
-	}
-	if try(said) {
-		return w, said, nil
-	}
-	for id := uint64(1); id <= keys.last; id++ {
-		if id != said && try(id) {
-			return w, id, nil
-		}
-	}
-	w.secret = keys.secret(said)
-	for at := 0; at < len(w.iv) && len(w.secret) > 0; at++ {
-		for flip := 1; flip < 256; flip++ {
-			w.iv[at] ^= byte(flip)
-			if w.opens() {
-				return w, said, nil
-			}
-			w.iv[at] ^= byte(flip)
-		}
-	}
-	return nil, 0, fmt.Errorf("%w: %w", ErrDamaged, errLogKey)
-}
-
-// opens reports whether the first entries that fit their checksums, if there are any, make sense.
-func (w *wal) opens() bool {
-	const look, enough = 2 * walEntryMax, 8
-	for at, seen := logHeadBytes, 0; at < min(len(w.b), look) && seen < enough; {
-		e, ok := w.entry(at)
-		if !ok {
-			at++
-			continue
-		}
-		if !e.plausible() || !e.sound() {
-			return false
-		}
-		at += e.size
-		seen++
-	}
-	return true
-}
 
 // dataKeys are the engine's keys, which the spool's key encrypts.
 type dataKeys struct {
@@ -223,7 +173,7 @@ func openDataKeys(o badger.Options) (*dataKeys, error) {
 		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the engine's keys: %w", err)
+		return nil, fmt.Errorf("cannot read the engine's keys: %w", nameEngine(err))
 	}
 	for k.last < dataKeysMax && k.secret(k.last+1) != nil {
 		k.last++

@@ -232,7 +232,8 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 		aside--
 	}
 	g.close()
-	if rep, err := Verify(f.t.Context(), g.readerOptions(), nil); err != nil || rep.FaultCount > 0 {
+	if rep, err := Verify(f.t.Context(), g.readerOptions(), nil); err != nil ||
+		rep.FaultCount > 0 && !f.mayHaveFaults {
 		f.t.Errorf("after the repair: %v, faults %q", err, rep.Faults)
 	}
 	return got, aside
@@ -240,28 +241,44 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 
 // Whichever byte of a log is flipped, and however, the log is put right: nothing is lost.
 func TestSalvageFlippedByte(t *testing.T) {
-	_, dir := furnishLog(t, "")
-	_, text := onlyLog(t, dir)
-	whole := newSalvage(newWAL(bytes.Clone(text)))
-	want := whole.remade(0)
-	end := len(bytes.TrimRight(text, "\x00"))
-	if whole.damaged() || len(whole.open.entries) > 0 || len(whole.txns) < 10 ||
-		!bytes.Equal(want[:end], text[:end]) {
-		t.Fatalf("a sound log is read as %d transactions, %d bytes; want %d", len(whole.txns),
-			len(want), end)
-	}
-	for at := logHeadBytes; at < len(want); at++ {
-		for _, flip := range []byte{0x10, 0x80, 0xff} {
-			b := bytes.Clone(text[:len(want)+100])
-			b[at] ^= flip
-			s := newSalvage(newWAL(b))
-			s.judge(furnished, 0)
-			if !s.damaged() || !bytes.Equal(s.remade(0), want) {
-				t.Fatalf("byte %d xor %x: %d corrected, %d places lost, %d transactions of %d", at, flip,
-					s.corrected, len(s.lost), len(s.txns), len(whole.txns))
+	for _, key := range []string{"", "0123456789abcdef"} {
+		f, dir := furnishLog(t, key)
+		_, text := onlyLog(t, dir)
+		w, _, err := f.unlocked(dir, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := newSalvage(w)
+		want := whole.plainly()
+		end := len(bytes.TrimRight(text, "\x00"))
+		if whole.damaged() || len(whole.open.entries) > 0 || len(whole.txns) < 10 ||
+			key == "" && !bytes.Equal(whole.remade(0)[:end], text[:end]) {
+			t.Fatalf("a sound log is read as %d transactions", len(whole.txns))
+		}
+		flips := []byte{0x10, 0x80, 0xff}
+		for at := logHeadBytes; at < len(want); at++ {
+			for _, flip := range flips {
+				if key != "" && flip != flips[at%len(flips)] {
+					continue // it takes longer
+				}
+				b := &wal{b: bytes.Clone(text[:len(want)+100]), secret: w.secret, iv: w.iv, budget: walBudget}
+				b.b[at] ^= flip
+				s := newSalvage(b)
+				s.judge(furnished, 0)
+				if !s.damaged() || !bytes.Equal(s.plainly(), want) {
+					t.Fatalf("byte %d xor %x: %d corrected, %d places lost, %d transactions of %d", at, flip,
+						s.corrected, len(s.lost), len(s.txns), len(whole.txns))
+				}
 			}
 		}
 	}
+}
+
+// plainly is remade in the clear.
+func (s *salvage) plainly() []byte {
+	plain := *s
+	plain.wal = new(wal)
+	return plain.remade(0)
 }
 
 // Whichever entry of a log is destroyed, the relay starts and delivers every event but the one in

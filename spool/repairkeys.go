@@ -182,15 +182,16 @@ func (s *Spool) repairValueLogs(o badger.Options, files []string) error {
 		} else if clear, err := inTheClear(o.Dir, files); err != nil || !clear {
 			return err
 		}
-		if err := s.dropFile(path); err != nil {
+		err = s.dropFile(path, "an empty file of the engine was damaged and is set aside")
+		if err != nil {
 			return fmt.Errorf("cannot repair value log %q: %w", path, err)
 		}
 	}
 	return nil
 }
 
-// dropFile takes a file of no use away from the engine and keeps it.
-func (s *Spool) dropFile(path string) error {
+// dropFile takes a file of no use away from the engine and keeps it. told is the line in the log.
+func (s *Spool) dropFile(path, told string) error {
 	if err := s.wantRecount(); err != nil {
 		return err
 	}
@@ -202,8 +203,7 @@ func (s *Spool) dropFile(path string) error {
 	if err != nil {
 		return err
 	}
-	s.log.Error("an empty file of the engine was damaged and is set aside", "file", path,
-		"original", kept)
+	s.log.Error(told, "file", path, "original", kept)
 	return s.through("repair", func() error {
 		return errors.Join(removeFile(path), syncDir(filepath.Dir(path)))
 	})

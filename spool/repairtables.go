@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"crypto/aes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,11 +14,7 @@ import (
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/fb"
-	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/badger/v4/y"
-	"github.com/dgraph-io/ristretto/v2/z"
 )
 
 // repairTables brings the manifest and the tables into a state that the engine can open. What the
@@ -34,10 +29,7 @@ func (s *Spool) repairTables(o badger.Options, files []string, firstTxn uint64) 
 	if err != nil {
 		return err
 	}
-	there, logs, err := tablesIn(o.Dir, files)
-	if err != nil {
-		return err
-	}
+	there, logs := tablesIn(files)
 	if list.text == nil && len(there) == 0 && !logs {
 		return nil // a new spool, or one that was killed while it was made
 	}
@@ -50,7 +42,11 @@ func (s *Spool) repairTables(o badger.Options, files []string, firstTxn uint64) 
 	if err := r.checkListed(); err != nil {
 		return err
 	}
-	if list.whole && (r.missing > 0 && len(r.unlisted()) > 0 || r.hides(firstTxn)) {
+	hides, err := r.hides(firstTxn)
+	if err != nil {
+		return err
+	}
+	if list.whole && (r.missing > 0 && len(r.unlisted()) > 0 || hides) {
 		list.whole = false // it was cut where a change ends
 	}
 	if r.missing > 0 && list.whole && !s.acceptLoss {
@@ -85,21 +81,18 @@ func (r *tableRepair) rewriteList() error {
 }
 
 // tablesIn are the tables among the engine's files, and whether there is a log.
-func tablesIn(dir string, files []string) (there map[uint64]bool, logs bool, err error) {
+func tablesIn(files []string) (there map[uint64]bool, logs bool) {
 	there = make(map[uint64]bool)
 	for _, name := range files {
 		logs = logs || strings.HasSuffix(name, ".mem")
 		if !strings.HasSuffix(name, ".sst") {
 			continue
 		}
-		id, ok := table.ParseFileID(name)
-		if !ok {
-			return nil, false, fmt.Errorf("%w: %q is no name of a table", ErrDamaged,
-				filepath.Join(dir, name))
+		if id, ok := table.ParseFileID(name); ok { // the engine looks at no other
+			there[id] = true
 		}
-		there[id] = true
 	}
-	return there, logs, nil
+	return there, logs
 }
 
 // tableRepair is one look at all tables.
@@ -232,17 +225,19 @@ func (s *Spool) removeUnfinished(free int64) (int64, error) {
 	r := &tableRepair{s: s, keys: new(dataKeys)}
 	r.o.Dir, r.o.EncryptionKey = dir.Name(), s.key
 	r.list, err = readTableList(r.o.Dir)
-	if err == nil {
-		r.there, _, err = tablesIn(r.o.Dir, files)
-	}
+	r.there, _ = tablesIn(files)
 	if err == nil && len(s.key) > 0 {
 		r.keys, err = openDataKeys(r.o)
 	}
 	if err != nil {
 		return free, nil // whoever opens it will tell
 	}
+	unfinished, err := r.unfinished()
+	if err != nil {
+		return free, nil // whoever opens it will tell
+	}
 	n := 0
-	for _, id := range r.unfinished() {
+	for _, id := range unfinished {
 		if err := os.Remove(r.path(id)); err != nil {
 			return free, fmt.Errorf("cannot remove an unfinished table: %w", err)
 		}
@@ -257,49 +252,69 @@ func (s *Spool) removeUnfinished(free int64) (int64, error) {
 
 // unfinished are the tables that the list does not name, if it is whole and names only what is
 // there, except those that hold something newer: a memtable was being written to them.
-func (r *tableRepair) unfinished() (ids []uint64) {
+func (r *tableRepair) unfinished() (ids []uint64, err error) {
 	if r.list.text == nil || !r.list.whole || r.list.changed {
-		return nil
+		return nil, nil
 	}
 	listed := uint64(0)
 	for id := range r.list.tables {
 		var span tableSpan
-		if !r.there[id] || !span.look(r.path(id), r.keys) {
-			return nil
+		ok := r.there[id]
+		if ok {
+			ok, err = span.look(r.path(id), r.keys)
+		}
+		if !ok || err != nil {
+			return nil, err
 		}
 		listed = max(listed, span.newest)
 	}
 	for id := range r.there {
+		if _, named := r.list.tables[id]; named {
+			continue
+		}
 		var span tableSpan
-		if _, named := r.list.tables[id]; !named &&
-			(!span.look(r.path(id), r.keys) || span.newest <= listed) {
+		ok, err := span.look(r.path(id), r.keys)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || span.newest <= listed {
 			ids = append(ids, id)
 		}
 	}
-	return ids
+	return ids, nil
 }
 
 // hides reports whether a list that seems whole, and names only what is there, leaves out a table
 // that is needed. A crash leaves two kinds of tables that no list names, and neither is: one that a
 // log was being written to, so that log is still there and begins before the table ends; and one
 // that others were being merged into, which holds nothing newer than they do.
-func (r *tableRepair) hides(firstTxn uint64) bool {
+func (r *tableRepair) hides(firstTxn uint64) (bool, error) {
 	unlisted := r.unlisted()
 	if len(unlisted) == 0 {
-		return false
+		return false, nil
 	}
 	listed := uint64(0)
 	for id := range r.list.tables {
 		var span tableSpan
-		if span.look(r.path(id), r.keys) {
+		ok, err := span.look(r.path(id), r.keys)
+		if err != nil {
+			return false, err
+		}
+		if ok {
 			listed = max(listed, span.newest)
 		}
 	}
-	return slices.ContainsFunc(unlisted, func(id uint64) bool {
+	for _, id := range unlisted {
 		var span tableSpan
-		return span.look(r.path(id), r.keys) && span.newest > listed &&
-			(firstTxn == 0 || span.newest < firstTxn)
-	})
+		ok, err := span.look(r.path(id), r.keys)
+		if err != nil {
+			return false, err
+		}
+		if ok && span.newest > listed && (firstTxn == 0 || span.newest < firstTxn) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // addUnlisted lists the tables that the list does not name, and takes those from their levels that
@@ -320,10 +335,8 @@ func (r *tableRepair) addUnlisted() error {
 				return err
 			}
 		}
-		if usable && !span.look(path, r.keys) {
-			r.aside++
-			usable = false
-			if _, err = r.keepUnused(path); err != nil {
+		if usable {
+			if usable, err = r.readable(&span, t, listed); err != nil {
 				return err
 			}
 		}
@@ -345,6 +358,26 @@ func (r *tableRepair) addUnlisted() error {
 	return nil
 }
 
+// readable looks at a table that is to be listed, and keeps it aside if that cannot be read. One
+// that is listed already, of an encrypted spool, is the engine's to judge with the key that the
+// list names.
+func (r *tableRepair) readable(span *tableSpan, t badger.TableManifest, listed bool) (bool, error) {
+	path := r.path(span.id)
+	ok, err := span.look(path, r.keys)
+	if err != nil || ok {
+		return ok, err
+	}
+	if listed && r.keys.last > 0 && r.keys.secret(t.KeyID) != nil {
+		r.s.log.Warn("the key of a table is not found by its index; it is read with the key that the "+
+			"list names", "table", path)
+		span.keyID = t.KeyID
+		return true, nil
+	}
+	r.aside++
+	_, err = r.keepUnused(path)
+	return false, err
+}
+
 // keepUnused keeps a table aside that cannot be read although its index fits.
 func (r *tableRepair) keepUnused(path string) (string, error) {
 	content, err := os.ReadFile(path)
@@ -354,103 +387,4 @@ func (r *tableRepair) keepUnused(path string) (string, error) {
 	kept, err := r.s.keepOriginal(path, content)
 	r.s.log.Error("a table cannot be read and is set aside", "table", path, "original", kept)
 	return kept, err
-}
-
-// tableSpan is what a table holds, from its first key to its last.
-type tableSpan struct {
-	id          uint64
-	level       uint8
-	keyID       uint64
-	first, last []byte // last is nil if it is not known
-	newest      uint64 // transaction
-}
-
-// look opens a table; false if it cannot be read.
-func (t *tableSpan) look(path string, keys *dataKeys) (ok bool) {
-	defer func() {
-		if recover() != nil { // Badger panics over some kinds of damage
-			ok = false
-		}
-	}()
-	if keys.last > 0 {
-		return t.findKey(path, keys)
-	}
-	f, err := z.OpenMmapFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	opened, err := table.OpenTable(f, table.Options{ChkMode: options.NoVerification,
-		Compression: options.None})
-	if err != nil {
-		return false
-	}
-	t.newest = opened.MaxVersion()
-	t.first, t.last = bytes.Clone(opened.Smallest()), bytes.Clone(opened.Biggest())
-	return opened.Close(-1) == nil
-}
-
-// findKey finds the key that a table is encrypted with, which only the manifest says: the one that
-// makes sense of the index. What such a table ends with stays unknown.
-func (t *tableSpan) findKey(path string, keys *dataKeys) bool {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return false
-	}
-	e, err := readTableEnd(bytes.NewReader(content), int64(len(content)))
-	if err != nil {
-		return false
-	}
-	for id := uint64(1); id <= keys.last; id++ {
-		if newest, ok := openIndex(e.index, keys.secret(id)); ok {
-			t.keyID, t.newest = id, newest
-			return true
-		}
-	}
-	return false
-}
-
-// openIndex reads the newest transaction in an index; false if the key makes no sense of it. Its
-// counter is behind it.
-func openIndex(index, secret []byte) (newest uint64, ok bool) {
-	defer func() {
-		if recover() != nil { // what is no index leads anywhere
-			ok = false
-		}
-	}()
-	at := len(index) - aes.BlockSize
-	plain, err := y.XORBlockAllocate(index[:at], secret, index[at:])
-	if err != nil {
-		return 0, false
-	}
-	var first fb.BlockOffset
-	i := fb.GetRootAsTableIndex(plain, 0)
-	if i.KeyCount() == 0 || !i.Offsets(&first, 0) {
-		return 0, false
-	}
-	e := walEntry{logEntry: logEntry{meta: logInTxn}, key: y.ParseKey(first.KeyBytes()),
-		txn: i.MaxVersion()}
-	return e.txn, e.plausible()
-}
-
-// overlapping are the tables that share keys with another of their level, or may.
-func overlapping(spans []tableSpan) (ids []uint64) {
-	slices.SortFunc(spans, func(a, b tableSpan) int {
-		if a.level != b.level || a.last == nil || b.last == nil {
-			return int(a.level) - int(b.level)
-		}
-		return y.CompareKeys(a.first, b.first)
-	})
-	var before *tableSpan
-	for i := range spans {
-		t := &spans[i]
-		switch {
-		case t.level == 0:
-		case t.last == nil,
-			before != nil && before.level == t.level && y.CompareKeys(before.last, t.first) >= 0:
-			ids = append(ids, t.id)
-		default:
-			before = t
-		}
-	}
-	return ids
 }

@@ -27,6 +27,8 @@ type fixture struct {
 	secret []byte
 	// free says how much of the disk is; nil: the disk does.
 	free func(string) (int64, error)
+	// mayHaveFaults: verify finds what is damaged and harms nobody.
+	mayHaveFaults bool
 }
 
 func open(t *testing.T) *fixture {

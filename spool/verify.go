@@ -385,7 +385,7 @@ func (v *verifier) checkHighWater(h uint64, err error) {
 func readHighWater(dir string) (uint64, error) {
 	b, err := os.ReadFile(filepath.Join(dir, highWaterName))
 	if err != nil {
-		return 0, fmt.Errorf("cannot read it: %w", err)
+		return 0, fmt.Errorf("cannot read the high-water mark: %w", err)
 	}
 	if len(b) == 0 {
 		return 0, nil // made, and not written in the first second

@@ -1,0 +1,100 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// A block of a table that is damaged costs the records in it. Those that a start reads whole must
+// not keep it from starting: what they say is counted again from the others, or is the least that
+// harms nobody.
+
+// mendSmall makes good for the records of a start that cannot be read: those of lanes, their names
+// and the checkpoint are counted again, standings begin again, and the tick is taken from what
+// waits for one.
+func (s *Spool) mendSmall() error {
+	unread, err := s.unreadSmall()
+	if err != nil {
+		return err
+	}
+	for _, key := range unread {
+		switch {
+		case key[0] == prefixStanding:
+			s.log.Error("cannot read the standing of a target; it counts its failed jobs from 0, and is "+
+				"not held by hand any more", "target", s.nameOf(keyLane(key)))
+			err = s.store(key, Standing{}.encode())
+		case string(key) == string(metaKey(metaTick)):
+			err = s.mendTick()
+		default:
+			s.log.Error("cannot read a record of the spool; everything is counted again", "record",
+				fmt.Sprintf("%q", key))
+			err = s.mendCounted(key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mendCounted leaves a record that recount makes again. A name is for recount to judge: without one
+// deliveries would be owed to nobody.
+func (s *Spool) mendCounted(key []byte) error {
+	if err := s.wantRecount(); err != nil || key[0] == prefixName {
+		return err
+	}
+	return s.update(func(txn *badger.Txn) error { return txn.Delete(key) })
+}
+
+// unreadSmall are the keys of the records that a start reads and that cannot be read.
+func (s *Spool) unreadSmall() (unread [][]byte, err error) {
+	look := func(key, value []byte) (bool, error) {
+		if checkRecord(key, value) != nil {
+			unread = append(unread, slices.Clone(key))
+		}
+		return true, nil
+	}
+	for _, prefix := range [][]byte{{prefixName}, {prefixLane}, {prefixStanding}, metaKey(metaTick),
+		metaKey(metaCheckpoint)} {
+		err = errors.Join(err, s.scan(prefix, nil, look))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the spool's own records: %w", err)
+	}
+	return unread, nil
+}
+
+// mendTick makes a tick from which everything that waits for one is due at the next: an attempt too
+// early is better than none for as long as ticks were counted before.
+func (s *Spool) mendTick() error {
+	number := uint64(0)
+	err := s.scan([]byte{prefixException}, nil, func(_, value []byte) (bool, error) {
+		if x, err := decodeException(value); err == nil {
+			number = max(number, x.due)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot read what waits for a tick: %w", err)
+	}
+	s.log.Error("cannot read the last tick; what waits for one is due at the next", "number", number)
+	e := newEncoder(20)
+	e.uint(number)
+	e.int(0)
+	return s.store(metaKey(metaTick), e.seal())
+}
+
+func (s *Spool) store(key, value []byte) error {
+	return s.update(func(txn *badger.Txn) error { return txn.Set(key, value) })
+}
+
+// nameOf is a lane's name before the lanes are loaded; its number if that cannot be read.
+func (s *Spool) nameOf(lane uint32) string {
+	if d, err := s.small(laneKey(prefixName, lane)); err == nil && d != nil {
+		return d.string()
+	}
+	return fmt.Sprint(lane)
+}

@@ -1,0 +1,117 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"syscall"
+)
+
+// ErrNoInodes: the file system can hold no more files, however many bytes it has.
+var ErrNoInodes = fmt.Errorf("%w: its disk has too few free inodes", ErrFull)
+
+// errnosOfSystem are the errors of the system that say nothing of what is in a file: of space, of
+// limits, of rights, of the disk, of a file system that cannot do what is asked. ENOENT is none of
+// them: that a file is missing is for whoever looked for it to judge.
+func errnosOfSystem() []syscall.Errno {
+	return []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+		syscall.EACCES, syscall.EPERM, syscall.EROFS,
+		syscall.EIO, syscall.ENXIO, syscall.ESTALE, syscall.ENOTCONN, syscall.ETIMEDOUT,
+		syscall.ENODEV, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.ENOLCK,
+		syscall.EINTR, syscall.EBUSY, syscall.EAGAIN,
+		syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG,
+	}
+}
+
+// systemError is an error that was only text, with what it was.
+type systemError struct {
+	errno syscall.Errno
+	err   error
+}
+
+func (e *systemError) Error() string   { return e.err.Error() }
+func (e *systemError) Unwrap() []error { return []error{e.err, e.errno} }
+
+// nameSystem finds the system's error in one of the engine's: Badger wraps with "%s err: %+v", so
+// that often nothing but its text is left (y.Wrap). ok: there is one, and errors.Is finds it in
+// named.
+func nameSystem(err error) (named error, ok bool) {
+	var errno syscall.Errno
+	if err == nil || errors.As(err, &errno) {
+		return err, err != nil
+	}
+	text := err.Error()
+	for _, errno := range errnosOfSystem() {
+		if saysErrno(text, errno.Error()) {
+			return &systemError{errno: errno, err: err}, true
+		}
+	}
+	return err, false
+}
+
+// saysErrno reports whether a text has the words of an error where Go puts them, behind a colon and
+// at an end: a directory may be called like an error.
+func saysErrno(text, words string) bool {
+	for {
+		before, after, found := strings.Cut(text, words)
+		if !found {
+			return false
+		}
+		begins := before == "" || strings.HasSuffix(before, ": ") ||
+			strings.ContainsRune("\n=", rune(before[len(before)-1]))
+		if begins && (after == "" || strings.ContainsRune("\n;.,)", rune(after[0]))) {
+			return true
+		}
+		text = after
+	}
+}
+
+// nameEngine says what an error of the engine is about: the system, something with a name already,
+// or else what is in its files.
+func nameEngine(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []error{ErrInUse, ErrWrongKey, ErrLoss, ErrFormat, ErrDamaged} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	if named, ok := nameSystem(err); ok {
+		return named
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// nameSpace tells a disk without inodes from one without bytes: both are ENOSPC.
+func nameSpace(err error, dir string) error {
+	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFull) {
+		return err
+	}
+	if free, serr := freeInodes(dir); serr == nil && free == 0 {
+		return fmt.Errorf("%w: %w", ErrNoInodes, err)
+	}
+	return err
+}
+
+// inodesUncounted is what a file system has free that makes inodes as it needs them.
+const inodesUncounted = math.MaxInt64
+
+// freeInodes is how many files may still be made. Some file systems, such as btrfs, have no number:
+// they report that there are none at all, and are not watched.
+func freeInodes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("cannot ask for free inodes of %q: %w", dir, err)
+	}
+	return countedInodes(uint64(st.Files), uint64(st.Ffree)), nil
+}
+
+func countedInodes(all, free uint64) int64 {
+	if all == 0 || free > all || free > math.MaxInt64 {
+		return inodesUncounted
+	}
+	return int64(free)
+}
