@@ -107,6 +107,9 @@ func orderError(err error) error {
 	case errors.Is(err, spool.ErrFull):
 		e := admin.Refuse(507, codeSpoolFull, "%v", err)
 		e.Hint = "make room on its disk, or raise spool.max_size"
+		if errors.Is(err, spool.ErrNoInodes) {
+			e.Hint = "remove small files from its disk: it has too few free inodes (df -i)"
+		}
 		return e
 	case errors.Is(err, spool.ErrFailed):
 		return admin.Refuse(507, codeDiskError, "%v", err)

@@ -37,6 +37,9 @@ func (r *Relay) Status() admin.Status {
 		ReloadedAt:        time.Unix(0, r.reloadAt.Load()),
 		ReloadFailed:      r.reloadBad.Load(),
 	}
+	if disk.FreeInodes >= 0 {
+		s.FreeInodes = &disk.FreeInodes
+	}
 	if at := r.spool.LastTick().At; !at.IsZero() {
 		s.NextTick = instantOrNil(r.now().Add(r.nextWait(r.now())))
 	}

@@ -29,10 +29,13 @@ type DiskUsage struct {
 	FreeBytes, MinFreeBytes int64
 	// ReserveBytes must stay free for the engine's work; it grows with what is stored.
 	ReserveBytes int64
+	// FreeInodes are the files that the file system can still hold, MinFreeInodes those that must
+	// stay. FreeInodes is -1 where nobody counts them.
+	FreeInodes, MinFreeInodes int64
 }
 
 type diskState struct {
-	bytes, free atomic.Int64
+	bytes, free, inodes atomic.Int64
 	// since counts bytes accepted since the last measurement.
 	since    atomic.Int64
 	pressure atomic.Bool
@@ -102,7 +105,11 @@ func (s *Spool) preflight() error {
 		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
 			s.dir, free, int64(preflightBytes), ErrFull)
 	}
-	return nil
+	inodes, err := s.room.inodes(s.dir)
+	if err == nil {
+		err = inodesToStart(s.dir, inodes)
+	}
+	return err
 }
 
 // attainable is how many bytes the spool may grow to, as far as its limit and the disk go now.
@@ -132,7 +139,8 @@ func (s *Spool) measureDisk() {
 	s.disk.since.Store(0)
 	total, err := bytesOnDisk(s.dir)
 	free, ferr := s.room.free(s.dir)
-	if err := errors.Join(err, ferr); err != nil {
+	inodes, ierr := s.room.inodes(s.dir)
+	if err := errors.Join(err, ferr, ierr); err != nil {
 		s.log.Error("cannot measure the spool's disk; the last figures stay", "error", err)
 		return
 	}
@@ -140,6 +148,7 @@ func (s *Spool) measureDisk() {
 	total = max(0, total-s.ballast.size()-s.room.unused.Load())
 	s.disk.bytes.Store(total)
 	s.disk.free.Store(free)
+	s.disk.inodes.Store(inodes)
 	s.disk.compaction.Store(s.compactionBytes())
 	s.disk.deep.Store(s.deepBytes())
 	lim := s.limits.Load()
@@ -230,9 +239,13 @@ func (s *Spool) mustStayFree(lim *Limits) int64 {
 // Disk is the last measurement, at most about a second old.
 func (s *Spool) Disk() DiskUsage {
 	lim := s.limits.Load()
+	inodes := s.disk.inodes.Load()
+	if inodes == inodesUncounted {
+		inodes = -1
+	}
 	return DiskUsage{Bytes: s.disk.bytes.Load(), Limit: lim.MaxBytes,
 		FreeBytes: s.disk.free.Load(), MinFreeBytes: lim.MinFreeBytes,
-		ReserveBytes: s.mustStayFree(lim)}
+		ReserveBytes: s.mustStayFree(lim), FreeInodes: inodes, MinFreeInodes: s.inodesMustStay()}
 }
 
 // Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
@@ -259,6 +272,10 @@ func (s *Spool) Admit(n int) error {
 		s.Forgo(n)
 		return fmt.Errorf("%w: %d bytes are free on its disk; %d must stay free "+
 			"(spool.min_free_disk, or what the engine needs to work)", ErrFull, free, need)
+	}
+	if free, need := s.disk.inodes.Load(), s.inodesMustStay(); free < need {
+		s.Forgo(n)
+		return noInodesError(free, need)
 	}
 	return nil
 }

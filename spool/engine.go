@@ -134,13 +134,19 @@ func openEngine(o badger.Options) (db *badger.DB, err error) {
 		return db, nil
 	}
 	// Not the half of it that Badger returns: closing that panics.
-	named, system := nameSystem(err)
-	inUse := !system || errors.Is(named, syscall.EWOULDBLOCK) // or the lock itself cannot be had
-	if strings.Contains(err.Error(), "Cannot acquire directory lock") && inUse {
+	if isLocked(err) {
 		o.Logger.Infof("%v", err) // for who debugs; ours are the words for an operator
 		return nil, ErrInUse
 	}
 	return nil, err
+}
+
+// isLocked reports whether an error of Badger says that another process has its directory. It says
+// the same of a lock that it cannot have for another reason.
+func isLocked(err error) bool {
+	named, system := nameSystem(err)
+	return strings.Contains(err.Error(), "Cannot acquire directory lock") &&
+		(!system || errors.Is(named, syscall.EWOULDBLOCK))
 }
 
 // checkKey reads Badger's registry of keys, which begins with a text that only the right key

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -98,8 +99,12 @@ func (s *Spool) roomToAppend(ops []*op) error {
 	return nil
 }
 
-// throwBallast reports whether there is more room now.
+// throwBallast reports whether there is more room now. A ballast is bytes: no help where files
+// cannot be made.
 func (s *Spool) throwBallast(reason error) bool {
+	if errors.Is(reason, ErrNoInodes) {
+		return false
+	}
 	thrown, err := s.ballast.throwOff()
 	if err != nil {
 		s.log.Error("the spool goes on without its ballast", "error", err)
@@ -114,6 +119,9 @@ func (s *Spool) throwBallast(reason error) bool {
 // The committer has ended.
 func (s *Spool) roomToClose() error {
 	r := &s.room
+	if err := r.inodesShort(turnInodes); err != nil {
+		return err
+	}
 	for {
 		free, err := r.free(r.dir)
 		if err != nil {

@@ -167,7 +167,7 @@ func TestRoomFollowsAFlush(t *testing.T) {
 	if unused := f.room.unused.Load(); unused < memTableBytes {
 		t.Errorf("the log has %d unused bytes; want a new one's", unused)
 	}
-	r := room{free: f.room.free, dir: f.room.dir, fid: 1}
+	r := room{free: f.room.free, inodes: freeInodes, dir: f.room.dir, fid: 1}
 	if r.allocate(1000, 1<<30) || !r.allocate(1000, 1<<30) || r.sparse {
 		t.Errorf("log %d was not found instead of 1; sparse %v", r.fid, r.sparse)
 	}
@@ -302,7 +302,7 @@ func (f *fixture) wantBallast(want bool) {
 func TestRoomOfASparseLog(t *testing.T) {
 	t.Parallel()
 	d := &fakeDisk{}
-	r := room{free: d.ask, dir: t.TempDir(), fid: 1, sparse: true}
+	r := room{free: d.ask, inodes: freeInodes, dir: t.TempDir(), fid: 1, sparse: true}
 	never := func(bool) int64 { return 1 << 40 }
 	f := func(free, bytes int64, want bool) {
 		t.Helper()
@@ -333,7 +333,7 @@ func TestRoomOfASparseLog(t *testing.T) {
 func TestRoomSeesADiskFill(t *testing.T) {
 	t.Parallel()
 	d := &fakeDisk{}
-	r := room{free: d.ask, dir: t.TempDir(), fid: 1, sparse: true}
+	r := room{free: d.ask, inodes: freeInodes, dir: t.TempDir(), fid: 1, sparse: true}
 	never := func(bool) int64 { return 0 }
 	now := time.Unix(1, 0)
 	for i, step := range []struct {

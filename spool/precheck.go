@@ -90,6 +90,9 @@ func checkTable(path string) error {
 
 func readTableEnd(r io.ReaderAt, end int64) (e tableEnd, err error) {
 	before := func(n int64) []byte { // the n bytes before end, or nil
+		if err != nil {
+			return nil // what follows from that is no finding
+		}
 		if n < 0 || n > end {
 			err = fmt.Errorf("%w: its end is unreadable", ErrDamaged)
 			return nil

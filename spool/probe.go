@@ -33,6 +33,13 @@ func Probe(dir string, key []byte) error {
 	if err := probeEngine(dir, key); err != nil {
 		return fmt.Errorf("cannot open spool %q: %w", dir, err)
 	}
+	inodes, err := freeInodes(stands)
+	if err == nil {
+		err = inodesToStart(dir, inodes)
+	}
+	if err != nil {
+		return err
+	}
 	free, err := freeBytes(stands)
 	if ballast, err := os.Stat(filepath.Join(dir, ballastName)); err == nil {
 		free += ballast.Size() // a start may throw it off

@@ -53,7 +53,8 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
+		named, _ := nameSystem(err)
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, nameSpace(named, o.Dir))
 	}
 	return r, nil
 }

@@ -52,12 +52,15 @@ const (
 
 // room is what the committer knows of the disk below the engine's log. It is the committer's own.
 type room struct {
-	free func(dir string) (int64, error) // freeBytes, or a test's own
-	dir  string                          // the engine's
-	fid  int                             // number of the log in use
+	// free and inodes are freeBytes and freeInodes, or a test's own.
+	free, inodes func(dir string) (int64, error)
+	dir          string // the engine's
+	fid          int    // number of the log in use
 	// written bounds what the log and the memtable hold, allocated is up to where the log has blocks.
 	written, allocated int64
 	sparse             bool // the file system cannot allocate
+	// refused is why the file system gave no blocks at the last try; nil: it was not asked, or did.
+	refused error
 	// full are logs of memtables that were full, until their tables are written.
 	full []string
 	// unused is allocated minus written, for the keeper.
@@ -152,11 +155,18 @@ func (r *room) short(u use, now time.Time, compaction func(sure bool) int64) err
 		if u.bytes > 2*txnBytesMax {
 			need += 3 * u.bytes // a batch of many transactions may fill several memtables
 		}
-		if free < need || free < need+compaction(u.turns) {
+		written := compaction(u.turns)
+		if free < need+written {
 			return fullError(free, need)
+		}
+		if err := r.inodesShort(turnInodes + tablesOf(written)); err != nil {
+			return err
 		}
 	}
 	if end > r.allocated && !r.allocate(end, free-need) {
+		if r.refused != nil {
+			return fmt.Errorf("%w: %w", ErrFull, r.refused)
+		}
 		return fullError(free, need+u.bytes)
 	}
 	return nil
@@ -175,7 +185,7 @@ func fullError(free, need int64) error {
 
 // allocate gives the log blocks at least up to end, and all it can use if there is room for that.
 func (r *room) allocate(end, most int64) bool {
-	end = min(end, logBytesMax)
+	end, r.refused = min(end, logBytesMax), nil
 	if r.sparse || end <= r.allocated {
 		return most >= end-r.allocated
 	}
@@ -194,11 +204,13 @@ func (r *room) allocate(end, most int64) bool {
 	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		r.refused = err
 		return false
 	case errors.Is(err, fs.ErrNotExist) && r.find() == nil:
 		return false // the engine began another log unseen; the next look goes by that
 	}
-	r.sparse = true // then what is free has to do
+	// Then what is free has to do; for now, if it was a want of descriptors or the like.
+	r.sparse = errors.Is(err, errCannotAllocate)
 	return most >= end-r.allocated
 }
 

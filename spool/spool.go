@@ -59,7 +59,8 @@ type Options struct {
 	OnCompaction func(begins bool)
 
 	seam seam
-	free func(dir string) (int64, error) // nil is freeBytes
+	// free and inodes ask the file system; nil is freeBytes and freeInodes.
+	free, inodes func(dir string) (int64, error)
 }
 
 // Limits are the settings that a reload may change.
@@ -185,7 +186,8 @@ func Open(o Options) (_ *Spool, err error) {
 	err = s.through("open engine", func() error { return s.openPastEmptyFiles(opts) })
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.abandon())
+			named, _ := nameSystem(err)
+			err = errors.Join(nameSpace(named, o.Dir), s.abandon())
 		}
 	}()
 	if err != nil {
@@ -231,9 +233,12 @@ func newSpool(o Options) *Spool {
 	}
 	s.gate.leave = make(chan struct{})
 	s.ballast = openBallast(o.Dir)
-	s.room = room{free: o.free, dir: filepath.Join(o.Dir, engineDir)}
+	s.room = room{free: o.free, inodes: o.inodes, dir: filepath.Join(o.Dir, engineDir)}
 	if s.room.free == nil {
 		s.room.free = freeBytes
+	}
+	if s.room.inodes == nil {
+		s.room.inodes = freeInodes
 	}
 	if s.onCompaction == nil {
 		s.onCompaction = func(bool) {}
@@ -325,7 +330,8 @@ func (s *Spool) Failed() <-chan struct{} { return s.failed }
 // events at the next power cut).
 func (s *Spool) fail(err error) error {
 	s.failOnce.Do(func() {
-		err := fmt.Errorf("%w: %w", ErrFailed, err)
+		named, _ := nameSystem(err)
+		err := fmt.Errorf("%w: %w", ErrFailed, nameSpace(named, s.dir))
 		s.failure.Store(&err)
 		s.log.Error("cannot write the spool; nothing is acknowledged any more and the relay stops; "+
 			"the next start reads what is on disk", "error", err)

@@ -27,6 +27,8 @@ type fixture struct {
 	secret []byte
 	// free says how much of the disk is; nil: the disk does.
 	free func(string) (int64, error)
+	// inodes says how many are free; nil: the disk does.
+	inodes func(string) (int64, error)
 	// mayHaveFaults: verify finds what is damaged and harms nobody.
 	mayHaveFaults bool
 }
@@ -58,6 +60,7 @@ func (f *fixture) options() Options {
 		Limits: Limits{KeepDelivered: time.Hour, KeepExhausted: time.Hour, DedupeWindow: time.Hour},
 		Now:    func() time.Time { return f.now },
 		free:   f.free,
+		inodes: f.inodes,
 	}
 }
 

@@ -3,13 +3,9 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"syscall"
 )
-
-// ErrNoInodes: the file system can hold no more files, however many bytes it has.
-var ErrNoInodes = fmt.Errorf("%w: its disk has too few free inodes", ErrFull)
 
 // errnosOfSystem are the errors of the system that say nothing of what is in a file: of space, of
 // limits, of rights, of the disk, of a file system that cannot do what is asked. ENOENT is none of
@@ -85,33 +81,16 @@ func nameEngine(err error) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
-// nameSpace tells a disk without inodes from one without bytes: both are ENOSPC.
+// nameSpace tells a disk without inodes from one without bytes: both are ENOSPC. Some file systems
+// (xfs) make inodes of bytes, so where both are gone it is bytes that are missing.
 func nameSpace(err error, dir string) error {
 	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFull) {
 		return err
 	}
-	if free, serr := freeInodes(dir); serr == nil && free == 0 {
+	inodes, ierr := freeInodes(dir)
+	bytes, berr := freeBytes(dir)
+	if ierr == nil && berr == nil && inodes == 0 && bytes > spareBytes {
 		return fmt.Errorf("%w: %w", ErrNoInodes, err)
 	}
 	return err
-}
-
-// inodesUncounted is what a file system has free that makes inodes as it needs them.
-const inodesUncounted = math.MaxInt64
-
-// freeInodes is how many files may still be made. Some file systems, such as btrfs, have no number:
-// they report that there are none at all, and are not watched.
-func freeInodes(dir string) (int64, error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("cannot ask for free inodes of %q: %w", dir, err)
-	}
-	return countedInodes(uint64(st.Files), uint64(st.Ffree)), nil
-}
-
-func countedInodes(all, free uint64) int64 {
-	if all == 0 || free > all || free > math.MaxInt64 {
-		return inodesUncounted
-	}
-	return int64(free)
 }

@@ -82,6 +82,9 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 		errors.Is(err, os.ErrPermission):
 		return rep, err
 	default:
+		if _, system := nameSystem(err); system && !errors.Is(err, ErrDamaged) {
+			return rep, err // it says nothing of what is in the files
+		}
 		all.add("%v", err)
 		return rep, nil
 	}

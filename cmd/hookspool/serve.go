@@ -186,14 +186,8 @@ func startAdvice(err error) string {
 		return "look after the disk; keep a copy of spool.dir as it is, and restore it from a backup"
 	case errors.Is(err, spool.ErrFormat):
 		return "run the newer hookspool that wrote it"
-	case errors.Is(err, spool.ErrFull), errors.Is(err, syscall.ENOSPC):
-		return "make room on the disk of spool.dir; nothing accepted is lost"
-	case errors.Is(err, os.ErrPermission):
-		return "the user that runs hookspool must own spool.dir and may need a port above 1023"
-	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
-		return "look after the disk of spool.dir; the spool must be writable; nothing accepted is lost"
-	case errors.Is(err, syscall.ENOTDIR):
-		return "spool.dir names something that is no directory"
+	case systemAdvice(err) != "":
+		return systemAdvice(err)
 	case errors.Is(err, syscall.EADDRINUSE), strings.Contains(err.Error(), "in use by another"):
 		return "is another hookspool running? or change server.listen and server.admin_listen"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -210,8 +204,16 @@ func startAdvice(err error) string {
 // runFailure is why the relay stopped by itself or could not stop cleanly.
 func runFailure(r *relay.Relay, err error) *failure {
 	if r.Dead() != nil {
-		return fail("look after the disk of spool.dir and start again: what was acknowledged is read "+
-			"from it, what was not was refused", "%w", err)
+		return fail(deadAdvice(r.Dead()), "%w", err)
 	}
 	return fail("nothing accepted is lost; start again", "%w", err)
+}
+
+// deadAdvice says what to do about an error that has stopped the spool of a running relay.
+func deadAdvice(err error) string {
+	const begin = "start again: what was acknowledged is read from the disk, what was not was refused"
+	if advice := systemAdvice(err); advice != "" {
+		return advice + ". Then " + begin
+	}
+	return "look after the disk of spool.dir and " + begin
 }

@@ -103,8 +103,8 @@ func (k *care) explainSpool(err error) error {
 		hint = "hookspool spool verify names what is wrong; a backup that verifies can be restored"
 	case errors.Is(err, spool.ErrNotEmpty):
 		hint = "restore into a directory that is missing or empty, and move it into place"
-	case errors.Is(err, spool.ErrFull):
-		hint = "make room on its disk"
+	default:
+		hint = systemAdvice(err)
 	}
 	return fail(hint, "%w", err)
 }

@@ -57,7 +57,8 @@ func (c *cli) printStatus(s *admin.Status, now time.Time) {
 			rateText(s.AcceptedPerSecond), ago(s.LastEvent, now))},
 		{"owes", fmt.Sprintf("%d pending, %d exhausted, %d quarantined", s.Pending, s.Exhausted,
 			s.Quarantined)},
-		{"spool", bytesText(s.SpoolBytes) + full + ", " + bytesText(s.FreeBytes) + " free on its disk"},
+		{"spool", bytesText(s.SpoolBytes) + full + ", " + bytesText(s.FreeBytes) + inodesText(s) +
+			" free on its disk"},
 	})
 }
 
@@ -106,4 +107,15 @@ func (c *cli) reloadCommand() *cobra.Command {
 			return nil
 		},
 	})
+}
+
+// inodesFew is when free inodes are told beside free bytes: a file system that is made for the
+// spool's few files and no others has as many.
+const inodesFew = 10_000
+
+func inodesText(s *admin.Status) string {
+	if s.FreeInodes == nil || *s.FreeInodes >= inodesFew {
+		return ""
+	}
+	return fmt.Sprintf(" and %d inodes", *s.FreeInodes)
 }

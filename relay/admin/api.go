@@ -93,7 +93,8 @@ type Status struct {
 	SpoolBytes        int64      `json:"spool_bytes"`
 	SpoolLimit        int64      `json:"spool_limit"`
 	FreeBytes         int64      `json:"free_bytes"`
-	LastEvent         *time.Time `json:"last_event"` // the newest acceptance since the start
+	FreeInodes        *int64     `json:"free_inodes"` // null: the file system does not count them
+	LastEvent         *time.Time `json:"last_event"`  // the newest acceptance since the start
 	ReloadedAt        time.Time  `json:"reloaded_at"`
 	ReloadFailed      bool       `json:"reload_failed"`
 }

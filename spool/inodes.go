@@ -1,0 +1,79 @@
+package spool
+
+import (
+	"fmt"
+	"math"
+	"syscall"
+)
+
+// Free inodes are watched like free bytes: a disk with neither is full, and the engine can write on
+// neither. They are not what the spool uses up, which makes a file for every 4 to 16 MiB; others
+// do, a thousand in a moment.
+
+const (
+	// appendInodes must be free for an append, besides those of a compaction. With less, what is left
+	// is for settling and the next start; 64 leave the gate the time to see how they go.
+	appendInodes = 64
+	// turnInodes must be free for a commit that may find the memtable full: its table, the next log,
+	// a manifest that is written anew, and as many that others take meanwhile; compaction adds its
+	// own.
+	turnInodes = 6
+	// startInodes is what a start makes: in a new directory ten (that of the engine, its lock, keys,
+	// manifest, value log, discard statistics, log and a table of the one before; the high-water mark
+	// and the ballast), and something to spare for a repair and for what others take.
+	startInodes = 16
+)
+
+// ErrNoInodes: the file system can hold no more files, however many bytes it has.
+var ErrNoInodes = fmt.Errorf("%w: its disk has too few free inodes", ErrFull)
+
+// inodesUncounted is what a file system has free that makes inodes as it needs them.
+const inodesUncounted = math.MaxInt64
+
+// freeInodes is how many files may still be made. Some file systems, such as btrfs, have no number:
+// they report that there are none at all, and are not watched.
+func freeInodes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("cannot ask for free inodes of %q: %w", dir, err)
+	}
+	return countedInodes(uint64(st.Files), uint64(st.Ffree)), nil
+}
+
+func countedInodes(all, free uint64) int64 {
+	if all == 0 || free > all || free > math.MaxInt64 {
+		return inodesUncounted
+	}
+	return int64(free)
+}
+
+// inodesToStart refuses to open the engine where it could not make its files.
+func inodesToStart(dir string, free int64) error {
+	if free < startInodes {
+		return fmt.Errorf("cannot open spool %q: %d are free; %d are needed to start: %w", dir, free,
+			startInodes, ErrNoInodes)
+	}
+	return nil
+}
+
+// inodesMustStay is how many files Admit leaves to be made: those of the engine's next compaction,
+// and some.
+func (s *Spool) inodesMustStay() int64 { return appendInodes + tablesOf(s.disk.compaction.Load()) }
+
+// inodesShort says whether fewer files can be made than are needed; nil where nobody counts them.
+func (r *room) inodesShort(need int64) error {
+	free, err := r.inodes(r.dir)
+	if err != nil || free >= need {
+		return nil // as with bytes, the commit will tell
+	}
+	return noInodesError(free, need)
+}
+
+func noInodesError(free, need int64) error {
+	return fmt.Errorf("%w: %d are free; %d must stay free for its engine's files", ErrNoInodes, free,
+		need)
+}
+
+// tablesOf bounds how many tables so many bytes of a compaction become: each is full but the last
+// of each part, of which there are at most as many.
+func tablesOf(bytes int64) int64 { return 2 * (bytes / tableFileBytes) }

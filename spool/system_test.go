@@ -1,0 +1,271 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/y"
+)
+
+// An error of the system is found in whatever the engine makes of it, mostly text, and nothing else
+// is taken for one.
+func TestNameSystem(t *testing.T) {
+	for _, errno := range errnosOfSystem() {
+		for _, err := range []error{
+			errno,
+			&fs.PathError{Op: "open", Path: "/x", Err: errno},
+			y.Wrapf(errno, "while opening file: %s", "/data/00001.mem"),
+			y.Wrapf(y.Wrap(&fs.PathError{Op: "open", Path: "/x", Err: errno}, "Error"), "While opening"),
+			fmt.Errorf("%v; %v", &fs.PathError{Op: "sync", Path: "/x", Err: errno}, "and more"),
+			fmt.Errorf("badger panicked: %v", errors.Join(errno, errors.New("while mmapping"))),
+			fmt.Errorf("cannot write. Path=/x. Error=%v", errno),
+		} {
+			named, ok := nameSystem(err)
+			if !ok || !errors.Is(named, errno) || named.Error() != err.Error() {
+				t.Errorf("%q: %v, %v; want %v", err, named, ok, errno)
+			}
+			if got := nameEngine(err); errors.Is(got, ErrDamaged) || !errors.Is(got, errno) {
+				t.Errorf("%q is told as %v", err, got)
+			}
+		}
+	}
+	for _, text := range []string{
+		"file does not exist for table 3",
+		"open /srv/permission denied/db: its checksum does not fit",
+		"no such device at all",
+		"MANIFEST has bad magic",
+		"",
+	} {
+		if _, ok := nameSystem(errors.New(text)); ok {
+			t.Errorf("%q is taken for an error of the system", text)
+		}
+		if !errors.Is(nameEngine(errors.New(text)), ErrDamaged) {
+			t.Errorf("%q is not told as damage", text)
+		}
+	}
+	for _, err := range []error{ErrInUse, ErrWrongKey, ErrFormat, ErrLoss} {
+		if got := nameEngine(fmt.Errorf("x: %w", err)); !errors.Is(got, err) || errors.Is(got, ErrDamaged) {
+			t.Errorf("%v is told as %v", err, got)
+		}
+	}
+}
+
+// Whichever error of the system meets whichever call of a start or a commit, it is called what it
+// is, never damage, and the next start without it goes on as if nothing had been.
+func TestSystemErrorsAreNamed(t *testing.T) {
+	calls := []string{"open engine", "open highwater", "write highwater", "sync highwater", "commit",
+		"repair"}
+	for _, call := range calls {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel()
+			f := open(t)
+			f.lane("a")
+			f.append("one", "a")
+			f.close()
+			if call == "repair" {
+				f.damage(func(txn *badger.Txn) error { return txn.Set(laneKey(prefixLane, 1), []byte("x")) })
+			}
+			for _, errno := range errnosOfSystem() {
+				err := f.meets(call, y.Wrapf(&fs.PathError{Op: "open", Path: "/x", Err: errno}, "While"))
+				if !errors.Is(err, errno) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrLoss) ||
+					errors.Is(err, ErrInUse) {
+					t.Errorf("%v: %v", errno, err)
+				}
+			}
+			f.Spool = nil
+			f.reopen()
+			f.counts(f.lane("a"), 1, 0)
+		})
+	}
+}
+
+// meets opens the spool, writes a tick and a mark, with an error in the calls of a
+// name, and returns what is said of that.
+func (f *fixture) meets(call string, fault error) error {
+	f.t.Helper()
+	o := f.options()
+	o.seam = func(c string, do func() error) error {
+		if c == call {
+			return fault
+		}
+		return do()
+	}
+	s, err := Open(o)
+	if err != nil {
+		return err
+	}
+	s.Start()
+	err = errors.Join(s.Apply(Change{Tick: &Tick{Number: 1}}), s.hw.write(1-min(s.hw.last, 1)))
+	if failed := s.Err(); failed != nil {
+		err = failed
+	} else if err != nil {
+		err = s.fail(err)
+	}
+	_ = s.Close()
+	return err
+}
+
+// A lock that cannot be had is not one that somebody holds.
+func TestLockErrorIsNoUse(t *testing.T) {
+	for errno, inUse := range map[syscall.Errno]bool{syscall.EWOULDBLOCK: true, syscall.ENOLCK: false,
+		syscall.EIO: false, syscall.EOPNOTSUPP: false} {
+		err := y.Wrapf(errno, "Cannot acquire directory lock on %q.  Another process is using this "+
+			"Badger database.", "/x")
+		if got := isLocked(err); got != inUse {
+			t.Errorf("%v: in use %v", errno, got)
+		}
+	}
+}
+
+// A mark that cannot be read for a moment is not taken for a missing one: what it says decides what
+// a start may drop.
+func TestHighWaterSystemError(t *testing.T) {
+	_, dir := furnishLog(t, "")
+	path := filepath.Join(dir, highWaterName)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil { // reading it is EISDIR
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, dir: dir}
+	_, err := Open(f.options())
+	if !errors.Is(err, syscall.EISDIR) || errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v; want EISDIR", err)
+	}
+	if err := raiseHighWater(dir, 1); !errors.Is(err, syscall.EISDIR) {
+		t.Errorf("the mark was written anew: %v", err)
+	}
+}
+
+// A table that the system does not let anybody look at is neither damaged nor set aside.
+func TestTableSystemError(t *testing.T) {
+	f, dir := inTables(t, "")
+	if err := os.Mkdir(filepath.Join(dir, engineDir, "000099.sst"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.dir = dir
+	_, err := Open(f.options())
+	if err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrLoss) {
+		t.Errorf("got %v; want an error of the system", err)
+	}
+	rep, err := Verify(t.Context(), f.readerOptions(), nil)
+	if err == nil {
+		t.Errorf("verify tells of faults in what it could not look at: %q", rep.Faults)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
+		t.Errorf("%q are set aside", kept)
+	}
+}
+
+// ENOSPC is told as a want of inodes where there are none, and as one of bytes elsewhere.
+func TestCountedInodes(t *testing.T) {
+	f := func(all, free uint64, want int64) {
+		t.Helper()
+		if got := countedInodes(all, free); got != want {
+			t.Errorf("%d of %d: %d; want %d", free, all, got, want)
+		}
+	}
+	f(100, 40, 40)
+	f(100, 0, 0)
+	f(0, 0, inodesUncounted) // btrfs, vfat
+	f(0, 7, inodesUncounted)
+	f(100, 101, inodesUncounted) // nonsense
+	f(math.MaxUint64, math.MaxUint64, inodesUncounted)
+	if free, err := freeInodes(t.TempDir()); err != nil || free < 0 {
+		t.Errorf("%d, %v", free, err)
+	}
+	if _, err := freeInodes("/nowhere/at/all"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	if err := nameSpace(syscall.ENOSPC, t.TempDir()); errors.Is(err, ErrNoInodes) {
+		t.Errorf("where there are inodes: %v", err)
+	}
+}
+
+// Few free inodes refuse events like few free bytes, and events alone; fewer close the gate for a
+// commit that may begin a table; none refuse a start. More let everything go on, without a restart.
+func TestInodesAreWatched(t *testing.T) {
+	f, d := openOn(t)
+	var inodes fakeDisk
+	inodes.free.Store(1 << 20)
+	f.inodes = inodes.ask
+	f.reopen()
+	f.lane("a")
+	f.append("one", "a")
+
+	inodes.free.Store(appendInodes - 1)
+	f.measureDisk()
+	err := f.Admit(10)
+	if !errors.Is(err, ErrNoInodes) || !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "inodes") {
+		t.Errorf("with few inodes Admit says %v", err)
+	}
+	if u := f.Disk(); u.FreeInodes != appendInodes-1 || u.MinFreeInodes < appendInodes {
+		t.Errorf("the disk is told as %+v", u)
+	}
+	if err := f.Apply(Change{Tick: &Tick{Number: 5}}); err != nil {
+		t.Errorf("a tick is not written with %d inodes: %v", appendInodes-1, err)
+	}
+
+	inodes.free.Store(1 << 20)
+	f.measureDisk()
+	f.fillLog("a")
+	inodes.free.Store(turnInodes - 1)
+	ballast := f.ballast.size()
+	tick := f.tickLater(7)
+	f.until("the gate to close", f.gate.closed)
+	if err := f.gate.err(); !errors.Is(err, ErrNoInodes) {
+		t.Errorf("the gate is closed because %v", err)
+	}
+	if f.ballast.size() != ballast {
+		t.Error("the ballast was thrown off, which makes no inodes")
+	}
+	inodes.free.Store(1 << 20)
+	if err := <-tick; err != nil {
+		t.Fatal(err)
+	}
+	f.until("readiness", func() bool { f.measureDisk(); return f.Admit(0) == nil })
+	f.append("after", "a")
+	f.close()
+
+	inodes.free.Store(startInodes - 1)
+	if _, err := Open(f.options()); !errors.Is(err, ErrNoInodes) || errors.Is(err, ErrDamaged) {
+		t.Errorf("a start with %d inodes: %v", startInodes-1, err)
+	}
+	inodes.free.Store(inodesUncounted)
+	f.Spool = nil
+	f.reopen()
+	f.measureDisk()
+	if n := f.Disk().FreeInodes; n != -1 {
+		t.Errorf("a file system that does not count has %d free inodes", n)
+	}
+	_ = d
+}
+
+// The bound on the tables of a compaction is above what it writes.
+func TestTablesOf(t *testing.T) {
+	got := []int64{tablesOf(0), tablesOf(tableFileBytes), tablesOf(400 << 20)}
+	if want := []int64{0, 2, 200}; !slices.Equal(got, want) {
+		t.Errorf("got %d; want %d", got, want)
+	}
+}
+
+// A moment without descriptors does not make a file system one that cannot allocate.
+func TestAllocateWantOfDescriptors(t *testing.T) {
+	r := room{free: freeBytes, inodes: freeInodes, dir: t.TempDir(), fid: 1}
+	if err := os.Mkdir(r.path(1), 0o700); err != nil { // opening it for writing is EISDIR
+		t.Fatal(err)
+	}
+	if !r.allocate(100, 1<<30) || r.sparse {
+		t.Errorf("allocated %d, sparse %v; want what is free to do, this once", r.allocated, r.sparse)
+	}
+}
