@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -168,9 +169,43 @@ const (
 	emptyFilesMax = 8
 )
 
+// engineDescriptors are open while the engine is, besides its tables: its directory, keys, manifest,
+// value log, statistics and logs, and what a compaction or a repair opens meanwhile.
+const engineDescriptors = 24
+
+// descriptorsFor fails with EMFILE or ENFILE where the engine's files cannot all be open at once.
+// Badger holds every table open, and ends the process where it cannot list them (y.Check).
+func descriptorsFor(dir string) error {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return fmt.Errorf("cannot list the engine's tables: %w", err)
+	}
+	held := make([]*os.File, 0, len(tables)+engineDescriptors)
+	for range cap(held) {
+		f, err := os.Open(filepath.Dir(dir))
+		if err != nil {
+			err = fmt.Errorf("cannot have %d files open at once, as its engine must: %w", cap(held), err)
+			return errors.Join(err, closeAll(held))
+		}
+		held = append(held, f)
+	}
+	return closeAll(held)
+}
+
+func closeAll(files []*os.File) (err error) {
+	for _, f := range files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
+
 // openPastEmptyFiles opens the engine, again after each file that was left empty.
 func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
-	if err := s.precheck(o); err != nil {
+	err = descriptorsFor(o.Dir)
+	if err == nil {
+		err = s.precheck(o)
+	}
+	if err != nil {
 		named, _ := nameSystem(err)
 		return named
 	}

@@ -68,15 +68,17 @@ func TestFaultIOErrors(t *testing.T) {
 	for _, c := range []struct {
 		name, calls, errno string
 		heals              bool
+		hint               string
 	}{
 		// The commit's own sync.
-		{"commit", "msync", "EIO", false},
+		{"commit", "msync", "EIO", false, "look after the disk"},
 		// The same on a disk that comes back at once: what is on it is unknown all the same.
-		{"commit, heals", "msync", "EIO", true},
-		{"commit, no space", "msync", "ENOSPC", true},
+		{"commit, heals", "msync", "EIO", true, "look after the disk"},
+		{"commit, no space", "msync", "ENOSPC", true, "make room on the disk"},
+		{"commit, quota", "msync", "EDQUOT", false, "the disk quota"},
 		// The high-water mark, once a second.
-		{"mark's sync", "fsync,fdatasync", "EIO", true},
-		{"mark's write", "pwrite64", "EIO", false},
+		{"mark's sync", "fsync,fdatasync", "EIO", true, "look after the disk"},
+		{"mark's write", "pwrite64", "EIO", false, "look after the disk"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +109,7 @@ func TestFaultIOErrors(t *testing.T) {
 			disk.heal()
 			close(gate)
 			log := j.keepLog()
-			if !strings.Contains(log, "error: ") || !strings.Contains(log, "hint: look after the disk") ||
+			if !strings.Contains(log, "error: ") || !strings.Contains(log, "hint: "+c.hint) ||
 				strings.Contains(log, "goroutine ") {
 				t.Errorf("it did not say what to do:\n%s", tail(log))
 			}

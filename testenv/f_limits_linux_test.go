@@ -1,0 +1,116 @@
+package testenv
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// inodes is how many files the disk can still hold.
+func (d *disk) inodes() int {
+	d.t.Helper()
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.dir, &st); err != nil {
+		d.t.Fatal(err)
+	}
+	return int(st.Ffree)
+}
+
+// fillInodes makes empty files beside the spool, as another program would, until so many inodes are
+// left.
+func (d *disk) fillInodes(leave int) {
+	d.t.Helper()
+	dir := filepath.Join(d.dir, "small-files")
+	if err := os.MkdirAll(dir, 0o700); err != nil && leave > 0 {
+		d.t.Fatal(err)
+	}
+	for i := 0; d.inodes() > leave; i++ {
+		err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600)
+		if err != nil && leave > 0 {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func (d *disk) unfillInodes() {
+	d.t.Helper()
+	if err := os.RemoveAll(filepath.Join(d.dir, "small-files")); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// TestFaultNoInodes takes the inodes of the spool's file system, which has bytes enough: the relay
+// refuses as on a full disk and says what is missing, goes on delivering, and accepts again without
+// a restart; a start on such a disk names inodes, not damage, and loses nothing.
+func TestFaultNoInodes(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, "tmpfs", 384<<20)
+	d.remount("nr_inodes=1000")
+	rng := Seed(t)
+	j := faultJourney(t, rng, filepath.Join(d.dir, "spool"))
+	j.Start()
+	load := j.StartLoad(rng, 4, "inodes")
+	Until(t, Patience, "events", func() bool { return j.Ledger.Accepted() > 50 })
+	d.fillInodes(8)
+	j.awaitFull()
+	load.Stop()
+	a := j.Post(Post{Body: []byte(`{"eventType":"message"}`)})
+	_, ready := j.Admin("GET", "/readyz")
+	_, body := j.Admin("GET", "/v1/status")
+	var s struct {
+		FreeInodes *int `json:"free_inodes"`
+	}
+	if err := json.Unmarshal(body, &s); err != nil || s.FreeInodes == nil || *s.FreeInodes > 8 {
+		t.Errorf("free_inodes is not told: %v in %s", err, body)
+	}
+	if !strings.Contains(string(a.Body), "inodes") || !strings.Contains(string(ready), "inodes") {
+		t.Errorf("inodes are not named: %s, %s", a.Body, ready)
+	}
+	Until(t, Patience, "deliveries without inodes", func() bool {
+		return j.Target("good").Pending == 0
+	})
+	d.unfillInodes()
+	Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
+	j.SendIDs("after", 5)
+
+	j.Kill()
+	d.fillInodes(0)
+	before := j.fingerprint()
+	j.refusesToStart("hint: the file system of spool.dir has too few free inodes")
+	if j.fingerprint() != before {
+		t.Error("the start has changed the spool")
+	}
+	d.unfillInodes()
+	j.Start()
+	j.finishFaults()
+}
+
+// TestFaultLimits starts the relay under limits of its process that its spool does not fit into, and
+// wants each called what it is, with what helps, and the spool untouched by it.
+func TestFaultLimits(t *testing.T) {
+	t.Parallel()
+	needTools(t, "prlimit")
+	for _, c := range []struct{ name, limit, words string }{
+		{"file size", "--fsize=1048576", "hint: files may not grow as large"},
+		{"descriptors", "--nofile=14", "hint: hookspool may not open more files"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			j := faultJourney(t, Seed(t), "")
+			j.Start()
+			j.SendIDs("before", 20)
+			j.Kill()
+			j.keepLog()
+			j.Through = []string{"prlimit", c.limit}
+			j.refusesToStart(c.words)
+			j.Through = nil
+			j.Start()
+			j.finishFaults()
+		})
+	}
+}
