@@ -169,8 +169,8 @@ const (
 	emptyFilesMax = 8
 )
 
-// engineDescriptors are open while the engine is, besides its tables: its directory, keys, manifest,
-// value log, statistics and logs, and what a compaction or a repair opens meanwhile.
+// engineDescriptors are open while the engine is, besides its tables: its directory, keys,
+// manifest, value log, statistics and logs, and what a compaction or a repair opens meanwhile.
 const engineDescriptors = 24
 
 // descriptorsFor fails with EMFILE or ENFILE where the engine's files cannot all be open at once.

@@ -46,7 +46,7 @@ func checkFiles(dir string) (bad faults, notes []string, err error) {
 		var fault, note string
 		switch {
 		case filepath.Ext(name) == ".sst":
-			if _, ok := table.ParseFileID(name); !ok {
+			if _, ok := table.ParseFileID(name); !ok || f.IsDir() {
 				continue // none of the engine's
 			}
 			// Its blocks are the engine's to check.

@@ -31,7 +31,7 @@ func (s *Spool) precheck(o badger.Options) error {
 	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil
 	}
-	files, err := dir.Readdirnames(-1)
+	files, err := namesIn(dir)
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,19 @@ func (s *Spool) precheck(o badger.Options) error {
 		return err
 	}
 	return s.repairTables(o, files, first)
+}
+
+// namesIn are the names of what the engine may look at in its directory: it takes no notice of
+// directories.
+func namesIn(dir *os.File) ([]string, error) {
+	entries, err := dir.ReadDir(-1)
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
 }
 
 // tableEnd is a table's end as Badger will read it, which panics where this finds a fault:

@@ -218,7 +218,7 @@ func (s *Spool) removeUnfinished(free int64) (int64, error) {
 	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return free, nil // a relay runs
 	}
-	files, err := dir.Readdirnames(-1)
+	files, err := namesIn(dir)
 	if err != nil {
 		return free, err
 	}

@@ -127,9 +127,11 @@ func TestLockErrorIsNoUse(t *testing.T) {
 }
 
 // A mark that cannot be read for a moment is not taken for a missing one: what it says decides what
-// a start may drop.
+// a start may drop, so nothing is repaired without it.
 func TestHighWaterSystemError(t *testing.T) {
 	_, dir := furnishLog(t, "")
+	log, _ := onlyLog(t, dir)
+	flipAt(t, log, logHeadBytes+100)
 	path := filepath.Join(dir, highWaterName)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -142,28 +144,54 @@ func TestHighWaterSystemError(t *testing.T) {
 	if !errors.Is(err, syscall.EISDIR) || errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v; want EISDIR", err)
 	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
+		t.Errorf("something was repaired: %q", kept)
+	}
 	if err := raiseHighWater(dir, 1); !errors.Is(err, syscall.EISDIR) {
 		t.Errorf("the mark was written anew: %v", err)
 	}
 }
 
-// A table that the system does not let anybody look at is neither damaged nor set aside.
+// A table that the system does not let anybody look at may be needed: the engine would delete it. A
+// directory that is called like one is none.
 func TestTableSystemError(t *testing.T) {
 	f, dir := inTables(t, "")
-	if err := os.Mkdir(filepath.Join(dir, engineDir, "000099.sst"), 0o700); err != nil {
+	f.dir = dir
+	if err := os.Mkdir(filepath.Join(dir, engineDir, "000098.sst"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f.dir = dir
-	_, err := Open(f.options())
-	if err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrLoss) {
-		t.Errorf("got %v; want an error of the system", err)
+	f.Spool = nil
+	f.reopen()
+	f.close()
+	name := filepath.Join(dir, engineDir, "000099.sst")
+	if err := os.Symlink(name, name); err != nil { // opening it is ELOOP
+		t.Fatal(err)
 	}
-	rep, err := Verify(t.Context(), f.readerOptions(), nil)
-	if err == nil {
+	_, err := Open(f.options())
+	if !errors.Is(err, syscall.ELOOP) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrLoss) {
+		t.Errorf("got %v; want ELOOP", err)
+	}
+	if _, err := os.Lstat(name); err != nil {
+		t.Errorf("it was removed: %v", err)
+	}
+	if rep, err := Verify(t.Context(), f.readerOptions(), nil); err == nil {
 		t.Errorf("verify tells of faults in what it could not look at: %q", rep.Faults)
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
 		t.Errorf("%q are set aside", kept)
+	}
+}
+
+// sickReader fails whatever is read.
+type sickReader struct{}
+
+func (sickReader) ReadAt([]byte, int64) (int, error) { return 0, syscall.EIO }
+
+// A table's end that cannot be read is not one that does not add up.
+func TestTableEndSystemError(t *testing.T) {
+	if _, err := readTableEnd(sickReader{}, 1000); !errors.Is(err, syscall.EIO) ||
+		errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v; want EIO", err)
 	}
 }
 
