@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -17,9 +18,9 @@ var errLogKey = fmt.Errorf("%w: no key of this spool opens the transactions in a
 // is used with, and nothing protects the head: if what it says opens nothing, the other keys are
 // tried, and then its 12 bytes with one of them changed.
 //
-// Only what the engine itself is sure to write can refuse a start. What our own records look like
-// helps to choose between keys; a log that looks unlike them goes to the engine with the key that
-// its head names.
+// Only what the engine itself is sure to write can refuse a start, or put a head right. A log
+// without the end of a transaction goes to the engine with the key that its head names, whatever
+// its records look like; if there is no such key, what they look like chooses one.
 func (s *Spool) unlock(o badger.Options, b []byte) (*wal, uint64, error) {
 	w := newWAL(b)
 	said := binary.BigEndian.Uint64(b)
@@ -34,15 +35,10 @@ func (s *Spool) unlock(o badger.Options, b []byte) (*wal, uint64, error) {
 		return w, 0, nil // the registry says that nothing is encrypted, so the head is damaged
 	}
 	t := newKeyTrial(w)
-	if id, ok := t.find(keys, said); ok {
+	if id, ok := t.find(keys, said, s.log); ok {
 		return w, id, nil
 	}
-	if w.secret = keys.secret(said); len(w.secret) == 0 || len(t.ends) > 0 {
-		return nil, 0, errLogKey
-	}
-	s.log.Warn("a log of the engine does not begin with records of this spool; it is read with the " +
-		"key that its head names")
-	return w, said, nil
+	return nil, 0, errLogKey
 }
 
 // keyTrial is a log with the entries that keys are tried on, some of each sort: those that end a
@@ -87,7 +83,7 @@ func newKeyTrial(w *wal) *keyTrial {
 }
 
 // find leaves the log with the key, and the counter, that open it, and returns the key's number.
-func (t *keyTrial) find(keys *dataKeys, said uint64) (uint64, bool) {
+func (t *keyTrial) find(keys *dataKeys, said uint64, log *slog.Logger) (uint64, bool) {
 	try := func(id uint64) bool {
 		t.secret = keys.secret(id)
 		return len(t.secret) > 0 && t.opens()
@@ -95,12 +91,19 @@ func (t *keyTrial) find(keys *dataKeys, said uint64) (uint64, bool) {
 	if try(said) {
 		return said, true
 	}
+	if len(t.secret) > 0 && len(t.ends) == 0 {
+		log.Warn("a log of the engine does not begin with records of this spool; it is read with the " +
+			"key that its head names")
+		return said, true
+	}
 	for id := uint64(1); id <= keys.last; id++ {
 		if id != said && try(id) {
 			return id, true
 		}
 	}
-	t.secret = keys.secret(said)
+	if t.secret = keys.secret(said); len(t.ends) == 0 {
+		return 0, false
+	}
 	for at := 0; at < len(t.iv) && len(t.secret) > 0; at++ {
 		for flip := 1; flip < 256; flip++ {
 			t.iv[at] ^= byte(flip)
