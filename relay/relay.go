@@ -238,12 +238,20 @@ func (r *Relay) drain() error {
 	return err
 }
 
+// movedPatience is how long a relay whose spool was moved away stays for what is in hand.
+const movedPatience = time.Second
+
 // abandon stops after the spool failed: nothing can be acknowledged or settled any more.
 func (r *Relay) abandon() error {
 	r.accept.closed.Store(true)
-	deadline := time.Now().Add(r.setup.Load().cfg.Server.DrainTimeout)
+	patience, drain := 5*time.Second, r.setup.Load().cfg.Server.DrainTimeout
+	if errors.Is(r.spool.Err(), spool.ErrMoved) {
+		// As long as it lives the engine may write where somebody else's files are by now.
+		patience, drain = movedPatience, min(drain, movedPatience)
+	}
+	deadline := time.Now().Add(drain)
 	// Callers that are waiting hear 507 before the listeners go.
-	err := r.servers.shutdownEvents(5 * time.Second)
+	err := r.servers.shutdownEvents(patience)
 	return errors.Join(r.spool.Err(), err, r.stop(deadline))
 }
 

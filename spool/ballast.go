@@ -82,9 +82,27 @@ func (b *ballast) take() error {
 	return errors.Join(err, f.Close(), os.Remove(b.path))
 }
 
+// missed reports that somebody has removed the file, which gives up the reserve and nothing else.
+func (b *ballast) missed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bytes == 0 {
+		return false
+	}
+	_, err := os.Lstat(b.path)
+	if !isGone(err) {
+		return false
+	}
+	b.bytes = 0
+	return true
+}
+
 // trimBallast is the keeper's: it makes a ballast when there is ample room, and removes one that a
 // new limit does not allow.
 func (s *Spool) trimBallast() {
+	if s.ballast.missed() {
+		s.log.Warn("somebody has removed the ballast; another is made when there is room")
+	}
 	lim := s.limits.Load()
 	var err error
 	switch free := s.disk.free.Load(); {

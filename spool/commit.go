@@ -218,6 +218,12 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if !ok {
 		return
 	}
+	if s.room.turns(useOf(ops)) {
+		if err := s.checkPremises(); err != nil {
+			answer(ops, err)
+			return
+		}
+	}
 	var looks []*op
 	for _, o := range ops {
 		if o.look {

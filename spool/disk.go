@@ -133,19 +133,21 @@ func freeBytes(dir string) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// measureDisk looks at the directory and the file system. Badger's files are sparse, so blocks
-// count, not lengths.
+// measureDisk looks at the directory and the file system, and whether the directory is still ours.
 func (s *Spool) measureDisk() {
 	s.disk.since.Store(0)
-	total, err := bytesOnDisk(s.dir)
-	free, ferr := s.room.free(s.dir)
+	now := s.lookAround()
+	if now == nil {
+		return
+	}
+	free, err := s.room.free(s.dir)
 	inodes, ierr := s.room.inodes(s.dir)
-	if err := errors.Join(err, ferr, ierr); err != nil {
+	if err := errors.Join(err, ierr); err != nil {
 		s.log.Error("cannot measure the spool's disk; the last figures stay", "error", err)
 		return
 	}
 	// What is only kept in reserve does not count against spool.max_size.
-	total = max(0, total-s.ballast.size()-s.room.unused.Load())
+	total := max(0, now.bytes-s.ballast.size()-s.room.unused.Load())
 	s.disk.bytes.Store(total)
 	s.disk.free.Store(free)
 	s.disk.inodes.Store(inodes)

@@ -105,6 +105,7 @@ func (s *Spool) initialize() error {
 	if _, err := rand.Read(s.format.id[:]); err != nil {
 		return fmt.Errorf("cannot make an id: %w", err)
 	}
+	s.log.Info("a new spool is made; nothing is in it", "dir", s.dir)
 	return s.storeFormat(s.format)
 }
 

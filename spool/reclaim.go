@@ -137,7 +137,9 @@ func (s *Spool) flush() error {
 	s.room.wrote(len(key), 1) // it may have found the memtable full
 	if err == nil {
 		release := s.holdMaps()
+		s.premises.flushes.Add(1)
 		err = s.through("flush", func() error { return s.db.DropPrefix(key) })
+		s.premises.flushes.Add(1)
 		release()
 	}
 	s.room.turned(0)

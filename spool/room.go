@@ -123,6 +123,11 @@ func useOf(ops []*op) use {
 	return u
 }
 
+// turns reports whether a group may find the memtable full, so that the engine begins another log.
+func (r *room) turns(u use) bool {
+	return u.turns || r.written+u.bytes+entryRoomBytes >= memTableBytes
+}
+
 // look asks how much is free, and how fast that falls.
 func (r *room) look(now time.Time) (int64, error) {
 	free, err := r.free(r.dir)
@@ -140,8 +145,7 @@ func (r *room) look(now time.Time) (int64, error) {
 // short says what is missing for a group, or nil. compaction is what the table of the memtable may
 // set off. A group that would only fill blocks that the log has needs nothing.
 func (r *room) short(u use, now time.Time, compaction func(sure bool) int64) error {
-	end := r.written + u.bytes + entryRoomBytes
-	turns := u.turns || end >= memTableBytes
+	end, turns := r.written+u.bytes+entryRoomBytes, r.turns(u)
 	if end <= r.allocated && !turns {
 		return nil
 	}

@@ -143,6 +143,7 @@ type Spool struct {
 	room        room
 	ballast     *ballast
 	hw          *highWater
+	premises    premises
 	reclaimer   reclaimer  // the keeper's own
 	sweepMu     sync.Mutex // held across a portion; guards sweeping, sweepTo
 	sweeping    bool
@@ -173,7 +174,13 @@ type Tick struct {
 // Open opens or makes the spool in o.Dir and reads its state: O(targets), not O(backlog). Nothing
 // runs until Start.
 func Open(o Options) (_ *Spool, err error) {
-	if err := prepareDir(o.Dir); err != nil {
+	if !o.AcceptLoss {
+		err = checkAway(o.Dir)
+	}
+	if err == nil {
+		err = prepareDir(o.Dir)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s := newSpool(o)
@@ -196,7 +203,13 @@ func Open(o Options) (_ *Spool, err error) {
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
-	if err := s.room.begin(); err != nil {
+	if err = s.welcome(); err == nil {
+		err = s.room.begin()
+	}
+	if err == nil {
+		err = s.premises.begin(o.Dir)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
 	s.measureDisk()
@@ -205,9 +218,9 @@ func Open(o Options) (_ *Spool, err error) {
 
 // abandon closes what a failed Open had opened.
 func (s *Spool) abandon() error {
-	var errs error
+	errs := s.premises.close()
 	if s.hw != nil {
-		errs = s.hw.file.Close()
+		errs = errors.Join(errs, s.hw.file.Close())
 	}
 	if s.db != nil {
 		errs = errors.Join(errs, s.db.Close())
@@ -268,7 +281,7 @@ func (s *Spool) Close() error {
 		defer s.readers.Unlock()
 		s.dropCursors(time.Now())
 		s.closeErr = errors.Join(s.hw.close(s.head.Load(), s.Err() == nil),
-			s.through("close engine", s.closeEngine))
+			s.through("close engine", s.closeEngine), s.premises.close())
 	})
 	return s.closeErr
 }
@@ -279,6 +292,12 @@ func (s *Spool) Close() error {
 const closeTries = 3 * time.Second
 
 func (s *Spool) closeEngine() error {
+	if err := s.premises.left(); err != nil {
+		// It would write its memtable, and remove its logs, in a directory that is somebody else's.
+		s.log.Warn("the engine is left as after a kill; the next start reads its log, where that is now",
+			"reason", err)
+		return nil
+	}
 	if err := s.roomToClose(); err != nil {
 		s.log.Warn("the disk has no room to close the engine; the next start reads its log, as after a "+
 			"kill", "reason", err)
@@ -330,11 +349,19 @@ func (s *Spool) Failed() <-chan struct{} { return s.failed }
 // events at the next power cut).
 func (s *Spool) fail(err error) error {
 	s.failOnce.Do(func() {
+		moved := errors.Is(err, ErrMoved)
 		named, _ := nameSystem(err)
 		err := fmt.Errorf("%w: %w", ErrFailed, nameSpace(named, s.dir))
 		s.failure.Store(&err)
-		s.log.Error("cannot write the spool; nothing is acknowledged any more and the relay stops; "+
-			"the next start reads what is on disk", "error", err)
+		if moved {
+			s.log.Error("the spool's files were moved or removed while they are open; nothing is "+
+				"acknowledged any more and the relay stops; what was acknowledged is in what was moved, "+
+				"and lost with what was removed", "error", err)
+			s.leaveWord()
+		} else {
+			s.log.Error("cannot write the spool; nothing is acknowledged any more and the relay stops; "+
+				"the next start reads what is on disk", "error", err)
+		}
 		close(s.failed)
 	})
 	return s.Err()

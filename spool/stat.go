@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -171,9 +170,7 @@ func bytesOnDisk(dir string) (total int64, err error) {
 			return nil
 		}
 		if info, err := d.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				total += st.Blocks * 512
-			}
+			total += blockBytes(info)
 		}
 		return nil
 	})

@@ -45,7 +45,8 @@ type removal struct {
 	replays  uint64 // as counted when the list was made
 }
 
-// keepLoop is the keeper: once a second it measures the disk, notes the high-water mark and sweeps.
+// keepLoop is the keeper: once a second it notes the high-water mark, sees that the spool's files
+// are in their place, measures the disk and sweeps.
 func (s *Spool) keepLoop() {
 	ticker := time.NewTicker(sweepPause)
 	defer ticker.Stop()
@@ -70,6 +71,9 @@ func (s *Spool) keep(clock time.Time) {
 		return
 	}
 	s.measureDisk()
+	if s.Err() != nil {
+		return
+	}
 	s.trimBallast()
 	if s.gate.closed() {
 		return // sweeping writes

@@ -176,6 +176,9 @@ func startAdvice(err error) string {
 	switch {
 	case errors.Is(err, spool.ErrInUse):
 		return "is another hookspool running? each needs a spool.dir of its own"
+	case errors.Is(err, spool.ErrAway):
+		return "move it back to spool.dir and start again; if it is to be given up: hookspool serve --" +
+			lossFlag
 	case errors.Is(err, spool.ErrWrongKey):
 		return "set spool.encryption_key to the key that the spool was made with; if it is that, " +
 			"db/KEYREGISTRY is damaged: restore it from a backup"
@@ -203,6 +206,10 @@ func startAdvice(err error) string {
 
 // runFailure is why the relay stopped by itself or could not stop cleanly.
 func runFailure(r *relay.Relay, err error) *failure {
+	if errors.Is(r.Dead(), spool.ErrMoved) {
+		return fail("move it back to where it was and start again: what was acknowledged is in it; what "+
+			"was removed for good is lost", "%w", err)
+	}
 	if r.Dead() != nil {
 		return fail(deadAdvice(r.Dead()), "%w", err)
 	}

@@ -103,6 +103,8 @@ func (k *care) explainSpool(err error) error {
 		hint = "hookspool spool verify names what is wrong; a backup that verifies can be restored"
 	case errors.Is(err, spool.ErrNotEmpty):
 		hint = "restore into a directory that is missing or empty, and move it into place"
+	case errors.Is(err, spool.ErrAway), errors.Is(err, spool.ErrMoved):
+		hint = "move it back to where it was, and run it again"
 	default:
 		hint = systemAdvice(err)
 	}

@@ -1,0 +1,323 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// ErrMoved: the spool's files are not where they were opened. What is acknowledged now goes into
+// files that nobody finds at the next start.
+var ErrMoved = errors.New("the spool's files are not where they were opened")
+
+const (
+	manifestName = "MANIFEST" // the engine's list of its tables
+	logExt       = ".mem"
+	tableExt     = ".sst"
+	// premisesLooks at the files must agree before one counts as gone: the engine begins and removes
+	// files while their directory is read, and a name may be missed then.
+	premisesLooks = 3
+	premisesPause = 20 * time.Millisecond
+)
+
+// premises are the directories and files that the spool has open, as their paths showed them. The
+// keeper compares once a second: an open file can be written for ever, wherever it is and whether
+// it has a name or not, so nothing else would notice.
+//
+// A path is compared with what the same path showed before, because a file system of layers
+// (overlayfs) may give another device for the open file. Where the two differ, a directory is still
+// ours if the open one says the same as the path: not every file system keeps its inode numbers.
+type premises struct {
+	dir  string // absolute
+	dirs [2]directory
+	// files are by their name below dir; the keeper's own, after begin.
+	files map[string]fs.FileInfo
+	// manifest is another one than before, first seen at manifestAt, of which nobody knows yet whether
+	// the engine wrote it.
+	manifest   fs.FileInfo
+	manifestAt time.Time
+	// flushes is odd while a flush is under way, in which the engine has no log for a moment.
+	flushes atomic.Uint64
+}
+
+// directory is one that is held open, so that its inode number is not given to another.
+type directory struct {
+	path  string
+	first fs.FileInfo
+	held  *os.File
+}
+
+// begin notes what is there. The engine is open.
+func (p *premises) begin(dir string) (err error) {
+	p.dir = absolute(dir)
+	for i, path := range []string{p.dir, filepath.Join(p.dir, engineDir)} {
+		d := &p.dirs[i]
+		d.path = path
+		if d.held, err = os.Open(path); err == nil {
+			d.first, err = os.Stat(path)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("cannot look at %q: %w", path, err), p.close())
+		}
+	}
+	now, err := p.survey()
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot look through %q: %w", p.dir, err), p.close())
+	}
+	p.files = now.files
+	return nil
+}
+
+// absolute is the directory's path from the root. What a relative one begins with is resolved, so
+// that a link which leads to the working directory may be changed, as deployments do.
+func absolute(dir string) string {
+	if filepath.IsAbs(dir) {
+		return filepath.Clean(dir)
+	}
+	here, err := os.Getwd()
+	if err == nil {
+		here, err = filepath.EvalSymlinks(here)
+	}
+	if err != nil {
+		return filepath.Clean(dir) // then it is compared as seen from here
+	}
+	return filepath.Join(here, dir)
+}
+
+func (p *premises) close() (err error) {
+	for i := range p.dirs {
+		if f := p.dirs[i].held; f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// left says which directory is not in its place any more; nil: none. What cannot be looked at for
+// another reason is left to whoever writes there.
+func (p *premises) left() error {
+	for i := range p.dirs {
+		d := &p.dirs[i]
+		now, err := os.Stat(d.path)
+		switch {
+		case isGone(err):
+			return fmt.Errorf("%w: directory %q is not there any more", ErrMoved, d.path)
+		case err != nil || os.SameFile(now, d.first):
+			continue
+		}
+		if held, err := d.held.Stat(); err != nil || !os.SameFile(now, held) {
+			return fmt.Errorf("%w: at %q is another directory", ErrMoved, d.path)
+		}
+	}
+	return nil
+}
+
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) ||
+		errors.Is(err, syscall.ELOOP)
+}
+
+// survey is one look at everything in the spool's directory.
+type survey struct {
+	// bytes on disk are blocks, not lengths: the engine's files are sparse.
+	bytes   int64
+	tables  int                    // among files
+	files   map[string]fs.FileInfo // that stay open
+	flushes uint64
+}
+
+func (p *premises) survey() (*survey, error) {
+	v := &survey{files: make(map[string]fs.FileInfo, len(p.files)), flushes: p.flushes.Load()}
+	err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil && path == p.dir {
+			return err
+		}
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil // the engine has removed it meanwhile
+		}
+		v.bytes += blockBytes(info)
+		if name, err := filepath.Rel(p.dir, path); err == nil && staysOpen(name) {
+			v.files[name] = info
+			if filepath.Ext(name) == tableExt {
+				v.tables++
+			}
+		}
+		return nil
+	})
+	return v, err
+}
+
+// staysOpen tells the files that are open as long as they are there.
+func staysOpen(name string) bool {
+	if name == highWaterName {
+		return true
+	}
+	dir, file := filepath.Split(name)
+	if filepath.Clean(dir) != engineDir {
+		return false
+	}
+	switch file {
+	case "LOCK", manifestName, "KEYREGISTRY", "DISCARD":
+		return true
+	}
+	switch filepath.Ext(file) {
+	case tableExt, logExt, ".vlog":
+		return true
+	}
+	return false
+}
+
+// missing says which file is not in its place any more, among those seen before; nil: none.
+// tables are what the engine lists, asked after the survey, because it takes a table off its list
+// before it removes the file.
+func (p *premises) missing(now *survey, tables func() map[string]bool) error {
+	var listed map[string]bool
+	for name, before := range p.files {
+		info, there := now.files[name]
+		if there && os.SameFile(info, before) {
+			continue
+		}
+		ext := filepath.Ext(name)
+		switch {
+		case there && filepath.Base(name) == manifestName && p.ours(info):
+			continue
+		case there && filepath.Base(name) == manifestName && p.seenFirst(info):
+			now.files[name] = before // the next beat tells
+			continue
+		case !there && ext == tableExt:
+			if listed == nil {
+				listed = tables()
+			}
+			if !listed[name] {
+				continue
+			}
+		case !there && ext == logExt && p.turned(name, now):
+			continue
+		}
+		path := filepath.Join(p.dir, name)
+		if there {
+			return fmt.Errorf("%w: at %q is another file", ErrMoved, path)
+		}
+		return fmt.Errorf("%w: file %q is not there any more", ErrMoved, path)
+	}
+	return nil
+}
+
+// turned reports whether a log may have gone because its memtable was written out: one that was
+// begun after it is there, or the engine is between the two.
+func (p *premises) turned(name string, now *survey) bool {
+	if now.flushes%2 == 1 || p.flushes.Load() != now.flushes {
+		return true
+	}
+	for other := range now.files {
+		// Their numbers have five digits or more.
+		if filepath.Ext(other) == logExt && (len(other) > len(name) ||
+			len(other) == len(name) && other > name) {
+			return true
+		}
+	}
+	return false
+}
+
+// ours reports whether a manifest in the place of the last one is the engine's, which writes it
+// again when it has grown. Where that cannot be found out it counts as the engine's.
+func (p *premises) ours(info fs.FileInfo) bool {
+	open, known := openHere(info)
+	return open || !known
+}
+
+// seenFirst reports whether a manifest that the engine does not have open is there since this beat
+// of the keeper: the engine may be about to open it.
+func (p *premises) seenFirst(info fs.FileInfo) bool {
+	if p.manifest == nil || !os.SameFile(p.manifest, info) {
+		p.manifest, p.manifestAt = info, time.Now()
+	}
+	return time.Since(p.manifestAt) < sweepPause/2
+}
+
+// tablesListed are the files of the engine's tables, as premises name them.
+func (s *Spool) tablesListed() map[string]bool {
+	listed := make(map[string]bool)
+	for _, t := range s.db.Tables() {
+		listed[filepath.Join(engineDir, fmt.Sprintf("%06d%s", t.ID, tableExt))] = true
+	}
+	return listed
+}
+
+// missingTable finds a table that is gone before any survey has seen it. The engine's list is asked
+// before and after another survey, because a table may go in between.
+func (s *Spool) missingTable(now *survey) error {
+	n := 0
+	for _, level := range s.db.Levels() {
+		n += level.NumTables
+	}
+	if now.tables >= n {
+		return nil
+	}
+	before := s.tablesListed()
+	again, err := s.premises.survey()
+	if err != nil {
+		return nil // the next look tells
+	}
+	for name := range s.tablesListed() {
+		if _, there := again.files[name]; before[name] && !there {
+			return fmt.Errorf("%w: file %q is not there any more", ErrMoved,
+				filepath.Join(s.premises.dir, name))
+		}
+	}
+	return nil
+}
+
+// lookAround surveys the spool's directory, and fails the spool if something in it, or all of it, is
+// not in its place any more. Nil: there was nothing to be learned.
+func (s *Spool) lookAround() *survey {
+	p := &s.premises
+	for look := 1; ; look++ {
+		err := p.left()
+		now, serr := p.survey()
+		if err == nil && serr != nil {
+			s.log.Error("cannot measure the spool's disk; the last figures stay", "error", serr)
+			return nil
+		}
+		if err == nil {
+			err = p.missing(now, s.tablesListed)
+		}
+		if err == nil {
+			err = s.missingTable(now)
+		}
+		if err == nil {
+			p.files = now.files
+			return now
+		}
+		if look == premisesLooks {
+			_ = s.fail(err)
+			return nil
+		}
+		time.Sleep(premisesPause)
+	}
+}
+
+// checkPremises fails the spool if its directories are not in their place. The committer asks
+// before the engine begins another log: it would make that in a directory that is somebody else's.
+func (s *Spool) checkPremises() error {
+	if err := s.premises.left(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+func blockBytes(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return 0
+}
