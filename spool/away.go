@@ -12,11 +12,11 @@ import (
 // ErrAway: the spool that was here was moved or removed while it was open, and is not back.
 var ErrAway = errors.New("the spool that was open here is away")
 
-// awaySuffix makes the name of a file beside the spool's directory, or beside the first one above it
-// that still has a place. A spool leaves it there when its directory was moved or removed while it
-// was open: a supervisor starts the relay again at once, and that start would make a new spool in
-// silence, in the place to which the other is to be moved back. A start that finds the spool, or one
-// that was restored from it, removes the file.
+// awaySuffix makes the name of a file beside the spool's directory, or beside the first one above
+// it that still has a place. A spool leaves it there when its directory was moved or removed while
+// it was open: a supervisor starts the relay again at once, and that start would make a new spool
+// in silence, in the place to which the other is to be moved back. A start that finds the spool, or
+// one that was restored from it, removes the file.
 //
 // Its last lines are "dir" and the directory's path, "spool" and the id; the rest is for people.
 const awaySuffix = ".away"
@@ -120,8 +120,8 @@ func (s *Spool) welcome() error {
 	case s.head.Load() == 0 && s.hw.last == 0:
 		return a.refusal(s.dir)
 	}
-	s.log.Error("another spool was open here before, and was moved or removed: what was accepted into "+
-		"it is not delivered. Move it to a place of its own and serve it, or remove the file",
+	s.log.Error("another spool was open here before, and was moved or removed: what was accepted "+
+		"into it is not delivered. Move it to a place of its own and serve it, or remove the file",
 		"spool", a.spool, "file", a.path)
 	return nil
 }
