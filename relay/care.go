@@ -13,9 +13,14 @@ import (
 	"github.com/hookspool/hookspool/spool"
 )
 
-// Purge is part of admin.Care. An orphan can be purged as well: that is what ends it.
+// Purge is part of admin.Care. An orphan can be purged as well, and then be forgotten: that is what
+// ends it.
 func (r *Relay) Purge(ctx context.Context, name string, q admin.PurgeQuery) (admin.Purged, error) {
 	out := admin.Purged{Target: name, State: q.State, DryRun: q.DryRun}
+	if q.Forget {
+		out.Forgotten = true
+		return out, r.forget(name)
+	}
 	l := r.laneNamed(name)
 	if l == nil {
 		return out, noTarget(name)
@@ -137,14 +142,15 @@ func (r *Relay) Import(lines []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, x := range events {
-		if err := r.makeLanes(x.Undelivered()); err != nil {
-			return nil, importError(err, numbers)
-		}
-	}
-	n, err := r.spool.Import(events)
+	n, err := r.spool.Import(events, func(name string) bool {
+		l := r.laneNamed(name)
+		return l != nil && l.target() != nil
+	})
 	if err != nil {
 		return nil, importError(err, numbers)
+	}
+	if err := r.meetLanes(); err != nil {
+		return nil, orderError(err)
 	}
 	if n.Imported > 0 {
 		r.log.Info("events were imported", "events", n.Imported, "deliveries", n.Deliveries)
@@ -161,7 +167,7 @@ func parseLines(lines []byte) (events []*spool.Exported, numbers []int, _ error)
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		x, err := spool.ParseExported(line)
+		x, err := ParseImported(line)
 		if err != nil {
 			bad.Faults, bad.Lines = append(bad.Faults, err.Error()), append(bad.Lines, number)
 			continue
@@ -174,22 +180,56 @@ func parseLines(lines []byte) (events []*spool.Exported, numbers []int, _ error)
 	return events, numbers, nil
 }
 
-// makeLanes makes lanes for targets that the relay never had: they are orphans until the config has
-// them.
-func (r *Relay) makeLanes(targets []string) error {
-	for _, name := range targets {
-		if r.laneNamed(name) != nil {
-			continue
-		}
-		if closed(r.stopping) {
-			return spool.ErrClosed
-		}
-		s, err := r.spool.Lane(name)
-		if err != nil {
-			return err
-		}
-		r.addLane(s)
+// meetLanes adds the lanes that an import has made for targets that the relay never had: they are
+// orphans until the config has them.
+func (r *Relay) meetLanes() error {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	if closed(r.stopping) {
+		return spool.ErrClosed // the next start finds them
 	}
+	for _, s := range r.spool.Lanes() {
+		if r.laneNamed(s.Name()) == nil {
+			r.addLane(s)
+		}
+	}
+	return nil
+}
+
+// forget removes an orphan that owes nothing any more.
+func (r *Relay) forget(name string) error {
+	r.reloading.Lock() // or the target could come back meanwhile
+	defer r.reloading.Unlock()
+	l := r.laneNamed(name)
+	if l == nil {
+		return noTarget(name)
+	}
+	if l.target() != nil {
+		e := admin.Refuse(409, "in_config", "target %q is in the config", name)
+		e.Hint = "remove its table and reload; then its deliveries can be purged and it be forgotten"
+		return e
+	}
+	err := r.spool.Forget(l.spool)
+	if errors.Is(err, spool.ErrOwing) {
+		c := l.spool.Counts()
+		e := admin.Refuse(409, "not_empty", "target %q still has %d pending and %d exhausted deliveries",
+			name, c.Pending, c.Exhausted)
+		e.Hint = fmt.Sprintf("hookspool purge --target %q", cut(name, 100))
+		if c.Pending == 0 {
+			e.Hint += " --state exhausted"
+		}
+		return e
+	}
+	if err != nil {
+		return orderError(err)
+	}
+	r.lanesMu.Lock()
+	delete(r.byName, name)
+	r.lanesMu.Unlock()
+	r.seriesMu.Lock()
+	r.metrics.forget(name)
+	r.seriesMu.Unlock()
+	r.log.Warn("a target was forgotten by hand", "target", name)
 	return nil
 }
 

@@ -44,6 +44,8 @@ type lane struct {
 	// orphan).
 	work atomic.Pointer[work]
 	crew crew
+	// running: live and jobLoop are started. Guarded by Relay.lanesMu.
+	running bool
 	// jobs asks for a job; capacity 1, because whoever sends has set jobRunning first.
 	jobs       chan jobOrder
 	jobRunning atomic.Bool

@@ -216,6 +216,27 @@ func (m *metrics) lane(name string) *laneMetrics {
 	return l
 }
 
+// has reports whether a target has series.
+func (m *metrics) has(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lanes[name] != nil
+}
+
+// matchSeries gives the lane its series, or takes them from an orphan that owes nothing: a scrape
+// is as long as the list of those that there is something to tell of.
+func (l *lane) matchSeries() {
+	l.r.seriesMu.Lock()
+	defer l.r.seriesMu.Unlock()
+	if !l.r.shown(l) {
+		l.r.metrics.forget(l.name)
+		return
+	}
+	l.series.Store(l.r.metrics.lane(l.name))
+	l.m().status.Set(float64(l.status()))
+	l.m().failedJobs.Set(float64(l.failedJobs()))
+}
+
 // forget removes the series of a target that is gone and owes nothing.
 func (m *metrics) forget(name string) {
 	m.mu.Lock()

@@ -65,8 +65,9 @@ type Relay struct {
 
 	reloading sync.Mutex // held across a reload
 	lanesMu   sync.RWMutex
-	byName    map[string]*lane // guarded by lanesMu; only grows
+	byName    map[string]*lane // guarded by lanesMu
 	started   bool             // guarded by lanesMu: lanes run
+	seriesMu  sync.Mutex       // held while a lane is given series, or loses them
 
 	startedAt   time.Time
 	connections atomic.Int64 // of senders, open now
@@ -203,13 +204,16 @@ func (r *Relay) addLane(s *spool.Lane) *lane {
 	}
 	l := newLane(r, s, warned)
 	r.byName[l.name] = l
-	if r.started {
-		r.startLaneLocked(l)
-	}
 	return l
 }
 
+// startLaneLocked lets a lane run once there is a target for it: an orphan has nothing to do. One
+// whose target goes away keeps its goroutines, which wait: it may come back with any reload.
 func (r *Relay) startLaneLocked(l *lane) {
+	if l.running || l.target() == nil || !r.started || closed(r.stopping) {
+		return
+	}
+	l.running = true
 	r.spawn(l.live)
 	r.spawn(l.jobLoop)
 }

@@ -80,14 +80,13 @@ func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
 	r.spool.SetLimits(limitsOf(cfg))
 	for _, l := range r.allLanes() {
 		l.changed()
-		if !r.shown(l) {
-			r.metrics.forget(l.name)
-		} else {
-			l.series.Store(r.metrics.lane(l.name))
-			l.m().status.Set(float64(l.status()))
-			l.m().failedJobs.Set(float64(l.failedJobs()))
-		}
+		l.matchSeries()
 	}
+	r.lanesMu.Lock()
+	for _, l := range r.byName {
+		r.startLaneLocked(l)
+	}
+	r.lanesMu.Unlock()
 	if r.level != nil {
 		r.level.Set(cfg.Log.Level)
 	}

@@ -239,4 +239,11 @@ func (r *Relay) Dead() error {
 }
 
 // Gather is part of admin.Backend.
-func (r *Relay) Gather() ([]*dto.MetricFamily, error) { return r.metrics.registry.Gather() }
+func (r *Relay) Gather() ([]*dto.MetricFamily, error) {
+	for _, l := range r.allLanes() {
+		if r.shown(l) != r.metrics.has(l.name) {
+			l.matchSeries()
+		}
+	}
+	return r.metrics.registry.Gather()
+}

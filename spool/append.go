@@ -126,6 +126,10 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	for i, d := range drafts {
 		d.rec, d.sum = encodeDraft(d, min(lanes, 8))
 		size := len(d.rec) + 4*lanes
+		if d.imported != nil {
+			size += 4 * d.imported.newOnes
+			o.entries += 2 * d.imported.newOnes
+		}
 		if size > RecordBytesMax || !d.fits() {
 			return &TooLargeError{Index: i, Bytes: size}
 		}
@@ -197,8 +201,8 @@ func (g *group) decide(d *Draft) {
 		return
 	}
 	d.Session = d.imported.session
-	for _, l := range d.imported.lanes {
-		d.Owe(l)
+	for _, name := range d.imported.names {
+		d.Owe(g.planLane(name))
 	}
 }
 

@@ -89,6 +89,8 @@ type Change struct {
 	expired []Ref    // exhausted deliveries that were kept long enough
 	remove  *removal // events that nobody needs any more
 	purge   *purgeOrder
+	forget  *Lane
+	clear   [][]byte // keys of forgotten lanes
 }
 
 // Apply writes a change and waits until it is synced. Errors: ErrFailed, ErrClosed, ErrNotFound.
@@ -130,6 +132,12 @@ func changeOp(c *Change) *op {
 		o.entries += 3 * len(c.purge.seqs)
 		o.bytes += 120 * len(c.purge.seqs)
 	}
+	o.entries += len(c.clear)
+	o.bytes += 40 * len(c.clear)
+	if c.forget != nil {
+		o.entries += len(ofLane()) * forgetAtOnce
+		o.bytes += 40 * len(ofLane()) * forgetAtOnce
+	}
 	if c.remove != nil {
 		o.entries += len(c.remove.seqs)
 		o.bytes += 40 * len(c.remove.seqs)
@@ -166,6 +174,12 @@ func (g *group) planChange(c *Change) error {
 	if c.purge != nil {
 		g.planPurge(c.purge)
 	}
+	for _, key := range c.clear {
+		g.delete(key)
+	}
+	if c.forget != nil {
+		return g.planForget(c.forget)
+	}
 	if c.replay != nil {
 		return g.planReplays(c.replay)
 	}
@@ -176,6 +190,9 @@ func (g *group) planChange(c *Change) error {
 // the sync fails the spool stops, and nobody relies on the sums again.
 func (g *group) settle(st *Settlement) {
 	l := st.Lane
+	if l.gone.Load() {
+		return
+	}
 	key := laneSeqKey(prefixException, l.id, st.Seq)
 	kept := laneSeqKey(prefixExhausted, l.id, st.Seq)
 	if !st.Fresh && !g.has(key) {
@@ -266,6 +283,9 @@ func (st *Settlement) exception() *exception {
 }
 
 func (g *group) planStanding(l *Lane, st Standing) {
+	if l.gone.Load() {
+		return
+	}
 	g.put(badger.NewEntry(laneKey(prefixStanding, l.id), st.encode()))
 	g.after = append(g.after, func() {
 		l.mu.Lock()
@@ -282,18 +302,14 @@ func (g *group) planTick(t Tick) {
 	g.after = append(g.after, func() { g.s.tick.Store(&t) })
 }
 
-// planLane gives a target name the next number.
-func (g *group) planLane(name string) {
+// planLane is the lane of a target name; one that has none is given the next number.
+func (g *group) planLane(name string) *Lane {
 	s := g.s
 	s.lanesMu.RLock()
-	_, known := s.byName[name]
-	id := uint32(1)
-	if n := len(s.lanes); n > 0 {
-		id = s.lanes[n-1].id + 1 // they are in this order, but a name may be lost
-	}
+	known, id := s.byName[name], s.lastLane+1
 	s.lanesMu.RUnlock()
-	if known {
-		return
+	if known != nil {
+		return known
 	}
 	e := newEncoder(len(name))
 	e.string(name)
@@ -304,6 +320,7 @@ func (g *group) planLane(name string) {
 	l.next = s.nextSeq
 	l.mu.Unlock()
 	g.forced[l] = struct{}{}
+	return l
 }
 
 // keyLane is the lane a key with a lane in it is about.

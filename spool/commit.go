@@ -390,6 +390,9 @@ func (g *group) planForced() {
 }
 
 func (g *group) putLane(l *Lane) {
+	if l.gone.Load() {
+		return
+	}
 	l.mu.Lock()
 	r := l.recordLocked(g.s.fed)
 	l.dirty = false

@@ -159,7 +159,7 @@ func (f *fixture) importInto(dir string, list []*Exported) ImportCount {
 func (f *fixture) importAll(list []*Exported) ImportCount {
 	f.t.Helper()
 	m := f.importer()
-	n, err := m.Import(list)
+	n, err := m.Import(list, nil)
 	if err = errors.Join(err, m.Close()); err != nil {
 		f.t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestImportAllOrNothing(t *testing.T) {
 		3: {event("new", "x"), event("held", "one"), event("b", ""),
 			event("large", strings.Repeat("x", RecordBytesMax))},
 	} {
-		_, err := m.Import(batch)
+		_, err := m.Import(batch, nil)
 		var bad *ImportError
 		if !errors.As(err, &bad) || len(bad.Reasons) != 1 || bad.Reasons[want] == "" {
 			t.Errorf("%d: %v %+v", want, err, bad)

@@ -179,6 +179,10 @@ func (g *group) planReplay(r Ref) (bool, error) {
 	if g.has(key) {
 		return false, nil
 	}
+	if r.Lane.gone.Load() {
+		return false, fmt.Errorf("cannot replay event %d: target %q was forgotten: %w", r.Seq,
+			r.Lane.name, ErrNotFound)
+	}
 	if g.isPurged(r) {
 		return false, fmt.Errorf("cannot replay event %d for target %q: it was purged: %w", r.Seq,
 			r.Lane.name, ErrNotFound)

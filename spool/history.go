@@ -201,7 +201,7 @@ func (l *Lane) noteLocked(st *Settlement) {
 func (g *group) putRecent(l *Lane, now time.Time, last bool) {
 	l.mu.Lock()
 	r := &l.recent
-	if r.n == r.stored || !last && now.Sub(r.at) < recentPause {
+	if l.gone.Load() || r.n == r.stored || !last && now.Sub(r.at) < recentPause {
 		l.mu.Unlock()
 		return
 	}

@@ -8,9 +8,20 @@ import (
 	"time"
 )
 
-// importWindow is the least dedupe window of an import, so that running it again after it broke
-// off skips what is there, whatever the config says.
-const importWindow = 24 * time.Hour
+const (
+	// importWindow is the least dedupe window of an import, so that running it again after it broke
+	// off skips what is there, whatever the config says.
+	importWindow = 24 * time.Hour
+	// importAhead is how far a clock may have been ahead where an event was accepted. One that is
+	// accepted in ten years would stay for ten years, and all that follow it in the log.
+	importAhead = 24 * time.Hour
+	// ImportNamesMax bounds the names that one import brings, OrphansMax the lanes without a target
+	// in all. Both are what a config can hold: nobody moves from a relay with more. A lane costs
+	// memory, a record and, while it owes something, its series for as long as it is there, and
+	// without a target only an operator ends it.
+	ImportNamesMax = 1000
+	OrphansMax     = 1000
+)
 
 // ImportCount says what became of events.
 type ImportCount struct {
@@ -44,20 +55,23 @@ func (e *ImportError) Error() string {
 // importOrder is what becomes of an event that is imported.
 type importOrder struct {
 	session Session
-	lanes   []*Lane
+	names   []string // of the targets
+	newOnes int      // of them
 }
 
 // Import writes a batch of exported events, all or none, synced when it returns. They keep id,
-// instant, session and headers, and become pending for the targets that they were not delivered to,
-// whose lanes are made if there are none; attempts start anew. An id that the spool holds is safe,
-// for importWindow at least, whatever the dedupe window is. Errors: *ImportError, ErrFull,
-// ErrFailed, ErrClosed.
-func (s *Spool) Import(events []*Exported) (ImportCount, error) {
+// instant, session and headers, and become pending for the targets that they were not delivered to;
+// attempts start again. Lanes that are missing are made in the same commit, so a batch that is
+// refused makes none. claimed says which names are those of targets, and so no orphans; nil: none
+// is. An id that the spool holds is safe, for importWindow at least, whatever the dedupe window is.
+// Errors: *ImportError, ErrFull, ErrFailed, ErrClosed.
+func (s *Spool) Import(events []*Exported, claimed func(name string) bool) (ImportCount, error) {
 	var n ImportCount
 	var drafts []*Draft
 	var indexes []int // of the drafts in the batch
 	bad := &ImportError{Reasons: make(map[int]string)}
-	size := 0
+	names := s.newcomers(claimed)
+	size, latest := 0, s.now().Add(importAhead)
 	for i, x := range events {
 		if len(x.Undelivered()) == 0 {
 			n.Finished++
@@ -65,6 +79,9 @@ func (s *Spool) Import(events []*Exported) (ImportCount, error) {
 		}
 		held, same := s.held(x)
 		switch {
+		case x.AcceptedAt.After(latest):
+			bad.Reasons[i] = fmt.Sprintf("accepted_at is %s, which is still to come",
+				x.AcceptedAt.UTC().Format(time.RFC3339))
 		case held && !same:
 			bad.Reasons[i] = heldOtherwise(x.ID)
 		case held:
@@ -73,6 +90,9 @@ func (s *Spool) Import(events []*Exported) (ImportCount, error) {
 			d := x.draft()
 			drafts, indexes = append(drafts, d), append(indexes, i)
 			size += len(d.Payload)
+			if reason := names.take(d.imported); reason != "" {
+				bad.Reasons[i] = reason
+			}
 		}
 	}
 	if len(bad.Reasons) > 0 {
@@ -81,7 +101,11 @@ func (s *Spool) Import(events []*Exported) (ImportCount, error) {
 	if len(drafts) == 0 {
 		return n, nil
 	}
-	if err := s.appendImported(drafts, size, events, indexes); err != nil {
+	err := s.Admit(size)
+	if err == nil {
+		err = s.Append(drafts...)
+	}
+	if err != nil {
 		return ImportCount{}, explainImport(err, events, indexes)
 	}
 	for _, d := range drafts {
@@ -95,21 +119,51 @@ func (s *Spool) Import(events []*Exported) (ImportCount, error) {
 	return n, nil
 }
 
-// appendImported makes the lanes that are missing and writes the drafts.
-func (s *Spool) appendImported(drafts []*Draft, size int, events []*Exported, indexes []int) error {
-	if err := s.Admit(size); err != nil {
-		return err
+// newcomers are the names of an import that no lane has.
+type newcomers struct {
+	known   map[string]bool
+	claimed func(name string) bool
+	brought int
+	orphans int // in all
+}
+
+func (s *Spool) newcomers(claimed func(name string) bool) *newcomers {
+	if claimed == nil {
+		claimed = func(string) bool { return false }
 	}
-	for i, d := range drafts {
-		for _, name := range events[indexes[i]].Undelivered() {
-			l, err := s.Lane(name)
-			if err != nil {
-				return err
-			}
-			d.imported.lanes = append(d.imported.lanes, l)
+	n := &newcomers{known: make(map[string]bool), claimed: claimed}
+	for _, l := range s.Lanes() {
+		n.known[l.name] = true
+		if !claimed(l.name) {
+			n.orphans++
 		}
 	}
-	return s.Append(drafts...)
+	return n
+}
+
+// take counts the new names of an event, and says why there may not be so many; empty: there may.
+func (n *newcomers) take(o *importOrder) (reason string) {
+	for _, name := range o.names {
+		if n.known[name] {
+			continue
+		}
+		n.known[name] = true
+		o.newOnes++
+		n.brought++
+		if !n.claimed(name) {
+			n.orphans++
+		}
+		switch {
+		case n.brought > ImportNamesMax:
+			reason = fmt.Sprintf("target %q is one more than the %d new names that an import may bring",
+				name, ImportNamesMax)
+		case n.orphans > OrphansMax && !n.claimed(name):
+			reason = fmt.Sprintf("target %q is not in the config, and would be one more than the %d "+
+				"such that there may be: hookspool purge --forget removes those that are done with",
+				name, OrphansMax)
+		}
+	}
+	return reason
 }
 
 // Undelivered are the targets that an event was not delivered to.
@@ -137,7 +191,7 @@ func (x *Exported) draft() *Draft {
 	payload := x.payload()
 	d := &Draft{ID: x.ID, Given: true, Hash: sha256.Sum256(payload), Type: x.Type,
 		ContentType: string(x.ContentType), Payload: payload, At: x.AcceptedAt,
-		imported: &importOrder{session: session}}
+		imported: &importOrder{session: session, names: x.Undelivered()}}
 	for _, h := range x.Headers {
 		d.Headers = append(d.Headers, Header{Name: string(h.Name), Value: string(h.Value)})
 	}

@@ -39,6 +39,9 @@ type Lane struct {
 	fetching sync.Mutex // held across one Fetch, so that two fetchers cannot read the same page
 	cursor   *logCursor // kept from page to page; guarded by fetching
 
+	// gone: it was forgotten. Set by the committer, after which nothing of it is written.
+	gone atomic.Bool
+
 	mu sync.Mutex // guards all below; never held across disk
 	// open: somebody fetches. A closed lane keeps nothing in memory.
 	open bool

@@ -152,7 +152,12 @@ func (s *Spool) loadLanes() error {
 			s.log.Error("cannot read the name of a target to which nothing is owed", "error", err)
 			return true, nil
 		}
-		s.addLane(keyLane(key), d.string())
+		if name := d.string(); name != "" {
+			s.addLane(keyLane(key), name)
+		} else {
+			s.forgotten[keyLane(key)] = false
+			s.lastLane = max(s.lastLane, keyLane(key))
+		}
 		return true, d.err
 	})
 	if err != nil {

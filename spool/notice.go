@@ -31,6 +31,9 @@ func (l *Lane) number() uint32 {
 	return l.id
 }
 
+// isGone reports whether a lane was forgotten; the spool itself never is.
+func (l *Lane) isGone() bool { return l != nil && l.gone.Load() }
+
 // planWords writes what is owed to the operator, or is not any more, and what is known of it.
 func (g *group) planWords(c *Change) {
 	sealed := func(body []byte) []byte {
@@ -39,12 +42,18 @@ func (g *group) planWords(c *Change) {
 		return e.seal()
 	}
 	for _, n := range c.Owe {
+		if n.Lane.isGone() {
+			continue
+		}
 		g.put(badger.NewEntry(noticeKey(n), sealed(n.Body)))
 	}
 	for _, n := range c.Paid {
 		g.delete(noticeKey(n))
 	}
 	for _, m := range c.Memos {
+		if m.Lane.isGone() {
+			continue
+		}
 		key := laneKey(prefixMemo, m.Lane.number())
 		// One from before is hidden, not deleted: that would be a key before the log's as well.
 		if len(m.Body) == 0 && !g.has(laneKey(prefixMemoOnce, m.Lane.number())) {

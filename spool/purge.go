@@ -164,7 +164,7 @@ func (l *Lane) keptPage(p *Purge, from uint64, most int) (seqs []uint64, next ui
 func (g *group) planPurge(o *purgeOrder) {
 	l := o.lane
 	for _, seq := range o.seqs {
-		if g.purge(o, seq) {
+		if !l.gone.Load() && g.purge(o, seq) {
 			o.count++
 		}
 	}

@@ -142,7 +142,7 @@ func (r *recount) countLanes() error {
 	}
 	// A lane whose name is gone would not be seen.
 	return r.scan([]byte{prefixLane}, nil, func(key, _ []byte) (bool, error) {
-		if id := keyLane(key); r.byID[id] == nil {
+		if id := keyLane(key); r.byID[id] == nil && !r.forgotten[id] {
 			r.unnamed[id] = true
 		}
 		return true, nil
@@ -171,7 +171,9 @@ func (r *recount) countLog() error {
 	err := r.walk(0, func(e *Event, owed []owedDelivery) error {
 		e.laneIDs(func(id uint32) {
 			if l := r.byID[id]; l == nil {
-				r.unnamed[id] = true
+				if !r.forgotten[id] {
+					r.unnamed[id] = true
+				}
 			} else if e.Seq > l.rec.owedSeq {
 				r.lanes[l].tail++
 			}

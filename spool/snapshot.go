@@ -24,6 +24,7 @@ type snapshot struct {
 	head, newest uint64
 	lanes        []*laneView
 	byID         map[uint32]*laneView
+	forgotten    map[uint32]bool // lanes that events may still list
 	faults       faults
 	// unreadable counts log records that a walk could not decode.
 	unreadable int64
@@ -76,7 +77,7 @@ func (f *faults) err() error {
 // openSnapshot reads the small records; the transaction is its own from now on. What is wrong with
 // the records is in faults; the error says that there is no spool of this format.
 func openSnapshot(txn *badger.Txn) (*snapshot, error) {
-	v := &snapshot{txn: txn, byID: make(map[uint32]*laneView)}
+	v := &snapshot{txn: txn, byID: make(map[uint32]*laneView), forgotten: make(map[uint32]bool)}
 	err := v.loadFormat()
 	if err == nil {
 		v.loadMeta()
@@ -160,7 +161,11 @@ func (v *snapshot) loadLanes() {
 			return true, nil
 		}
 		l := &laneView{id: keyLane(key), name: d.string()}
-		if twin, twice := names[l.name]; twice || l.name == "" {
+		if l.name == "" && d.err == nil {
+			v.forgotten[l.id] = true
+			return true, nil
+		}
+		if twin, twice := names[l.name]; twice || d.err != nil {
 			v.faults.add("lanes %d and %d have the same name %q", twin, l.id, l.name)
 		}
 		names[l.name] = l.id
@@ -316,6 +321,9 @@ func (v *snapshot) walk(from uint64, visit func(e *Event, owed []owedDelivery) e
 		owed = owed[:0]
 		e.laneIDs(func(id uint32) {
 			l := v.byID[id]
+			if l == nil && v.forgotten[id] {
+				return
+			}
 			if l == nil {
 				v.faults.add("event %d is owed to lane %d, which has no name", e.Seq, id)
 				return

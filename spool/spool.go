@@ -121,11 +121,13 @@ type Spool struct {
 	// unspooled numbers the ids of events that nobody wanted, since the start.
 	unspooled atomic.Uint64
 
-	lanesMu    sync.RWMutex // guards byName, byID, lanes; lanes only grow
+	lanesMu    sync.RWMutex // guards byName, byID, lanes, lastLane, forgotten
 	byName     map[string]*Lane
 	byID       map[uint32]*Lane
 	lanes      []*Lane
-	dirtyMu    sync.Mutex // guards dirty
+	lastLane   uint32          // the highest number that was ever given
+	forgotten  map[uint32]bool // false: something of it is still to be deleted
+	dirtyMu    sync.Mutex      // guards dirty
 	dirty      []*Lane
 	dirtyC     chan struct{} // capacity 1: a token means that dirty is not empty
 	freshBytes atomic.Int64
@@ -235,7 +237,8 @@ func newSpool(o Options) *Spool {
 		seam: o.seam, repairs: true, acceptLoss: o.AcceptLoss,
 		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
-		dirtyC: make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
+		forgotten: make(map[uint32]bool),
+		dirtyC:    make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
 		sweepWhole: sweepWholeBytes,
 		failed:     make(chan struct{}),
 	}
@@ -414,6 +417,7 @@ func (s *Spool) addLane(id uint32, name string) *Lane {
 	s.byName[name] = l
 	s.byID[id] = l
 	s.lanes = append(s.lanes, l)
+	s.lastLane = max(s.lastLane, id)
 	return l
 }
 

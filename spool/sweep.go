@@ -78,6 +78,10 @@ func (s *Spool) keep(clock time.Time) {
 	if s.gate.closed() {
 		return // sweeping writes
 	}
+	if err := s.clearForgotten(); err != nil && s.Err() == nil && !s.closed() &&
+		!errors.Is(err, ErrFull) {
+		s.log.Error("cannot clean up after a forgotten target; it is tried again", "error", err)
+	}
 	if err := s.Sweep(s.now()); err != nil && s.Err() == nil && !errors.Is(err, ErrFull) {
 		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
 	}

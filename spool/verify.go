@@ -132,7 +132,8 @@ func (v *verifier) run(dir string) error {
 	}
 	v.checkSums()
 	st, err := (&snapshot{txn: v.txn, format: v.format, tick: v.tick, checkpoint: v.checkpoint,
-		swept: v.swept, head: v.head, lanes: v.snapshot.lanes, byID: v.byID}).stat(dir)
+		swept: v.swept, head: v.head, lanes: v.snapshot.lanes, byID: v.byID,
+		forgotten: v.forgotten}).stat(dir)
 	if err != nil {
 		v.faults.add("%v", err)
 	}
@@ -192,7 +193,7 @@ func (v *verifier) checkSmallRecord(key, value []byte) error {
 		return err
 	}
 	k := kindOf(key)
-	if id, ok := k.lane(key); ok && v.byID[id] == nil {
+	if id, ok := k.lane(key); ok && v.byID[id] == nil && !v.forgotten[id] {
 		return fmt.Errorf("it is about lane %d, which has no name", id)
 	}
 	if k.prefix == prefixID {

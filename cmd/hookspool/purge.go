@@ -18,7 +18,7 @@ import (
 // purging is what a purge is asked for.
 type purging struct {
 	target, state, typ, until, id string
-	yes                           bool
+	yes, forget                   bool
 }
 
 func (c *cli) purgeCommand() *cobra.Command {
@@ -30,12 +30,18 @@ func (c *cli) purgeCommand() *cobra.Command {
 			"undelivered\n" +
 			"event is ever deleted by hand. It counts first and asks; without a terminal it wants --yes.\n" +
 			"Ctrl-C stops between two pages; what is gone is gone, and the same command goes on.\n" +
-			"A target that is not in the config any more can be purged as well.",
+			"A target that is not in the config any more can be purged as well. Once nothing is left of\n" +
+			"it, --forget removes the target itself, with its counts and its history; \"spool stat\" lists\n" +
+			"all there are. Its name may come back one day, as a new target.",
 		Example: "  hookspool purge --target crm --state exhausted\n" +
 			"  hookspool purge --target crm --type message --until 7d\n" +
-			"  hookspool purge --target old --yes",
+			"  hookspool purge --target old --yes\n" +
+			"  hookspool purge --target old --forget",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if p.forget {
+				return c.forget(cmd, &p)
+			}
 			return c.purge(cmd.Context(), &p)
 		},
 	}
@@ -47,6 +53,8 @@ func (c *cli) purgeCommand() *cobra.Command {
 		"long ago (24h, 7d)")
 	flags.StringVar(&p.id, "id", "", "only the event with this `ID`")
 	flags.BoolVarP(&p.yes, "yes", "y", false, "do not ask")
+	flags.BoolVar(&p.forget, "forget", false, "remove the target itself: one that is not in the config "+
+		"and has nothing left")
 	c.completeFlags(cmd, statePending, stateExhausted)
 	return c.addAdminFlag(cmd)
 }
@@ -54,9 +62,6 @@ func (c *cli) purgeCommand() *cobra.Command {
 func (c *cli) purge(ctx context.Context, p *purging) error {
 	if p.target == "" {
 		return misuse("hookspool purge --target NAME", "--target is missing")
-	}
-	if err := checkTargetName(p.target); err != nil {
-		return err
 	}
 	if p.state != "pending" && p.state != "exhausted" {
 		return misuse("hookspool purge --help", "--state is %q; it is pending or exhausted", p.state)
@@ -92,6 +97,38 @@ func (c *cli) purge(ctx context.Context, p *purging) error {
 	}
 	c.print("purged %s of %s\n", count(int(done.Count), done.State+" delivery"), clean(done.Target))
 	return err
+}
+
+// purgePath can hold any name: older imports made some that no config could have. Dots are encoded
+// too, since a path that has them as a part of its own may be shortened on its way.
+func purgePath(target string) string {
+	return "/v1/targets/" + strings.ReplaceAll(url.PathEscape(target), ".", "%2E") + "/purge"
+}
+
+// forget removes a target that nothing is left of, so there is nothing to ask.
+func (c *cli) forget(cmd *cobra.Command, p *purging) error {
+	if p.target == "" {
+		return misuse("hookspool purge --target NAME --forget", "--target is missing")
+	}
+	for _, flag := range []string{"state", "type", "until", "id"} {
+		if cmd.Flags().Changed(flag) {
+			return misuse("purge first, then forget", "--forget deletes no deliveries, so it takes no --%s",
+				flag)
+		}
+	}
+	relay, err := c.admin()
+	if err != nil {
+		return err
+	}
+	var out admin.Purged
+	if err := relay.call(cmd.Context(), "POST", purgePath(p.target)+"?forget=true", &out); err != nil {
+		return c.explain(err)
+	}
+	if c.json {
+		return c.printJSON(out)
+	}
+	c.print("forgot %s\n", clean(p.target))
+	return nil
 }
 
 // purgePages goes from page to page. total is what is expected, -1 if that is not known. The call
@@ -151,6 +188,5 @@ func (p *peer) purge(ctx context.Context, q *purging, dryRun bool, after string)
 		}
 	}
 	var out admin.Purged
-	path := "/v1/targets/" + url.PathEscape(q.target) + "/purge?" + values.Encode()
-	return out, p.call(ctx, "POST", path, &out)
+	return out, p.call(ctx, "POST", purgePath(q.target)+"?"+values.Encode(), &out)
 }

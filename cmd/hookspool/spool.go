@@ -24,6 +24,8 @@ type care struct {
 	ofConfig bool
 	// locked: somebody uses it.
 	locked bool
+	// targets are the names of the config's, if one was read.
+	targets map[string]bool
 }
 
 func (c *cli) spoolCommand() *cobra.Command {
@@ -60,7 +62,10 @@ func (k *care) find() error {
 	if err != nil {
 		return err
 	}
-	k.key = cfg.Spool.Key
+	k.key, k.targets = cfg.Spool.Key, make(map[string]bool)
+	for i := range cfg.Targets {
+		k.targets[cfg.Targets[i].Name] = true
+	}
 	if k.dir == "" {
 		k.dir, k.ofConfig = cfg.Spool.Dir, true
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hookspool/hookspool/relay"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
 )
@@ -34,7 +35,9 @@ func (k *care) importCommand() *cobra.Command {
 			"at\n" +
 			"rest is written, and made if there is none. Each event becomes pending for the targets\n" +
 			"that it was not delivered to; attempts start anew. One that the spool holds already is\n" +
-			"skipped, so that it is safe to run twice. A batch with a bad line is not written.",
+			"skipped, so that it is safe to run twice. A batch with a bad line is not written. What POST\n" +
+			"would refuse is refused here, as is a target that no config could name; of targets that are\n" +
+			"not in the config there may be 1,000, which purge --forget removes.",
 		Example: "  hookspool spool import undelivered.ndjson\n" +
 			"  hookspool spool export --dir old | hookspool spool import -",
 		Args: arguments(0, "FILE"),
@@ -104,7 +107,7 @@ func (k *care) openImporter() (into importer, bytesMax int, err error) {
 	}
 	s.Start()
 	k.say("importing into the spool at rest in %q", k.dir)
-	return &restImporter{s: s}, importRestBytes, nil
+	return &restImporter{s: s, targets: k.targets}, importRestBytes, nil
 }
 
 func (k *care) explainImport(err error) error {
@@ -205,12 +208,14 @@ func (b *importing) write(ctx context.Context) error {
 
 // restImporter writes into a spool at rest.
 type restImporter struct {
-	s      *spool.Spool
-	events []*spool.Exported
+	s *spool.Spool
+	// targets are those of the config; nil: none was read.
+	targets map[string]bool
+	events  []*spool.Exported
 }
 
 func (m *restImporter) add(line []byte) error {
-	x, err := spool.ParseExported(line)
+	x, err := relay.ParseImported(line)
 	if err == nil {
 		m.events = append(m.events, x)
 	}
@@ -218,7 +223,7 @@ func (m *restImporter) add(line []byte) error {
 }
 
 func (m *restImporter) write(context.Context) (spool.ImportCount, error) {
-	n, err := m.s.Import(m.events)
+	n, err := m.s.Import(m.events, func(name string) bool { return m.targets[name] })
 	m.events = m.events[:0]
 	return n, err
 }

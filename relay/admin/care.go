@@ -48,6 +48,8 @@ type PurgeQuery struct {
 	// Limit and After ask for one page of so many deliveries to look at; without either it is all.
 	Limit int
 	After string
+	// Forget deletes no delivery, but a target that is not in the config and has none left.
+	Forget bool
 }
 
 // Purged is the answer of a purge.
@@ -58,6 +60,8 @@ type Purged struct {
 	DryRun bool   `json:"dry_run"`
 	// Next goes on behind a page; empty: there is no more.
 	Next string `json:"next"`
+	// Forgotten: the target is gone.
+	Forgotten bool `json:"forgotten"`
 }
 
 func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
@@ -79,6 +83,10 @@ func readPurge(args *fasthttp.Args) (PurgeQuery, error) {
 		Until: p.instant("until"), ID: p.text("id"), DryRun: p.flag("dry_run"), After: p.text("after")}
 	if q.After != "" || p.text("limit") != "" {
 		q.Limit = p.limit()
+	}
+	if q.Forget = p.flag("forget"); q.Forget && args.Len() > 1 && p.err == nil {
+		p.err = Refuse(fasthttp.StatusBadRequest, codeMalformed, "forget stands alone: it deletes a "+
+			"target and no deliveries")
 	}
 	return q, p.err
 }

@@ -55,7 +55,7 @@ func (s *Server) table() []route {
 		{get, "/openapi.json", api, nil, serveFile(openAPIFile)},
 		{post, "/v1/reload", api, nil, s.reload},
 		{post, "/v1/targets/{name}/purge", api,
-			[]string{"state", "type", "until", "id", "dry_run", "limit", "after"}, s.purge},
+			[]string{"state", "type", "until", "id", "dry_run", "limit", "after", "forget"}, s.purge},
 		{get, "/v1/spool", api, nil, s.spoolStat},
 		{post, "/v1/spool/backup", api, nil, s.backup},
 		{post, "/v1/spool/export", api, []string{"all", "target", "progress"}, s.export},

@@ -155,14 +155,27 @@ func (w *writer) appendHead(dst []byte, r *Request) ([]byte, error) {
 // appendFrozen appends the headers frozen with the event and the end of the head.
 func (w *writer) appendFrozen(dst []byte, headers []Header) ([]byte, error) {
 	for _, h := range headers {
-		if !isToken(h.Name) || isOurs(h.Name) || isTargets(h.Name) || hasControl(h.Value) {
-			return dst, fmt.Errorf("the event's header %q is not legal", h.Name)
+		if err := CheckFrozen(h.Name, h.Value); err != nil {
+			return dst, err
 		}
 		if !w.overridden(h.Name) {
 			dst = appendField(dst, h.Name, h.Value)
 		}
 	}
 	return append(dst, '\r', '\n'), nil
+}
+
+// CheckFrozen says why no attempt can carry a header that is frozen with an event; nil: it can.
+func CheckFrozen(name, value string) error {
+	switch {
+	case !isToken(name) || hasControl(value):
+		return fmt.Errorf("the event's header %.40q is not legal", name)
+	case isOurs(name):
+		return fmt.Errorf("the event's header %.40q is not legal: hookspool sets it", name)
+	case isTargets(name):
+		return fmt.Errorf("the event's header %.40q is not legal: only a target's config sets it", name)
+	}
+	return nil
 }
 
 // overridden is configured for a name in any case.

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -98,6 +99,14 @@ func checkTargetName(name string) problem {
 			targetNameBytesMax), ""}
 	}
 	return problem{}
+}
+
+// CheckTargetName says why a target cannot have a name; nil: it can.
+func CheckTargetName(name string) error {
+	if p := checkTargetName(name); p != (problem{}) {
+		return errors.New(p.message)
+	}
+	return nil
 }
 
 func timeoutSpan() span {

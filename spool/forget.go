@@ -1,0 +1,142 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Forgetting removes a lane that owes nothing any more. Its number is never given again, because
+// events that are kept still list it: such an event reads as one that nobody of that number is owed.
+// So the record of the name stays, with an empty name: it says that the number was in use, and that
+// whoever finds it in an event has lost nothing. It is written anew and not deleted, since a deletion
+// may be lost where an older version comes back, after a repair.
+//
+// The commit that forgets a lane deletes the first of its records in every table. The marks of what
+// was purged and the history of its attempts may be many more; the keeper deletes them in portions,
+// also after a restart.
+
+// ErrOwing: a lane still has pending or exhausted deliveries, or somebody fetches from it.
+var ErrOwing = errors.New("the target still has deliveries")
+
+// forgetAtOnce bounds what the commit that forgets a lane deletes of each table, forgetMax what one
+// beat of the keeper does.
+const (
+	forgetAtOnce = 100
+	forgetMax    = 2000
+)
+
+// Forget removes a lane that has nothing pending or exhausted, and what is known of it. The name may
+// come back later, as a new lane. Whoever holds the Lane may go on reading it; writing it does
+// nothing. Errors: ErrOwing, ErrFull, ErrFailed, ErrClosed.
+func (s *Spool) Forget(l *Lane) error {
+	if err := s.Apply(Change{forget: l}); err != nil {
+		return fmt.Errorf("cannot forget target %q: %w", l.name, err)
+	}
+	return nil
+}
+
+// ofLane are the tables whose keys begin with a lane, but the one of names.
+func ofLane() []byte {
+	return []byte{prefixLane, prefixStanding, prefixMemo, prefixMemoOnce, prefixRecent, prefixNotice,
+		prefixException, prefixExhausted, prefixPurged, prefixHistory}
+}
+
+func (g *group) planForget(l *Lane) error {
+	if l.gone.Load() {
+		return nil
+	}
+	l.mu.Lock()
+	owes := l.open || l.owed > l.passed || l.exceptions > 0 || l.exhausted > 0
+	l.mu.Unlock()
+	if owes {
+		return ErrOwing
+	}
+	// From here on nothing of it is planned any more, in this group neither.
+	l.gone.Store(true)
+	delete(g.forced, l)
+	e := newEncoder(1)
+	e.string("")
+	g.put(badger.NewEntry(laneKey(prefixName, l.id), e.seal()))
+	for _, prefix := range ofLane() {
+		keys, err := keysOf(g.txn, laneKey(prefix, l.id), forgetAtOnce)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			g.delete(key)
+		}
+	}
+	g.s.removeLane(l)
+	return nil
+}
+
+// removeLane takes a lane out of the tables.
+func (s *Spool) removeLane(l *Lane) {
+	s.lanesMu.Lock()
+	defer s.lanesMu.Unlock()
+	if s.byName[l.name] == l {
+		delete(s.byName, l.name)
+	}
+	delete(s.byID, l.id)
+	kept := make([]*Lane, 0, len(s.lanes))
+	for _, other := range s.lanes {
+		if other != l {
+			kept = append(kept, other)
+		}
+	}
+	s.lanes = kept
+	s.forgotten[l.id] = false
+}
+
+// keysOf are the first keys with a prefix.
+func keysOf(txn *badger.Txn, prefix []byte, most int) (keys [][]byte, err error) {
+	err = scanTxn(txn, prefix, nil, func(key, _ []byte) (bool, error) {
+		keys = append(keys, append([]byte(nil), key...))
+		return len(keys) < most, nil
+	})
+	return keys, err
+}
+
+// clearForgotten deletes a portion of what forgotten lanes have left. It is the keeper's.
+func (s *Spool) clearForgotten() error {
+	for _, id := range s.uncleared() {
+		for _, prefix := range ofLane() {
+			n, err := s.clearTable(laneKey(prefix, id))
+			if err != nil {
+				return fmt.Errorf("cannot delete what is left of forgotten target %d: %w", id, err)
+			}
+			if n == forgetMax {
+				return nil // the next beat goes on
+			}
+		}
+		s.lanesMu.Lock()
+		s.forgotten[id] = true
+		s.lanesMu.Unlock()
+	}
+	return nil
+}
+
+// clearTable deletes the first records with a prefix, and counts them.
+func (s *Spool) clearTable(prefix []byte) (int, error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	keys, err := keysOf(txn, prefix, forgetMax)
+	if err == nil && len(keys) > 0 {
+		err = s.Apply(Change{clear: keys})
+	}
+	return len(keys), err
+}
+
+// uncleared are the forgotten lanes that something may be left of.
+func (s *Spool) uncleared() (ids []uint32) {
+	s.lanesMu.RLock()
+	defer s.lanesMu.RUnlock()
+	for id, cleared := range s.forgotten {
+		if !cleared {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
