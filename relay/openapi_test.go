@@ -105,4 +105,10 @@ func TestOpenAPIHoldsForTheAnswers(t *testing.T) {
 	c.ask(415, "POST", "/v1/explain?content_type=application/x-ndjson", "{}")
 	c.ask(422, "POST", "/v1/reload")
 	c.ask(400, "POST", "/v1/spool/import", "{")
+	c.ask(200, "POST", "/v1/spool/import", importLine("orphaned", "orphan"))
+	c.ask(409, "POST", "/v1/targets/orphan/purge?forget=true")
+	c.ask(200, "POST", "/v1/targets/orphan/purge")
+	c.ask(400, "POST", "/v1/targets/orphan/purge?forget=true&limit=1")
+	c.ask(200, "POST", "/v1/targets/orphan/purge?forget=true")
+	c.ask(404, "POST", "/v1/targets/orphan/purge?forget=true")
 }
