@@ -29,7 +29,7 @@
 //	k lane                memo: what the caller noted of a lane (what was warned of), or of lane 0
 //	a lane                where a memo was before; the one under k hides it
 //	s key                 small keyed state of the caller (sessions), expires; with the event
-//	n lane                target name; once
+//	n lane                target name; once. Empty: the target was forgotten; see forget.go
 //	h lane seq slot       one attempt: when, outcome, status, duration, beginning of the answer; with
 //	                      its exception; see history.go
 //	r lane                the lane's last attempts, at most every 5 s
@@ -39,7 +39,8 @@
 //	0xff                  written and dropped at once, to flush a memtable
 //
 // Every small value is u8 version, u32 CRC-32C, varint fields. Lanes are numbered from 1 in the
-// order of their making; a name keeps its number for ever.
+// order of their making; a name keeps its number until it is forgotten, and a number is never given
+// again.
 //
 // # Commits
 //
@@ -194,5 +195,6 @@
 // a second, holds the newest sequence that was answered, and what is missing before it is set aside
 // if a crash has left a log that may have held it. Without one, a spool that ends before the mark
 // is not opened (ErrLoss) unless told to. Not survived: loss of the disk, a lying disk, an operator
-// who edits the files.
+// who edits the files. One who moves or removes them while they are open is noticed within a second
+// (premises.go), and the next start waits for them (away.go).
 package spool

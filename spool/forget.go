@@ -8,10 +8,10 @@ import (
 )
 
 // Forgetting removes a lane that owes nothing any more. Its number is never given again, because
-// events that are kept still list it: such an event reads as one that nobody of that number is owed.
+// events that are kept still list it: such an event reads as if nobody of that number were owed it.
 // So the record of the name stays, with an empty name: it says that the number was in use, and that
-// whoever finds it in an event has lost nothing. It is written anew and not deleted, since a deletion
-// may be lost where an older version comes back, after a repair.
+// whoever finds it in an event has lost nothing. It is written again and not deleted, since a
+// deletion may be lost where an older version comes back, after a repair.
 //
 // The commit that forgets a lane deletes the first of its records in every table. The marks of what
 // was purged and the history of its attempts may be many more; the keeper deletes them in portions,
@@ -27,8 +27,8 @@ const (
 	forgetMax    = 2000
 )
 
-// Forget removes a lane that has nothing pending or exhausted, and what is known of it. The name may
-// come back later, as a new lane. Whoever holds the Lane may go on reading it; writing it does
+// Forget removes a lane that has nothing pending or exhausted, and what is known of it. The name
+// may come back later, as a new lane. Whoever holds the Lane may go on reading it; writing it does
 // nothing. Errors: ErrOwing, ErrFull, ErrFailed, ErrClosed.
 func (s *Spool) Forget(l *Lane) error {
 	if err := s.Apply(Change{forget: l}); err != nil {

@@ -198,6 +198,6 @@ func (o *op) asks() bool { return o.change != nil && o.change.empty }
 // ticks and standings, which would be lost.
 func (o *op) canComeAgain() bool {
 	c := o.change
-	return c == nil || c.newLane != "" || c.forget != nil || c.clear != nil || c.replay != nil || c.expired != nil || c.remove != nil ||
-		c.purge != nil
+	return c == nil || c.newLane != "" || c.forget != nil || c.clear != nil || c.replay != nil ||
+		c.expired != nil || c.remove != nil || c.purge != nil
 }

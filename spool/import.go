@@ -15,12 +15,13 @@ const (
 	// importAhead is how far a clock may have been ahead where an event was accepted. One that is
 	// accepted in ten years would stay for ten years, and all that follow it in the log.
 	importAhead = 24 * time.Hour
-	// ImportNamesMax bounds the names that one import brings, OrphansMax the lanes without a target
-	// in all. Both are what a config can hold: nobody moves from a relay with more. A lane costs
+	// ImportNamesMax bounds the names that one import brings. It is what a config can hold: nobody
+	// moves from a relay with more.
+	ImportNamesMax = 1000
+	// OrphansMax bounds the lanes without a target that imports may make, in all. A lane costs
 	// memory, a record and, while it owes something, its series for as long as it is there, and
 	// without a target only an operator ends it.
-	ImportNamesMax = 1000
-	OrphansMax     = 1000
+	OrphansMax = 1000
 )
 
 // ImportCount says what became of events.

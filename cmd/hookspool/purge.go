@@ -30,9 +30,9 @@ func (c *cli) purgeCommand() *cobra.Command {
 			"undelivered\n" +
 			"event is ever deleted by hand. It counts first and asks; without a terminal it wants --yes.\n" +
 			"Ctrl-C stops between two pages; what is gone is gone, and the same command goes on.\n" +
-			"A target that is not in the config any more can be purged as well. Once nothing is left of\n" +
-			"it, --forget removes the target itself, with its counts and its history; \"spool stat\" lists\n" +
-			"all there are. Its name may come back one day, as a new target.",
+			"A target that is not in the config any more can be purged as well. Once nothing is left\n" +
+			"of it, --forget removes the target itself, with its counts and its history; spool stat\n" +
+			"lists all there are. Its name may come back one day, as a new target.",
 		Example: "  hookspool purge --target crm --state exhausted\n" +
 			"  hookspool purge --target crm --type message --until 7d\n" +
 			"  hookspool purge --target old --yes\n" +
@@ -53,8 +53,8 @@ func (c *cli) purgeCommand() *cobra.Command {
 		"long ago (24h, 7d)")
 	flags.StringVar(&p.id, "id", "", "only the event with this `ID`")
 	flags.BoolVarP(&p.yes, "yes", "y", false, "do not ask")
-	flags.BoolVar(&p.forget, "forget", false, "remove the target itself: one that is not in the config "+
-		"and has nothing left")
+	flags.BoolVar(&p.forget, "forget", false, "remove the target itself: one that is not in the "+
+		"config and has nothing left")
 	c.completeFlags(cmd, statePending, stateExhausted)
 	return c.addAdminFlag(cmd)
 }
