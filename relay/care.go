@@ -226,6 +226,7 @@ func (r *Relay) forget(name string) error {
 	r.lanesMu.Lock()
 	delete(r.byName, name)
 	r.lanesMu.Unlock()
+	close(l.forgotten)
 	r.seriesMu.Lock()
 	r.metrics.forget(name)
 	r.seriesMu.Unlock()

@@ -27,8 +27,8 @@
 // All are started by Relay.spawn, and Run waits for all of them.
 //
 //	what          number              waits for                          ended by
-//	lane.live     1 a target          the spool's Ready, a slot          stopping
-//	lane.jobLoop  1 a target          an order from Tick                 stopping; its attempts
+//	lane.live     1 a target          the spool's Ready, a slot          stopping, forgetting
+//	lane.jobLoop  1 a target          an order from Tick                 the same; its attempts
 //	worker        ≤ slots a lane      a task, at most workerIdle         stopping, idleness
 //	tickLoop      1                   its timer, a new interval          stopping
 //	payer.loop    1 a way: mail, post something owed                     stopping; its conversation
@@ -36,8 +36,8 @@
 //	watchLoop     1                   its timer                          stopping
 //	serving       1 a listener        connections                        shutdown of the listener
 //
-// A target that goes from the config keeps its two until the relay stops; a lane that never had one
-// since the start has none.
+// A target that goes from the config keeps its two until it is forgotten; a lane that has had no
+// target since the start has none.
 //
 // The HTTP library has one goroutine a connection of its own, which holds the request until the
 // spool has answered; the spool has three (committer, keeper, memory). A build with the tag otel

@@ -247,3 +247,31 @@ func TestForgetTarget(t *testing.T) {
 	}
 	f.wait("its own event", func() bool { return again.spool.Counts().Pending == 1 })
 }
+
+// A name that comes and goes leaves nothing running.
+func TestForgetAgainAndAgain(t *testing.T) {
+	f := newFixture(t)
+	f.target("crm", "http://127.0.0.1:1/")
+	f.target("old", "http://127.0.0.1:1/")
+	f.start()
+	with, without := f.cfg, f.cfg
+	without.Targets = without.Targets[:1]
+	before := runtime.NumGoroutine()
+	for range 40 {
+		if err := f.apply(&without); err != nil {
+			t.Fatal(err)
+		}
+		if code := f.api("POST", "/v1/targets/old/purge?forget=true", nil); code != 200 {
+			t.Fatal(code)
+		}
+		if err := f.apply(&with); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.wait("the goroutines of forgotten targets to end", func() bool {
+		return runtime.NumGoroutine() < before+40
+	})
+	if n := len(f.spool.Lanes()); n != 2 || f.running() != 2 {
+		t.Errorf("there are %d lanes, %d run", n, f.running())
+	}
+}

@@ -56,6 +56,8 @@ func (l *lane) jobLoop() {
 		select {
 		case <-l.r.stopping:
 			return
+		case <-l.forgotten:
+			return
 		case o := <-l.jobs:
 			l.runJob(o)
 			l.jobRunning.Store(false)

@@ -46,6 +46,8 @@ type lane struct {
 	crew crew
 	// running: live and jobLoop are started. Guarded by Relay.lanesMu.
 	running bool
+	// forgotten is closed when the target is forgotten, which ends them.
+	forgotten chan struct{}
 	// jobs asks for a job; capacity 1, because whoever sends has set jobRunning first.
 	jobs       chan jobOrder
 	jobRunning atomic.Bool
@@ -94,7 +96,8 @@ type task struct {
 
 func newLane(r *Relay, s *spool.Lane, warned memo) *lane {
 	l := &lane{r: r, name: s.Name(), spool: s, fetch: s.Fetch, jobs: make(chan jobOrder, 1),
-		halt: make(chan struct{}), standing: s.Standing(), memo: warned}
+		halt: make(chan struct{}), forgotten: make(chan struct{}), standing: s.Standing(),
+		memo: warned}
 	close(l.halt)
 	l.halted = true
 	l.troubled.Store(l.standing.FailedJobs > 0)
@@ -158,11 +161,14 @@ func (l *lane) haltC() <-chan struct{} {
 	return l.halt
 }
 
-// live sends fresh deliveries as they come, in order, until the relay stops.
+// live sends fresh deliveries as they come, in order, until the relay stops or the target is
+// forgotten.
 func (l *lane) live() {
 	for {
 		select {
 		case <-l.r.stopping:
+			return
+		case <-l.forgotten:
 			return
 		case <-l.spool.Ready():
 		}

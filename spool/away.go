@@ -21,6 +21,9 @@ var ErrAway = errors.New("the spool that was open here is away")
 // Its last lines are "dir" and the directory's path, "spool" and the id; the rest is for people.
 const awaySuffix = ".away"
 
+// awayBytesMax bounds it: a path and a reason with another.
+const awayBytesMax = 64 << 10
+
 // awayPaths are where that file may be.
 func awayPaths(dir string) (paths []string) {
 	for dir = absolute(dir); ; dir = filepath.Dir(dir) {
@@ -45,7 +48,7 @@ func (s *Spool) leaveWord() {
 		if _, gone := os.Stat(filepath.Dir(path)); gone != nil {
 			continue
 		}
-		if err = writeFile(path, []byte(text)); err == nil {
+		if err = writeNew(path, text); err == nil {
 			err = syncDir(filepath.Dir(path))
 		}
 		break
@@ -56,16 +59,35 @@ func (s *Spool) leaveWord() {
 	}
 }
 
+// writeNew writes a file that replaces whatever has its name, and follows no link: others may be
+// able to write beside the spool.
+func writeNew(path, text string) error {
+	if err := removeFile(path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot make %q: %w", path, err)
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cannot write %q: %w", path, err)
+	}
+	return nil
+}
+
 // absence is what such a file says.
 type absence struct{ path, spool string }
 
 // away finds the file about a directory; nil: there is none.
 func away(dir string) (*absence, error) {
 	for _, path := range awayPaths(dir) {
-		b, err := os.ReadFile(path)
-		if isGone(err) {
+		// Nothing but a small file: a pipe would hold the start up, and others may have made it.
+		info, err := os.Lstat(path)
+		if err != nil || !info.Mode().IsRegular() || info.Size() > awayBytesMax {
 			continue
 		}
+		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read %q: %w", path, err)
 		}

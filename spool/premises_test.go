@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,7 +19,14 @@ import (
 // tables that are written, merged and removed, a flush, which leaves it without a log for a moment,
 // sweeps and backups. Here somebody looks all the time, not once a second.
 func TestPremisesOrdinaryLife(t *testing.T) {
-	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0)}
+	t.Run("in the clear", func(t *testing.T) { liveOnPremises(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { liveOnPremises(t, make([]byte, 32)) })
+}
+
+func liveOnPremises(t *testing.T, secret []byte) {
+	t.Helper()
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0),
+		secret: secret}
 	o := f.options()
 	o.Log = slog.New(slog.DiscardHandler)
 	o.KeepDelivered = 0
@@ -165,6 +173,13 @@ func TestAway(t *testing.T) {
 		if there(at) {
 			t.Errorf("%s stays although the spool is back", at)
 		}
+	}
+	if err := syscall.Mkfifo(beside, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen() // a pipe says nothing, and holds nothing up
+	if err := os.Remove(beside); err != nil {
+		t.Fatal(err)
 	}
 	note(beside, "abcd")
 	if err := f.Close(); err != nil {
