@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/hookspool/hookspool/relay/alert"
@@ -142,11 +143,15 @@ func newMailer(cfg *config.Config) (*alert.Mailer, error) {
 		Password: e.Password.Reveal(), From: e.From, To: e.To, Timeout: mailTimeout})
 }
 
-// newPoster is the poster of a config; nil if nothing is to be posted.
+// newPoster is the poster of a config, or the one at work if that does the same; nil if nothing is
+// to be posted.
 func (r *Relay) newPoster(cfg *config.Config) (*alert.Poster, error) {
 	w := &cfg.Alert.Webhook
 	if w.URL == nil {
 		return nil, nil
+	}
+	if now := r.setup.Load(); now.poster != nil && reflect.DeepEqual(&now.cfg.Alert.Webhook, w) {
+		return now.poster, nil
 	}
 	o, err := AttemptOptions(w.Target(), r.version)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,7 +62,9 @@ type Relay struct {
 	deafC    chan struct{}
 	deafOnce sync.Once
 
-	reloading sync.Mutex // held across a reload
+	files     config.Files
+	reloading sync.Mutex // held across a reload, and a look whether one is due
+	reload    reload     // guarded by reloading
 	lanesMu   sync.RWMutex
 	byName    map[string]*lane // guarded by lanesMu
 	started   bool             // guarded by lanesMu: lanes run
@@ -75,8 +76,6 @@ type Relay struct {
 	lastEvent   atomic.Int64 // unix nanoseconds
 	reloadAt    atomic.Int64
 	reloadBad   atomic.Bool
-	seen        atomic.Pointer[[]byte] // the config file's content when it was last read
-	unread      atomic.Bool            // the last reload could not read the file
 	onReady     func()
 	ready       atomic.Bool
 	draining    atomic.Bool
@@ -104,9 +103,8 @@ func New(o Options) (_ *Relay, err error) {
 	r.attempts, r.cutOff = context.WithCancel(context.Background())
 	r.mailing, r.stopMail = context.WithCancel(context.Background())
 	r.payers, r.accept = newPayers(r), newAccepter(r)
-	// Without a file (demo, tests) there is nothing to compare, and nothing to reload.
-	text, _ := os.ReadFile(o.Config.Path)
-	r.seen.Store(&text)
+	r.files.Ended = r.stopping
+	r.reload.sources = o.Config.Sources
 	first := &setup{cfg: o.Config, router: newRouter(nil)}
 	r.setup.Store(first)
 	if r.servers, err = listen(r, o.Config); err != nil {
@@ -288,6 +286,8 @@ func (r *Relay) stop(deadline time.Time) error {
 		close(r.stopping)
 		r.spool.StopWaiting() // or a full disk would hold up the goroutines below
 		r.stopMail()
+		r.reloading.Lock() // one that is under way ends now, and no other is applied
+		r.reloading.Unlock()
 		cut := time.AfterFunc(time.Until(deadline), r.cutOff)
 		defer cut.Stop()
 		err = r.servers.shutdownAdmin(time.Until(deadline))

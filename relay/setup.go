@@ -1,17 +1,13 @@
 package relay
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"sort"
 	"time"
 
-	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/alert"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
@@ -28,15 +24,18 @@ type setup struct {
 }
 
 // close lets go of what only this setup has.
-func (s *setup) close() {
-	if s.poster != nil {
+func (s *setup) close() { s.closeBut(new(setup)) }
+
+// closeBut is close for all that another has not taken over.
+func (s *setup) closeBut(other *setup) {
+	if s.poster != nil && s.poster != other.poster {
 		s.poster.Close()
 	}
 }
 
 // apply puts a configuration to work: everything that can fail is done first, then all is swapped.
 // The spool and its lanes stay; a target whose table did not change keeps its connections.
-func (r *Relay) apply(cfg *config.Config) error {
+func (r *Relay) apply(cfg *config.Config) (err error) {
 	mailer, err := newMailer(cfg)
 	if err != nil {
 		return fmt.Errorf("cannot use [alert.email]: %w", err)
@@ -45,6 +44,12 @@ func (r *Relay) apply(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("cannot use [alert.webhook]: %w", err)
 	}
+	next := &setup{cfg: cfg, mailer: mailer, poster: poster}
+	defer func() {
+		if err != nil {
+			next.closeBut(r.setup.Load())
+		}
+	}()
 	works := make(map[string]*work, len(cfg.Targets))
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -54,13 +59,13 @@ func (r *Relay) apply(cfg *config.Config) error {
 	}
 	var lanes []*lane
 	for i := range cfg.Targets {
-		s, err := r.spool.Lane(cfg.Targets[i].Name)
-		if err != nil {
+		var s *spool.Lane
+		if s, err = r.spool.Lane(cfg.Targets[i].Name); err != nil {
 			return err
 		}
 		lanes = append(lanes, r.addLane(s))
 	}
-	r.swap(&setup{cfg: cfg, mailer: mailer, poster: poster}, works, lanes)
+	r.swap(next, works, lanes)
 	return nil
 }
 
@@ -76,7 +81,7 @@ func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
 		}
 	}
 	next.router = newRouter(lanes)
-	r.setup.Swap(next).close()
+	r.setup.Swap(next).closeBut(next)
 	r.spool.SetLimits(limitsOf(cfg))
 	for _, l := range r.allLanes() {
 		l.changed()
@@ -107,8 +112,7 @@ func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
 func (r *Relay) workFor(t *config.Target) (*work, error) {
 	if l := r.laneNamed(t.Name); l != nil {
 		old := l.work.Load()
-		plain := t.CAFile == "" && t.ClientCert == ""
-		if old != nil && plain && reflect.DeepEqual(old.target, t) {
+		if old != nil && reflect.DeepEqual(old.target, t) {
 			return old, nil
 		}
 	}
@@ -129,8 +133,7 @@ func (r *Relay) workFor(t *config.Target) (*work, error) {
 	return &work{target: t, client: client}, nil
 }
 
-// AttemptOptions are what an attempt.Client of a target is made from. It reads the target's
-// certificate files.
+// AttemptOptions are what an attempt.Client of a target is made from.
 func AttemptOptions(t *config.Target, version string) (attempt.Options, error) {
 	o := attempt.Options{
 		Name: t.Name, URL: t.URL, Success: t.Success.Has, Timeout: t.Timeout,
@@ -148,126 +151,19 @@ func AttemptOptions(t *config.Target, version string) (attempt.Options, error) {
 		o.Keys = append(o.Keys, k)
 	}
 	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile) // #nosec G304 G703 -- the operator's config names it
-		if err != nil {
-			return o, fmt.Errorf("cannot read ca_file of target %q: %w", t.Name, err)
-		}
 		o.RootCAs = x509.NewCertPool()
-		if !o.RootCAs.AppendCertsFromPEM(pem) {
+		if !o.RootCAs.AppendCertsFromPEM(t.PEM.CA) {
 			return o, fmt.Errorf("cannot use ca_file of target %q: it holds no certificate", t.Name)
 		}
 	}
 	if t.ClientCert != "" {
-		cert, err := tls.LoadX509KeyPair(t.ClientCert, t.ClientKey)
+		cert, err := tls.X509KeyPair(t.PEM.Cert, t.PEM.Key)
 		if err != nil {
 			return o, fmt.Errorf("cannot use client_cert of target %q: %w", t.Name, err)
 		}
 		o.Certificates = []tls.Certificate{cert}
 	}
 	return o, nil
-}
-
-// Reload reads the config file again and puts it to work. It returns the settings that changed but
-// need a restart. A bad file changes nothing; the error is an *admin.Error with all faults.
-func (r *Relay) Reload() (restart []string, err error) {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
-	path := r.setup.Load().cfg.Path
-	text, err := os.ReadFile(path)
-	r.unread.Store(err != nil)
-	var cfg *config.Config
-	if err == nil {
-		r.seen.Store(&text)
-		cfg, err = config.Parse(path, text, os.LookupEnv, os.ReadFile)
-	}
-	if err == nil {
-		err = r.apply(cfg)
-	}
-	if err != nil {
-		r.reloadBad.Store(true)
-		r.metrics.reloadOK.Set(0)
-		r.log.Error("cannot reload the config; the running one stays", "path", path, "error", err)
-		return nil, reloadError(err)
-	}
-	if restart = r.needRestart(cfg); len(restart) > 0 {
-		r.log.Warn("these settings changed but need a restart", "keys", restart)
-	}
-	r.log.Info("config reloaded", "path", path, "targets", len(cfg.Targets))
-	return restart, nil
-}
-
-func reloadError(err error) *admin.Error {
-	e := admin.Refuse(422, "bad_config", "the config was not reloaded: %v", err)
-	e.Hint = "nothing changed; hookspool check shows the faults"
-	var faults *config.Faults
-	if errors.As(err, &faults) {
-		e.Detail = fmt.Sprintf("the config has %d faults and was not reloaded", len(faults.List))
-		if len(faults.List) == 1 {
-			e.Detail = "the config has a fault and was not reloaded"
-		}
-		for _, f := range faults.List {
-			e.Faults = append(e.Faults, fmt.Sprintf("%s:%d:%d: %s: %s", faults.Path, f.Line,
-				f.Column, f.Key, f.Message))
-		}
-	}
-	return e
-}
-
-// needRestart are the keys whose value is not the one at work, by name.
-func (r *Relay) needRestart(cfg *config.Config) []string {
-	bound := r.servers.cfg
-	var fixed []string
-	for key, same := range map[string]bool{
-		"server.listen":        reflect.DeepEqual(bound.Server.Listen, cfg.Server.Listen),
-		"server.admin_listen":  bound.Server.AdminListen == cfg.Server.AdminListen,
-		"server.read_timeout":  bound.Server.ReadTimeout == cfg.Server.ReadTimeout,
-		"spool.dir":            bound.Spool.Dir == cfg.Spool.Dir,
-		"spool.encryption_key": bytes.Equal(bound.Spool.Key, cfg.Spool.Key),
-		"log.format":           bound.Log.Format == cfg.Log.Format,
-	} {
-		if !same {
-			fixed = append(fixed, key)
-		}
-	}
-	sort.Strings(fixed)
-	return fixed
-}
-
-// watchLoop compares the file's content every server.reload_check. Config maps and editors replace
-// files, so neither inotify nor the time of change can be trusted.
-func (r *Relay) watchLoop() {
-	for {
-		every := r.setup.Load().cfg.Server.ReloadCheck
-		wait := every
-		if every <= 0 {
-			wait = time.Second // a reload by other means may switch it on
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-r.stopping:
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		path := r.setup.Load().cfg.Path
-		if every <= 0 || path == "" {
-			continue
-		}
-		if r.changedFile(path) {
-			// Reload says what is wrong with it.
-			_, _ = r.Reload()
-		}
-	}
-}
-
-// changedFile reports that the config file is worth a reload: it is another than before, cannot be
-// read, which is said once, or can be read again.
-func (r *Relay) changedFile(path string) bool {
-	text, err := os.ReadFile(path)
-	if unread := r.unread.Load(); unread || err != nil {
-		return unread != (err != nil)
-	}
-	return !bytes.Equal(text, *r.seen.Load())
 }
 
 // decide settles session and targets of a new event. The spool calls it in commit order.

@@ -83,15 +83,16 @@ func (c *cli) loadServer() (*config.Server, error) {
 		cfg := config.Default()
 		return &cfg.Server, nil
 	}
-	cfg, err := config.Load(path)
+	files := new(config.Files)
+	cfg, _, err := files.Load(path)
 	if err == nil {
 		return &cfg.Server, nil
 	}
-	text, readErr := os.ReadFile(path)
+	text, readErr := files.Read(path)
 	if readErr != nil {
 		return nil, configFailure(path, err)
 	}
-	alone, aloneErr := config.Parse(path, serverTable(text), os.LookupEnv, os.ReadFile)
+	alone, aloneErr := config.Parse(path, serverTable(text), os.LookupEnv, files.Read)
 	if aloneErr != nil {
 		return nil, configFailure(path, fmt.Errorf("cannot find the relay: %w", err))
 	}

@@ -1,13 +1,16 @@
 package main
 
 import (
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/relay/signature"
 )
+
+// secretBytesMax bounds a file with a secret, as in the config.
+const secretBytesMax = 64 << 10
 
 // secretHelp ends the help of every flag that takes a secret.
 const secretHelp = "env:NAME and file:/path are read, so that it need not stand in the shell's " +
@@ -49,10 +52,14 @@ func (c *cli) secret(text string) (string, error) {
 	if !ok {
 		return text, nil
 	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fail("file:/path names a file with the secret alone", "cannot read %q: %w", path,
-			cause(err))
+	// A shell makes a pipe of file:<(command), so pipes are read here, but not waited for for ever.
+	const hint = "file:/path names a file with the secret alone"
+	content, err := (&config.Files{Pipes: true}).Read(path)
+	switch {
+	case err != nil:
+		return "", fail(hint, "cannot read %q: %w", path, cause(err))
+	case len(content) > secretBytesMax:
+		return "", fail(hint, "cannot read %q: it has more than %s", path, bytesText(secretBytesMax))
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
 }

@@ -65,6 +65,41 @@ func isHost(host string) bool {
 	})
 }
 
+// checkHostName wants the name of a host as a browser writes it, without a port. A name for all is
+// none: it would let in every page that rebinds its name to this machine (DNS rebinding), and who
+// has the token needs none.
+func checkHostName(s string) problem {
+	_, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	name, port, _ := strings.Cut(s, ":")
+	_, withPort := parsePort(port)
+	switch {
+	case err == nil:
+		return problem{fmt.Sprintf("%q is an address", s), "addresses are served without this list"}
+	case strings.Contains(s, "*"):
+		return problem{fmt.Sprintf("%q is not a host name", s),
+			"there is none for all: a request with the admin token may name any host"}
+	case withPort && isHostName(name):
+		return problem{fmt.Sprintf("%q is not a host name", s),
+			fmt.Sprintf("write %q: the port does not matter", name)}
+	case !isHostName(s):
+		return problem{fmt.Sprintf("%q is not a host name", s),
+			`write "hookspool" or "hookspool.example.com", without a scheme`}
+	}
+	return problem{}
+}
+
+// hostNameBytesMax is that of RFC 1035, with the dot at the end.
+const hostNameBytesMax = 254
+
+func isHostName(s string) bool {
+	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
+		if label == "" || strings.ContainsFunc(label, func(r rune) bool { return !isBare(r) }) {
+			return false
+		}
+	}
+	return len(s) <= hostNameBytesMax
+}
+
 // isLocal reports whether only this machine can reach a valid listen address.
 func isLocal(address string) bool {
 	network, where := ListenNetwork(address)

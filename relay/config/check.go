@@ -17,7 +17,7 @@ func (d *decoder) check(c *Config) {
 		d.checkSession(&c.Session)
 	}
 	d.checkEmail(&c.Alert.Email)
-	d.checkTLS(keyPath{"alert", "webhook"}, c.Alert.Webhook.Target())
+	c.Alert.Webhook.PEM = d.checkTLS(keyPath{"alert", "webhook"}, c.Alert.Webhook.Target())
 	d.checkLog(&c.Log)
 	for i := range c.Targets {
 		t := &c.Targets[i]
@@ -27,7 +27,7 @@ func (d *decoder) check(c *Config) {
 				fmt.Sprintf("is %q, but session.enabled is false: no event would pass", t.Session),
 				`write session = "any", or enable sessions`})
 		}
-		d.checkTLS(at, t)
+		t.PEM = d.checkTLS(at, t)
 	}
 }
 
@@ -125,12 +125,12 @@ func (d *decoder) checkLog(l *Log) {
 	}
 }
 
-// checkTLS reads the certificates, so that a config that passes is one that serve can start with.
-func (d *decoder) checkTLS(at keyPath, t *Target) {
-	files := []struct{ key, path string }{
-		{"ca_file", t.CAFile}, {"client_cert", t.ClientCert}, {"client_key", t.ClientKey}}
+// checkTLS reads the certificates, so that a config that passes is one that serve can start with:
+// what was read here is what is used, whatever happens to the files after.
+func (d *decoder) checkTLS(at keyPath, t *Target) PEM {
 	content := map[string][]byte{}
-	for _, file := range files {
+	for _, file := range []struct{ key, path string }{
+		{"ca_file", t.CAFile}, {"client_cert", t.ClientCert}, {"client_key", t.ClientKey}} {
 		if file.path == "" {
 			continue
 		}
@@ -139,11 +139,9 @@ func (d *decoder) checkTLS(at keyPath, t *Target) {
 				"write https:// in the url, or remove it"})
 			continue
 		}
-		pem, err := d.readFile(file.path)
-		if err != nil {
-			d.fault(at.key(file.key), problem{
-				fmt.Sprintf("cannot read file %q: %s", file.path, withoutPath(err)),
-				"paths are relative to the working directory"})
+		pem, p := d.readPEM(file.path)
+		if p != (problem{}) {
+			d.fault(at.key(file.key), p)
 			continue
 		}
 		content[file.key] = pem
@@ -153,6 +151,20 @@ func (d *decoder) checkTLS(at keyPath, t *Target) {
 			fmt.Sprintf("no certificate in file %q", t.CAFile), "it must be PEM"})
 	}
 	d.checkClientCert(at, t, content)
+	return PEM{content["ca_file"], content["client_cert"], content["client_key"]}
+}
+
+func (d *decoder) readPEM(path string) ([]byte, problem) {
+	pem, err := d.readFile(path)
+	if err != nil {
+		return nil, problem{fmt.Sprintf("cannot read file %q: %s", path, withoutPath(err)),
+			"paths are relative to the working directory"}
+	}
+	if len(pem) > pemBytesMax {
+		return nil, problem{fmt.Sprintf("file %q is larger than %s", path, sizeText(pemBytesMax)),
+			"it must be PEM"}
+	}
+	return pem, problem{}
 }
 
 func (d *decoder) checkClientCert(at keyPath, t *Target, content map[string][]byte) {

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -11,10 +10,6 @@ import (
 	"os"
 	"time"
 )
-
-// fileBytesMax bounds the config and every file it names. The largest honest one is a bundle of
-// CA certificates, about 250 KiB.
-const fileBytesMax = 1 << 20
 
 // Config is one whole, valid configuration. It is read only after Parse returned it, and then safe
 // for concurrent use. Printing or marshalling it shows no secret.
@@ -29,6 +24,8 @@ type Config struct {
 	Alert   Alert
 	Log     Log
 	Targets []Target // sorted by name; none is legal: every event is unmatched then
+	// Sources is what it was made of; nil when it was not loaded from a file.
+	Sources *Sources `json:"-"`
 }
 
 // Server is [server]: where hookspool listens, and for whom.
@@ -40,7 +37,8 @@ type Server struct {
 	MaxBodySize  int64         // bytes of one event; a spool record is below 1 MiB
 	ReadTimeout  time.Duration // until a request must have arrived whole
 	DrainTimeout time.Duration // bound on leaving after SIGTERM; 0: leave at once
-	ReloadCheck  time.Duration // how often the file is compared; 0: only SIGHUP and API
+	ReloadCheck  time.Duration // how often the files are compared; 0: only SIGHUP and API
+	AdminHosts   []string      // further names that a request to AdminListen may give as its host
 }
 
 // Event is [event]: how an event's type is found, and how long its id is remembered.
@@ -112,6 +110,7 @@ type Webhook struct {
 	Headers        []Header
 	CAFile         string
 	AllowAddresses []netip.Prefix
+	PEM            PEM `json:"-"` // what CAFile holds
 }
 
 // webhookTarget is the name that errors give a Webhook. No target can have it.
@@ -126,7 +125,7 @@ func (w *Webhook) Target() *Target {
 	}
 	return &Target{Name: webhookTarget, URL: w.URL, Status: StatusEnabled, Session: "any",
 		Success: success, Timeout: w.Timeout, Concurrency: 1, Secrets: w.Secrets,
-		Headers: w.Headers, CAFile: w.CAFile, AllowAddresses: w.AllowAddresses}
+		Headers: w.Headers, CAFile: w.CAFile, PEM: w.PEM, AllowAddresses: w.AllowAddresses}
 }
 
 // Log is [log].
@@ -151,8 +150,15 @@ type Target struct {
 	CAFile      string   // PEM; empty: the system's roots
 	ClientCert  string   // PEM; set together with ClientKey or not at all
 	ClientKey   string   // PEM
+	PEM         PEM      `json:"-"` // what these files hold
 	// AllowAddresses lifts the address rules for what lies in one of these.
 	AllowAddresses []netip.Prefix
+}
+
+// PEM is the content of the files with certificates, as it was when it was found to be sound.
+type PEM struct {
+	CA, Cert []byte      // nil: no such file is named
+	Key      SecretBytes // the same
 }
 
 // Header is one header that is added to every request to a target.
@@ -221,22 +227,24 @@ func DefaultTarget(name string) Target {
 // Load reads and parses the file at path, with the environment and the files of this process. A
 // fault of the file's content is a *Faults, any other error says why the file cannot be read.
 func Load(path string) (*Config, error) {
-	text, err := readFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read config %q: %w", path, withoutPath(err))
-	}
-	return Parse(path, text, os.LookupEnv, readFile)
+	c, _, err := new(Files).Load(path)
+	return c, err
 }
 
-// readFile is os.ReadFile with a bound, so that naming /dev/zero is a fault and not a full memory.
-// It returns one byte more than the bound at most: whoever reads sees that there was more.
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
+// Load is the package's Load. What the files held is returned in any case, and kept in the config.
+func (f *Files) Load(path string) (*Config, *Sources, error) {
+	sources := newSources(0)
+	read := func(path string) ([]byte, error) { return sources.read(f, path) }
+	text, err := read(path)
 	if err != nil {
-		return nil, err
+		return nil, sources, fmt.Errorf("cannot read config %q: %w", path, withoutPath(err))
 	}
-	text, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
-	return text, errors.Join(err, file.Close())
+	c, err := Parse(path, text, os.LookupEnv, read)
+	if err != nil {
+		return nil, sources, err
+	}
+	c.Sources = sources
+	return c, sources, nil
 }
 
 // withoutPath drops the path that os puts in its errors, as ours name it already.

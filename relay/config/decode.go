@@ -36,8 +36,8 @@ type setter func(d *decoder, at keyPath, raw any)
 func Parse(path string, text []byte, getenv func(string) (string, bool),
 	readFile func(string) ([]byte, error),
 ) (*Config, error) {
-	if len(text) > fileBytesMax {
-		return nil, newFaults(path, []Fault{{1, 1, "", "is larger than 1MiB",
+	if len(text) > configBytesMax {
+		return nil, newFaults(path, []Fault{{1, 1, "", "is larger than " + sizeText(configBytesMax),
 			"a config is rarely larger than 100KiB: is this the right file?"}})
 	}
 	body := strings.TrimPrefix(string(text), "\xef\xbb\xbf") // some editors begin with a BOM

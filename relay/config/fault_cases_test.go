@@ -12,7 +12,7 @@ import (
 // them too.
 func faultCases() [][2]string {
 	return slices.Concat(syntaxCases(), keyCases(), typeCases(), rangeCases(), serverCases(),
-		secretCases(), emailCases(), alertCases(), targetCases(), listCases(), urlCases(), headerCases(),
+		hostCases(), secretCases(), emailCases(), alertCases(), targetCases(), listCases(), urlCases(), headerCases(),
 		combinationCases())
 }
 
@@ -57,7 +57,7 @@ func syntaxCases() [][2]string {
 		// The column counts characters, not bytes.
 		{"'ä' = @", "1:7: " + invalid + "not a number, date, true or false" + number},
 		{"a = \xff", "1:5: " + invalid + "invalid UTF-8 byte: 0xff"},
-		{strings.Repeat("#", fileBytesMax+1), "1:1: is larger than 1MiB" +
+		{strings.Repeat("#", configBytesMax+1), "1:1: is larger than 1MiB" +
 			"\n  hint: a config is rarely larger than 100KiB: is this the right file?"},
 		// What would cost the library minutes and gigabytes.
 		{"a=" + strings.Repeat("{a=", 300_000),
@@ -73,7 +73,7 @@ func syntaxCases() [][2]string {
 
 func keyCases() [][2]string {
 	const known = "\n  hint: known here: listen, admin_listen, event_token, admin_token, " +
-		"max_body_size, read_timeout, drain_timeout, reload_check"
+		"max_body_size, read_timeout, drain_timeout, reload_check, admin_hosts"
 	const crm = "  hint: write [target.NAME], with a name of your choice, and its keys below"
 	return [][2]string{
 		// Nearest key, misplaced key, and neither.
@@ -166,7 +166,7 @@ func rangeCases() [][2]string {
 			"\n  hint: 10m is Wati's tick; below 10ms nothing could be tried between ticks"},
 		{"[server]\nreload_check = \"-5s\"",
 			"2:1: server.reload_check: must be from 10ms to 24h, or 0s, but is -5s\n  hint: " +
-				"the file is read and compared this often; 0s: reload only on SIGHUP and by the API"},
+				"the file and those it names are read and compared this often; 0s: reload only on SIGHUP and by the API"},
 		{"[spool]\nkeep_exhausted = \"0s\"",
 			"2:1: spool.keep_exhausted: must be from 10ms to 87600h, but is 0s" + exhausted},
 		{"[server]\nmax_body_size = \"1000000B\"", ""},
@@ -233,6 +233,32 @@ func serverCases() [][2]string {
 	}
 }
 
+func hostCases() [][2]string {
+	const name = "\n  hint: write \"hookspool\" or \"hookspool.example.com\", without a scheme"
+	const address = "\n  hint: addresses are served without this list"
+	hosts := func(host string) string { return "[server]\nadmin_hosts = [\"" + host + "\"]" }
+	return [][2]string{
+		{hosts("hookspool"), ""},
+		{hosts("hookspool.example.com."), ""},
+		{hosts("a_b-c.d"), ""},
+		{hosts("*"), "2:16: server.admin_hosts[0]: \"*\" is not a host name\n  hint: there is none " +
+			"for all: a request with the admin token may name any host"},
+		{hosts("*.example.com"), "2:16: server.admin_hosts[0]: \"*.example.com\" is not a host name" +
+			"\n  hint: there is none for all: a request with the admin token may name any host"},
+		{hosts("hookspool:8471"), "2:16: server.admin_hosts[0]: \"hookspool:8471\" is not a host name" +
+			"\n  hint: write \"hookspool\": the port does not matter"},
+		{hosts("10.0.0.1"), "2:16: server.admin_hosts[0]: \"10.0.0.1\" is an address" + address},
+		{hosts("[::1]"), "2:16: server.admin_hosts[0]: \"[::1]\" is an address" + address},
+		{hosts("http://hookspool"), "2:16: server.admin_hosts[0]: \"http://hookspool\" is not a host " +
+			"name" + name},
+		{hosts("env:HOST"), "2:16: server.admin_hosts[0]: \"env:HOST\" is not a host name" + name},
+		{hosts("a..b"), "2:16: server.admin_hosts[0]: \"a..b\" is not a host name" + name},
+		{hosts(""), "2:16: server.admin_hosts[0]: \"\" is not a host name" + name},
+		{hosts(strings.Repeat("a", 255)), "2:16: server.admin_hosts[0]: \"" + strings.Repeat("a", 255) +
+			"\" is not a host name" + name},
+	}
+}
+
 func secretCases() [][2]string {
 	const token = "\n  hint: use letters, digits and ASCII punctuation, without spaces"
 	const key = "\n  hint: make one with: openssl rand -base64 32"
@@ -256,7 +282,8 @@ func secretCases() [][2]string {
 			"2:1: server.event_token: cannot read file \"/gone\": file does not exist" +
 				"\n  hint: the user that runs hookspool must be able to read it"},
 		{event("file:/empty"), "2:1: server.event_token: file \"/empty\" is empty" + unset},
-		{event("file:/huge"), "2:1: server.event_token: file \"/huge\" is larger than 1MiB"},
+		{event("file:/huge"), "2:1: server.event_token: file \"/huge\" is larger than 64KiB" +
+			"\n  hint: it holds the value alone"},
 		{spool(base64Of(16)), ""}, {spool(base64Of(24)), ""}, {spool(base64Of(32)), ""},
 		{spool("%%"), "2:1: spool.encryption_key: is not base64" + key},
 		{spool(base64Of(33)),
@@ -490,6 +517,8 @@ func combinationCases() [][2]string {
 			"4:1: target.t.ca_file: cannot read file \"/gone\": file does not exist" + working},
 		{target(`ca_file = "/not.pem"`), "4:1: target.t.ca_file: no certificate in file " +
 			"\"/not.pem\"\n  hint: it must be PEM"},
+		{target(`ca_file = "/huge.pem"`), "4:1: target.t.ca_file: file \"/huge.pem\" is larger than " +
+			"1MiB\n  hint: it must be PEM"},
 		{target(`client_cert = "/not.pem"`),
 			"4:1: target.t.client_cert: is set, but client_key is empty" + both},
 		{target(`client_key = "/not.pem"`),

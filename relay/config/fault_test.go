@@ -11,8 +11,9 @@ import (
 // path, and empty where a text is legal although it is at the edge.
 func TestFaults(t *testing.T) {
 	w := world{env: map[string]string{"EMPTY": ""},
-		files: map[string]string{"/empty": "\n", "/huge": strings.Repeat("x", fileBytesMax+1),
-			"/not.pem": "hello"}}
+		files: map[string]string{"/empty": "\n", "/huge": strings.Repeat("x", secretBytesMax+1),
+			"/huge.pem": strings.Repeat("x", pemBytesMax+1),
+			"/not.pem":  "hello"}}
 	f := func(text, want string) {
 		t.Helper()
 		got := ""

@@ -43,17 +43,18 @@ func (d *decoder) fromEnv(name string) (string, problem) {
 	return value, problem{}
 }
 
-// fromFile takes a file's content without the newlines at its end, which editors and echo add.
+// fromFile takes a file's content without the newlines at its end.
 func (d *decoder) fromFile(path string) (string, problem) {
 	content, err := d.readFile(path)
 	if err != nil {
 		return "", problem{fmt.Sprintf("cannot read file %q: %s", path, withoutPath(err)),
 			"the user that runs hookspool must be able to read it"}
 	}
-	if len(content) > fileBytesMax {
-		return "", problem{fmt.Sprintf("file %q is larger than 1MiB", path), ""}
+	if len(content) > secretBytesMax {
+		return "", problem{fmt.Sprintf("file %q is larger than %s", path, sizeText(secretBytesMax)),
+			"it holds the value alone"}
 	}
-	value := strings.TrimRight(string(content), "\r\n")
+	value := string(trimEnd(content))
 	if value == "" {
 		return "", problem{fmt.Sprintf("file %q is empty", path),
 			`to leave the key unset, write ""`}

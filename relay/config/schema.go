@@ -23,6 +23,7 @@ const (
 	patternsMax     = 256
 	typeBytesMax    = 256 // an event's type is 1 to 256 bytes: contract §4
 	listenMax       = 16
+	adminHostsMax   = 64
 	keyFieldsMax    = 16
 	recipientsMax   = 100
 	warnAtMax       = 10
@@ -64,7 +65,9 @@ func serverRows(s *Server) []row {
 			why: "keep it below the grace period of whoever stops hookspool"})},
 		{name: "reload_check", set: duration(&s.ReloadCheck, span{
 			low: testDurationMin, high: day, off: "reload only on SIGHUP and by the API",
-			why: "the file is read and compared this often"})},
+			why: "the file and those it names are read and compared this often"})},
+		{name: "admin_hosts", set: texts(&s.AdminHosts, bound{high: adminHostsMax,
+			hint: `write ["hookspool", "hookspool.example.com"]`}, checkHostName)},
 	}
 }
 
