@@ -63,8 +63,12 @@ func checkFraming(ctx *fasthttp.RequestCtx) error {
 
 // checkHost refuses requests that a browser sends for a foreign page whose name was rebound to this
 // address (DNS rebinding). Such a request always names the foreign host, so addresses pass: a page
-// that was loaded from an address is of that address. On a unix socket there is no browser.
-func (s *Server) checkHost(ctx *fasthttp.RequestCtx) error {
+// that was loaded from an address is of that address. It does not carry the token, so whoever has it
+// may call this listener what they like. Probes and metrics have no token to show: where one is set
+// they are for everybody who reaches the listener, a page as well, which learns the names of targets
+// and how they fare, and no URL, event or secret. On a unix socket there is no browser. r is nil
+// when there is nothing at the path.
+func (s *Server) checkHost(ctx *fasthttp.RequestCtx, r *route) error {
 	if ctx.LocalAddr().Network() == "unix" {
 		return nil
 	}
@@ -76,13 +80,17 @@ func (s *Server) checkHost(ctx *fasthttp.RequestCtx) error {
 		return nil
 	}
 	for _, allowed := range s.options.Hosts() {
-		if allowed == AnyHost || host != "" && strings.EqualFold(host, hostOf(allowed)) {
+		if host != "" && strings.EqualFold(host, hostOf(allowed)) {
 			return nil
 		}
 	}
+	if s.options.Token() != "" && (r != nil && r.guard == open || s.knows(&ctx.Request.Header)) {
+		return nil
+	}
 	refusal := Refuse(fasthttp.StatusMisdirectedRequest, codeMisdirected,
 		"this listener does not serve the host that the request names")
-	refusal.Hint = "use its address, such as http://127.0.0.1:8471"
+	refusal.Hint = "use its address, such as http://127.0.0.1:8471, add the name to " +
+		"server.admin_hosts, or send the admin token"
 	return refusal
 }
 
@@ -146,29 +154,36 @@ func presented(authorization []byte) []byte {
 	return nil
 }
 
-// checkOrigin refuses state-changing calls that a browser makes for another page (CSRF). A caller
-// that is no browser sends neither header.
-func checkOrigin(ctx *fasthttp.RequestCtx) error {
+// checkOrigin refuses what a browser asks for another page: what would change something (CSRF), and
+// what takes a place here or makes work, although the other page could not read the answer. A caller
+// that is no browser sends none of these headers. A person who follows a link may read; a page may
+// not go on holding a stream behind that. Probes and the files of the console cost nothing.
+func (r *route) checkOrigin(ctx *fasthttp.RequestCtx) error {
+	h := &ctx.Request.Header
+	link := string(h.Peek("Sec-Fetch-Mode")) == "navigate" &&
+		string(h.Peek("Sec-Fetch-Dest")) == "document"
+	reads := r.method == fasthttp.MethodGet && r.path != streamPath
+	if reads && (link || r.guard != api && r.path != metricsPath) || !foreign(ctx) {
+		return nil
+	}
+	return Refuse(fasthttp.StatusForbidden, codeForbidden,
+		"a page of another origin may neither change nor hold anything here")
+}
+
+// foreign reports whether a browser says that a request is for a page of another origin.
+func foreign(ctx *fasthttp.RequestCtx) bool {
 	h := &ctx.Request.Header
 	site := string(h.Peek("Sec-Fetch-Site"))
 	if site != "" && site != "same-origin" && site != "none" {
-		return foreign()
+		return true
 	}
 	origin := string(h.Peek(fasthttp.HeaderOrigin))
 	if origin == "" {
-		return nil
+		return false
 	}
 	// A proxy in front may have taken TLS off, so that the scheme is not known here.
 	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, string(ctx.Host())) {
-		return foreign()
-	}
-	return nil
-}
-
-func foreign() *Error {
-	return Refuse(fasthttp.StatusForbidden, codeForbidden,
-		"a page of another origin may not change anything here")
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, string(ctx.Host()))
 }
 
 // checkEmptyBody refuses parameters in a body rather than to ignore them: whoever sends

@@ -68,6 +68,9 @@ func answerHealth(ctx *fasthttp.RequestCtx, checks ...Check) {
 // metrics encodes with expfmt directly: promhttp would need an adaptor to net/http, which has a
 // history of leaks (fasthttp #2246).
 func (s *Server) metrics(ctx *fasthttp.RequestCtx, _ []string) error {
+	if x, ok := ctx.Conn().(*conn); ok {
+		x.beginScrape()
+	}
 	families, err := s.options.Backend.Gather()
 	if err != nil {
 		return err

@@ -18,10 +18,12 @@ type route struct {
 	serve func(ctx *fasthttp.RequestCtx, args []string) error
 }
 
-// The calls with a body.
+// The calls that a rule is about: those with a body, one that goes on, and the scrape.
 const (
 	importPath  = "/v1/spool/import"
 	explainPath = "/v1/explain"
+	streamPath  = "/v1/stream"
+	metricsPath = "/metrics"
 )
 
 // table lists every call there is, and the files of the console behind them.
@@ -31,7 +33,7 @@ func (s *Server) table() []route {
 		{get, "/livez", open, nil, s.livez},
 		{get, "/readyz", open, nil, s.readyz},
 		{get, "/healthz", open, nil, s.readyz},
-		{get, "/metrics", open, nil, s.metrics},
+		{get, metricsPath, open, nil, s.metrics},
 		{get, "/v1/status", api, nil, s.status},
 		{get, "/v1/targets", api, nil, s.targets},
 		{get, "/v1/targets/{name}", api, nil, s.target},
@@ -51,7 +53,7 @@ func (s *Server) table() []route {
 		{post, "/v1/replay", api, []string{"target", "state", "type", "since", "until", "id",
 			"dry_run", "limit", "after"}, s.replay},
 		{post, explainPath, api, []string{"type", "id", "content_type"}, s.explain},
-		{get, "/v1/stream", api, nil, s.live},
+		{get, streamPath, api, nil, s.live},
 		{get, "/openapi.json", api, nil, serveFile(openAPIFile)},
 		{post, "/v1/reload", api, nil, s.reload},
 		{post, "/v1/targets/{name}/purge", api,

@@ -15,17 +15,13 @@ import (
 // The bounds of the listener. The API takes no bodies to speak of, and its callers are a console,
 // a scraper and a handful of verbs.
 const (
-	bodyBytesMax   = 16 << 10
-	headBytesMax   = 16 << 10
-	connectionsMax = 1024
-	samplesMax     = 8 // sample callbacks under way at once
-	readTimeout    = 10 * time.Second
-	writeTimeout   = 30 * time.Second // of one answer, from its first byte
-	idleTimeout    = 2 * time.Minute  // above the scrape interval, so that a scraper reconnects rarely
+	bodyBytesMax = 16 << 10
+	headBytesMax = 16 << 10
+	samplesMax   = 8 // sample callbacks under way at once
+	readTimeout  = 10 * time.Second
+	writeTimeout = 30 * time.Second // of one answer, from its first byte
+	idleTimeout  = 2 * time.Minute  // above the scrape interval, so that a scraper reconnects rarely
 )
-
-// AnyHost in Options.Hosts lets every Host header pass.
-const AnyHost = "*"
 
 // Options of a Server. Backend and Log are required.
 type Options struct {
@@ -33,11 +29,11 @@ type Options struct {
 	// Token returns admin_token as of now; nil, or an empty token: nobody is asked for one.
 	Token func() string
 	// Hosts returns the host names that the Host header may give besides loopback names and IP
-	// addresses; ports and case do not matter. AnyHost among them allows all, which is right where a
-	// token is required: a page that rebinds its name to this address does not have the token. nil:
-	// none.
+	// addresses; ports and case do not matter. nil: none. A request with the token may give any.
 	Hosts func() []string
-	Log   *slog.Logger
+	// ConnectionsMax bounds the connections; 0, or more than connectionsMax: that.
+	ConnectionsMax int
+	Log            *slog.Logger
 }
 
 // Server is the HTTP side of the admin listener. It starts no goroutines but fasthttp's, one a
@@ -54,6 +50,7 @@ type Server struct {
 	// explains and streams hold a token for every explanation and every stream under way.
 	explains, streams chan struct{}
 	pulse             pulse
+	crowd             *crowd
 	// life ends with Shutdown, and with it the samples under way. A RequestCtx would not do: it is
 	// used again after the answer.
 	life context.Context
@@ -73,13 +70,15 @@ func New(o Options) *Server {
 		backups: streamed{"a backup", newSlot()}, exports: streamed{"an export", newSlot()},
 		verifies: streamed{"a verify", newSlot()}, imports: newSlot(),
 		explains: make(chan struct{}, explainsMax), streams: make(chan struct{}, streamsMax),
-		life: life, end: end}
+		crowd: newCrowd(o.ConnectionsMax), life: life, end: end}
 	s.routes = s.table()
 	s.http = &fasthttp.Server{
-		Handler:                      s.Handler,
-		ErrorHandler:                 s.handleError,
-		Logger:                       debugLog{o.Log},
-		Concurrency:                  connectionsMax,
+		Handler:      s.Handler,
+		ErrorHandler: s.handleError,
+		Logger:       debugLog{o.Log},
+		// The crowd bounds the connections. At this bound the library would refuse new ones.
+		Concurrency:                  4 * connectionsMax,
+		ConnState:                    rested,
 		ReadBufferSize:               headBytesMax,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
@@ -99,7 +98,7 @@ func New(o Options) *Server {
 // Serve answers what comes over ln until Shutdown, and then returns nil. It may be called for
 // several listeners at once.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.http.Serve(ln); err != nil {
+	if err := s.http.Serve(newListener(ln, s.crowd)); err != nil {
 		return fmt.Errorf("cannot serve admin on %q: %w", ln.Addr(), err)
 	}
 	return nil
@@ -127,14 +126,18 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 }
 
 func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
+	if x, ok := ctx.Conn().(*conn); ok {
+		x.turn()
+	}
 	if err := checkFraming(ctx); err != nil {
 		return err
 	}
 	disowned := checkDisowned(ctx) // ends the connection, whatever the answer is
-	if err := s.checkHost(ctx); err != nil {
-		return err
-	}
 	r, args, err := s.find(ctx)
+	if misdirected := s.checkHost(ctx, r); misdirected != nil {
+		ctx.Response.Header.Del(fasthttp.HeaderAllow) // who is not served learns nothing
+		return misdirected
+	}
 	if err != nil {
 		return err
 	}
@@ -146,14 +149,17 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 	if disowned != nil {
 		return disowned
 	}
-	if r.method == fasthttp.MethodPost {
-		if err := checkOrigin(ctx); err != nil {
+	if err := r.checkOrigin(ctx); err != nil {
+		return err
+	}
+	if r.guard != open {
+		if err := s.spare(ctx); err != nil {
 			return err
 		}
-		if r.path != importPath && r.path != explainPath {
-			if err := checkEmptyBody(ctx); err != nil {
-				return err
-			}
+	}
+	if r.method == fasthttp.MethodPost && r.path != importPath && r.path != explainPath {
+		if err := checkEmptyBody(ctx); err != nil {
+			return err
 		}
 	}
 	if r.guard == api {
@@ -162,6 +168,23 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 		}
 	}
 	return r.serve(ctx, args)
+}
+
+// spare takes one of the places for calls, which ends with the answer.
+func (s *Server) spare(ctx *fasthttp.RequestCtx) error {
+	if x, ok := ctx.Conn().(*conn); !ok || x.spare() {
+		return nil
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+	return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+		"%d calls are under way; try again in a second", s.crowd.callsMax())
+}
+
+// rested follows the library's view of a connection.
+func rested(c net.Conn, state fasthttp.ConnState) {
+	if x, ok := c.(*conn); ok && state == fasthttp.StateIdle {
+		x.rest()
+	}
 }
 
 // recover keeps one broken request from ending the process, and events with it.

@@ -404,8 +404,44 @@ func TestHost(t *testing.T) {
 	f.hosts = []string{"Relay.internal:8471"}
 	f.ok(f.ask("GET", "/v1/status", "Host: relay.internal"), "")
 	f.problem(f.ask("GET", "/v1/status", "Host: evil.example"), 421, codeMisdirected)
-	f.hosts = []string{AnyHost}
-	f.ok(f.ask("GET", "/v1/status", "Host: evil.example"), "")
+	// A port in the list is as good as none, and an empty host is nobody's name.
+	f.hosts = []string{":8471"}
+	f.problem(f.ask("GET", "/v1/status", "Host: :8471"), 421, codeMisdirected)
+}
+
+// With a token set, who has it may use any name, and what asks for no token asks for no name. All
+// else is as it was: a page that rebound its name is not even asked for a password.
+func TestHostAndToken(t *testing.T) {
+	f := newFixture(t)
+	f.token = "correct horse"
+	const host, token = "Host: hookspool:8471", "Authorization: Bearer correct horse"
+	for _, path := range []string{"/livez", "/readyz", "/healthz", "/metrics"} {
+		f.ok(f.ask("GET", path, host), "")
+		f.ok(f.ask("GET", path, host, "Authorization: Bearer wrong"), "")
+		f.problem(f.ask("POST", path, host), 421, codeMisdirected)
+	}
+	f.ok(f.ask("GET", "/v1/status", host, token), "")
+	f.ok(f.ask("GET", "/", host, "Authorization: Basic YW55OmNvcnJlY3QgaG9yc2U="), "")
+	f.ok(f.ask("POST", "/v1/reload", host, token), "")
+	f.problem(f.ask("GET", "/nothing", host, token), 404, codeNotFound)
+	for _, path := range []string{"/", "/v1/status", "/v1/stream", "/nothing", "/v1/reload"} {
+		for _, wrong := range []string{"X: y", "Authorization: Bearer wrong", "Authorization: Bearer "} {
+			a := f.ask("GET", path, host, wrong)
+			if p := f.problem(a, 421, codeMisdirected); !strings.Contains(p.Hint, "server.admin_hosts") {
+				t.Errorf("%s: hint %q", path, p.Hint)
+			}
+			if a.Header.Get("WWW-Authenticate") != "" || a.Header.Get("Allow") != "" {
+				t.Errorf("%s: a stranger learns %v", path, a.Header)
+			}
+		}
+	}
+	f.hosts = []string{"hookspool"}
+	f.problem(f.ask("GET", "/", host), 401, codeUnauthorized)
+	f.ok(f.ask("POST", "/v1/reload", host, token, "Origin: http://hookspool:8471"), "")
+	f.problem(f.ask("POST", "/v1/reload", host, token, "Origin: http://evil.example"), 403,
+		codeForbidden)
+	f.token, f.hosts = "", nil
+	f.problem(f.ask("GET", "/metrics", host, token), 421, codeMisdirected)
 }
 
 func TestUnixSocket(t *testing.T) {
@@ -434,8 +470,37 @@ func TestOrigin(t *testing.T) {
 	if len(f.backend.asked) != 3 {
 		t.Errorf("asked %q", f.backend.asked)
 	}
-	// Reading changes nothing, and the answer is of no use to another page.
-	f.ok(f.ask("GET", "/v1/status", "Origin: http://evil.example"), "")
+}
+
+// What takes a place or makes work is not done for another page, although it could not read the
+// answer; what a person follows a link to, is, but for a stream, which a page would hold on to.
+func TestOriginOfReads(t *testing.T) {
+	f := newFixture(t)
+	link := []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate",
+		"Sec-Fetch-Dest: document"}
+	strangers := [][]string{{"Origin: http://evil.example"}, {"Origin: null"},
+		{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors"},
+		{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"}}
+	f.client.Timeout = 5 * time.Second // a stream that is let in does not end
+	for _, r := range f.server.routes {
+		path := strings.NewReplacer("{name}", "crm", "{id}", "x").Replace(r.path)
+		cheap := r.guard == pages || r.guard == open && path != metricsPath
+		for _, headers := range strangers {
+			if a := f.ask(r.method, path, headers...); (a.StatusCode == 403) == cheap {
+				t.Errorf("%s %s %q: status %d", r.method, path, headers, a.StatusCode)
+			}
+		}
+		holds := r.method == "POST" || path == streamPath
+		if a := f.ask(r.method, path, link...); (a.StatusCode == 403) != holds {
+			t.Errorf("a link to %s %s: status %d", r.method, path, a.StatusCode)
+		}
+	}
+	if len(f.server.streams) != 0 {
+		t.Errorf("%d streams are held", len(f.server.streams))
+	}
+	if a := f.ask("HEAD", streamPath, "Origin: http://evil.example"); a.StatusCode != 403 {
+		t.Errorf("HEAD %s: status %d", streamPath, a.StatusCode)
+	}
 }
 
 func TestHealth(t *testing.T) {
