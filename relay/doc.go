@@ -40,8 +40,9 @@
 // target since the start has none.
 //
 // The HTTP library has one goroutine a connection of its own, which holds the request until the
-// spool has answered; the spool has three (committer, keeper, memory). A build with the tag otel
-// (trace.go) has the exporter's, which tracer.close ends.
+// spool has answered; the spool has three (committer, keeper, memory). Reading a file of the config
+// has one (config.Files), which leaving does not wait for: a network file system may never answer.
+// A build with the tag otel (trace.go) has the exporter's, which tracer.close ends.
 //
 // # Leaving
 //

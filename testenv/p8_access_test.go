@@ -19,6 +19,8 @@ import (
 //	tokens are guessed byte by byte      constant-time comparison              TestP8TokenComparison
 //	a page rebinds its name to loopback  the Host header is checked            TestP8Browser
 //	a page posts to loopback (CSRF)      Origin and Sec-Fetch-Site             TestP8Browser
+//	a page takes all streams             the same, for reads that hold         TestP8StreamOrigin
+//	silent connections keep probes out   the oldest of them goes               TestP8Crowd
 //	a page frames or sniffs an answer    headers on every answer               TestP8SecurityHeaders
 //	the sample call is used to reach in  targets come from the config alone    TestP8Browser
 //	a second request hides in a first    framing is checked first              TestP7Framing

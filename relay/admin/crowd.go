@@ -7,9 +7,10 @@ import (
 )
 
 // The bounds of the connections. Whoever reaches the listener may open as many as the system gives
-// away, and be silent on them, or slow; a probe, a scrape or an operator's call must get through all
-// the same. So a new connection is never refused: at the bound the one goes whose turn to say or to
-// hear something is the longest ago. Calls of the API are spared that, and are bounded by themselves.
+// away, and be silent on them, or slow; a probe, a scrape or an operator's call must get through
+// all the same. So a new connection is never refused: at the bound the one goes that has made no
+// request, or got no answer, for the longest time. Calls of the API are spared, and have a bound of
+// their own.
 const (
 	// connectionsMax is far above what consoles, scrapers and probes need; each costs a descriptor
 	// and about 24 KiB. The bound of a server is lower when its Options say so.

@@ -63,11 +63,11 @@ func checkFraming(ctx *fasthttp.RequestCtx) error {
 
 // checkHost refuses requests that a browser sends for a foreign page whose name was rebound to this
 // address (DNS rebinding). Such a request always names the foreign host, so addresses pass: a page
-// that was loaded from an address is of that address. It does not carry the token, so whoever has it
-// may call this listener what they like. Probes and metrics have no token to show: where one is set
-// they are for everybody who reaches the listener, a page as well, which learns the names of targets
-// and how they fare, and no URL, event or secret. On a unix socket there is no browser. r is nil
-// when there is nothing at the path.
+// that was loaded from an address is of that address. It does not carry the token, so whoever has
+// that may call this listener what they like. Probes and scrapers have no token, but names that the
+// relay cannot know. Where a token is set they are for everybody who reaches the listener, a page
+// as well: it learns the names of targets and how they fare, and no URL, event or secret. On a unix
+// socket there is no browser. r is nil when there is nothing at the path.
 func (s *Server) checkHost(ctx *fasthttp.RequestCtx, r *route) error {
 	if ctx.LocalAddr().Network() == "unix" {
 		return nil
@@ -155,9 +155,9 @@ func presented(authorization []byte) []byte {
 }
 
 // checkOrigin refuses what a browser asks for another page: what would change something (CSRF), and
-// what takes a place here or makes work, although the other page could not read the answer. A caller
-// that is no browser sends none of these headers. A person who follows a link may read; a page may
-// not go on holding a stream behind that. Probes and the files of the console cost nothing.
+// what takes a place here or makes work, although the other page could not read the answer. A
+// caller that is no browser sends none of these headers. A person who follows a link may read, but
+// a stream would be held on to. Probes and the files of the console cost nothing.
 func (r *route) checkOrigin(ctx *fasthttp.RequestCtx) error {
 	h := &ctx.Request.Header
 	link := string(h.Peek("Sec-Fetch-Mode")) == "navigate" &&

@@ -164,7 +164,7 @@ func (d *decoder) readPEM(path string) ([]byte, problem) {
 		return nil, problem{fmt.Sprintf("file %q is larger than %s", path, sizeText(pemBytesMax)),
 			"it must be PEM"}
 	}
-	return pem, problem{}
+	return trimEnd(pem), problem{} // so that equal means what it means for Sources
 }
 
 func (d *decoder) checkClientCert(at keyPath, t *Target, content map[string][]byte) {

@@ -55,7 +55,7 @@ type content struct {
 }
 
 // Read returns the content of a file. It returns one byte more than the bound at most: whoever
-// reads sees that there was more. It blocks for a few seconds at most. Its errors are *fs.PathError.
+// reads sees that there was more. It blocks for a few seconds at most. An error is a *fs.PathError.
 func (f *Files) Read(path string) ([]byte, error) {
 	if err := f.readable(path); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
