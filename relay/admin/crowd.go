@@ -14,13 +14,15 @@ import (
 const (
 	// connectionsMax is far above what consoles, scrapers and probes need; each costs a descriptor
 	// and about 24 KiB. The bound of a server is lower when its Options say so.
-	connectionsMax = 256
+	connectionsMax = 512
 	connectionsMin = 32
 	// leavingMax are closed already, but their goroutines have not seen it yet.
 	leavingMax = 64
-	// scrapesMax bounds the scrapes under way, each of which holds its whole answer in memory: one
-	// more ends the oldest, which by then has had the time of all the others.
-	scrapesMax = 32
+	// callsMax bounds the calls under way, which may be less for half of the connections.
+	callsMax = 128
+	// scrapesMax bounds the scrapes under way, because one that is not read holds a whole answer in
+	// memory: one more ends the oldest.
+	scrapesMax = 64
 )
 
 // crowd is all connections of a server. It knows nothing of HTTP.
@@ -45,8 +47,8 @@ func newCrowd(most int) *crowd {
 	return &crowd{most: most, room: make(chan struct{}, most+leavingMax)}
 }
 
-// callsMax bounds the calls under way, so that there always is a connection that may go.
-func (c *crowd) callsMax() int { return c.most / 2 }
+// callsMost bounds the calls under way, so that there always is a connection that may go.
+func (c *crowd) callsMost() int { return min(callsMax, c.most/2) }
 
 // crowdListener gives connections of a crowd.
 type crowdListener struct {
@@ -163,7 +165,7 @@ func (x *conn) spare() bool {
 	if x.gone || x.call {
 		return true
 	}
-	if c.calls >= c.callsMax() {
+	if c.calls >= c.callsMost() {
 		return false
 	}
 	x.call = true

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -131,7 +132,7 @@ func TestCrowdOfCalls(t *testing.T) {
 	}
 	f.server.crowd.mu.Lock()
 	calls := f.server.crowd.calls
-	f.server.crowd.calls = f.server.crowd.callsMax()
+	f.server.crowd.calls = f.server.crowd.callsMost()
 	f.server.crowd.mu.Unlock()
 	if calls != streamsMax+samplesMax {
 		t.Errorf("%d calls are counted", calls)
@@ -210,19 +211,54 @@ func TestCrowdOfScrapes(t *testing.T) {
 	}
 }
 
+// Whoever asks for the metrics while they are collected waits for the next time, with all others.
+func TestScrapesAtOnce(t *testing.T) {
+	f := newFixture(t)
+	began, goOn, gathers := make(chan struct{}), make(chan struct{}), atomic.Int32{}
+	f.backend.gathers = func() {
+		if gathers.Add(1) == 1 {
+			close(began)
+			<-goOn
+		}
+	}
+	const later = 20
+	answers := make(chan int, 1+later)
+	ask := func() { answers <- f.ask("GET", "/metrics").StatusCode }
+	go ask()
+	<-began
+	for range later {
+		go ask()
+	}
+	f.until("the others", func(c *crowd) bool { return c.scrapes.Len() == 1+later })
+	close(goOn)
+	for range 1 + later {
+		if status := <-answers; status != 200 {
+			t.Errorf("a scrape is answered %d", status)
+		}
+	}
+	if n := gathers.Load(); n > later/2 { // two, but for one that was slow to wait
+		t.Errorf("%d scrapes cost %d collections", 1+later, n)
+	}
+	f.ok(f.ask("GET", "/metrics"), "")
+	f.backend.gathers = func() { panic("a bug") }
+	f.problem(f.ask("GET", "/metrics"), 500, codeInternal)
+	f.backend.gathers = nil
+	f.ok(f.ask("GET", "/metrics"), "")
+}
+
 // The bound is an option; what it leaves is never nothing, and never less than half for probes.
 func TestCrowdBound(t *testing.T) {
 	f := func(in, most, calls int) {
 		t.Helper()
-		if c := newCrowd(in); c.most != most || c.callsMax() != calls {
-			t.Errorf("%d gives %d and %d calls, want %d and %d", in, c.most, c.callsMax(), most, calls)
+		if c := newCrowd(in); c.most != most || c.callsMost() != calls {
+			t.Errorf("%d gives %d and %d calls, want %d and %d", in, c.most, c.callsMost(), most, calls)
 		}
 	}
-	f(0, connectionsMax, connectionsMax/2)
-	f(-1, connectionsMax, connectionsMax/2)
+	f(0, connectionsMax, callsMax)
+	f(-1, connectionsMax, callsMax)
 	f(1, connectionsMin, connectionsMin/2)
 	f(100, 100, 50)
-	f(10_000, connectionsMax, connectionsMax/2)
+	f(10_000, connectionsMax, callsMax)
 }
 
 // A listener that waits for room ends when it is closed.

@@ -1,11 +1,8 @@
 package admin
 
 import (
-	"bytes"
-	"net/http"
 	"strings"
 
-	"github.com/prometheus/common/expfmt"
 	"github.com/valyala/fasthttp"
 )
 
@@ -63,33 +60,4 @@ func answerHealth(ctx *fasthttp.RequestCtx, checks ...Check) {
 	if !health.OK {
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 	}
-}
-
-// metrics encodes with expfmt directly: promhttp would need an adaptor to net/http, which has a
-// history of leaks (fasthttp #2246).
-func (s *Server) metrics(ctx *fasthttp.RequestCtx, _ []string) error {
-	if x, ok := ctx.Conn().(*conn); ok {
-		x.beginScrape()
-	}
-	families, err := s.options.Backend.Gather()
-	if err != nil {
-		return err
-	}
-	accept := http.Header{"Accept": {string(ctx.Request.Header.Peek(fasthttp.HeaderAccept))}}
-	format := expfmt.NegotiateAccept(accept, expfmt.DefaultOpenMetricsAcceptedFormats()...)
-	var body bytes.Buffer
-	encoder := expfmt.NewEncoder(&body, format)
-	for _, family := range families {
-		if err := encoder.Encode(family); err != nil {
-			return err
-		}
-	}
-	if closer, ok := encoder.(expfmt.Closer); ok {
-		if err := closer.Close(); err != nil {
-			return err
-		}
-	}
-	ctx.SetContentType(string(format))
-	ctx.SetBody(body.Bytes())
-	return nil
 }

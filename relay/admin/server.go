@@ -51,6 +51,7 @@ type Server struct {
 	explains, streams chan struct{}
 	pulse             pulse
 	crowd             *crowd
+	scraper           *scraper
 	// life ends with Shutdown, and with it the samples under way. A RequestCtx would not do: it is
 	// used again after the answer.
 	life context.Context
@@ -70,7 +71,7 @@ func New(o Options) *Server {
 		backups: streamed{"a backup", newSlot()}, exports: streamed{"an export", newSlot()},
 		verifies: streamed{"a verify", newSlot()}, imports: newSlot(),
 		explains: make(chan struct{}, explainsMax), streams: make(chan struct{}, streamsMax),
-		crowd: newCrowd(o.ConnectionsMax), life: life, end: end}
+		crowd: newCrowd(o.ConnectionsMax), scraper: newScraper(), life: life, end: end}
 	s.routes = s.table()
 	s.http = &fasthttp.Server{
 		Handler:      s.Handler,
@@ -177,7 +178,7 @@ func (s *Server) spare(ctx *fasthttp.RequestCtx) error {
 	}
 	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
 	return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
-		"%d calls are under way; try again in a second", s.crowd.callsMax())
+		"%d calls are under way; try again in a second", s.crowd.callsMost())
 }
 
 // rested follows the library's view of a connection.

@@ -29,6 +29,7 @@ type fake struct {
 	err     error // of every call that can fail
 	broken  error // of a work under way
 	gather  error
+	gathers func()        // when set, called by Gather
 	wait    chan struct{} // when set, Sample waits for it or for the end of its context
 	entered chan struct{}
 	restart []string // what a reload could not change
@@ -170,6 +171,9 @@ func (f *fake) Unready() []string { return f.unready }
 func (f *fake) Dead() error       { return f.dead }
 
 func (f *fake) Gather() ([]*dto.MetricFamily, error) {
+	if f.gathers != nil {
+		f.gathers()
+	}
 	name, help, kind, value := "hookspool_build_info", "Build.", dto.MetricType_GAUGE, 1.0
 	return []*dto.MetricFamily{{Name: &name, Help: &help, Type: &kind,
 		Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &value}}}}}, f.gather
