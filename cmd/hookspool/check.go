@@ -97,7 +97,8 @@ func silentUnless(tell bool, r *report) error {
 // inspect looks beyond the file: what it names must be usable.
 func (c *cli) inspect(ctx context.Context, cfg *config.Config) report {
 	r := report{Path: cfg.Path, Faults: []config.Fault{}, Problems: []string{}, Notes: []string{},
-		Warnings: append(cfg.Warnings(), c.surroundings(cfg)...), Summary: summarize(cfg), NotChecked: []string{
+		Warnings: append(cfg.Warnings(), c.surroundings(cfg)...), Summary: summarize(cfg),
+		NotChecked: []string{
 			"whether every record of the spool can be read (hookspool spool verify, at rest)",
 			"whether targets, mail server and alert webhook answer (hookspool sample TARGET asks a target)",
 		}}
