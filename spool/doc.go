@@ -125,6 +125,11 @@
 // is written in order. With less than 48 MiB free appends are refused before that, so that the rest
 // of the log, at most 16 MiB or 60,000 outcomes, is for settling.
 //
+// A disk without inodes, a process without descriptors and a quota are a full disk as well
+// (inodes.go): events are refused with few inodes left, and a commit that may begin another log
+// waits until a file can be made, for Badger does not survive it otherwise. What will not come
+// back, such as a file system that has become read-only, stops the spool before the commit.
+//
 // A ballast of 32 MiB (ballast.go) is thrown off before the gate closes, which is good for one
 // memtable more, or by a start that finds less than 64 MiB. It is made again when twice of what
 // must stay is free beside it; there is none where MaxBytes is below 512 MiB. Neither it nor what

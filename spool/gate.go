@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -63,6 +64,10 @@ func (s *Spool) pass(ops []*op) ([]*op, bool) {
 			s.openGate()
 			return ops, true
 		}
+		if !errors.Is(err, ErrFull) {
+			dismiss(ops, (*op).any, s.fail(err)) // as if the commit had met it
+			return nil, false
+		}
 		if !s.gate.closed() && time.Since(began) >= gatePatience {
 			if s.throwBallast(err) {
 				// Not written into at once: whoever filled the disk may take this as well.
@@ -99,10 +104,12 @@ func (s *Spool) roomToAppend(ops []*op) error {
 	return nil
 }
 
-// throwBallast reports whether there is more room now. A ballast is bytes: no help where files
-// cannot be made.
+// throwBallast reports whether there is more room now. A ballast is bytes: no help where inodes or
+// descriptors are missing.
 func (s *Spool) throwBallast(reason error) bool {
-	if errors.Is(reason, ErrNoInodes) {
+	var errno syscall.Errno
+	other := errors.As(reason, &errno) && errno != syscall.ENOSPC && errno != syscall.EDQUOT
+	if other || errors.Is(reason, ErrNoInodes) {
 		return false
 	}
 	thrown, err := s.ballast.throwOff()

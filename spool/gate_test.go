@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -567,4 +568,34 @@ func TestJudgeDisk(t *testing.T) {
 	f(600, 1001, 1000, 100, false, false)
 	f(800, 1001, 1000, 100, false, false)
 	f(801, 1001, 1000, 100, true, false)
+}
+
+// TestGateWithoutFiles wants a commit that may begin another log to wait where no file can be made
+// for now, and the spool to stop, before it commits, where none can be made for good.
+func TestGateWithoutFiles(t *testing.T) {
+	t.Parallel()
+	r := room{free: freeBytes, inodes: freeInodes, dir: t.TempDir()}
+	if err := r.makeable(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(r.dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+	f, _ := openOn(t)
+	f.fillLog(f.lane("a").name)
+	turn := filepath.Join(f.room.dir, turnName)
+	if err := os.Mkdir(turn, 0o700); err != nil { // making the file is EISDIR
+		t.Fatal(err)
+	}
+	err := f.Apply(Change{Tick: &Tick{Number: 7}})
+	if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EISDIR) || errors.Is(err, ErrFull) {
+		t.Errorf("got %v; want ErrFailed and EISDIR", err)
+	}
+	f.Close()
+	if err := os.Remove(turn); err != nil {
+		t.Fatal(err)
+	}
+	f.Spool = nil
+	f.reopen()
+	f.append("after", "a")
 }

@@ -1,8 +1,11 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -72,6 +75,30 @@ func (r *room) inodesShort(need int64) error {
 func noInodesError(free, need int64) error {
 	return fmt.Errorf("%w: %d are free; %d must stay free for its engine's files", ErrNoInodes, free,
 		need)
+}
+
+// turnName is a file that is made and removed below the engine's directory.
+const turnName = "turn"
+
+// makeable says why the engine could not begin another file, or nil. Where it cannot, Badger is
+// left without a memtable, and whoever reads from it then ends the process (seen). ErrFull: what
+// is missing may come back.
+func (r *room) makeable() error {
+	path := filepath.Join(r.dir, turnName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(path))
+	}
+	if err == nil {
+		return nil
+	}
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE,
+		syscall.ENFILE, syscall.ENOMEM, syscall.EINTR} {
+		if errors.Is(err, errno) {
+			return fmt.Errorf("%w: its engine cannot begin another file: %w", ErrFull, err)
+		}
+	}
+	return fmt.Errorf("cannot begin another file of the engine: %w", err)
 }
 
 // tablesOf bounds how many tables so many bytes of a compaction become: each is full but the last

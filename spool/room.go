@@ -142,7 +142,8 @@ func (r *room) look(now time.Time) (int64, error) {
 	return free, nil
 }
 
-// short says what is missing for a group, or nil. compaction is what the table of the memtable may
+// short says what is missing for a group, or nil. ErrFull: there may be enough of it later. Any
+// other error is the disk's. compaction is what the table of the memtable may
 // set off. A group that would only fill blocks that the log has needs nothing.
 func (r *room) short(u use, now time.Time, compaction func(sure bool) int64) error {
 	end, turns := r.written+u.bytes+entryRoomBytes, r.turns(u)
@@ -164,6 +165,9 @@ func (r *room) short(u use, now time.Time, compaction func(sure bool) int64) err
 			return fullError(free, need)
 		}
 		if err := r.inodesShort(turnInodes + tablesOf(written)); err != nil {
+			return err
+		}
+		if err := r.makeable(); err != nil {
 			return err
 		}
 	}

@@ -114,3 +114,62 @@ func TestFaultLimits(t *testing.T) {
 		})
 	}
 }
+
+// TestFaultNextLog lets the opening of files fail in the running relay until its engine must begin
+// another log. What may come back, descriptors or a quota, is waited for as for room on the disk;
+// what does not is an error of the disk: the process leaves by itself with its name and what helps,
+// and the next start has everything. It never panics, which the engine does once a log is missing.
+func TestFaultNextLog(t *testing.T) {
+	t.Parallel()
+	needTools(t, "strace")
+	for _, c := range []struct {
+		errno, words string
+		waits        bool
+	}{
+		{"EMFILE", "too many open files", true},
+		{"EDQUOT", "disk quota exceeded", true},
+		{"EROFS", "hint: the file system of spool.dir is read-only", false},
+		{"EACCES", "hint: the user that runs hookspool must own spool.dir", false},
+	} {
+		t.Run(c.errno, func(t *testing.T) {
+			t.Parallel()
+			rng := Seed(t)
+			j := faultJourney(t, rng, "")
+			j.Config.Set("server.drain_timeout", "1s").Set("target.flaky.status", "paused").
+				Set("target.good.status", "paused")
+			j.Start()
+			j.SendIDs("before", 20)
+			disk := injectErrors(t, j.Pid(), "openat", c.errno)
+			pad := Payload(rng, "message", 300<<10)
+			var a Answer
+			Until(t, 2*Patience, "an event to be refused", func() bool {
+				a = j.Post(Post{Body: pad})
+				return a.Err != nil || a.Status != 200
+			})
+			if c.waits {
+				j.awaitFull()
+				if _, body := j.Admin("GET", "/readyz"); !strings.Contains(string(body), c.words) {
+					t.Errorf("/readyz does not say %q: %s", c.words, body)
+				}
+				disk.heal()
+				Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
+				j.SendIDs("after", 5)
+			} else {
+				code := j.WaitExit()
+				disk.heal()
+				log := j.keepLog()
+				if code != 1 || !strings.Contains(log, c.words) || strings.Contains(log, "goroutine ") ||
+					strings.Contains(log, "damaged") || a.Err == nil && a.Problem.Code != "disk_error" {
+					t.Errorf("it left with %d after %q, want 1 and %q:\n%s", code, a.Problem.Code, c.words,
+						tail(log))
+				}
+				j.crashes++
+			}
+			j.Config.Set("target.flaky.status", "enabled").Set("target.good.status", "enabled")
+			if !c.waits {
+				j.Start()
+			}
+			j.finishFaults()
+		})
+	}
+}
