@@ -90,8 +90,9 @@ func (l *lane) withheld(req *attempt.Request, out *attempt.Outcome) {
 	}
 }
 
-// makeRoom closes what connections are idle, at all targets, and lets none become idle for a moment:
-// where every descriptor is taken by targets that are asked often, the others would never get one.
+// makeRoom closes what connections are idle, at all targets, and lets none become idle for a
+// moment: where every descriptor is taken by targets that are asked often, the others would never
+// get one.
 func (r *Relay) makeRoom() {
 	if _, ok := r.roomMade.pass(time.Now(), roomSeldom); !ok {
 		return

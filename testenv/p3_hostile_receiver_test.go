@@ -78,8 +78,8 @@ func hostiles() []hostile {
 	zip := bomb()
 	gzipped := fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(zip), zip)
 	return []hostile{
-		{"endless-head", flood(0, ok, "X-More: and more\r\n"), "protocol"},
-		{"endless-field", flood(0, ok+"X-More: ", "x"), "protocol"},
+		{"endless-head", flood(200, ok, "X-More: and more\r\n"), "success"},
+		{"endless-field", flood(200, ok+"X-More: ", "x"), "success"},
 		{"endless-reason", flood(0, "HTTP/1.1 200 ", "OK "), "protocol"},
 		{"endless-interim", flood(0, "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), "protocol"},
 		{"endless-body", flood(200, ok+"\r\n", "body"), "success"},

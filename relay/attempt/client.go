@@ -183,8 +183,8 @@ func (c *Client) Preview(r *Request) []byte {
 	return append(head, r.Payload...)
 }
 
-// CloseIdle closes the idle connections and keeps none for as long as d, so that their descriptors go
-// round. Attempts are not disturbed.
+// CloseIdle closes the idle connections and keeps none for as long as d, so that their descriptors
+// go round. Attempts are not disturbed.
 func (c *Client) CloseIdle(d time.Duration) { c.pool.empty(time.Now().Add(d)) }
 
 // Close closes the idle connections. Attempts in flight go on to their end, and later ones

@@ -114,8 +114,8 @@ type dialled struct {
 
 // race tries addrs in order, starting the next one when the last failed or took raceDelay.
 // The first connection wins; the others are cancelled, waited for and closed. The error is
-// the first one, which is of the address that the resolver likes best, unless a want of ours kept us
-// from another.
+// the first one, which is of the address that the resolver likes best, unless a want of ours kept
+// us from another.
 func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -158,7 +158,11 @@ func (s *headReader) statusLine(line *[]byte) error {
 		s.take(len(raw))
 		return nil
 	}
-	return s.skipLine(errStatus) // the reason goes on beyond the reader
+	// The reason goes on beyond the reader. A line that does not end is no status line.
+	if err = s.skipLine(errStatus); err == errCut {
+		err = errStatus
+	}
+	return err
 }
 
 // awaitStart fails as soon as the beginning cannot become a head, so that a stranger's greeting
@@ -179,8 +183,8 @@ func (s *headReader) awaitStart() error {
 }
 
 // peekLine waits for a line and returns it with its end; it is valid until the next read. A line
-// that does not fit into the reader is not whole, and what is returned is its beginning. errCut: the
-// head has no bytes left for it.
+// that does not fit into the reader is not whole, and what is returned is its beginning. errCut:
+// the head has no bytes left for it.
 func (s *headReader) peekLine() (raw []byte, whole bool, err error) {
 	for seen := 0; ; seen = len(raw) {
 		raw, _ = s.br.Peek(s.br.Buffered())

@@ -90,4 +90,7 @@ func TestEndlessHead(t *testing.T) {
 	}
 	f(true, Timeout)
 	f(false, Success)
+	// A status line that does not end is none.
+	r := newReceiver(t, says("HTTP/1.1 200 "+strings.Repeat("y", 300<<10)+"\r\n\r\n", true))
+	wantKind(t, attemptAt(t, options(t, r.url())), Protocol, "the status line is malformed")
 }

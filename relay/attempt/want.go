@@ -83,8 +83,8 @@ func asDialWant(err error) *wantError {
 
 const noPort = "this machine has no local port left for this address"
 
-// descriptorsKept is how many descriptors attempts leave to the spool, which stops for good where it
-// can open no file, and to whoever asks the relay how it is: an eighth, up to as many.
+// descriptorsKept is how many descriptors attempts leave to the spool, which stops for good where
+// it can open no file, and to whoever asks the relay how it is: an eighth, up to as many.
 const descriptorsKept = 64
 
 // keepSome makes a net.Dialer.Control that asks rules (nil: none) and then leaves the last of limit
@@ -169,7 +169,7 @@ func newResolving() *resolving {
 	return r
 }
 
-// LookupNetIP returns a *wantError for a lookup that failed, or may have failed, for a want of ours.
+// LookupNetIP returns a *wantError for a lookup that failed, or may have, for a want of ours.
 func (r *resolving) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	found, err := r.Resolver.LookupNetIP(ctx, network, host)
 	if err == nil {
