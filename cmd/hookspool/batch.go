@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -84,6 +85,7 @@ func (c *cli) sendBatches(ctx context.Context, p *poster, s *sending, from *sour
 		_ = bar.Clear() // a bar that cannot be drawn is no reason to stop
 		c.say("%s; trying again in %s", clean(reason), latencyText(pause))
 	}
+	from.lines.in = bufio.NewReaderSize(untilDone(ctx, from.lines.in), 256<<10)
 	var t tally
 	var err error
 	for ctx.Err() == nil {
@@ -99,7 +101,7 @@ func (c *cli) sendBatches(ctx context.Context, p *poster, s *sending, from *sour
 		_ = bar.Add(len(b.body))
 	}
 	_ = bar.Finish()
-	if err == nil && ctx.Err() != nil {
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		err = stopped()
 	}
 	return c.endBatches(s, &t, from.guessed, err)

@@ -133,7 +133,7 @@ type importing struct {
 
 // all imports batch by batch; what came before a bad batch stays.
 func (b *importing) all(ctx context.Context, in io.Reader) error {
-	lines := bufio.NewScanner(in)
+	lines := bufio.NewScanner(untilDone(ctx, in))
 	lines.Buffer(make([]byte, 64<<10), importLineMax)
 	for ctx.Err() == nil && lines.Scan() {
 		b.line++
@@ -148,7 +148,7 @@ func (b *importing) all(ctx context.Context, in io.Reader) error {
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); err != nil && ctx.Err() == nil {
 		return fail("", "cannot read line %d: %w", b.line+1, err)
 	}
 	if ctx.Err() != nil {

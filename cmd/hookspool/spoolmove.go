@@ -116,20 +116,20 @@ func (k *care) restoreCommand() *cobra.Command {
 			if err := k.find(); err != nil {
 				return err
 			}
-			ctx, stop := k.untilStopped(cmd.Context(), func(os.Signal) {})
-			defer stop()
-			return k.restore(ctx, args[0])
+			return k.restore(cmd.Context(), args[0])
 		},
 	}
 }
 
-func (k *care) restore(ctx context.Context, name string) error {
-	f, err := os.Open(name)
+func (k *care) restore(parent context.Context, name string) error {
+	f, err := os.Open(name) // before signals are held back: a pipe may wait for its other end
 	if err != nil {
 		return fail("", "cannot read %q: %w", name, cause(err))
 	}
+	ctx, stop := k.untilStopped(parent, func(os.Signal) {})
+	defer stop()
 	setUmask()
-	info, _, err := spool.Restore(ctx, f, spool.RestoreOptions{Dir: k.dir, EncryptionKey: k.key,
+	info, _, err := spool.Restore(ctx, untilDone(ctx, f), spool.RestoreOptions{Dir: k.dir, EncryptionKey: k.key,
 		Log: k.log()})
 	if err = errors.Join(err, f.Close()); err != nil {
 		return k.explainSpool(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -66,4 +67,16 @@ func (c *cli) untilOneOf(parent context.Context, onFirst func(os.Signal), stops 
 		close(over)
 		cancel()
 	})
+}
+
+// untilDone reads until ctx is done. Input may be a pipe or a terminal that says nothing, and a verb
+// that waits for it would not end by a signal. What was read and not taken is dropped then.
+func untilDone(ctx context.Context, in io.Reader) io.Reader {
+	out, to := io.Pipe()
+	go func() { // ends with the input, or with the process
+		_, err := io.Copy(to, in)
+		_ = to.CloseWithError(err) // it never fails
+	}()
+	context.AfterFunc(ctx, func() { _ = to.CloseWithError(context.Cause(ctx)) })
+	return out
 }
