@@ -118,7 +118,7 @@ func TestDeployUnit(t *testing.T) {
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("HOOKSPOOL_LONG") == "" {
-		t.Skip("it takes minutes: HOOKSPOOL_LONG=1 go test ./testenv -run Deploy")
+		t.Skip("it takes minutes: HOOKSPOOL_LONG=1 go test ./testenv -run 'Deploy|Clients'")
 	}
 }
 
