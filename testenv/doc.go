@@ -17,6 +17,15 @@
 // are no sleeps: a scenario waits for a condition with a deadline (Until), and "nothing happens any
 // more" is measured in ticks of the relay, not in seconds.
 //
+// No test sends anything to elsewhere than loopback, a lookup of a name included: names that a test
+// needs are known to a name server of its own, in a namespace of its own. Below alone is a program
+// that watches that; it works for every package:
+//
+//	go build -o alone ./testenv/alone && go test -exec $PWD/alone ./...
+//
+// TestClients has generated clients (below clients) use a relay; their generators are installed at
+// that moment, so that it runs only with HOOKSPOOL_LONG, like what builds a release.
+//
 // The tests named TestConsole drive the console in a headless Chromium, with mouse and keys; they
 // skip where there is no chromium, and fail at anything that the browser complains of.
 //
