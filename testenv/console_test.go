@@ -43,6 +43,7 @@ func TestConsoleOverview(t *testing.T) {
 	c.until("five plots", `document.querySelectorAll(".plot canvas").length === 5 &&
 		[...document.querySelectorAll(".plot canvas")].every((e) => e.width > 50)`)
 
+	j.AwaitFailed("erp", 1)
 	j.RX.Always("erp", OK())
 	j.Verb("retry", "erp")
 	c.until("both delivered", `document.querySelectorAll('tr[data-key^="first"] `+
@@ -127,6 +128,7 @@ func TestConsoleTarget(t *testing.T) {
 	c.see("That is all.")
 	c.until("all", `document.querySelectorAll(".cards tbody tr").length === 60`)
 
+	j.AwaitFailed("erp", 60)
 	j.Verb("retry", "erp")
 	c.see("The list has changed since.")
 	c.click("Refresh")
@@ -185,6 +187,7 @@ func TestConsoleEvent(t *testing.T) {
 		t.Errorf("downloaded %q, want %q", saved, body)
 	}
 
+	j.AwaitFailed("erp", 1)
 	j.RX.Always("erp", OK())
 	j.Verb("retry", "erp")
 	c.notSee("pending")

@@ -98,6 +98,7 @@ func TestDeployQueries(t *testing.T) {
 	})
 	j.SendIDs("x", 20)
 	j.AwaitPending("good", 0)
+	j.AwaitFailed("bad", 20)
 	j.Verb("enable", "bad") // a job, which fails
 	j.RX.Await("bad", 40)
 	j.Verb("sample", "good")

@@ -136,6 +136,22 @@ func (j *Journey) AwaitPending(target string, n int) {
 	}
 }
 
+// AwaitFailed waits until exactly n deliveries of a target are pending and each has failed: not only
+// requested, but settled, so that the next job has something to do.
+func (j *Journey) AwaitFailed(target string, n int) {
+	j.t.Helper()
+	Until(j.t, Patience, fmt.Sprintf("%d failed deliveries of target %q", n, target), func() bool {
+		failed := 0
+		list := j.Deliveries(target, "pending")
+		for _, d := range list {
+			if d.Attempts > 0 {
+				failed++
+			}
+		}
+		return failed == n && len(list) == n
+	})
+}
+
 // AwaitStatus waits until a target has a status.
 func (j *Journey) AwaitStatus(target, status string) Target {
 	j.t.Helper()

@@ -295,13 +295,12 @@ func TestP1LoneEventIsNotHeldBack(t *testing.T) {
 	j := NewJourney(t).Aim("crm")
 	j.Start()
 	j.SendIDs("warm", 5)
-	best := time.Hour
-	for i := range 20 {
+	// What holds an event back holds every one back; a busy machine delays some.
+	i := 0
+	Until(t, Patience, "a lone event to be answered within 100 ms", func() bool {
+		i++
 		began := time.Now()
 		j.Send(Post{ID: fmt.Sprint("lone-", i), Body: []byte(`{"eventType":"message"}`)})
-		best = min(best, time.Since(began))
-	}
-	if best > 100*time.Millisecond {
-		t.Errorf("the fastest of 20 lone events took %s", best)
-	}
+		return time.Since(began) < 100*time.Millisecond
+	})
 }

@@ -33,7 +33,7 @@ func TestP1DrainUnderLoad(t *testing.T) {
 		if code := j.WaitExit(); code != 0 {
 			t.Errorf("the relay left with %d", code)
 		}
-		if d := time.Since(began); d > 20*time.Second {
+		if d := time.Since(began); d > 6*time.Second+Patience {
 			t.Errorf("the drain took %s; drain_timeout is 6s", d)
 		}
 		load.Stop()
@@ -91,7 +91,7 @@ func TestP1DrainIsBounded(t *testing.T) {
 	if code := j.Terminate(); code != 0 {
 		t.Errorf("the relay left with %d", code)
 	}
-	if d := time.Since(began); d > 12*time.Second {
+	if d := time.Since(began); d > 2*time.Second+Patience {
 		t.Errorf("the stop took %s; drain_timeout is 2s", d)
 	}
 	j.RX.Always("hung", OK())

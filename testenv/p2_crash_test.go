@@ -91,6 +91,8 @@ func TestP2KillKeepsBacklog(t *testing.T) {
 		j.Kill()
 		j.Start()
 	}
+	// There is no tick in this scenario: what fails after the job has begun would wait for ever.
+	j.AwaitFailed("away", 700)
 	j.Config.Set("target.away.url", j.RX.URL("away"))
 	j.Reload()
 	j.Verb("enable", "away")

@@ -139,13 +139,9 @@ func TestP3HostileReceivers(t *testing.T) {
 	peak := base
 	sent := 0
 	for round := range 4 {
-		began := time.Now()
 		j.SendIDs(fmt.Sprint("round-", round), 10)
 		sent += 10
 		j.RX.Await("good", sent)
-		if took := time.Since(began); took > Patience/2 {
-			t.Errorf("round %d: the healthy target waited %s", round, took)
-		}
 		now := usageOf(j.Relay)
 		peak = usage{max(peak.rss, now.rss), max(peak.goroutines, now.goroutines),
 			max(peak.descriptors, now.descriptors)}

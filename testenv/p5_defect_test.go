@@ -171,6 +171,10 @@ func TestP5SuccessResetsTheCount(t *testing.T) {
 	Until(t, Patience, "the count to be reset", func() bool { return j.Target("dead").FailedJobs == 0 })
 	close(gate)
 	Until(t, 2*Patience, "exhaustion", func() bool { return j.Target("dead").Exhausted == 1 })
+	// The job ends after the delivery that it exhausts.
+	Until(t, Patience, "the job to end", func() bool {
+		return j.Metrics().Get("retry_jobs_total", "target", "dead", "result", "failed") == attemptsMax
+	})
 	target := j.Target("dead")
 	if target.FailedJobs != attemptsMax-100 || target.Status != "Enabled" || len(box.Mails()) != 0 {
 		t.Errorf("%d failed jobs since the success, want 44; %s; %d mails", target.FailedJobs,
@@ -232,9 +236,11 @@ func TestP5MailsInOrder(t *testing.T) {
 	j.Send(Post{Body: []byte(`{"eventType":"message"}`)})
 	j.AwaitStatus("dead", "Defective")
 	j.RX.Always("dead", OK())
-	j.AwaitStatus("dead", "Enabled")
-	if n := j.LogCount("target is Enabled again", "pending=0"); n != 1 {
-		t.Errorf("%d log lines tell of a recovery with nothing pending", n)
+	Until(t, 2*Patience, "a recovery to be said", func() bool {
+		return j.LogCount("target is Enabled again") == 1
+	})
+	if j.LogCount("target is Enabled again", "pending=0") != 1 {
+		t.Error("the recovery does not tell that nothing is pending")
 	}
 	j.Terminate()
 	box.Refuse(1)
@@ -288,8 +294,7 @@ func TestP5LiveWaitsWhileDefective(t *testing.T) {
 	j.RX.Always("dead", Code(500))
 	j.Start()
 	j.SendIDs("first", 1)
-	j.RX.Await("dead", 1)
-	j.AwaitPending("dead", 1)
+	j.AwaitFailed("dead", 1)
 	j.Verb("enable", "dead") // a job, which fails, and is one more than 0
 	j.AwaitStatus("dead", "Defective")
 	before := j.RX.Count("dead")

@@ -146,8 +146,7 @@ func TestP5ManyOldestFirst(t *testing.T) {
 	j.RX.On("crm", FailFirst(1, 500))
 	j.Start()
 	ids := j.SendIDs("in-order", 150)
-	j.RX.Await("crm", 150)
-	j.AwaitPending("crm", 150)
+	j.AwaitFailed("crm", 150)
 	j.Verb("enable", "crm") // runs a job now; there is no tick in this scenario
 	requests := j.RX.Await("crm", 300)
 	var retried []string

@@ -51,7 +51,7 @@ func TestP8EchoedSecrets(t *testing.T) {
 	j.RX.Always("bad", echo(500))
 	j.Start()
 	j.Send(Post{ID: "one", Body: []byte(`{"eventType":"message"}`)})
-	j.AwaitPending("bad", 1)
+	j.AwaitFailed("bad", 1)
 	j.Verb("enable", "bad")
 	j.AwaitStatus("bad", "Defective")
 	outputs := map[string]string{}

@@ -42,7 +42,7 @@ func TestP8SecretsStaySecret(t *testing.T) {
 	wrong := j.Relay.Post(Post{Header: map[string]string{"Authorization": "Bearer wrong-canary"}})
 	j.RX.AwaitID("bad", "one")
 	for _, target := range []string{"bad", "none", "tls", "blocked"} {
-		j.AwaitPending(target, 1)
+		j.AwaitFailed(target, 1)
 		j.Verb("enable", target)
 		j.AwaitStatus(target, "Defective")
 	}

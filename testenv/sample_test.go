@@ -81,8 +81,7 @@ func TestSampleInAnyStanding(t *testing.T) {
 	})
 	j.Start()
 	j.SendIDs("x", 1)
-	j.RX.Await("defective", 1)
-	j.AwaitPending("defective", 1)
+	j.AwaitFailed("defective", 1)
 	j.Verb("enable", "defective")
 	j.AwaitStatus("defective", "Defective")
 	long := "HTTP/1.1 418 Short And Stout\r\nContent-Length: 5000\r\n\r\n" +

@@ -22,15 +22,16 @@ func TestEndlessBodies(t *testing.T) {
 			}
 			return false
 		}))
-		start := time.Now()
-		got := attemptAt(t, options(t, r.url()))
-		wantKind(t, got, Success, "")
-		if took := time.Since(start); took > drainSuccessMax+500*time.Millisecond {
-			t.Errorf("%q: took %v", head, took)
-		}
-		if got.Duration > 500*time.Millisecond || got.Snippet != nil {
-			t.Errorf("%q: duration %v, snippet %q", head, got.Duration, got.Snippet)
-		}
+		soon(t, head, func() time.Duration {
+			start := time.Now()
+			got := attemptAt(t, options(t, r.url()))
+			took := time.Since(start)
+			wantKind(t, got, Success, "")
+			if got.Snippet != nil {
+				t.Errorf("%q: snippet %q", head, got.Snippet)
+			}
+			return took
+		})
 	}
 	const ok = "HTTP/1.1 200 OK\r\n"
 	filler := strings.Repeat("x", 1000)
@@ -44,6 +45,22 @@ func TestEndlessBodies(t *testing.T) {
 	f(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "T: v\r\n", drip)
 	f(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "T: v\r\n", 0)
 	f(ok+"Content-Length: 5\r\n\r\n", "", drip)
+}
+
+// soon wants something done before a failure's wait for its body would be up. A busy machine may
+// delay it, a fault delays it every time.
+func soon(t *testing.T, what string, do func() time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(testTimeout); ; {
+		took := do()
+		if took < drainMax {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%q: took %v", what, took)
+			return
+		}
+	}
 }
 
 // The snippet of a failure: its first KiB without the coding, and bounded in time.
@@ -84,20 +101,22 @@ func TestSnippetWaitsNotLong(t *testing.T) {
 	start := time.Now()
 	got := attemptAt(t, options(t, r.url()))
 	took := time.Since(start)
-	if string(got.Snippet) != "half" || took < drainMax || took > drainMax+500*time.Millisecond {
+	if string(got.Snippet) != "half" || took < drainMax || took > testTimeout/2 {
 		t.Errorf("took %v, outcome %+v", took, got)
 	}
-	if got.Duration > 500*time.Millisecond {
-		t.Errorf("the body counts in the duration: %v", got.Duration)
+	if took-got.Duration < drainMax {
+		t.Errorf("the body counts in the duration: %v of %v", got.Duration, took)
 	}
 	// and never later than the timeout
 	o := options(t, r.url())
-	o.Timeout = 150 * time.Millisecond
-	start = time.Now()
-	got = attemptAt(t, o)
-	if took = time.Since(start); got.Kind != Status || took > 650*time.Millisecond {
-		t.Errorf("took %v, outcome %+v", took, got)
-	}
+	o.Timeout = 500 * time.Millisecond
+	soon(t, "a timeout shorter than that", func() time.Duration {
+		start := time.Now()
+		if got := attemptAt(t, o); got.Kind != Status && got.Kind != Timeout {
+			t.Errorf("outcome %+v", got)
+		}
+		return time.Since(start)
+	})
 }
 
 // A sample shows what came even for a success; an echo does not give secrets away.
