@@ -113,6 +113,7 @@ type Target struct {
 	URL            string     `json:"url"`
 	Orphan         bool       `json:"orphan"`
 	DefectiveSince *time.Time `json:"defective_since"`
+	InFlight       int        `json:"in_flight"`
 	Delivered      int        `json:"delivered"`
 	Quarantined    int        `json:"quarantined"`
 }

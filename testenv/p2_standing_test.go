@@ -8,7 +8,9 @@ import (
 // frozen asserts that a target gets no request while ticks pass.
 func frozen(j *Journey, target string) {
 	j.t.Helper()
-	j.AwaitTicks(2) // what was in hand is through
+	Until(j.t, Patience, "what is in hand to be through", func() bool {
+		return j.Target(target).InFlight == 0
+	})
 	n := j.RX.Count(target)
 	j.AwaitTicks(10)
 	if now := j.RX.Count(target); now != n {
