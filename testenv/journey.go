@@ -136,11 +136,12 @@ func (j *Journey) AwaitPending(target string, n int) {
 	}
 }
 
-// AwaitFailed waits until exactly n deliveries of a target are pending and each has failed: not only
-// requested, but settled, so that the next job has something to do.
+// AwaitFailed waits until exactly n deliveries of a target are pending and each has failed: not
+// only requested, but settled, so that the next job has something to do.
 func (j *Journey) AwaitFailed(target string, n int) {
 	j.t.Helper()
-	Until(j.t, Patience, fmt.Sprintf("%d failed deliveries of target %q", n, target), func() bool {
+	what := fmt.Sprintf("%d failed deliveries of target %q", n, target)
+	Until(j.t, Patience, what, func() bool {
 		failed := 0
 		list := j.Deliveries(target, "pending")
 		for _, d := range list {

@@ -85,6 +85,26 @@ func TestTidyDocuments(t *testing.T) {
 	}
 }
 
+// TestTidyCommand asserts that the README's command for all tests needs nothing but Go, and that CI
+// runs it so: without a C compiler, and once more with the race detector, watched both times.
+func TestTidyCommand(t *testing.T) {
+	t.Parallel()
+	root := mustRoot(t)
+	readme := readFile(t, filepath.Join(root, "README.md"))
+	if !strings.Contains(readme, "\n$ go test ./... ") || strings.Contains(readme, "test -race") {
+		t.Error("README.md does not say that go test ./... runs all tests")
+	}
+	ci := readFile(t, filepath.Join(root, ".ci", "run"))
+	for _, line := range []string{
+		`CC=/nonexistent CGO_ENABLED=0 go test -exec "$tools/alone" ./...`,
+		`CGO_ENABLED=1 go test -exec "$tools/alone" -race -timeout 30m ./...`,
+	} {
+		if !strings.Contains(ci, "\n"+line+"\n") {
+			t.Errorf(".ci/run does not run %s", line)
+		}
+	}
+}
+
 func mustRoot(t *testing.T) string {
 	t.Helper()
 	root, err := Root()
