@@ -22,6 +22,9 @@ const (
 	descriptorsLook = 500 * time.Millisecond
 	// tableBytes is the size of most of the tables of the spool, which stay open.
 	tableBytes = 4 << 20
+	// adminMin and adminMax bound the connections of the admin listener; between them it may have an
+	// eighth of the limit.
+	adminMin, adminMax = 32, 512
 	// sendersWanted is how many senders a limit should have room for.
 	sendersWanted = 1024
 )
@@ -60,7 +63,7 @@ func openFiles() (int64, error) {
 
 // sendersMost is how many connections senders may have: what the limit leaves beside all that is
 // open now, a quarter more of that (a compaction opens new tables before it closes old ones), and
-// the connections that targets may want.
+// the connections that targets and the admin listener may want.
 func (d *descriptors) sendersMost(now time.Time, senders, targets int64) int64 {
 	if d.limit == 0 || d.limit >= 8*connectionsMax {
 		return connectionsMax
@@ -76,9 +79,17 @@ func (d *descriptors) sendersMost(now time.Time, senders, targets int64) int64 {
 		open = senders // it is not known what else there is
 	}
 	others := max(open-senders, 0)
-	left := d.limit - others - others/4 - min(targets, d.limit/4) - descriptorsApart
+	left := d.limit - others - others/4 - min(targets, d.limit/4) - d.adminMost() - descriptorsApart
 	d.most = min(max(left, sendersMin), connectionsMax)
 	return d.most
+}
+
+// adminMost bounds the connections of the admin listener.
+func (d *descriptors) adminMost() int64 {
+	if d.limit == 0 {
+		return adminMax
+	}
+	return min(max(d.limit/8, adminMin), adminMax)
 }
 
 // connectionsMost bounds the connections of senders now.
@@ -102,7 +113,7 @@ func DescriptorWarning(cfg *config.Config) string {
 }
 
 func descriptorWarning(cfg *config.Config, limit int64) string {
-	need := descriptorsApart + sendersWanted + attemptsMost(cfg) + cfg.Spool.MaxSize/tableBytes*5/4
+	need := descriptorsApart + adminMax + sendersWanted + attemptsMost(cfg) + cfg.Spool.MaxSize/tableBytes*5/4
 	if limit == 0 || limit >= need {
 		return ""
 	}

@@ -146,15 +146,15 @@ func TestSendersMost(t *testing.T) {
 				senders, targets, got, want)
 		}
 	}
-	f(128, 24, 0, 8, 58)
-	f(128, 82, 58, 8, 58) // the senders themselves change nothing
-	f(128, 24, 0, 1000, 34)
+	f(128, 24, 0, 8, 26)
+	f(128, 50, 26, 8, 26) // the senders themselves change nothing
+	f(128, 20, 0, 1000, 8)
 	f(64, 60, 0, 8, sendersMin)
-	f(1024, 224, 0, 32, 680)
+	f(1024, 224, 0, 32, 552)
 	f(1<<20, 24, 0, 8, connectionsMax)
 	f(0, 24, 0, 8, connectionsMax)
 	d := &descriptors{limit: 128, open: func() (int64, error) { return 0, syscall.EMFILE }}
-	if got := d.sendersMost(time.Now(), 10, 8); got != 88 {
+	if got := d.sendersMost(time.Now(), 10, 8); got != 56 {
 		t.Errorf("what is open is not known: got %d", got)
 	}
 	if n, err := openFiles(); err != nil || n < 3 || openFilesMax() < n {
@@ -170,7 +170,7 @@ func TestDescriptorWarning(t *testing.T) {
 		t.Errorf("a million: %q", got)
 	}
 	got := descriptorWarning(&cfg, 256)
-	if !strings.Contains(got, "is 256") || !strings.Contains(got, "4264 are needed") {
+	if !strings.Contains(got, "is 256") || !strings.Contains(got, "4776 are needed") {
 		t.Errorf("256: %q", got)
 	}
 }

@@ -175,7 +175,7 @@ func TestSources(t *testing.T) {
 	write(key, cert)
 	files := new(Files)
 	c, sources, err := files.Load(path)
-	if err != nil || c.Sources != sources || string(c.Targets[0].PEM.CA) != cert {
+	if err != nil || c.Sources != sources || string(c.Targets[0].PEM.CA) != strings.TrimSpace(cert) {
 		t.Fatal(c, err)
 	}
 	f := func(what string, equal bool) {
