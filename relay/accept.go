@@ -67,7 +67,7 @@ func (a *accepter) handle(ctx *fasthttp.RequestCtx) {
 // makes it send.
 func answerAtOnce(ctx *fasthttp.RequestCtx) {
 	if c, ok := ctx.Conn().(*lingerConn); ok && c.guard.Begun() > ctx.ConnRequestNum() {
-		_ = ctx.SetWriteDeadline(time.Now().Add(answerTimeout)) // a connection that is gone says so itself
+		_ = ctx.SetWriteDeadline(time.Now().Add(answerTimeout)) // writing says if it is gone
 	}
 }
 

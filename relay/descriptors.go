@@ -113,7 +113,8 @@ func DescriptorWarning(cfg *config.Config) string {
 }
 
 func descriptorWarning(cfg *config.Config, limit int64) string {
-	need := descriptorsApart + adminMax + sendersWanted + attemptsMost(cfg) + cfg.Spool.MaxSize/tableBytes*5/4
+	tables := cfg.Spool.MaxSize / tableBytes * 5 / 4
+	need := descriptorsApart + adminMax + sendersWanted + attemptsMost(cfg) + tables
 	if limit == 0 || limit >= need {
 		return ""
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// connectionsMax bounds the connections of senders, of about 30 KiB each. A low limit of open files
-	// bounds them further; see descriptors.go.
+	// connectionsMax bounds the connections of senders, of about 30 KiB each. A low limit of open
+	// files bounds them further; see descriptors.go.
 	connectionsMax = 8192
 	// lingerTime and lingerBytes bound the courtesy of reading on after a refusal: closing at once
 	// would reset the connection and with it the answer. The bytes are twice the largest batch by

@@ -60,7 +60,7 @@ func listen(r *Relay, cfg *config.Config) (_ *servers, err error) {
 	s.http = newEventServer(r, cfg)
 	s.api = admin.New(admin.Options{Backend: r, Log: r.log,
 		ConnectionsMax: int(r.descriptors.adminMost()),
-		Token: func() string { return r.setup.Load().cfg.Server.AdminToken.Reveal() },
+		Token:          func() string { return r.setup.Load().cfg.Server.AdminToken.Reveal() },
 		Hosts: func() []string {
 			// The address is the one that was bound, the names are those of today.
 			return append([]string{cfg.Server.AdminListen}, r.setup.Load().cfg.Server.AdminHosts...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -40,10 +41,11 @@ func TestP7FewDescriptors(t *testing.T) {
 			return err
 		}
 		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body) // or the connection would not be used again
 		if res.StatusCode != 200 {
-			return fmt.Errorf("got %s", res.Status)
+			return fmt.Errorf("got %s %s", res.Status, text)
 		}
-		return nil
+		return err
 	}
 	if err := feed(); err != nil {
 		t.Fatal(err)

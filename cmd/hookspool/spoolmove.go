@@ -129,8 +129,8 @@ func (k *care) restore(parent context.Context, name string) error {
 	ctx, stop := k.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	setUmask()
-	info, _, err := spool.Restore(ctx, untilDone(ctx, f), spool.RestoreOptions{Dir: k.dir, EncryptionKey: k.key,
-		Log: k.log()})
+	info, _, err := spool.Restore(ctx, untilDone(ctx, f), spool.RestoreOptions{Dir: k.dir,
+		EncryptionKey: k.key, Log: k.log()})
 	if err = errors.Join(err, f.Close()); err != nil {
 		return k.explainSpool(err)
 	}

@@ -69,8 +69,8 @@ func (c *cli) untilOneOf(parent context.Context, onFirst func(os.Signal), stops 
 	})
 }
 
-// untilDone reads until ctx is done. Input may be a pipe or a terminal that says nothing, and a verb
-// that waits for it would not end by a signal. What was read and not taken is dropped then.
+// untilDone reads until ctx is done. Input may be a pipe or a terminal that says nothing, and a
+// verb that waits for it would not end by a signal. What was read and not taken is dropped then.
 func untilDone(ctx context.Context, in io.Reader) io.Reader {
 	out, to := io.Pipe()
 	go func() { // ends with the input, or with the process
