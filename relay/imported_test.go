@@ -275,3 +275,36 @@ func TestForgetAgainAndAgain(t *testing.T) {
 		t.Errorf("there are %d lanes, %d run", n, f.running())
 	}
 }
+
+// Names that no config could have, which imports of older versions made, can be purged and forgotten.
+func TestForgetOddNames(t *testing.T) {
+	f := newFixture(t)
+	f.target("crm", "http://127.0.0.1:1/")
+	f.start()
+	for _, name := range []string{"a/b", "..", ".", "<img>", strings.Repeat("x", 256), "a\u202eb", "a b",
+		"a%2Fb", "a?b#c", "ä"} {
+		x := exportedTo(name)
+		if _, err := f.spool.Import([]*spool.Exported{x}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.meetLanes(); err != nil {
+			t.Fatal(err)
+		}
+		path := "/v1/targets/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E") + "/purge"
+		var out struct{ Count int }
+		if code := f.api("POST", path, &out); code != 200 || out.Count != 1 {
+			t.Errorf("%q: purged %d, %d", name, out.Count, code)
+		}
+		if code := f.api("POST", path+"?forget=true", nil); code != 200 {
+			t.Errorf("%q: forgotten with %d", name, code)
+		}
+	}
+	if n := len(f.spool.Lanes()); n != 1 {
+		t.Errorf("%d lanes are left", n)
+	}
+}
+
+func exportedTo(target string) *spool.Exported {
+	return &spool.Exported{ID: "to-" + url.PathEscape(target), AcceptedAt: time.Now(),
+		Payload: new(string), Targets: []spool.ExportedTarget{{Name: target, State: "pending"}}}
+}

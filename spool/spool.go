@@ -357,7 +357,7 @@ func (s *Spool) fail(err error) error {
 		err := fmt.Errorf("%w: %w", ErrFailed, nameSpace(named, s.dir))
 		s.failure.Store(&err)
 		if moved {
-			s.log.Error("the spool's files were moved or removed while they are open; nothing is "+
+			s.log.Error("the spool's files were moved or removed while they were open; nothing is "+
 				"acknowledged any more and the relay stops; what was acknowledged is in what was moved, "+
 				"and lost with what was removed", "error", err)
 			s.leaveWord()
