@@ -145,7 +145,8 @@
 // and repairs them; the original of whatever it changes stays in aside/, and the log says so. A
 // repair writes beside the file, syncs and renames; cut off anywhere, it is done again.
 //
-//	one byte of a log, the manifest, a table's index or the engine's keys, whichever bits of it
+//	one byte of a log, the manifest, a table's index, its last block or the engine's keys, whichever
+//	bits of it
 //	                                   nothing: the checksum says which byte it was (correctByte).
 //	                                   What no checksum covers, the head of a log or of the keys, is
 //	                                   found by trial
@@ -157,7 +158,7 @@
 //	                                   dropped unless it must have been whole; see salvage
 //	the manifest: more, cut off, gone  nothing, as long as the tables are there: what it does not
 //	                                   name any more is listed on level 0
-//	a table's index                    the table; what was in it and is known to be missing is set
+//	a table's index or last block      the table; what was in it and is known to be missing is set
 //	                                   aside
 //	a block of a table                 the records in it; one that says nothing of its events hides
 //	                                   those that it holds

@@ -183,6 +183,9 @@ func openDataKeys(o badger.Options) (*dataKeys, error) {
 
 // secret is a key; nil: there is none of that number.
 func (k *dataKeys) secret(id uint64) []byte {
+	if k.registry == nil {
+		return nil
+	}
 	key, err := k.registry.DataKey(id)
 	if err != nil || key == nil {
 		return nil

@@ -120,7 +120,7 @@ func (r *tableRepair) checkListed() error {
 			r.list.changed = true
 			continue
 		}
-		usable, err := r.usable(path)
+		usable, err := r.usable(path, r.list.tables[id].KeyID)
 		if err != nil {
 			return err
 		}
@@ -133,10 +133,16 @@ func (r *tableRepair) checkListed() error {
 	return nil
 }
 
-// usable reports whether the engine can open a table, after putting its index right if that takes
-// one byte. What is not usable is kept aside, and the engine deletes what the list does not name.
-func (r *tableRepair) usable(path string) (bool, error) {
-	err := checkTable(path)
+// usable reports whether the engine can open a table, after putting its index or its last block
+// right if that takes one byte. What is not usable is kept aside, and the engine deletes what the
+// list does not name. key is the table's by the list; 0: it is in the clear, or not known.
+func (r *tableRepair) usable(path string, key uint64) (bool, error) {
+	err, fix := checkTable(path), fixTable
+	if known := (key == 0) == (r.keys.last == 0); err == nil && known {
+		secret := r.keys.secret(key)
+		fix = func(content []byte) []byte { return fixLastBlock(content, secret) }
+		err = checkLastBlock(path, secret)
+	}
 	if !errors.Is(err, ErrDamaged) {
 		return err == nil, err
 	}
@@ -144,13 +150,13 @@ func (r *tableRepair) usable(path string) (bool, error) {
 	if rerr != nil {
 		return false, fmt.Errorf("cannot read %q: %w", path, rerr)
 	}
-	if fixed := fixTable(content); fixed != nil {
+	if fixed := fix(content); fixed != nil {
 		kept, err := r.s.replace(path, content, fixed)
 		if err != nil {
 			return false, err
 		}
-		r.s.log.Error("the index of a table was damaged in one byte and is put right", "table", path,
-			"original", kept)
+		r.s.log.Error("what the engine reads of a table to open it was damaged in one byte and is put "+
+			"right", "table", path, "original", kept)
 		return true, nil
 	}
 	if err := r.s.wantRecount(); err != nil {
@@ -331,7 +337,7 @@ func (r *tableRepair) addUnlisted() error {
 		usable := listed
 		var err error
 		if !listed {
-			if usable, err = r.usable(path); err != nil {
+			if usable, err = r.usable(path, 0); err != nil {
 				return err
 			}
 		}
