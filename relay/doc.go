@@ -13,7 +13,8 @@
 //  5. Each lane (lane.go) is handed the event and makes attempt 0 at once, on a worker of its crew
 //     (crew.go), within its slots (slots.go).
 //  6. The outcome is judged by the head of the answer alone (package attempt) and settled:
-//     delivered, or an exception that waits for a tick.
+//     delivered, or an exception that waits for a tick. An attempt that we could not make for a
+//     reason of our own is none (withheld.go).
 //  7. A tick (tick.go) is stored, then every lane with something due runs a job (job.go): each
 //     delivery that failed before gets one attempt, oldest first.
 //  8. The job's verdict moves the standing (defect.go). The 101st failed job in a row makes the
