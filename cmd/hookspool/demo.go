@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -156,10 +157,27 @@ func (s *stage) serveReceiver(r *receiver.Receiver) (string, error) {
 	return "http://" + ln.Addr().String() + "/hook", nil
 }
 
+// openRelay opens the relay at the usual addresses if they are free.
 func (s *stage) openRelay(crmURL, erpURL string) error {
+	err := s.tryRelay(freeAddress("127.0.0.1:8470"), freeAddress("127.0.0.1:8471"), crmURL, erpURL)
+	if err != nil && strings.Contains(err.Error(), "in use by another") {
+		// Another demo began in the same moment and was faster.
+		err = s.tryRelay(anyAddress, anyAddress, crmURL, erpURL)
+	}
+	if err != nil {
+		return startFailure(err)
+	}
+	listen, admin := s.relay.Addresses()
+	s.events, s.admin = "http://"+listen[0], "http://"+admin
+	s.relay.OnReady(func() { close(s.ready) })
+	s.story.relay, s.story.onFailedJob = s.relay, s.repair
+	return nil
+}
+
+func (s *stage) tryRelay(events, admin, crmURL, erpURL string) error {
 	path := filepath.Join(s.dir, "hookspool.toml")
-	text := fmt.Sprintf(demoConfig, freeAddress("127.0.0.1:8470"), freeAddress("127.0.0.1:8471"),
-		filepath.Join(s.dir, "spool"), s.o.interval, crmURL, s.secret, erpURL)
+	text := fmt.Sprintf(demoConfig, events, admin, filepath.Join(s.dir, "spool"), s.o.interval,
+		crmURL, s.secret, erpURL)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("cannot write the config: %w", err)
 	}
@@ -170,14 +188,7 @@ func (s *stage) openRelay(crmURL, erpURL string) error {
 	log := slog.New(slog.NewTextHandler(s.c.errOut, &slog.HandlerOptions{Level: slog.LevelError}))
 	s.relay, err = relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log,
 		LogDropped: s.c.errOut.(*sink).dropped})
-	if err != nil {
-		return startFailure(err)
-	}
-	listen, admin := s.relay.Addresses()
-	s.events, s.admin = "http://"+listen[0], "http://"+admin
-	s.relay.OnReady(func() { close(s.ready) })
-	s.story.relay, s.story.onFailedJob = s.relay, s.repair
-	return nil
+	return err
 }
 
 const demoConfig = `[server]
@@ -203,11 +214,14 @@ url = "%s"
 events = ["message", "templateMessage*"]
 `
 
+// anyAddress has a port that the system chooses.
+const anyAddress = "127.0.0.1:0"
+
 // freeAddress is the usual address if nobody has it, else one with a port that the system chooses.
 func freeAddress(usual string) string {
 	ln, err := net.Listen("tcp", usual)
 	if err != nil || ln.Close() != nil {
-		return "127.0.0.1:0"
+		return anyAddress
 	}
 	return usual
 }
