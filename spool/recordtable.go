@@ -69,7 +69,8 @@ var kinds = [...]kind{
 		use: "where a memo was before; the one under k hides it"},
 	{prefix: prefixState, parts: []keyPart{partKey}, check: checkState,
 		use: "small keyed state of the caller (sessions), expires; with the event"},
-	{prefix: prefixName, parts: []keyPart{partLane}, check: checkName, use: "target name; once"},
+	{prefix: prefixName, parts: []keyPart{partLane}, check: checkName,
+		use: "target name; once. Empty: the target was forgotten; see forget.go"},
 	{prefix: prefixHistory, parts: []keyPart{partLane, partSeq, partSlot}, check: checkHistory,
 		use: "one attempt: when, outcome, status, duration, beginning of the answer; with its " +
 			"exception; see history.go"},
