@@ -37,10 +37,16 @@ func (s *Spool) Forget(l *Lane) error {
 	return nil
 }
 
-// ofLane are the tables whose keys begin with a lane, but the one of names.
-func ofLane() []byte {
-	return []byte{prefixLane, prefixStanding, prefixMemo, prefixMemoOnce, prefixRecent, prefixNotice,
-		prefixException, prefixExhausted, prefixPurged, prefixHistory}
+// ofLane are the prefixes of records about a lane, but the one of names.
+func ofLane() (prefixes []byte) {
+	for i := range kinds {
+		k := &kinds[i]
+		if k.prefix != prefixName && len(k.parts) > 0 &&
+			(k.parts[0] == partLane || k.parts[0] == partAbout) {
+			prefixes = append(prefixes, k.prefix)
+		}
+	}
+	return prefixes
 }
 
 func (g *group) planForget(l *Lane) error {

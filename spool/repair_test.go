@@ -58,7 +58,8 @@ const (
 
 // furnishRest writes what an ordinary life of a spool rarely sees: notices in every way, of a lane
 // and of the spool itself, owed and paid; memos, also where they were before, and removed ones; an
-// event that cannot be read; one that was released late; a flush that was cut off.
+// event that cannot be read; one that was released late; a target that was forgotten; a flush that
+// was cut off.
 func (f *fixture) furnishRest() {
 	f.t.Helper()
 	b := f.lane("b")
@@ -77,6 +78,9 @@ func (f *fixture) furnishRest() {
 	f.append("cannot be read", "b")
 	raw := []byte("what was there")
 	if err := f.Apply(Change{unread: []unreadRecord{{seq: furnishedAside, raw: raw}}}); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.Forget(f.lane("gone")); err != nil {
 		f.t.Fatal(err)
 	}
 	before := newEncoder(8)
