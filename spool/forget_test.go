@@ -79,7 +79,7 @@ func TestForget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if tables := f.keysOfLane(old.id); tables != "lgkophn" {
+	if tables := f.keysOfLane(old.id); tables != "lpgokhn" {
 		t.Errorf("before, it has records in %q", tables)
 	}
 	if err := errors.Join(f.Forget(old), f.Forget(old)); err != nil {

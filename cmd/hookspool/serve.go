@@ -210,7 +210,7 @@ func runFailure(r *relay.Relay, err error) *failure {
 		return fail("move it back to where it was and start again: what was acknowledged is in it; what "+
 			"was removed for good is lost", "%w", err)
 	}
-	if r.Dead() != nil {
+	if errors.Is(r.Dead(), spool.ErrFailed) {
 		return fail(deadAdvice(r.Dead()), "%w", err)
 	}
 	return fail("nothing accepted is lost; start again", "%w", err)
