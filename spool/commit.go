@@ -386,6 +386,7 @@ func (g *group) flushState() {
 func (g *group) planForced() {
 	for l := range g.forced {
 		g.putLane(l)
+		g.putRecent(l, time.Now(), g.s.closed()) // a lane of retries alone is never dirty
 	}
 }
 
@@ -409,6 +410,11 @@ func (g *group) putLane(l *Lane) {
 // counts the log anew.
 func (g *group) planCheckpoint() {
 	s := g.s
+	if s.closed() {
+		for _, l := range s.Lanes() {
+			g.putRecent(l, time.Now(), true)
+		}
+	}
 	dirty := s.takeDirty()
 	if len(dirty) == 0 && s.checkpointed == s.fed {
 		return
@@ -419,7 +425,7 @@ func (g *group) planCheckpoint() {
 		}
 	}
 	for _, l := range dirty {
-		g.putRecent(l, time.Now(), s.closed())
+		g.putRecent(l, time.Now(), false)
 	}
 	head := s.fed
 	s.checkpointed = head

@@ -107,3 +107,24 @@ func (f *fixture) countKeys(prefix byte) (n int) {
 	}
 	return n
 }
+
+// The attempts of a lane that only retries are kept at the end as well: nothing moves its position.
+func TestRecentOfRetries(t *testing.T) {
+	f := open(t)
+	l := f.lane("crm")
+	l.Open(true)
+	f.append("x", "crm")
+	e := f.fetch(l, 1)[0]
+	st := Settlement{Lane: l, Seq: e.Seq, AcceptedAt: e.At, Fresh: true, Verdict: Retry, Attempts: 1,
+		Due: 1, Status: 500}
+	f.settle(st)
+	f.commitCheckpoint()
+	f.reopen()
+	st.Lane, st.Fresh, st.Attempts, st.Status = f.lane("crm"), false, 2, 501
+	f.settle(st)
+	f.reopen()
+	list, _ := f.lane("crm").Recent(0)
+	if got := numbers(list); got != "0:500 1:501" {
+		t.Errorf("after a restart the last attempts are %q", got)
+	}
+}
