@@ -94,11 +94,15 @@ func isToken(name []byte) bool {
 	return ok && len(rest) == 0
 }
 
-// isTokenByte is true for a tchar (RFC 9110 §5.6.2).
+// isTokenByte is true for a tchar (RFC 9110 §5.6.2): a letter, a digit, or one of !#$%&'*+-.^_`|~.
+// The masks have a bit for each of them, below and from 64 on.
 func isTokenByte(c byte) bool {
+	const low, high = 0x3ff6cfa00000000, 0x57ffffffc7fffffe
 	switch {
-	case 'a' <= c|0x20 && c|0x20 <= 'z', isDigit(c):
-		return true
+	case c < 64:
+		return low>>c&1 != 0
+	case c < 128:
+		return high>>(c-64)&1 != 0
 	}
-	return bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0
+	return false
 }

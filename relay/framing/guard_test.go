@@ -165,3 +165,13 @@ func FuzzGuard(f *testing.F) {
 		}
 	})
 }
+
+// The masks of isTokenByte hold what the standard lists.
+func TestTokenByte(t *testing.T) {
+	const tchars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for c := range 256 {
+		if want := strings.IndexByte(tchars, byte(c)) >= 0; isTokenByte(byte(c)) != want {
+			t.Errorf("%q: got %v", byte(c), !want)
+		}
+	}
+}
