@@ -105,6 +105,25 @@ func TestP7AnswerAtOnce(t *testing.T) {
 	}
 }
 
+// TestP7AdminAnswerAtOnce asserts the same of the admin listener.
+func TestP7AdminAnswerAtOnce(t *testing.T) {
+	t.Parallel()
+	j := NewJourney(t).Aim("crm")
+	j.Start()
+	const first = "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+	next := strings.Replace(RawPost("/v1/explain?type=a", `{"n":1}`), "Host: relay", "Host: 127.0.0.1", 1)
+	for _, at := range []int{1, 20, len(next) - 5, len(next) - 1} {
+		conn, in := open(t, j.AdminAddress())
+		// A request that does not come to its end is given up after 10 s.
+		if a := say(t, conn, in, first+next[:at]); a.Status != 200 || string(a.Body) != "ok\n" {
+			t.Fatalf("followed by %d bytes: answered %d %q, %v", at, a.Status, a.Body, a.Err)
+		}
+		if a := say(t, conn, in, next[at:]); a.Status != 200 {
+			t.Fatalf("the second after %d bytes: answered %d %s, %v", at, a.Status, a.Body, a.Err)
+		}
+	}
+}
+
 // TestP7Expect asserts that 100-continue is known in any case of its letters, and ignored in
 // HTTP/1.0 (RFC 9110 §10.1.1).
 func TestP7Expect(t *testing.T) {

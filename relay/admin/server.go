@@ -119,6 +119,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Handler answers one request: who may ask is settled first, then what is asked.
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	setSecurityHeaders(&ctx.Response.Header)
+	// The library holds an answer back while anything follows on its connection, unless it has a
+	// deadline of ours.
+	defer func() { _ = ctx.SetWriteDeadline(time.Now().Add(writeTimeout)) }()
 	defer finishBody(ctx)
 	defer s.recover(ctx)
 	if err := s.serve(ctx); err != nil {
