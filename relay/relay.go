@@ -279,6 +279,12 @@ func (r *Relay) acceptUntilQuiet(most time.Duration) {
 	}
 }
 
+// awaitReload waits for a reload under way; after stopping is closed no other is applied.
+func (r *Relay) awaitReload() {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+}
+
 // stop ends attempts, mail and ticks, waits for every goroutine and closes the spool.
 func (r *Relay) stop(deadline time.Time) error {
 	var err error
@@ -286,8 +292,7 @@ func (r *Relay) stop(deadline time.Time) error {
 		close(r.stopping)
 		r.spool.StopWaiting() // or a full disk would hold up the goroutines below
 		r.stopMail()
-		r.reloading.Lock() // one that is under way ends now, and no other is applied
-		r.reloading.Unlock()
+		r.awaitReload()
 		cut := time.AfterFunc(time.Until(deadline), r.cutOff)
 		defer cut.Stop()
 		err = r.servers.shutdownAdmin(time.Until(deadline))

@@ -68,7 +68,7 @@ func (f *fixture) sound(when string) string {
 // out of a backup; its number is never used again, and its name may be.
 func TestForget(t *testing.T) {
 	f := open(t)
-	crm, old := f.lane("crm"), f.lane("old")
+	_, old := f.lane("crm"), f.lane("old")
 	f.trouble(old)
 	old.Open(false)
 	for _, state := range []State{StatePending, StateExhausted} {
@@ -79,7 +79,7 @@ func TestForget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if tables := f.keysOfLane(old.id); tables != "lpgokhn" {
+	if tables := f.keysOfLane(old.id); tables != "lpgokhrn" {
 		t.Errorf("before, it has records in %q", tables)
 	}
 	if err := errors.Join(f.Forget(old), f.Forget(old)); err != nil {
@@ -123,7 +123,7 @@ func TestForget(t *testing.T) {
 	}
 	f.reopen()
 	check("counted again")
-	crm = f.lane("crm")
+	crm := f.lane("crm")
 	f.counts(crm, 3, 0)
 	f.restoredWithout(&backup, old)
 	again := f.lane("old")

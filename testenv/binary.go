@@ -3,9 +3,11 @@ package testenv
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -53,6 +55,9 @@ func buildBinary() (built, error) {
 	if err != nil {
 		return built{}, err
 	}
+	if err := touchSources(root); err != nil {
+		return built{}, errors.Join(err, os.RemoveAll(dir))
+	}
 	b := built{path: filepath.Join(dir, "hookspool"), dir: dir}
 	args := []string{"build", "-o", b.path}
 	if raceDetector {
@@ -65,6 +70,23 @@ func buildBinary() (built, error) {
 		return built{}, errors.Join(err, os.RemoveAll(dir))
 	}
 	return b, nil
+}
+
+// touchSources looks at every file that the binary may be made of, so that the go command knows of
+// them: it takes no result of a test from its cache after a file that the test asked for changed.
+func touchSources(root string) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path != root && d.IsDir() && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir
+		}
+		if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil // another package's test has removed it
+		}
+		return err
+	})
 }
 
 // Root returns the directory of the module: the nearest parent with a go.mod.
