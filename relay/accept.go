@@ -66,7 +66,7 @@ func (a *accepter) handle(ctx *fasthttp.RequestCtx) {
 // one: the library holds answers back while anything follows, and a deadline of our own is what
 // makes it send.
 func answerAtOnce(ctx *fasthttp.RequestCtx) {
-	if c, ok := ctx.Conn().(*lingerConn); ok && c.guard.Begun() > ctx.ConnRequestNum() {
+	if c, ok := ctx.Conn().(*lingerConn); ok && c.Begun() > ctx.ConnRequestNum() {
 		_ = ctx.SetWriteDeadline(time.Now().Add(answerTimeout)) // writing says if it is gone
 	}
 }

@@ -119,10 +119,9 @@ func endOfBody(ctx *fasthttp.RequestCtx, err error, got, length int64) *refusal 
 		return nil
 	}
 	timeout, ok := errors.AsType[net.Error](err)
-	fault, misfit := errors.AsType[*framing.Error](err)
 	switch {
-	case misfit:
-		return misframed(fault)
+	case known && c.Fault() != nil:
+		return misframed(c.Fault())
 	case ok && timeout.Timeout():
 		return tooSlow()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

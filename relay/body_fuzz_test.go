@@ -13,6 +13,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/hookspool/hookspool/relay/framing"
+
 	"github.com/hookspool/hookspool/relay/config"
 )
 
@@ -68,7 +70,7 @@ func readRelay(t *testing.T, raw []byte) []taken {
 		all = append(all, taken{string(ctx.Method()), string(ctx.RequestURI()), bytes.Clone(b.buf)})
 	}
 	r.connections.Add(1)
-	conn := &lingerConn{guardedConn: guardedConn{Conn: &wire{in: bytes.NewReader(raw)}},
+	conn := &lingerConn{Guarded: framing.Guarded{Conn: &wire{in: bytes.NewReader(raw)}},
 		open: &r.connections}
 	_ = server.ServeConn(conn) // how it ends is the client's affair
 	if held := a.bytes.Load(); held != 0 {

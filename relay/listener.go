@@ -109,27 +109,6 @@ type eventListener struct {
 	r *Relay
 }
 
-// adminListener guards the framing.
-type adminListener struct{ *patient }
-
-// Accept is part of net.Listener.
-func (l adminListener) Accept() (net.Conn, error) {
-	conn, err := l.patient.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &guardedConn{Conn: conn}, nil
-}
-
-// guardedConn gives out what has come up to the first fault of its framing.
-type guardedConn struct {
-	net.Conn
-	guard framing.Guard
-}
-
-// Read is part of net.Conn.
-func (c *guardedConn) Read(b []byte) (int, error) { return c.guard.Read(c.Conn, b) }
-
 // raw is the refusal as it goes over the wire.
 func (r *refusal) raw() []byte {
 	var ctx fasthttp.RequestCtx
@@ -151,7 +130,7 @@ func (l eventListener) Accept() (net.Conn, error) {
 		}
 		most := l.r.connectionsMost(time.Now())
 		if l.r.connections.Add(1) <= most {
-			return &lingerConn{guardedConn: guardedConn{Conn: conn}, open: &l.r.connections}, nil
+			return &lingerConn{Guarded: framing.Guarded{Conn: conn}, open: &l.r.connections}, nil
 		}
 		l.r.connections.Add(-1)
 		l.refuse(conn, most)
@@ -173,7 +152,7 @@ func (l eventListener) refuse(conn net.Conn, most int64) {
 // lingerConn reads on for a moment before it closes, if told to: a sender that is still writing a
 // body that was refused would otherwise see a reset instead of the answer.
 type lingerConn struct {
-	guardedConn
+	framing.Guarded
 	linger atomic.Bool
 	// heard: something has come. ended: nothing more will.
 	heard, ended atomic.Bool
@@ -185,7 +164,7 @@ type lingerConn struct {
 
 // Read is part of net.Conn.
 func (c *lingerConn) Read(b []byte) (int, error) {
-	n, err := c.guardedConn.Read(b)
+	n, err := c.Guarded.Read(b)
 	if n > 0 && !c.heard.Load() {
 		c.heard.Store(true)
 	}

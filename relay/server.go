@@ -204,7 +204,7 @@ func (s *servers) all() []func() {
 		})
 	}
 	return append(loops, func() {
-		err := s.api.Serve(adminListener{s.admin})
+		err := s.api.Serve(s.admin)
 		if !closed(s.r.stopping) {
 			s.r.goneDeaf(s.admin, err)
 		}

@@ -32,7 +32,10 @@ func readBody(ctx *fasthttp.RequestCtx, limit int) ([]byte, error) {
 	var body bytes.Buffer
 	n, err := io.Copy(&body, io.LimitReader(in, int64(limit)+1))
 	var network net.Error
+	x, known := ctx.Conn().(*conn)
 	switch {
+	case err != nil && known && x.Fault() != nil:
+		return nil, misframed(x.Fault())
 	case errors.As(err, &network) && network.Timeout():
 		return nil, Refuse(fasthttp.StatusRequestTimeout, codeTimeout,
 			"the request did not arrive within %s", readTimeout)

@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"net"
 	"sync"
+
+	"github.com/hookspool/hookspool/relay/framing"
 )
 
 // The bounds of the connections. Whoever reaches the listener may open as many as the system gives
@@ -25,7 +27,7 @@ const (
 	scrapesMax = 64
 )
 
-// crowd is all connections of a server. It knows nothing of HTTP.
+// crowd is all connections of a server. Of HTTP it knows nothing but the framing.
 type crowd struct {
 	most int // connections, at least connectionsMin
 	// room has a token for each connection and for each that is leaving. Accept sends, Close receives.
@@ -86,7 +88,7 @@ func (l *crowdListener) Close() error {
 
 // conn is a connection of a crowd.
 type conn struct {
-	net.Conn
+	framing.Guarded
 	crowd *crowd
 
 	// Guarded by crowd.mu: the places in the lists, nil where it is in none, and whether it makes a
@@ -98,7 +100,7 @@ type conn struct {
 
 // join adds a connection, in place of another if the crowd is at its bound.
 func (c *crowd) join(inner net.Conn) *conn {
-	joined := &conn{Conn: inner, crowd: c}
+	joined := &conn{Guarded: framing.Guarded{Conn: inner}, crowd: c}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waiting.Len()+c.calls >= c.most {

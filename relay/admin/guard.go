@@ -36,31 +36,6 @@ func setSecurityHeaders(h *fasthttp.ResponseHeader) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// checkFraming refuses what a proxy in front might read differently, and so let a second request
-// slip past its own checks: a length beside chunks, or a coding that is not chunked (request
-// smuggling, RFC 9112 §11.2). The library takes both. The connection ends with the answer.
-func checkFraming(ctx *fasthttp.RequestCtx) error {
-	length, coded, chunked := false, false, true
-	for raw := ctx.Request.Header.RawHeaders(); len(raw) > 0; {
-		var line []byte
-		line, raw, _ = bytes.Cut(raw, []byte{'\n'})
-		name, value, _ := bytes.Cut(line, []byte{':'})
-		switch {
-		case bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength)):
-			length = true
-		case bytes.EqualFold(name, []byte(fasthttp.HeaderTransferEncoding)):
-			coded = true
-			chunked = chunked && bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
-		}
-	}
-	if !coded || chunked && !length {
-		return nil
-	}
-	ctx.SetConnectionClose()
-	return Refuse(fasthttp.StatusBadRequest, codeMalformed,
-		"the request has a Transfer-Encoding beside a Content-Length, or one that is not chunked")
-}
-
 // checkHost refuses requests that a browser sends for a foreign page whose name was rebound to this
 // address (DNS rebinding). Such a request always names the foreign host, so addresses pass: a page
 // that was loaded from an address is of that address. It does not carry the token, so whoever has

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/hookspool/hookspool/relay/framing"
 )
 
 // The bounds of the listener. The API takes no bodies to speak of, and its callers are a console,
@@ -127,14 +129,21 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	if err := s.serve(ctx); err != nil {
 		s.refuse(ctx, err)
 	}
+	answerAtOnce(ctx)
+}
+
+// answerAtOnce keeps a finished answer from waiting for a request that has begun to come after this
+// one: the library holds answers back while anything follows, and a deadline of our own is what
+// makes it send.
+func answerAtOnce(ctx *fasthttp.RequestCtx) {
+	if x, ok := ctx.Conn().(*conn); ok && x.Begun() > ctx.ConnRequestNum() {
+		_ = ctx.SetWriteDeadline(time.Now().Add(writeTimeout)) // writing says if it is gone
+	}
 }
 
 func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
 	if x, ok := ctx.Conn().(*conn); ok {
 		x.turn()
-	}
-	if err := checkFraming(ctx); err != nil {
-		return err
 	}
 	disowned := checkDisowned(ctx) // ends the connection, whatever the answer is
 	r, args, err := s.find(ctx)
@@ -210,8 +219,11 @@ func (s *Server) handleError(ctx *fasthttp.RequestCtx, err error) {
 	setSecurityHeaders(&ctx.Response.Header)
 	var small *fasthttp.ErrSmallBuffer
 	var network *net.OpError
+	var fault *framing.Error
 	refusal := Refuse(fasthttp.StatusBadRequest, codeMalformed, "the request cannot be read")
 	switch {
+	case errors.As(err, &fault):
+		refusal = misframed(fault)
 	case errors.As(err, &small):
 		refusal = Refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, codeTooLarge,
 			"a request head has %d bytes at most here", headBytesMax)
@@ -220,6 +232,16 @@ func (s *Server) handleError(ctx *fasthttp.RequestCtx, err error) {
 			"the request did not arrive within %s", readTimeout)
 	}
 	writeProblem(ctx, refusal)
+}
+
+// misframed refuses what a proxy in front might read differently, and so let a second request slip
+// past its own checks. The connection ends with the answer.
+func misframed(fault *framing.Error) *Error {
+	status := fasthttp.StatusBadRequest
+	if fault.Version {
+		status = fasthttp.StatusHTTPVersionNotSupported
+	}
+	return Refuse(status, codeMalformed, "%v", fault)
 }
 
 // debugLog takes what the library logs: connections that ended early, news to nobody else.

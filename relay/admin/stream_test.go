@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // An export is the events and nothing else, unless it is asked how far it is.
@@ -139,6 +140,20 @@ func TestBodiesOnOneConnection(t *testing.T) {
 	for _, asked := range f.backend.asked {
 		if asked == "import half" {
 			t.Error("half a body was imported")
+		}
+	}
+}
+
+// A finished answer leaves although another request has begun to come, wherever that one stops.
+func TestAnswerAtOnce(t *testing.T) {
+	f := newFixture(t)
+	const head = "POST /v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n"
+	for _, next := range []string{"P", head[:len(head)/2], head, head + "{"} {
+		c := f.open(head + "{}" + next)
+		c.SetDeadline(time.Now().Add(readTimeout / 2)) // what follows is given up at readTimeout
+		answered, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || answered.StatusCode != 200 {
+			t.Errorf("followed by %d bytes: %v, %v", len(next), answered, err)
 		}
 	}
 }
