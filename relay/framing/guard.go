@@ -19,8 +19,8 @@ import (
 	"io"
 )
 
-// lineBytesMax bounds what is kept of a line that comes in pieces. A longer one is above every
-// server's bound of a head.
+// lineBytesMax bounds a line. A longer one in a head is above every server's bound of one; between
+// chunks and after them a server may take it, so it is refused here.
 const lineBytesMax = 16 << 10
 
 // Error says what is wrong with the bytes of a connection. What follows on it is no request.
@@ -43,7 +43,7 @@ const (
 	chunkData
 	chunkEnd
 	trailer
-	unguarded // a line beyond every bound: the server's to refuse
+	unguarded // a line of a head beyond every bound: the server's to refuse
 )
 
 // Guard follows one connection. The zero Guard stands before its first request. It is not safe for
@@ -95,40 +95,49 @@ func (g *Guard) pass(b []byte) (int, error) {
 			}
 			continue
 		}
-		if len(g.line) == 0 {
-			if err := g.checkStart(rest[0]); err != nil {
-				if g.state == requestLine {
-					at++ // without a byte the server would close without a word
-				}
-				return at, err
-			}
-		}
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
-			g.keep(rest)
-			return len(b), nil
-		}
-		line := rest[:end+1]
-		if len(g.line) > 0 {
-			g.line = append(g.line, line...)
-			line = g.line
-		}
-		err := g.take(line)
-		g.line = g.line[:0]
+		n, err := g.passLine(rest)
+		at += n
 		if err != nil {
-			return at + end, err
+			return at, err
 		}
-		at += end + 1
 	}
 	return len(b), nil
 }
 
-func (g *Guard) keep(part []byte) {
-	if len(g.line)+len(part) > lineBytesMax {
-		g.line, g.state = nil, unguarded
-		return
+// passLine is pass for bytes that begin with a line, or with what is left of one. It ends with that.
+func (g *Guard) passLine(b []byte) (int, error) {
+	if len(g.line) == 0 {
+		if err := g.checkStart(b[0]); err != nil {
+			if g.state == requestLine {
+				return 1, err // without a byte the server would close without a word
+			}
+			return 0, err
+		}
 	}
-	g.line = append(g.line, part...)
+	line := b
+	end := bytes.IndexByte(b, '\n')
+	if end >= 0 {
+		line = b[:end+1]
+	}
+	switch long := len(g.line)+len(line) > lineBytesMax; {
+	case long && (g.state == requestLine || g.state == field):
+		g.line, g.state = nil, unguarded
+		return len(b), nil
+	case long:
+		return 0, fault("a line between the chunks of the body, or after them, is too long")
+	case end < 0:
+		g.line = append(g.line, line...)
+		return len(b), nil
+	case len(g.line) > 0:
+		g.line = append(g.line, line...)
+		line = g.line
+	}
+	err := g.take(line)
+	g.line = g.line[:0]
+	if err != nil {
+		return end, err
+	}
+	return end + 1, nil
 }
 
 // bodyPieceEnds follows the last byte of a body or of a chunk.

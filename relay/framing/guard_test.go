@@ -60,6 +60,7 @@ func TestPass(t *testing.T) {
 	f(coded + "1;a=b;c=\"d\\\";\te\" ; f\r\nx\r\n0;z\r\n\r\n")
 	f(strings.Replace(coded, "Transfer-Encoding: chunked", "tRANSFER-eNCODING:  CHUNKED ", 1) +
 		"0\r\n\r\n")
+	f(coded + "1;" + strings.Repeat("x", lineBytesMax-4) + "\r\nx\r\n0\r\n\r\n")
 	f("M-SEARCH * HTTP/1.1\r\n!#$%&'*+-.^_`|~09azAZ: \x80\xff\r\n\r\n")
 }
 
@@ -120,6 +121,11 @@ func TestFault(t *testing.T) {
 	f(coded+"2\r\n{}", "\rx\n")
 	f(coded+"0\r\n", "a b: v\r\n")
 	f(coded+"0\r\n", "\n")
+	// A server may take such a line; what follows it is guarded all the same.
+	long := strings.Repeat("x", 4*lineBytesMax)
+	f(coded, "5;"+long+"\r\n")
+	f(coded, strings.Repeat("0", lineBytesMax)+"5\r\n")
+	f(coded+"0\r\n", "T: "+long+"\r\n")
 }
 
 // Another major version is told apart.
@@ -143,6 +149,8 @@ func FuzzGuard(f *testing.F) {
 	for _, text := range []string{line + "Content-Length: 3\r\n\r\na\nb" + next, coded +
 		"2;a=\"b\"\r\n{}\r\n0\r\nT: v\r\n\r\n" + next, "\r\nGET / HTTP/2.0\r\n", line + "a b: v\r\n",
 		line + "X: " + strings.Repeat("x", 9000) + "\r\n\r\n", coded + "ffffffffffffff\r\nxx",
+		line + "X: " + strings.Repeat("x", 2*lineBytesMax) + "\r\na b: c\r\n",
+		coded + "2;" + strings.Repeat("x", 2*lineBytesMax) + "\r\n{}\r\n0\r\n\r\n",
 	} {
 		f.Add([]byte(text), uint8(7))
 	}
