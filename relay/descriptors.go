@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hookspool/hookspool/relay/attempt"
@@ -75,7 +77,10 @@ func (d *descriptors) sendersMost(now time.Time, senders, targets int64) int64 {
 	}
 	d.at = now
 	open, err := d.open()
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		open = d.limit // that is the answer
+	case err != nil:
 		open = senders // it is not known what else there is
 	}
 	others := max(open-senders, 0)

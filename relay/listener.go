@@ -38,7 +38,7 @@ type patient struct {
 	// failing is since when nothing could be taken, in unix nanoseconds; 0: it can.
 	failing atomic.Int64
 	failed  atomic.Pointer[error]
-	said    time.Time // the accepting goroutine's own
+	rare    seldom // lets through what the log says of it
 }
 
 const (
@@ -80,10 +80,9 @@ func (p *patient) note(err error) {
 	now := time.Now()
 	p.failed.Store(&err)
 	p.failing.CompareAndSwap(0, now.UnixNano())
-	if now.Sub(p.said) >= acceptSayPause {
-		p.said = now
+	if n, ok := p.rare.pass(now, acceptSayPause); ok {
 		p.log.Warn("cannot take a connection; those that come wait, and it is tried again",
-			"address", addressOf(p.Listener), "error", err)
+			"address", addressOf(p.Listener), "error", err, "failures", n)
 	}
 }
 

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"strings"
@@ -153,10 +154,15 @@ func TestSendersMost(t *testing.T) {
 	f(1024, 224, 0, 32, 552)
 	f(1<<20, 24, 0, 8, connectionsMax)
 	f(0, 24, 0, 8, connectionsMax)
-	d := &descriptors{limit: 128, open: func() (int64, error) { return 0, syscall.EMFILE }}
-	if got := d.sendersMost(time.Now(), 10, 8); got != 56 {
-		t.Errorf("what is open is not known: got %d", got)
+	failing := func(err error, want int64) {
+		t.Helper()
+		d := &descriptors{limit: 128, open: func() (int64, error) { return 0, err }}
+		if got := d.sendersMost(time.Now(), 10, 8); got != want {
+			t.Errorf("%v: got %d; want %d", err, got, want)
+		}
 	}
+	failing(fs.ErrNotExist, 56) // what is open is not known
+	failing(syscall.EMFILE, sendersMin)
 	if n, err := openFiles(); err != nil || n < 3 || openFilesMax() < n {
 		t.Errorf("this process has %d of %d files open: %v", n, openFilesMax(), err)
 	}
