@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -115,7 +114,7 @@ func (f *floorFile) loop() {
 		}
 		_, err := f.file.Write(buffer)
 		if err == nil {
-			err = syscall.Fdatasync(int(f.file.Fd()))
+			err = syncData(f.file)
 		}
 		for _, w := range group {
 			w.done <- err
