@@ -280,7 +280,7 @@ func secretCases() [][2]string {
 			"environment variable\n  hint: write \"env:NAME\""},
 		{event("file:/gone"),
 			"2:1: server.event_token: cannot read file \"/gone\": file does not exist" +
-				"\n  hint: the user that runs hookspool must be able to read it"},
+				"\n  hint: it must be a regular file that the user who runs hookspool can read"},
 		{event("file:/empty"), "2:1: server.event_token: file \"/empty\" is empty" + unset},
 		{event("file:/huge"), "2:1: server.event_token: file \"/huge\" is larger than 64KiB" +
 			"\n  hint: it holds the value alone"},

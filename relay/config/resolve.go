@@ -48,7 +48,7 @@ func (d *decoder) fromFile(path string) (string, problem) {
 	content, err := d.readFile(path)
 	if err != nil {
 		return "", problem{fmt.Sprintf("cannot read file %q: %s", path, withoutPath(err)),
-			"the user that runs hookspool must be able to read it"}
+			"it must be a regular file that the user who runs hookspool can read"}
 	}
 	if len(content) > secretBytesMax {
 		return "", problem{fmt.Sprintf("file %q is larger than %s", path, sizeText(secretBytesMax)),
