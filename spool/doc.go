@@ -182,7 +182,7 @@
 // before the record it hides.
 //
 // Nothing but the engine, and what only the right key can decrypt, refuses a start. How our own
-// records look helps to choose between keys and to find the next entry behind damage; where it says
+// records look helps to choose between keys and to find the next entry after damage; where it says
 // nothing, the engine gets the file as it is.
 //
 // To repair an encrypted log takes its data key, which the engine keeps, encrypted with the spool's

@@ -18,7 +18,7 @@ const (
 	// is for settling and the next start; 64 leave the gate the time to see how they go.
 	appendInodes = 64
 	// turnInodes must be free for a commit that may find the memtable full: its table, the next log,
-	// a manifest that is written anew, and as many that others take meanwhile; compaction adds its
+	// a manifest that is written again, and as many that others take meanwhile; compaction adds its
 	// own.
 	turnInodes = 6
 	// startInodes is what a start makes: in a new directory ten (that of the engine, its lock, keys,

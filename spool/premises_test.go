@@ -112,7 +112,7 @@ func TestPremisesByPath(t *testing.T) {
 	}
 }
 
-// A manifest that the engine has written anew is told from somebody else's by who has it open.
+// A manifest that the engine has written again is told from somebody else's by who has it open.
 func TestOpenHere(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells which files are open")

@@ -12,7 +12,7 @@ import (
 // first entry of a log: the engine begins one in the middle of whatever is being written.
 type kind struct {
 	prefix byte
-	parts  []keyPart // of the key, behind the prefix
+	parts  []keyPart // of the key, after the prefix
 	use    string    // as doc.go tells it
 	// check reads a value as whoever needs it does. The key fits.
 	check func(key, value []byte) error

@@ -47,7 +47,7 @@ func nameSystem(err error) (named error, ok bool) {
 	return err, false
 }
 
-// saysErrno reports whether a text has the words of an error where Go puts them, behind a colon and
+// saysErrno reports whether a text has the words of an error where Go puts them, after a colon and
 // at an end: a directory may be called like an error.
 func saysErrno(text, words string) bool {
 	for {

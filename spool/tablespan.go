@@ -78,7 +78,7 @@ func (t *tableSpan) findKey(path string, keys *dataKeys) (bool, error) {
 
 // openIndex reads the newest transaction in an index; false if the key makes no sense of it: with
 // the right one its blocks follow one another from the table's begin to the index, whatever records
-// are in them. The counter that the key is used with is behind it.
+// are in them. The counter that the key is used with follows.
 func openIndex(index, secret []byte, blocks int64) (newest uint64, ok bool) {
 	defer func() {
 		if recover() != nil { // what is no index leads anywhere

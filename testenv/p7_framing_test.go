@@ -107,7 +107,7 @@ func shapes() []shape {
 
 // TestP7Framing asserts that whatever two HTTP implementations might read differently is refused,
 // whatever the request is otherwise (event, probe, unknown path), that the connection ends with the
-// refusal, and that nothing behind it is ever taken for a request.
+// refusal, and that nothing after it is ever taken for a request.
 func TestP7Framing(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")

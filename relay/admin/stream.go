@@ -95,7 +95,7 @@ func (p *patientWriter) Write(b []byte) (int, error) {
 	return p.w.Write(b)
 }
 
-// Told is a line about a Work, between or behind what it writes. One field is set.
+// Told is a line about a Work, between or after what it writes. One field is set.
 type Told struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Result is the last line of a work that was done, Error of one that was not.
