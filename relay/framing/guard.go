@@ -104,7 +104,7 @@ func (g *Guard) pass(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// passLine is pass for bytes that begin with a line, or with what is left of one. It ends with that.
+// passLine is pass for the line that b begins with, or what has come of it.
 func (g *Guard) passLine(b []byte) (int, error) {
 	if len(g.line) == 0 {
 		if err := g.checkStart(b[0]); err != nil {
