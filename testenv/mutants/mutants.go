@@ -73,7 +73,7 @@ func spoolMutants() []mutant {
 func diskMutants() []mutant {
 	return []mutant{{
 		name: "no free-space check", file: "spool/disk.go",
-		from: "; free < need {", to: "; free < need-1<<60 {",
+		from: "- since; free < need {", to: "- since; free < need-1<<60 {",
 		pkg: "testenv", tests: "TestFaultDisk",
 	}, {
 		name: "no gate", file: "spool/gate.go",
@@ -96,11 +96,9 @@ func diskMutants() []mutant {
 func relayMutants() []mutant {
 	return []mutant{{
 		name: "believe half an answer", file: "relay/attempt/head.go",
-		from: "			return nil, err\n		}\n	}\n}\n\n// checkStart",
-		to: "			if len(raw) >= statusLineMin {\n" +
-			"				return append(bytes.Clone(raw), \"\\r\\n\\r\\n\"...), nil\n			}\n" +
-			"			return nil, err\n		}\n	}\n}\n\n// checkStart",
-		pkg: "relay/attempt", tests: ".",
+		from: "		case err != nil:\n			return err\n		case last:",
+		to:   "		case err != nil && s.head.status == 0:\n			return err\n		case last, err != nil:",
+		pkg:  "relay/attempt", tests: ".",
 	}, {
 		name: "believe any status", file: "relay/attempt/exchange.go",
 		from: "	if !x.client.success(h.status) {", to: "	if h.status >= 400 {",
@@ -119,7 +117,7 @@ func relayMutants() []mutant {
 		pkg: "testenv", tests: "TestP5StopJobAfter",
 	}, {
 		name: "any origin", file: "relay/admin/guard.go",
-		from: "	if err != nil || u.Host == \"\" ||", to: "	if err != nil && u.Host == \"\" &&",
+		from: "	return err != nil || u.Host == \"\" ||", to: "	return err != nil && u.Host == \"\" &&",
 		pkg: "relay/admin", tests: ".",
 	}}
 }
