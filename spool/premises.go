@@ -34,6 +34,7 @@ const (
 // ours if the open one says the same as the path: not every file system keeps its inode numbers.
 type premises struct {
 	dir  string // absolute
+	tree fs.FS  // what is below it
 	dirs [2]directory
 	// files are by their name below dir; the keeper's own, after begin.
 	files map[string]fs.FileInfo
@@ -55,6 +56,7 @@ type directory struct {
 // begin notes what is there. The engine is open.
 func (p *premises) begin(dir string) (err error) {
 	p.dir = absolute(dir)
+	p.tree = os.DirFS(p.dir)
 	for i, path := range []string{p.dir, filepath.Join(p.dir, engineDir)} {
 		d := &p.dirs[i]
 		d.path = path
@@ -133,19 +135,19 @@ type survey struct {
 
 func (p *premises) survey() (*survey, error) {
 	v := &survey{files: make(map[string]fs.FileInfo, len(p.files)), flushes: p.flushes.Load()}
-	err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil && path == p.dir {
-			return err
+	err := fs.WalkDir(p.tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return p.matters(name, err)
 		}
-		if err != nil || d.IsDir() {
+		if d.IsDir() {
 			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
-			return nil // the engine has removed it meanwhile
+			return p.matters(name, err)
 		}
 		v.bytes += blockBytes(info)
-		if name, err := filepath.Rel(p.dir, path); err == nil && staysOpen(name) {
+		if staysOpen(name) {
 			v.files[name] = info
 			if filepath.Ext(name) == tableExt {
 				v.tables++
@@ -154,6 +156,17 @@ func (p *premises) survey() (*survey, error) {
 		return nil
 	})
 	return v, err
+}
+
+// matters reports the error of a look at something after which a survey says nothing: whatever is
+// below may be there, only that we may not or cannot see it now. What is not ours to look at, such
+// as lost+found, is no matter, and what the engine has removed meanwhile is gone.
+func (p *premises) matters(name string, err error) error {
+	ours := name == engineDir || staysOpen(name)
+	if name != "." && (isGone(err) || !ours) {
+		return nil
+	}
+	return fmt.Errorf("cannot look at %q: %w", filepath.Join(p.dir, name), err)
 }
 
 // staysOpen tells the files that are open as long as they are there.

@@ -112,6 +112,75 @@ func TestPremisesByPath(t *testing.T) {
 	}
 }
 
+// shyTree is a directory of which something cannot be looked at.
+type shyTree struct {
+	fs.FS
+	name string
+	err  error
+}
+
+func (t shyTree) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(t.FS, name)
+	if name == t.name {
+		return nil, t.err
+	}
+	for i, e := range entries {
+		if name+"/"+e.Name() == t.name || e.Name() == t.name && !e.IsDir() {
+			entries[i] = shyEntry{e, t.err}
+		}
+	}
+	return entries, err
+}
+
+type shyEntry struct {
+	fs.DirEntry
+	err error
+}
+
+func (e shyEntry) Info() (fs.FileInfo, error) { return nil, e.err }
+
+// What cannot be looked at, for want of a descriptor or whatever, is not gone: the spool goes on.
+func TestPremisesUnseen(t *testing.T) {
+	f := open(t)
+	f.lane("crm")
+	f.append("one", "crm")
+	f.flushNow()
+	f.append("two", "crm")
+	tree := f.premises.tree
+	look := func(name string, err error) *survey {
+		t.Helper()
+		s := newSpool(f.options()) // nobody else looks at the same time
+		s.db = f.db
+		if err := s.premises.begin(f.dir); err != nil {
+			t.Fatal(err)
+		}
+		defer s.premises.close()
+		s.premises.tree = shyTree{tree, name, err}
+		v := s.lookAround()
+		gone := isGone(err)
+		if failed := s.Err(); gone != errors.Is(failed, ErrMoved) || !gone && failed != nil {
+			t.Errorf("%s, %v: %v", name, err, failed)
+		}
+		return v
+	}
+	names := []string{engineDir}
+	for name := range look("nothing", nil).files {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+			syscall.EIO, syscall.EACCES, syscall.ESTALE, syscall.EINTR} {
+			if v := look(name, errno); v != nil {
+				t.Errorf("%s, %v: the look counts", name, errno)
+			}
+		}
+	}
+	look(highWaterName, syscall.ENOENT)
+	if look("lost+found", syscall.EACCES) == nil {
+		t.Error("a directory that is not ours keeps the disk from being measured")
+	}
+}
+
 // A manifest that the engine has written again is told from somebody else's by who has it open.
 func TestOpenHere(t *testing.T) {
 	if runtime.GOOS != "linux" {

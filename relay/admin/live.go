@@ -16,9 +16,10 @@ const (
 	streamsMax = 16
 	// pulsePause lies between two states of a stream; between two looks for attempts a quarter of it,
 	// which shows up to lookMax of them: 20 a second.
-	pulsePause = time.Second
-	lookPause  = pulsePause / 4
-	lookMax    = 5
+	pulsePause     = time.Second
+	lookPause      = pulsePause / 4
+	lookMax        = 5
+	streamPatience = 3 * pulsePause
 	// commentPause keeps proxies from ending a stream that says nothing.
 	commentPause = 15 * time.Second
 )
@@ -70,9 +71,7 @@ func (s *Server) live(ctx *fasthttp.RequestCtx, _ []string) error {
 	if ctx.IsHead() {
 		return nil
 	}
-	select {
-	case s.streams <- struct{}{}:
-	default:
+	if !s.enterStream() {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "10")
 		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
 			"%d streams are open; close one", streamsMax)
@@ -88,6 +87,26 @@ func (s *Server) live(ctx *fasthttp.RequestCtx, _ []string) error {
 		}
 	})
 	return nil
+}
+
+// enterStream takes a place among the streams. When all are taken it waits for streamPatience: one
+// whose caller has left, such as the console's of the page before, ends at its second write from
+// then on.
+func (s *Server) enterStream() bool {
+	select {
+	case s.streams <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(streamPatience)
+	defer timer.Stop()
+	select {
+	case s.streams <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-s.life.Done():
+	}
+	return false
 }
 
 // watch writes to one caller, as long as the token that it came with is the one of now; only its
