@@ -61,7 +61,8 @@
 // again.
 //
 // After one failed commit nothing is acknowledged any more in this process (ErrFailed): the state
-// on disk is unknown and a later success proves nothing. The next start reads the truth.
+// on disk is unknown and a later success proves nothing. The next start reads the truth. The same
+// holds when the engine could not write its list of tables (relist.go).
 //
 // # Checkpoints
 //

@@ -221,20 +221,28 @@ func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
 }
 
 // engineLogger turns Badger's log into ours. Badger reports some failures only there, so an
-// Errorf is counted and makes the spool unready.
+// Errorf is counted and makes the spool unready. A compaction that fails is a warning of its.
 type engineLogger struct {
 	log    *slog.Logger
 	failed func(msg string)
+	said   func(msg string) // each error and warning; nil: nobody listens
 }
 
 func (l engineLogger) Errorf(f string, v ...any) {
 	msg := strings.TrimSpace(fmt.Sprintf(f, v...))
 	l.log.Error("badger reports an error", "error", msg)
 	l.failed(msg)
+	if l.said != nil {
+		l.said(msg)
+	}
 }
 
 func (l engineLogger) Warningf(f string, v ...any) {
-	l.log.Warn("badger warns", "warning", strings.TrimSpace(fmt.Sprintf(f, v...)))
+	msg := strings.TrimSpace(fmt.Sprintf(f, v...))
+	l.log.Warn("badger warns", "warning", msg)
+	if l.said != nil {
+		l.said(msg)
+	}
 }
 
 // Infof and Debugf are about Badger's own housekeeping.

@@ -123,6 +123,7 @@ func (s *Spool) reclaim(now time.Time) error {
 func (s *Spool) flatten() error {
 	err := s.through("flatten", func() error { return s.db.Flatten(1) })
 	if err != nil {
+		s.engineSaid(err.Error()) // it may be nowhere in its log
 		return fmt.Errorf("cannot flatten the spool's tree: %w", err)
 	}
 	return nil
@@ -144,6 +145,7 @@ func (s *Spool) flush() error {
 	}
 	s.room.turned(0)
 	if err != nil {
+		s.engineSaid(err.Error()) // it may be nowhere in its log
 		return s.fail(fmt.Errorf("cannot flush the memtable: %w", err))
 	}
 	return nil

@@ -31,7 +31,10 @@ func (s *Spool) repairTables(o badger.Options, files []string, firstTxn uint64) 
 	}
 	there, logs := tablesIn(files)
 	if list.text == nil && len(there) == 0 && !logs {
-		return nil // a new spool, or one that was killed while it was made
+		return s.relisted() // a new spool, or one that was killed while it was made
+	}
+	if s.relisting() {
+		list.distrust()
 	}
 	r := &tableRepair{s: s, o: o, list: list, there: there, keys: new(dataKeys)}
 	if len(o.EncryptionKey) > 0 && len(there) > 0 {
@@ -58,10 +61,12 @@ func (s *Spool) repairTables(o badger.Options, files []string, firstTxn uint64) 
 			return err
 		}
 	}
-	if !list.changed {
-		return nil
+	if list.changed {
+		if err := r.rewriteList(); err != nil {
+			return err
+		}
 	}
-	return r.rewriteList()
+	return s.relisted()
 }
 
 func (r *tableRepair) rewriteList() error {

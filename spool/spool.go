@@ -190,7 +190,7 @@ func Open(o Options) (_ *Spool, err error) {
 		return nil, err
 	}
 	opts := engineOptions(o.Dir, o.EncryptionKey,
-		engineLogger{log: o.Log, failed: func(string) { s.engineErrs.Add(1) }})
+		engineLogger{log: o.Log, failed: func(string) { s.engineErrs.Add(1) }, said: s.engineSaid})
 	setLevelZero(&opts, levelZeroFor(s.attainable()))
 	err = s.through("open engine", func() error { return s.openPastEmptyFiles(opts) })
 	defer func() {

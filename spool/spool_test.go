@@ -31,6 +31,8 @@ type fixture struct {
 	inodes func(string) (int64, error)
 	// mayHaveFaults: verify finds what is damaged and harms nobody.
 	mayHaveFaults bool
+	// answered counts what relist_linux_test.go has appended.
+	answered int
 }
 
 func open(t *testing.T) *fixture {

@@ -57,7 +57,7 @@ func saysErrno(text, words string) bool {
 		}
 		begins := before == "" || strings.HasSuffix(before, ": ") ||
 			strings.ContainsRune("\n=", rune(before[len(before)-1]))
-		if begins && (after == "" || strings.ContainsRune("\n;.,)", rune(after[0]))) {
+		if begins && (after == "" || strings.ContainsRune("\n;:.,)", rune(after[0]))) {
 			return true
 		}
 		text = after

@@ -152,6 +152,13 @@ func (l *tableList) apply(set *pb.ManifestChangeSet) bool {
 	return true
 }
 
+// distrust has what is there decide: a change may be in the list of which the engine then did the
+// opposite.
+func (l *tableList) distrust() {
+	l.whole = false
+	clear(l.deleted)
+}
+
 // encode is a manifest that names just these tables.
 func (l *tableList) encode() ([]byte, error) {
 	set := new(pb.ManifestChangeSet)
