@@ -35,10 +35,11 @@ type patient struct {
 	once sync.Once
 	// ended is closed by Close.
 	ended chan struct{}
-	// failing is since when nothing could be taken, in unix nanoseconds; 0: it can.
-	failing atomic.Int64
-	failed  atomic.Pointer[error]
-	rare    seldom // lets through what the log says of it
+	// failing is since when nothing could be taken, failedAt when the last try failed, in unix
+	// nanoseconds; 0: it can.
+	failing, failedAt atomic.Int64
+	failed            atomic.Pointer[error]
+	rare              seldom // lets through what the log says of it
 }
 
 const (
@@ -79,6 +80,10 @@ func (p *patient) Accept() (net.Conn, error) {
 func (p *patient) note(err error) {
 	now := time.Now()
 	p.failed.Store(&err)
+	if p.waits(now) {
+		p.failing.Store(0) // that was another time
+	}
+	p.failedAt.Store(now.UnixNano())
 	p.failing.CompareAndSwap(0, now.UnixNano())
 	if n, ok := p.rare.pass(now, acceptSayPause); ok {
 		p.log.Warn("cannot take a connection; those that come wait, and it is tried again",
@@ -89,10 +94,16 @@ func (p *patient) note(err error) {
 // deaf is why nothing has been taken for so long that senders should go elsewhere, or nil.
 func (p *patient) deaf(now time.Time) error {
 	since := p.failing.Load()
-	if since == 0 || now.Sub(time.Unix(0, since)) < acceptFailingMax {
+	if since == 0 || now.Sub(time.Unix(0, since)) < acceptFailingMax || p.waits(now) {
 		return nil
 	}
 	return fmt.Errorf("cannot take connections at %s: %w", addressOf(p.Listener), *p.failed.Load())
+}
+
+// waits reports whether the last try has not failed by now: it waits for somebody who connects. An
+// error may have taken the connection with it, and who is unready is sent no other.
+func (p *patient) waits(now time.Time) bool {
+	return now.Sub(time.Unix(0, p.failedAt.Load())) > 2*acceptPauseMax
 }
 
 // Close is part of net.Listener.

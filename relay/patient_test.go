@@ -99,6 +99,41 @@ func TestPatientDeaf(t *testing.T) {
 	})
 }
 
+// quietAfter is a listener to which nobody comes after its errors.
+type quietAfter struct {
+	moody
+	closed chan struct{}
+}
+
+func (q *quietAfter) Accept() (net.Conn, error) {
+	if len(q.errs) == 0 {
+		<-q.closed
+		return nil, net.ErrClosed
+	}
+	err := q.errs[0]
+	q.errs = q.errs[1:]
+	return nil, err
+}
+
+// One that waits for a connection again is not deaf, although none comes: an error may have taken the
+// only one with it.
+func TestPatientWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &quietAfter{moody{errs: []error{syscall.ENETDOWN}}, make(chan struct{})}
+		defer close(q.closed)
+		p := newPatient(q, slog.New(slog.DiscardHandler))
+		go func() { _, _ = p.Accept() }()
+		time.Sleep(acceptFailingMax + time.Second)
+		if err := p.deaf(time.Now()); err != nil {
+			t.Errorf("it waits, and is called deaf: %v", err)
+		}
+		p.note(syscall.EMFILE)
+		if err := p.deaf(time.Now()); err != nil {
+			t.Errorf("deaf at the first error of another time: %v", err)
+		}
+	})
+}
+
 // A listener that ends although nobody asked for it, whatever it serves, makes the relay unready and
 // ends it with the reason.
 func TestListenerEnds(t *testing.T) {
