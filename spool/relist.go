@@ -15,9 +15,9 @@ import (
 // its list of tables, until a start has made the list anew of the tables that are there.
 //
 // Badger changes its list in memory first, then writes and syncs it. If that fails it removes the
-// tables it was about to name, keeps the others, and tries again, and what was to be taken back stays
-// in the list. Seen: one error of fsync while a memtable was written out, no other for the rest of
-// the run, and a next start that refused because a table was missing, although nothing was.
+// tables it was about to name, keeps the others, and tries again, and what was to be taken back
+// stays in the list. Seen: one error of fsync while a memtable was written out, no other for the
+// rest of the run, and a next start that refused because a table was missing, although nothing was.
 const relistName = "relist"
 
 // engineSaid hears what the engine tells of its work in its log only. A list that could not be
