@@ -99,35 +99,34 @@ func TestPatientDeaf(t *testing.T) {
 	})
 }
 
-// quietAfter is a listener to which nobody comes after its errors.
-type quietAfter struct {
+// told is a listener that waits until it is told what is wrong, or is closed.
+type told struct {
 	moody
-	closed chan struct{}
+	wrong chan error
 }
 
-func (q *quietAfter) Accept() (net.Conn, error) {
-	if len(q.errs) == 0 {
-		<-q.closed
-		return nil, net.ErrClosed
+func (l *told) Accept() (net.Conn, error) {
+	if err, ok := <-l.wrong; ok {
+		return nil, err
 	}
-	err := q.errs[0]
-	q.errs = q.errs[1:]
-	return nil, err
+	return nil, net.ErrClosed
 }
 
 // One that waits for a connection again is not deaf, although none comes: an error may have taken the
 // only one with it.
 func TestPatientWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &quietAfter{moody{errs: []error{syscall.ENETDOWN}}, make(chan struct{})}
-		defer close(q.closed)
-		p := newPatient(q, slog.New(slog.DiscardHandler))
+		l := &told{wrong: make(chan error)}
+		defer close(l.wrong)
+		p := newPatient(l, slog.New(slog.DiscardHandler))
 		go func() { _, _ = p.Accept() }()
+		l.wrong <- syscall.ENETDOWN
 		time.Sleep(acceptFailingMax + time.Second)
 		if err := p.deaf(time.Now()); err != nil {
 			t.Errorf("it waits, and is called deaf: %v", err)
 		}
-		p.note(syscall.EMFILE)
+		l.wrong <- syscall.EMFILE
+		synctest.Wait()
 		if err := p.deaf(time.Now()); err != nil {
 			t.Errorf("deaf at the first error of another time: %v", err)
 		}
