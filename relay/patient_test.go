@@ -117,9 +117,12 @@ func (l *told) Accept() (net.Conn, error) {
 func TestPatientWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &told{wrong: make(chan error)}
-		defer close(l.wrong)
 		p := newPatient(l, slog.New(slog.DiscardHandler))
-		go func() { _, _ = p.Accept() }()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := p.Accept()
+			ended <- err
+		}()
 		l.wrong <- syscall.ENETDOWN
 		time.Sleep(acceptFailingMax + time.Second)
 		if err := p.deaf(time.Now()); err != nil {
@@ -129,6 +132,10 @@ func TestPatientWaits(t *testing.T) {
 		synctest.Wait()
 		if err := p.deaf(time.Now()); err != nil {
 			t.Errorf("deaf at the first error of another time: %v", err)
+		}
+		close(l.wrong)
+		if err := <-ended; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("closed: got %v", err)
 		}
 	})
 }
