@@ -224,10 +224,23 @@ func (r *Relay) Unready() []string {
 	if err := r.spool.Admit(0); err != nil {
 		reasons = append(reasons, err.Error())
 	}
-	if n := r.spool.EngineErrors(); n > 0 {
-		reasons = append(reasons, fmt.Sprintf("the spool's engine reported %d errors; see the log", n))
+	if text := engineTrouble(r.spool.EngineErrors()); text != "" {
+		reasons = append(reasons, text)
 	}
 	return reasons
+}
+
+// engineTroubled is how long an error of the engine's makes a relay unready. One that lasts is
+// reported again within that; one of a moment is no reason to send nobody here for ever.
+const engineTroubled = time.Minute
+
+// engineTrouble is a reason to be unready, or empty.
+func engineTrouble(n int64, last time.Time) string {
+	if n == 0 || time.Since(last) >= engineTroubled {
+		return ""
+	}
+	return fmt.Sprintf("the spool's engine reported %d errors, the last within a minute; see the log",
+		n)
 }
 
 // Dead is part of admin.Backend.

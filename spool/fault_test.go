@@ -454,3 +454,16 @@ func TestFaultAtEveryCall(t *testing.T) {
 		})
 	}
 }
+
+// What the engine reports in its log only is counted, with the instant of the last.
+func TestEngineErrors(t *testing.T) {
+	f := open(t)
+	if n, _ := f.EngineErrors(); n != 0 {
+		t.Fatalf("%d errors at the start", n)
+	}
+	before := time.Now()
+	f.db.Opts().Logger.Errorf("something failed: %d", 1)
+	if n, last := f.EngineErrors(); n != 1 || last.Before(before) || last.After(time.Now()) {
+		t.Errorf("%d errors, the last at %s", n, last)
+	}
+}

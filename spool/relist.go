@@ -12,7 +12,7 @@ import (
 )
 
 // relistName is a file, below the spool's directory, that is there once the engine could not write
-// its list of tables, until a start has made the list anew of the tables that are there.
+// its list of tables, until a start has made the list again of the tables that are there.
 //
 // Badger changes its list in memory first, then writes and syncs it. If that fails it removes the
 // tables it was about to name, keeps the others, and tries again, and what was to be taken back

@@ -138,6 +138,7 @@ type Spool struct {
 	failed      chan struct{}         // closed when failure is set
 	failOnce    sync.Once
 	engineErrs  atomic.Int64
+	engineErrAt atomic.Int64 // of the last of them, in unix nanoseconds
 	quarantined atomic.Int64
 	tick        atomic.Pointer[Tick]
 	disk        diskState
@@ -190,7 +191,7 @@ func Open(o Options) (_ *Spool, err error) {
 		return nil, err
 	}
 	opts := engineOptions(o.Dir, o.EncryptionKey,
-		engineLogger{log: o.Log, failed: func(string) { s.engineErrs.Add(1) }, said: s.engineSaid})
+		engineLogger{log: o.Log, failed: s.engineFailed, said: s.engineSaid})
 	setLevelZero(&opts, levelZeroFor(s.attainable()))
 	err = s.through("open engine", func() error { return s.openPastEmptyFiles(opts) })
 	defer func() {
@@ -382,8 +383,15 @@ func (s *Spool) LastTick() Tick { return *s.tick.Load() }
 // Quarantined counts the records that could not be read and were set aside.
 func (s *Spool) Quarantined() int64 { return s.quarantined.Load() }
 
-// EngineErrors counts what the engine reported only in its log.
-func (s *Spool) EngineErrors() int64 { return s.engineErrs.Load() }
+func (s *Spool) engineFailed(string) {
+	s.engineErrAt.Store(time.Now().UnixNano())
+	s.engineErrs.Add(1)
+}
+
+// EngineErrors counts what the engine reported only in its log, and says when it last did.
+func (s *Spool) EngineErrors() (n int64, last time.Time) {
+	return s.engineErrs.Load(), time.Unix(0, s.engineErrAt.Load())
+}
 
 // Lanes are all lanes, in the order of their making.
 func (s *Spool) Lanes() []*Lane {
