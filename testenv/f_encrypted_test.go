@@ -26,7 +26,8 @@ func TestFaultEncryptedWarnings(t *testing.T) {
 		Set("defect.after_failed_jobs", 4).Set("alert.email.warnings", true).
 		Set("alert.warn_at", []int{25, 50, 75})
 	j.Config.Target("dead", j.RX.URL("dead"))
-	dead := &moody{rng: rng, sound: 9}
+	// It is asked meanwhile, so it has a generator of its own.
+	dead := &moody{rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), sound: 9}
 	j.RX.On("dead", dead.reply)
 	for round := range rounds {
 		if err := j.tryStart(); err != nil {
