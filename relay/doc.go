@@ -3,7 +3,9 @@
 //
 // # An event's journey
 //
-//  1. accept.go reads the head (head.go), then the body (body.go), refuses what cannot be an event
+//  1. The connection's guard (listener.go, package framing) stops what two readers could read
+//     differently. accept.go reads the head (head.go), then the body (body.go), refuses what cannot
+//     be an event
 //     (problem.go), and, in its turn (turn.go), finds type, id and conversation (event.go,
 //     cloudevent.go, batch.go).
 //  2. The spool's committer asks setup.go which targets want it: the session is brought up to date
