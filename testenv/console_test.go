@@ -65,13 +65,9 @@ func TestConsoleOverview(t *testing.T) {
 func TestConsoleUnready(t *testing.T) {
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("spool.min_free_disk", "900TiB")
-	if err := j.Launch(); err != nil {
+	if err := j.startUnready(); err != nil {
 		t.Fatal(err)
 	}
-	var status Status
-	Until(t, startPatience, "the admin listener", func() bool {
-		return j.client.get("/v1/status", &status) == nil
-	})
 	c := openConsole(t, j.Relay, "")
 	c.see("Not ready")
 	// Others use the disk meanwhile, so its figures are asked for again at every look.

@@ -86,17 +86,20 @@ func TestP7HostileSenders(t *testing.T) {
 	}
 	endless := &crowd{t: t}
 	defer endless.leave()
-	endless.join(at, 20, head+"Transfer-Encoding: chunked\r\n\r\n"+
-		strings.Repeat("1000\r\n"+piece[:0x1000]+"\r\n", 160))
+	withoutEnd := head + "Transfer-Encoding: chunked\r\n\r\n" +
+		strings.Repeat("1000\r\n"+piece[:0x1000]+"\r\n", 160)
+	endless.join(at, 20, withoutEnd)
 	j.SendIDs("among-the-endless", 50)
-	if n := endless.rid(); n != 20 {
-		t.Errorf("%d of 20 senders without an end were cut off", n)
-	}
-	if n := j.Metrics().Get("events_refused_total", "reason", "too_large"); n == 0 {
-		t.Error("no body was refused as too large")
-	}
 	if n := mob.rid(); n != len(mob.conns) {
 		t.Errorf("%d of %d slow senders were cut off", n, len(mob.conns))
+	}
+	// Those above may have been refused for want of room, or of time on a busy machine.
+	Until(t, Patience, "a body without an end to be refused as too large", func() bool {
+		endless.join(at, 1, withoutEnd)
+		return j.Metrics().Get("events_refused_total", "reason", "too_large") > 0
+	})
+	if n := endless.rid(); n != len(endless.conns) {
+		t.Errorf("%d of %d senders without an end were cut off", n, len(endless.conns))
 	}
 	j.Ledger.AwaitDelivered()
 	awaitRest(t, j.Relay, base)

@@ -201,13 +201,10 @@ func TestP7DiskShort(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("spool.min_free_disk", "900TiB")
-	if err := j.Launch(); err != nil {
+	if err := j.startUnready(); err != nil {
 		t.Fatal(err)
 	}
-	var s Status
-	Until(t, startPatience, "the admin listener", func() bool {
-		return j.client.get("/v1/status", &s) == nil
-	})
+	s := j.Status()
 	if s.Ready || len(s.Unready) == 0 {
 		t.Errorf("it is ready: %v %q", s.Ready, s.Unready)
 	}

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,12 +119,8 @@ func (r *Relay) chooseAdmin() error {
 	}
 	address := r.Config.Text("server.admin_listen")
 	if address == "" || r.admin != "" && !strings.HasPrefix(address, "unix:") {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		address = ln.Addr().String()
-		if err := ln.Close(); err != nil {
+		var err error
+		if address, err = FreeAddress(); err != nil {
 			return err
 		}
 		r.Config.Set("server.admin_listen", address)

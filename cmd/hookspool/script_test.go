@@ -20,6 +20,7 @@ import (
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/receiver"
 	"github.com/hookspool/hookspool/relay/signature"
+	"github.com/hookspool/hookspool/testenv"
 )
 
 func TestMain(m *testing.M) {
@@ -152,10 +153,9 @@ func setURL(ts *testscript.TestScript, name string, ln net.Listener) {
 
 // cmdFreePort puts an address that nobody listens on into a variable.
 func cmdFreePort(ts *testscript.TestScript, _ bool, args []string) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testenv.FreeAddress()
 	ts.Check(err)
-	ts.Check(ln.Close())
-	ts.Setenv(args[0], ln.Addr().String())
+	ts.Setenv(args[0], address)
 }
 
 // cmdDials waits until somebody listens at an address.
