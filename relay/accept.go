@@ -174,7 +174,7 @@ func (a *accepter) take(ctx *fasthttp.RequestCtx, cfg *config.Config, base arriv
 	a.r.tracer.took(ctx, drafts)
 	ctx.SetContentType("application/json")
 	// The spool has its own copy of the payload by now, so the answer may take its place.
-	ctx.SetBody(appendAnswer(base.payload[:0], d))
+	ctx.SetBody(appendAnswer(base.payload[:0], d, a.r.spool))
 	return nil
 }
 
@@ -199,7 +199,7 @@ func (a *accepter) takeBatch(ctx *fasthttp.RequestCtx, cfg *config.Config, base 
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendAnswer(body, d)
+		body = appendAnswer(body, d, a.r.spool)
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(append(body, "]}"...))
@@ -292,19 +292,17 @@ func conflictRefusal(c *spool.ConflictError, lines []line) *refusal {
 
 // appendAnswer writes {"id":…,"duplicate":…,"targets":[…]}. Ids and names need the full escaping
 // only when they hold more than plain characters.
-func appendAnswer(b []byte, d *spool.Draft) []byte {
+func appendAnswer(b []byte, d *spool.Draft, s *spool.Spool) []byte {
 	b = append(b, `{"id":`...)
 	b = appendJSONString(b, d.ID)
 	b = append(b, `,"duplicate":`...)
 	b = strconv.AppendBool(b, d.Duplicate)
 	b = append(b, `,"targets":[`...)
-	first := true
-	for name := range d.Targets() {
-		if !first {
+	for i, id := range d.Lanes() {
+		if i > 0 {
 			b = append(b, ',')
 		}
-		first = false
-		b = appendJSONString(b, name)
+		b = appendJSONString(b, s.NameOf(id))
 	}
 	return append(b, "]}"...)
 }

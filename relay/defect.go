@@ -39,7 +39,7 @@ func (l *lane) verdict(j *job) {
 	// Written before the lock, because it asks the disk, and only if there is something to tell.
 	expected := l.nextStep(cfg)
 	owed := l.tellStep(cfg, expected, now)
-	change := spool.Change{Settle: []spool.Settlement{*j.last}, StandingOf: l.spool}
+	change := spool.Change{Settle: []spool.Settlement{*j.last}, StandingOf: l.spool.ID()}
 	l.mu.Lock()
 	step := l.stepLocked(cfg)
 	st := l.standing
@@ -113,7 +113,7 @@ func (l *lane) recover(done uint64) {
 		l.mu.Unlock()
 		return // another success was first
 	}
-	change := spool.Change{StandingOf: l.spool}
+	change := spool.Change{StandingOf: l.spool.ID()}
 	if st.DefectiveSince.Equal(since) {
 		change.Owe = owed
 	}
@@ -162,7 +162,7 @@ func (l *lane) enable() error {
 	st := l.standing
 	st.FailedJobs, st.DefectiveSince = 0, time.Time{}
 	l.standing = st
-	change := spool.Change{Standing: &st, StandingOf: l.spool}
+	change := spool.Change{Standing: &st, StandingOf: l.spool.ID()}
 	l.forgetLevelLocked(&change)
 	wait := l.r.spool.Begin(change)
 	l.troubled.Store(false)
@@ -181,7 +181,7 @@ func (l *lane) hold(held bool) error {
 	st := l.standing
 	st.Held = held
 	l.standing = st
-	wait := l.r.spool.Begin(spool.Change{Standing: &st, StandingOf: l.spool})
+	wait := l.r.spool.Begin(spool.Change{Standing: &st, StandingOf: l.spool.ID()})
 	l.mu.Unlock()
 	if err := wait(); err != nil {
 		return err

@@ -352,7 +352,7 @@ func FuzzNames(f *testing.F) {
 			return // never gets into an answer
 		}
 		var back struct{ ID string }
-		answer := appendAnswer(nil, &spool.Draft{ID: s})
+		answer := appendAnswer(nil, &spool.Draft{ID: s}, nil)
 		if err := json.Unmarshal(answer, &back); err != nil || back.ID != s {
 			t.Fatalf("%q is answered as %s: %v", s, answer, err)
 		}

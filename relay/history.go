@@ -27,7 +27,7 @@ func (r *Relay) Attempts(id, target string) (admin.Attempts, error) {
 			return out, err
 		}
 		for i := range list {
-			out.Attempts = append(out.Attempts, attemptMade(&list[i]))
+			out.Attempts = append(out.Attempts, r.attemptMade(&list[i]))
 		}
 		out.KeptFrom = max(out.KeptFrom, keptFrom(list))
 	}
@@ -56,8 +56,8 @@ func keptFrom(list []spool.Attempt) int {
 	return list[0].Number
 }
 
-func attemptMade(a *spool.Attempt) admin.Attempt {
-	return admin.Attempt{Target: a.Lane.Name(), Attempt: a.Number, At: a.At.UTC(),
+func (r *Relay) attemptMade(a *spool.Attempt) admin.Attempt {
+	return admin.Attempt{Target: r.spool.NameOf(a.Lane), Attempt: a.Number, At: a.At.UTC(),
 		Outcome: attempt.Kind(a.Outcome).String(), Status: a.Status, Error: a.Error,
 		Duration: a.Duration.Seconds(), Remote: a.Remote,
 		Snippet: strings.ToValidUTF8(string(a.Snippet), "\uFFFD"), Replay: a.Replay}
@@ -80,7 +80,7 @@ func (r *Relay) RecentAttempts(name string, limit int) (admin.RecentAttempts, er
 
 // recentAttempt adds what the attempt was for.
 func (r *Relay) recentAttempt(a *spool.Attempt) admin.RecentAttempt {
-	out := admin.RecentAttempt{Attempt: attemptMade(a)}
+	out := admin.RecentAttempt{Attempt: r.attemptMade(a)}
 	if f, err := r.spool.Summary(a.Seq); err == nil {
 		out.ID, out.Type = f.ID, f.Type
 	}

@@ -302,7 +302,7 @@ func (l *lane) logAttempt(req *attempt.Request, out *attempt.Outcome) {
 // settlement is the verdict over one attempt.
 func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
 	st := spool.Settlement{
-		Lane: l.spool, Seq: t.event.Seq, AcceptedAt: t.event.At, Fresh: t.fresh,
+		Lane: l.spool.ID(), Seq: t.event.Seq, AcceptedAt: t.event.At, Fresh: t.fresh,
 		Attempts: t.attempts + 1, At: l.r.now(), Status: out.Status, Error: out.Error,
 		FirstFailed: t.firstFailed, Replay: t.replay,
 		Made: spool.Made{Outcome: uint8(out.Kind), Duration: out.Duration, Remote: out.Remote,

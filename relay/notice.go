@@ -45,7 +45,7 @@ func (r *Relay) owe(cfg *config.Config, l *lane, n alert.Notice) []spool.Notice 
 		}
 		o := spool.Notice{Episode: uint64(at.UnixNano())*4 + ranks[n.Kind], Way: uint8(w), Body: body}
 		if l != nil {
-			o.Lane = l.spool
+			o.Lane = l.spool.ID()
 		}
 		owed = append(owed, o)
 	}

@@ -95,7 +95,7 @@ func (p *payer) pay() {
 	if by == nil {
 		return // it was owed, then switched off: it stays owed until it is switched on
 	}
-	waits := make(map[*spool.Lane]bool)
+	waits := make(map[spool.LaneID]bool)
 	for _, n := range owed {
 		if closed(p.r.stopping) {
 			return

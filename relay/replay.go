@@ -68,7 +68,7 @@ func (r *Relay) replayable(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lan
 		Page: q.Page}, from)
 	for i := range found {
 		if found[i].ID != "" { // else it cannot be read
-			refs = append(refs, spool.Ref{Lane: l.spool, Seq: found[i].Seq})
+			refs = append(refs, spool.Ref{Lane: l.spool.ID(), Seq: found[i].Seq})
 		}
 	}
 	return refs, []*lane{l}, next, err
@@ -94,7 +94,7 @@ func (r *Relay) replayableOf(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*l
 	}
 	for _, l := range owed {
 		if state, _ := l.Find(e); state == stateNamed(q.State) {
-			refs = append(refs, spool.Ref{Lane: l, Seq: e.Seq})
+			refs = append(refs, spool.Ref{Lane: l.ID(), Seq: e.Seq})
 			lanes = append(lanes, r.laneNamed(l.Name()))
 		}
 	}

@@ -178,7 +178,7 @@ func (r *Relay) decide(v *spool.View, d *spool.Draft) {
 		if t == nil || t.Status == config.StatusDisabled || !wants(t.Session, d.Session) {
 			continue
 		}
-		d.Owe(l.spool)
+		d.Owe(l.spool.ID())
 	}
 }
 

@@ -33,19 +33,19 @@ type memo struct {
 // of is the memo as the spool keeps it, about a lane or, for nil, the spool.
 func (m memo) of(l *spool.Lane) spool.Memo {
 	if m.Level == 0 && len(m.Certificates) == 0 && !m.Full {
-		return spool.Memo{Lane: l}
+		return spool.Memo{Lane: l.ID()}
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
 		panic("BUG: a memo cannot be encoded: " + err.Error())
 	}
-	return spool.Memo{Lane: l, Body: body}
+	return spool.Memo{Lane: l.ID(), Body: body}
 }
 
 // memoOf reads a memo. What cannot be read counts as nothing: a warning may then come again.
 func (r *Relay) memoOf(l *spool.Lane) memo {
 	var m memo
-	body, err := r.spool.Memo(l)
+	body, err := r.spool.Memo(l.ID())
 	if err == nil && len(body) > 0 {
 		err = json.Unmarshal(body, &m)
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"time"
 
@@ -35,8 +34,8 @@ type Draft struct {
 	// Seq is the event's place in the log; 0: no target wanted it and it was not spooled.
 	Seq uint64
 
-	lanes []*Lane
-	few   [2]*Lane // the first room of lanes
+	lanes []LaneID
+	few   [2]LaneID // the first room of lanes
 	// imported, when set, says instead of Decide what becomes of the event.
 	imported *importOrder
 	rec      []byte
@@ -45,23 +44,15 @@ type Draft struct {
 }
 
 // Owe makes the event owed to a lane; Decide calls it.
-func (d *Draft) Owe(l *Lane) {
+func (d *Draft) Owe(l LaneID) {
 	if d.lanes == nil {
 		d.lanes = d.few[:0]
 	}
 	d.lanes = append(d.lanes, l)
 }
 
-// Targets are the names of the lanes that owe the event.
-func (d *Draft) Targets() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, l := range d.lanes {
-			if !yield(l.name) {
-				return
-			}
-		}
-	}
-}
+// Lanes are the lanes that owe the event. The caller must not change them.
+func (d *Draft) Lanes() []LaneID { return d.lanes }
 
 // ConflictError refuses an Append in which ids were accepted before with other payloads.
 type ConflictError struct {
@@ -202,7 +193,7 @@ func (g *group) decide(d *Draft) {
 	}
 	d.Session = d.imported.session
 	for _, name := range d.imported.names {
-		d.Owe(g.planLane(name))
+		d.Owe(g.planLane(name).id)
 	}
 }
 
@@ -223,10 +214,7 @@ func (g *group) putEvent(d *Draft, batchEnd uint64) {
 }
 
 func (g *group) rememberID(d *Draft) {
-	r := &idRecord{at: d.At, seq: d.Seq, hash: d.Hash}
-	for _, l := range d.lanes {
-		r.lanes = append(r.lanes, l.id)
-	}
+	r := &idRecord{at: d.At, seq: d.Seq, hash: d.Hash, lanes: d.lanes}
 	g.ids[d.ID] = r
 	window := g.dedupeWindow(d)
 	// Badger's clock has a grain of a second and is not ours; the record's own instant decides, and
@@ -261,11 +249,11 @@ func (g *group) findIDs(drafts []*Draft) error {
 		} else if e := g.lookupMade(d); e != nil {
 			d.Duplicate, d.Seq = true, e.Seq
 			same = d.repeats(sha256.Sum256(e.Payload()))
-			d.lanes = g.s.OwedBy(e)
+			d.lanes = g.s.known(e.lanes())
 		} else if r := g.lookupID(d); r != nil {
 			d.Duplicate, d.Seq = true, r.seq
 			same = d.repeats(r.hash)
-			d.lanes = g.s.lanesOf(r.lanes)
+			d.lanes = g.s.known(r.lanes)
 		} else if seen != nil {
 			seen[d.ID] = d
 		}
@@ -328,11 +316,12 @@ func (g *group) lookupID(d *Draft) *idRecord {
 	return r
 }
 
-func (s *Spool) lanesOf(ids []uint32) []*Lane {
-	lanes := make([]*Lane, 0, len(ids))
+// known are those of some lanes that were not forgotten.
+func (s *Spool) known(ids []LaneID) []LaneID {
+	lanes := make([]LaneID, 0, len(ids))
 	for _, id := range ids {
-		if l := s.laneByID(id); l != nil {
-			lanes = append(lanes, l)
+		if s.LaneByID(id) != nil {
+			lanes = append(lanes, id)
 		}
 	}
 	return lanes

@@ -24,7 +24,7 @@ func benchmarkAppend(b *testing.B, callers int) {
 	var commits atomic.Int64
 	var s *Spool
 	s, err := Open(Options{Dir: b.TempDir() + "/spool", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Decide:   func(_ *View, d *Draft) { d.Owe(s.byName["a"]) },
+		Decide:   func(_ *View, d *Draft) { d.Owe(s.byName["a"].id) },
 		OnCommit: func(int, time.Duration) { commits.Add(1) },
 		Limits:   Limits{KeepDelivered: time.Hour, DedupeWindow: time.Hour}})
 	if err != nil {

@@ -38,7 +38,7 @@ func (f *fixture) furnish() {
 		}
 	}
 	for i, e := range f.fetch(a, 5) {
-		st := Settlement{Lane: a, Seq: e.Seq, AcceptedAt: e.At, Fresh: true, Attempts: 1, Due: 1,
+		st := Settlement{Lane: a.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: true, Attempts: 1, Due: 1,
 			Status: 500, Error: "answered 500"}
 		switch i {
 		case 0:
@@ -53,8 +53,8 @@ func (f *fixture) furnish() {
 	}
 	since := f.now.Add(-time.Hour)
 	if err := f.Apply(Change{Standing: &Standing{FailedJobs: 101, DefectiveSince: since},
-		StandingOf: b, Tick: &Tick{Number: 3, At: f.now},
-		Owe: []Notice{{Lane: b, Episode: 1, Body: []byte("mail")}}}); err != nil {
+		StandingOf: b.id, Tick: &Tick{Number: 3, At: f.now},
+		Owe: []Notice{{Lane: b.id, Episode: 1, Body: []byte("mail")}}}); err != nil {
 		f.t.Fatal(err)
 	}
 	f.commitCheckpoint()
@@ -444,7 +444,7 @@ func TestSweepSettledMeanwhile(t *testing.T) {
 	f.append("fails first", "a")
 	f.append("succeeds", "a")
 	for i, e := range f.fetch(l, 2) {
-		st := Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1}
+		st := Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1}
 		if i == 0 {
 			st.Verdict = Retry
 		}
@@ -457,7 +457,7 @@ func TestSweepSettledMeanwhile(t *testing.T) {
 	if r.seqs, err = f.leaveHeld([]uint64{1, 2}, 1, 2); err != nil || len(r.seqs) != 1 {
 		t.Fatalf("the look found %v, %v", r.seqs, err)
 	}
-	f.settle(Settlement{Lane: l, Seq: 1, Attempts: 2})
+	f.settle(Settlement{Lane: l.id, Seq: 1, Attempts: 2})
 	if err := f.Apply(Change{remove: r}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -25,9 +24,10 @@ const (
 // pending reports a verdict after which the delivery is still owed.
 func (v Verdict) pending() bool { return v == Retry || v == Withheld }
 
-// Settlement is the outcome of one attempt. Settling a delivery twice is harmless.
+// Settlement is the outcome of one attempt. Settling a delivery twice is harmless, and so is
+// settling one of a lane that was forgotten.
 type Settlement struct {
-	Lane *Lane
+	Lane LaneID
 	Seq  uint64
 	// AcceptedAt is the instant of the event's acceptance.
 	AcceptedAt time.Time
@@ -51,8 +51,8 @@ type Settlement struct {
 
 // Notice is a message owed to the operator, stored until it is paid. Body is the caller's.
 type Notice struct {
-	// Lane is what it is about; nil: the spool itself.
-	Lane    *Lane
+	// Lane is what it is about, or SpoolItself.
+	Lane    LaneID
 	Episode uint64
 	// Way is how it is to be paid, a number of the caller's. What is owed in two ways is two
 	// notices, so that each is paid by itself.
@@ -63,8 +63,8 @@ type Notice struct {
 // Memo is what the caller wants to know of a lane after a restart, in a form of its own. A new one
 // replaces the one before; an empty Body removes it.
 type Memo struct {
-	// Lane is what it is about; nil: the spool itself.
-	Lane *Lane
+	// Lane is what it is about, or SpoolItself.
+	Lane LaneID
 	Body []byte
 }
 
@@ -73,7 +73,7 @@ type Change struct {
 	Settle []Settlement
 	// Standing, when set, replaces the standing of StandingOf.
 	Standing   *Standing
-	StandingOf *Lane
+	StandingOf LaneID
 	// Owe stores notices, Paid removes them.
 	Owe, Paid []Notice
 	// Memos replace those of their lanes.
@@ -100,7 +100,9 @@ func (s *Spool) Apply(c Change) error { return s.submit(changeOp(&c)) }
 // own. It blocks only while the committer is many groups behind.
 func (s *Spool) Settle(st Settlement) {
 	if st.Fresh && st.Verdict == Delivered {
-		st.Lane.deliveredFresh(&st)
+		if l := s.LaneByID(st.Lane); l != nil {
+			l.deliveredFresh(&st)
+		}
 		return
 	}
 	// A closed or failed spool keeps the delivery as it is on disk: it is tried again.
@@ -150,7 +152,7 @@ func (g *group) planChange(c *Change) error {
 		g.settle(&c.Settle[i])
 	}
 	if c.Standing != nil {
-		g.planStanding(c.StandingOf, *c.Standing)
+		g.planStanding(g.s.LaneByID(c.StandingOf), *c.Standing)
 	}
 	g.planWords(c)
 	if c.Tick != nil {
@@ -189,8 +191,8 @@ func (g *group) planChange(c *Change) error {
 // settle writes one outcome and moves the lane's sums with it. Memory changes before the sync; if
 // the sync fails the spool stops, and nobody relies on the sums again.
 func (g *group) settle(st *Settlement) {
-	l := st.Lane
-	if l.gone.Load() {
+	l := g.s.LaneByID(st.Lane)
+	if l == nil {
 		return
 	}
 	key := laneSeqKey(prefixException, l.id, st.Seq)
@@ -283,7 +285,7 @@ func (st *Settlement) exception() *exception {
 }
 
 func (g *group) planStanding(l *Lane, st Standing) {
-	if l.gone.Load() {
+	if l == nil {
 		return
 	}
 	g.put(badger.NewEntry(laneKey(prefixStanding, l.id), st.encode()))
@@ -322,9 +324,6 @@ func (g *group) planLane(name string) *Lane {
 	g.forced[l] = struct{}{}
 	return l
 }
-
-// keyLane is the lane a key with a lane in it is about.
-func keyLane(key []byte) uint32 { return binary.BigEndian.Uint32(key[1:]) }
 
 // setAside moves a log record that cannot be read out of the way, whole.
 func (g *group) setAside(u unreadRecord) {

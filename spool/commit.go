@@ -179,7 +179,7 @@ type group struct {
 	state  map[string]statePut
 	ids    map[string]*idRecord
 	events []*Event
-	owed   [][]*Lane // parallel to events
+	owed   [][]LaneID // parallel to events
 	forced map[*Lane]struct{}
 	after  []func() // run when the group is synced
 }
@@ -298,8 +298,10 @@ func (g *group) feed() {
 		s.head.Store(g.events[n-1].Seq)
 	}
 	for i, e := range g.events {
-		for _, l := range g.owed[i] {
-			l.feed(e)
+		for _, id := range g.owed[i] {
+			if l := s.LaneByID(id); l != nil {
+				l.feed(e)
+			}
 		}
 	}
 	s.fed = s.head.Load()
@@ -309,8 +311,10 @@ func (g *group) feed() {
 // targets want would be answered behind all of their attempts otherwise.
 func (g *group) wake() {
 	for _, owed := range g.owed {
-		for _, l := range owed {
-			l.Wake()
+		for _, id := range owed {
+			if l := g.s.LaneByID(id); l != nil {
+				l.Wake()
+			}
 		}
 	}
 }

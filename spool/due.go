@@ -10,7 +10,7 @@ import (
 
 // Ref names one delivery.
 type Ref struct {
-	Lane *Lane
+	Lane LaneID
 	Seq  uint64
 }
 
@@ -102,7 +102,7 @@ func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
 		}
 		if u != nil {
 			c.unread = append(c.unread, *u)
-			c.lost = append(c.lost, Ref{l, f.seq})
+			c.lost = append(c.lost, Ref{l.id, f.seq})
 			continue
 		}
 		d := f.x.delivery()
@@ -135,16 +135,16 @@ func (s *Spool) eventOrUnread(seq uint64) (*Event, *unreadRecord, error) {
 
 // dropException forgets a delivery whose event cannot be read; it counts as quarantined.
 func (g *group) dropException(r Ref) {
-	key := laneSeqKey(prefixException, r.Lane.id, r.Seq)
-	if !g.has(key) {
+	key, l := laneSeqKey(prefixException, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
+	if l == nil || !g.has(key) {
 		return
 	}
 	g.delete(key)
-	r.Lane.mu.Lock()
-	r.Lane.exceptions -= min(r.Lane.exceptions, 1)
-	r.Lane.quarantined++
-	r.Lane.mu.Unlock()
-	g.forced[r.Lane] = struct{}{}
+	l.mu.Lock()
+	l.exceptions -= min(l.exceptions, 1)
+	l.quarantined++
+	l.mu.Unlock()
+	g.forced[l] = struct{}{}
 }
 
 // Replay makes deliveries pending again, from attempt 0 with a budget of their own: exhausted or
@@ -175,47 +175,48 @@ func (g *group) planReplays(o *replayOrder) error {
 }
 
 func (g *group) planReplay(r Ref) (bool, error) {
-	key := laneSeqKey(prefixException, r.Lane.id, r.Seq)
+	l := g.s.LaneByID(r.Lane)
+	if l == nil {
+		return false, fmt.Errorf("cannot replay event %d: its target was forgotten: %w", r.Seq,
+			ErrNotFound)
+	}
+	key := laneSeqKey(prefixException, l.id, r.Seq)
 	if g.has(key) {
 		return false, nil
 	}
-	if r.Lane.gone.Load() {
-		return false, fmt.Errorf("cannot replay event %d: target %q was forgotten: %w", r.Seq,
-			r.Lane.name, ErrNotFound)
-	}
-	if g.isPurged(r) {
+	if g.isPurged(l, r.Seq) {
 		return false, fmt.Errorf("cannot replay event %d for target %q: it was purged: %w", r.Seq,
-			r.Lane.name, ErrNotFound)
+			l.name, ErrNotFound)
 	}
 	rec, err := g.get(logKey(r.Seq))
 	if err != nil {
-		return false, fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, r.Lane.name,
+		return false, fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, l.name,
 			ErrNotFound)
 	}
 	e, err := decodeEvent(rec, r.Seq)
 	if err != nil {
 		return false, err
 	}
-	if !e.owedTo(r.Lane.id) {
+	if !e.owedTo(l.id) {
 		return false, fmt.Errorf("cannot replay event %d: target %q never owed it: %w", r.Seq,
-			r.Lane.name, ErrNotFound)
+			l.name, ErrNotFound)
 	}
-	if r.Lane.unsettled(r.Seq) {
+	if l.unsettled(r.Seq) {
 		return false, nil
 	}
-	kept := laneSeqKey(prefixExhausted, r.Lane.id, r.Seq)
+	kept := laneSeqKey(prefixExhausted, l.id, r.Seq)
 	wasKept := g.has(kept)
 	if wasKept {
 		g.delete(kept)
 	}
 	g.put(badger.NewEntry(key, (&exception{at: e.At, replay: true}).encode()))
-	r.Lane.mu.Lock()
-	r.Lane.exceptions++
+	l.mu.Lock()
+	l.exceptions++
 	if wasKept {
-		r.Lane.exhausted -= min(r.Lane.exhausted, 1)
+		l.exhausted -= min(l.exhausted, 1)
 	}
-	r.Lane.mu.Unlock()
-	g.forced[r.Lane] = struct{}{}
+	l.mu.Unlock()
+	g.forced[l] = struct{}{}
 	g.s.replays.Add(1)
 	return true, nil
 }

@@ -89,7 +89,7 @@ func (j *faultJourney) open() error {
 	s, err := Open(Options{Dir: j.dir, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Decide: func(_ *View, d *Draft) {
 			for _, name := range d.Note.([]string) {
-				d.Owe(j.s.byName[name])
+				d.Owe(j.s.byName[name].id)
 			}
 		},
 		Limits: Limits{KeepExhausted: time.Hour, DedupeWindow: time.Hour},
@@ -162,7 +162,7 @@ func (j *faultJourney) become(id, lane string, fresh bool, to Verdict, more func
 	state := map[Verdict]State{Delivered: StateDelivered, Retry: StatePending,
 		Exhausted: StateExhausted}[to]
 	j.o.events[id].states[lane] |= only(state)
-	st := Settlement{Lane: l, Seq: e.Seq, AcceptedAt: e.At, Fresh: fresh, Verdict: to, Attempts: 3,
+	st := Settlement{Lane: l.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: fresh, Verdict: to, Attempts: 3,
 		Due: 2, At: j.now, Status: 500, Error: "500"}
 	if fresh && to == Delivered {
 		j.s.Settle(st) // costs no write; a crash may repeat it
@@ -235,8 +235,8 @@ func (j *faultJourney) defect() error {
 	j.o.failed["b"], j.o.notices = []int{0, 101}, []int{0, 1}
 	l := j.s.byName["b"]
 	err := j.become("one", "b", false, Exhausted, func(c *Change) {
-		c.Standing, c.StandingOf = &Standing{FailedJobs: 101, DefectiveSince: j.now}, l
-		c.Owe = []Notice{{Lane: l, Episode: 1, Body: []byte("mail")}}
+		c.Standing, c.StandingOf = &Standing{FailedJobs: 101, DefectiveSince: j.now}, l.id
+		c.Owe = []Notice{{Lane: l.id, Episode: 1, Body: []byte("mail")}}
 	})
 	if err == nil {
 		j.o.failed["b"], j.o.notices = []int{101}, []int{1}
@@ -250,7 +250,7 @@ func (j *faultJourney) replay(id, lane string) error {
 		return err
 	}
 	j.o.events[id].states[lane] |= only(StatePending)
-	if _, err := j.s.Replay(Ref{j.s.byName[lane], e.Seq}); err != nil {
+	if _, err := j.s.Replay(Ref{j.s.byName[lane].id, e.Seq}); err != nil {
 		return err
 	}
 	j.o.events[id].states[lane] = only(StatePending)
@@ -399,7 +399,7 @@ func (j *faultJourney) drain() {
 				j.t.Fatalf("target %s owes %d and hands out none: %v", name, l.Counts().Fresh, err)
 			}
 			for _, e := range events {
-				j.s.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, At: j.now})
+				j.s.Settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, At: j.now})
 			}
 		}
 		due, err := l.Due(99).Next(1000)
@@ -407,7 +407,7 @@ func (j *faultJourney) drain() {
 			j.t.Fatal(err)
 		}
 		for _, d := range due {
-			st := Settlement{Lane: l, Seq: d.Event.Seq, At: j.now}
+			st := Settlement{Lane: l.id, Seq: d.Event.Seq, At: j.now}
 			if err := j.s.Apply(Change{Settle: []Settlement{st}}); err != nil {
 				j.t.Fatal(err)
 			}

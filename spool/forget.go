@@ -136,7 +136,7 @@ func (s *Spool) clearTable(prefix []byte) (int, error) {
 }
 
 // uncleared are the forgotten lanes that something may be left of.
-func (s *Spool) uncleared() (ids []uint32) {
+func (s *Spool) uncleared() (ids []LaneID) {
 	s.lanesMu.RLock()
 	defer s.lanesMu.RUnlock()
 	for id, cleared := range s.forgotten {

@@ -20,21 +20,21 @@ func (f *fixture) trouble(l *Lane) {
 		f.append("x", l.name, "crm")
 	}
 	e := f.fetch(l, 1)[0]
-	f.settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1,
+	f.settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1,
 		Error: "refused"})
 	e = f.fetch(l, 1)[0]
-	f.settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Exhausted, Attempts: 1,
+	f.settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Verdict: Exhausted, Attempts: 1,
 		Error: "refused"})
 	st := Standing{FailedJobs: 3}
-	if err := f.Apply(Change{Standing: &st, StandingOf: l,
-		Owe:   []Notice{{Lane: l, Episode: 1, Body: []byte("defect")}, {Lane: l, Episode: 1, Way: 1}},
-		Memos: []Memo{{Lane: l, Body: []byte("warned")}}}); err != nil {
+	if err := f.Apply(Change{Standing: &st, StandingOf: l.id,
+		Owe:   []Notice{{Lane: l.id, Episode: 1, Body: []byte("defect")}, {Lane: l.id, Episode: 1, Way: 1}},
+		Memos: []Memo{{Lane: l.id, Body: []byte("warned")}}}); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
 // keysOfLane are the records of a lane, by their tables.
-func (f *fixture) keysOfLane(id uint32) string {
+func (f *fixture) keysOfLane(id LaneID) string {
 	f.t.Helper()
 	tables := ""
 	for _, prefix := range append(ofLane(), prefixName) {
@@ -93,7 +93,7 @@ func TestForget(t *testing.T) {
 		if tables := f.keysOfLane(old.id); tables != "n" {
 			t.Errorf("%s, it has records in %q", when, tables)
 		}
-		if len(f.Lanes()) != 1 || f.byName["old"] != nil || f.laneByID(old.id) != nil {
+		if len(f.Lanes()) != 1 || f.byName["old"] != nil || f.LaneByID(old.id) != nil {
 			t.Errorf("%s, it is still there", when)
 		}
 		exported := f.sound(when)
@@ -142,17 +142,17 @@ func TestForget(t *testing.T) {
 func (f *fixture) writesNothing(l *Lane) {
 	f.t.Helper()
 	for _, fresh := range []bool{true, false} {
-		f.settle(Settlement{Lane: l, Seq: 2, Fresh: fresh, Verdict: Retry, Attempts: 1})
+		f.settle(Settlement{Lane: l.id, Seq: 2, Fresh: fresh, Verdict: Retry, Attempts: 1})
 	}
 	l.mu.Lock()
 	l.markDirtyLocked()
 	l.mu.Unlock()
-	err := f.Apply(Change{Standing: &Standing{FailedJobs: 1}, StandingOf: l,
-		Owe: []Notice{{Lane: l, Episode: 1}}, Memos: []Memo{{Lane: l, Body: []byte("x")}}})
+	err := f.Apply(Change{Standing: &Standing{FailedJobs: 1}, StandingOf: l.id,
+		Owe: []Notice{{Lane: l.id, Episode: 1}}, Memos: []Memo{{Lane: l.id, Body: []byte("x")}}})
 	if err != nil {
 		f.t.Error(err)
 	}
-	if n, err := f.Replay(Ref{l, 3}); n != 0 || !errors.Is(err, ErrNotFound) {
+	if n, err := f.Replay(Ref{l.id, 3}); n != 0 || !errors.Is(err, ErrNotFound) {
 		f.t.Errorf("replayed %d, %v; want ErrNotFound", n, err)
 	}
 	if n, err := l.Purge(context.Background(), Purge{State: StatePending}); n != 0 || err != nil {

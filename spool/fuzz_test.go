@@ -31,7 +31,7 @@ func FuzzEventRecord(f *testing.F) {
 			Headers: []Header{{name, value}, {"b", ""}}, At: time.Unix(0, at), Session: SessionActive}
 		d.rec, d.sum = encodeDraft(d, lanes)
 		for i := range lanes {
-			d.lanes = append(d.lanes, &Lane{id: uint32(i) * 0x01010101})
+			d.lanes = append(d.lanes, LaneID(i)*0x01010101)
 		}
 		rec := sealRecord(d, 7, 9, 0xdeadbeef)
 		e, err := decodeEvent(bytes.Clone(rec), 7)
@@ -44,7 +44,7 @@ func FuzzEventRecord(f *testing.F) {
 			t.Fatalf("read %+v, wrote %+v", e, d)
 		}
 		for i := range lanes {
-			if !e.owedTo(uint32(i) * 0x01010101) {
+			if !e.owedTo(LaneID(i) * 0x01010101) {
 				t.Fatalf("lane %d is lost", i)
 			}
 		}
@@ -67,7 +67,7 @@ func FuzzEventRecord(f *testing.F) {
 func FuzzEventBytes(f *testing.F) {
 	d := &Draft{ID: "id", Given: true, Type: "t", Payload: []byte("{}"), Headers: []Header{{"a", "b"}}}
 	d.rec, d.sum = encodeDraft(d, 1)
-	d.lanes = []*Lane{{id: 1}}
+	d.lanes = []LaneID{1}
 	f.Add(sealRecord(d, 1, 0, 1))
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 60))
@@ -80,7 +80,7 @@ func FuzzEventBytes(f *testing.F) {
 		parts := len(e.ID()) + len(e.Type()) + len(e.ContentType()) + (e.headEnd - e.contentEnd) +
 			len(e.Payload())
 		lanes := 0
-		e.laneIDs(func(uint32) { lanes++ })
+		e.laneIDs(func(LaneID) { lanes++ })
 		if recordHeadBytes+parts+4*lanes != len(rec) {
 			t.Fatalf("parts of %d bytes and %d lanes in %d bytes", parts, lanes, len(rec))
 		}
@@ -104,7 +104,7 @@ func sealed(fields []byte) []byte {
 func FuzzSmallRecords(f *testing.F) {
 	now := time.Unix(1, 2)
 	for _, b := range [][]byte{
-		(&idRecord{at: now, seq: 5, hash: [32]byte{1}, lanes: []uint32{1, 1 << 31}}).encode(),
+		(&idRecord{at: now, seq: 5, hash: [32]byte{1}, lanes: []LaneID{1, 1 << 31}}).encode(),
 		(&exception{due: 1, attempts: 144, at: now, firstFailed: now, lastStatus: 503,
 			lastError: "é", replay: true}).encode(),
 		Standing{FailedJobs: 101, DefectiveSince: now, Held: true}.encode(),
@@ -149,7 +149,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(uint32(0), uint64(0), uint32(1), uint64(1), "evt_00000000000000000000000000001", int64(0))
 	f.Add(uint32(1), uint64(1), uint32(1), uint64(1), "evt_"+strings.Repeat("\n", 16)+"0000000000000", int64(-1))
 	f.Fuzz(func(t *testing.T, laneA uint32, seqA uint64, laneB uint32, seqB uint64, id string, at int64) {
-		a, b := laneSeqKey(prefixException, laneA, seqA), laneSeqKey(prefixException, laneB, seqB)
+		a, b := laneSeqKey(prefixException, LaneID(laneA), seqA), laneSeqKey(prefixException, LaneID(laneB), seqB)
 		less := laneA < laneB || laneA == laneB && seqA < seqB
 		if (bytes.Compare(a, b) < 0) != less {
 			t.Fatalf("%x and %x are out of order", a, b)
@@ -157,7 +157,7 @@ func FuzzKeys(f *testing.F) {
 		if keySeq(a) != seqA || keySeq(logKey(seqA)) != seqA || keySeq(unreadKey(seqB)) != seqB {
 			t.Fatalf("%x is not of %d", a, seqA)
 		}
-		if !bytes.HasPrefix(a, laneKey(prefixException, laneA)) {
+		if !bytes.HasPrefix(a, laneKey(prefixException, LaneID(laneA))) {
 			t.Fatalf("%x is not of lane %d", a, laneA)
 		}
 		made := makeID(time.UnixMilli(at&(1<<47-1)), seqA, laneA)

@@ -83,7 +83,7 @@ func TestGateKeepsTheLogForOutcomes(t *testing.T) {
 	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
 	d.free.Store(0)
 	e := f.fetch(l, 1)[0]
-	f.settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1})
+	f.settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1})
 	if c := l.Counts(); c.Pending != 1 || c.Fresh != 0 {
 		t.Errorf("counts %+v; want one exception", c)
 	}
@@ -141,7 +141,7 @@ func TestGateLetsARotationThrough(t *testing.T) {
 	}
 	for n := uint64(1); f.room.unused.Load() < memTableBytes; n++ {
 		err := f.Apply(Change{Tick: &Tick{Number: n, At: f.now}, Owe: []Notice{
-			{Lane: f.lane("a"), Episode: n, Body: make([]byte, 50<<10)}}})
+			{Lane: f.lane("a").id, Episode: n, Body: make([]byte, 50<<10)}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestGateBoundsWhatWaits(t *testing.T) {
 	go func() {
 		defer close(handed)
 		for n := range more {
-			f.Begin(Change{Standing: &Standing{FailedJobs: n + 1}, StandingOf: l})
+			f.Begin(Change{Standing: &Standing{FailedJobs: n + 1}, StandingOf: l.id})
 		}
 	}()
 	f.until("the line to be full", func() bool { return len(f.ops) == cap(f.ops) })
@@ -423,7 +423,7 @@ func TestRoomToSweep(t *testing.T) {
 	f.flushNow()
 	f.fetch(l, events)
 	for seq := uint64(1); seq <= events; seq++ {
-		f.Settle(Settlement{Lane: l, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
+		f.Settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
 	}
 	f.commitCheckpoint()
 	due := func(cut time.Time, free int64, want bool, to uint64) {
@@ -478,7 +478,7 @@ func TestRoomToSweep(t *testing.T) {
 		if d.Seq > events+1 {
 			v = Exhausted
 		}
-		f.settle(Settlement{Lane: l, Seq: d.Seq, Fresh: true, Verdict: v, Attempts: 1, At: f.now})
+		f.settle(Settlement{Lane: l.id, Seq: d.Seq, Fresh: true, Verdict: v, Attempts: 1, At: f.now})
 	}
 	held(events, 3)
 	held(2, 2)
@@ -499,9 +499,9 @@ func TestTightWaits(t *testing.T) {
 		f.append("x", "a")
 	}
 	f.fetch(l, 3)
-	f.Settle(Settlement{Lane: l, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
-	f.settle(Settlement{Lane: l, Seq: 2, Fresh: true, Verdict: Retry, Attempts: 1, At: f.now})
-	f.settle(Settlement{Lane: l, Seq: 3, Fresh: true, Verdict: Exhausted, Attempts: 1, At: f.now})
+	f.Settle(Settlement{Lane: l.id, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
+	f.settle(Settlement{Lane: l.id, Seq: 2, Fresh: true, Verdict: Retry, Attempts: 1, At: f.now})
+	f.settle(Settlement{Lane: l.id, Seq: 3, Fresh: true, Verdict: Exhausted, Attempts: 1, At: f.now})
 	f.commitCheckpoint()
 	if err := f.Sweep(f.now.Add(time.Hour - time.Second)); err != nil { // passes none
 		t.Fatal(err)
@@ -529,7 +529,7 @@ func TestTightWaits(t *testing.T) {
 	sweep(1)
 	exhausted(0)
 	// The sweep has passed the event that is owed; now it is settled and may go.
-	f.settle(Settlement{Lane: l, Seq: 2, Verdict: Delivered, At: f.now})
+	f.settle(Settlement{Lane: l.id, Seq: 2, Verdict: Delivered, At: f.now})
 	there := func(want bool) {
 		t.Helper()
 		if _, err := f.Event(2); (err == nil) != want {

@@ -50,13 +50,13 @@ func TestGoldenSpool(t *testing.T) {
 	}
 	for _, d := range f.due(a, 99) {
 		f.checkGolden(d.Event)
-		f.settle(Settlement{Lane: a, Seq: d.Event.Seq, Verdict: Delivered})
+		f.settle(Settlement{Lane: a.id, Seq: d.Event.Seq, Verdict: Delivered})
 	}
 	for lane, n := range map[*Lane]int{a: 2, b: 8} {
 		lane.Open(true)
 		for _, e := range f.fetch(lane, n) {
 			f.checkGolden(e)
-			f.settle(Settlement{Lane: lane, Seq: e.Seq, Fresh: true, Verdict: Delivered})
+			f.settle(Settlement{Lane: lane.id, Seq: e.Seq, Fresh: true, Verdict: Delivered})
 		}
 	}
 	f.counts(a, 0, 1)

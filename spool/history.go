@@ -87,7 +87,7 @@ func historyKey(r Ref, n int) []byte {
 	if n > 0 {
 		slot = byte(1 + (n-1)%(historyMax-1))
 	}
-	return append(laneSeqKey(prefixHistory, r.Lane.id, r.Seq), slot)
+	return append(laneSeqKey(prefixHistory, r.Lane, r.Seq), slot)
 }
 
 // putHistory writes the attempt that is being settled, unless it succeeded at once.
@@ -111,7 +111,7 @@ func (l *Lane) History(seq uint64) ([]Attempt, error) {
 			return true, nil // a gap
 		}
 		if a := decodeAttempt(d); d.err == nil {
-			a.Ref = Ref{l, seq}
+			a.Ref = Ref{l.id, seq}
 			out = append(out, a)
 		}
 		return true, nil
@@ -231,7 +231,7 @@ func (l *Lane) loadRecent() {
 		return
 	}
 	for _, a := range list {
-		a.Lane = l
+		a.Lane = l.id
 		l.recent.add(a)
 	}
 	l.recent.stored = l.recent.n

@@ -26,7 +26,7 @@ func TestHistory(t *testing.T) {
 	snippet := []byte(strings.Repeat("no ", 300))
 	for n := range 9 {
 		f.now = f.now.Add(time.Minute)
-		st := Settlement{Lane: l, Seq: e.Seq, AcceptedAt: e.At, Fresh: n == 0, Verdict: Retry,
+		st := Settlement{Lane: l.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: n == 0, Verdict: Retry,
 			Attempts: n + 1, Due: uint64(n + 1), Status: 500 + n, Error: "answered",
 			Made: Made{Outcome: 2, Duration: time.Second, Remote: "127.0.0.1:80", Snippet: snippet}}
 		if n == 8 {
@@ -71,7 +71,7 @@ func TestRecent(t *testing.T) {
 		f.append("x", "crm")
 	}
 	for _, e := range f.fetch(l, n) {
-		f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Delivered, Attempts: 1,
+		f.Settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Verdict: Delivered, Attempts: 1,
 			At: f.now, Status: 200})
 	}
 	list, next := l.Recent(0)
@@ -91,7 +91,7 @@ func TestRecent(t *testing.T) {
 	f.reopen()
 	l = f.lane("crm")
 	if list, _ = l.Recent(0); len(list) != recentStoredMax || list[len(list)-1].Seq != n ||
-		list[0].Lane != l || list[0].Status != 200 {
+		list[0].Lane != l.id || list[0].Status != 200 {
 		t.Errorf("after a restart %d attempts are known", len(list))
 	}
 }
@@ -115,12 +115,12 @@ func TestRecentOfRetries(t *testing.T) {
 	l.Open(true)
 	f.append("x", "crm")
 	e := f.fetch(l, 1)[0]
-	st := Settlement{Lane: l, Seq: e.Seq, AcceptedAt: e.At, Fresh: true, Verdict: Retry, Attempts: 1,
+	st := Settlement{Lane: l.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: true, Verdict: Retry, Attempts: 1,
 		Due: 1, Status: 500}
 	f.settle(st)
 	f.commitCheckpoint()
 	f.reopen()
-	st.Lane, st.Fresh, st.Attempts, st.Status = f.lane("crm"), false, 2, 501
+	st.Lane, st.Fresh, st.Attempts, st.Status = f.lane("crm").id, false, 2, 501
 	f.settle(st)
 	f.reopen()
 	list, _ := f.lane("crm").Recent(0)

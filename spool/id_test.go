@@ -25,7 +25,7 @@ func TestMadeIDGiven(t *testing.T) {
 		t.Helper()
 		d := draft(made.ID, "x")
 		err := f.Append(d)
-		if targets := slices.Collect(d.Targets()); err != nil || !d.Duplicate || d.Seq != made.Seq ||
+		if targets := f.names(d); err != nil || !d.Duplicate || d.Seq != made.Seq ||
 			!slices.Equal(targets, []string{"crm", "erp"}) {
 			t.Errorf("%s: the same body: %v, duplicate %v of %d, targets %v", when, err, d.Duplicate,
 				d.Seq, targets)

@@ -22,8 +22,8 @@ func (s State) String() string {
 // OwedBy are the lanes that the event was accepted for.
 func (s *Spool) OwedBy(e *Event) []*Lane {
 	var lanes []*Lane
-	e.laneIDs(func(id uint32) {
-		if l := s.laneByID(id); l != nil {
+	e.laneIDs(func(id LaneID) {
+		if l := s.LaneByID(id); l != nil {
 			lanes = append(lanes, l)
 		}
 	})
@@ -71,7 +71,7 @@ func (l *Lane) FreshDeliveries(from uint64, most int) (out []Listed, next uint64
 	}
 	for _, e := range p.events {
 		if l.unsettled(e.Seq) {
-			out = append(out, Listed{Ref: Ref{l, e.Seq}, Delivery: Delivery{Event: e}})
+			out = append(out, Listed{Ref: Ref{l.id, e.Seq}, Delivery: Delivery{Event: e}})
 		}
 	}
 	if p.next <= head {

@@ -27,6 +27,12 @@ const (
 	prefixFlush = 0xff
 )
 
+// LaneID is the number of a lane, which records name it by: from 1, in the order of their making.
+type LaneID uint32
+
+// SpoolItself stands in keys where a lane would, for the spool itself.
+const SpoolItself LaneID = 0
+
 const (
 	metaFormat     = "format"     // formatRecord
 	metaTick       = "tick"       // u64 number, i64 unix nanoseconds
@@ -44,17 +50,17 @@ func idKey(id string) []byte {
 	return append([]byte{prefixID}, id...)
 }
 
-func laneKey(prefix byte, lane uint32) []byte {
+func laneKey(prefix byte, lane LaneID) []byte {
 	k := make([]byte, 5)
 	k[0] = prefix
-	binary.BigEndian.PutUint32(k[1:], lane)
+	binary.BigEndian.PutUint32(k[1:], uint32(lane))
 	return k
 }
 
-func laneSeqKey(prefix byte, lane uint32, seq uint64) []byte {
+func laneSeqKey(prefix byte, lane LaneID, seq uint64) []byte {
 	k := make([]byte, 13)
 	k[0] = prefix
-	binary.BigEndian.PutUint32(k[1:], lane)
+	binary.BigEndian.PutUint32(k[1:], uint32(lane))
 	binary.BigEndian.PutUint64(k[5:], seq)
 	return k
 }
@@ -68,6 +74,9 @@ func unreadKey(seq uint64) []byte {
 	k[0] = prefixUnread
 	return k
 }
+
+// keyLane is the lane a key with a lane in it is about.
+func keyLane(key []byte) LaneID { return LaneID(binary.BigEndian.Uint32(key[1:])) }
 
 // keySeq is the sequence a log, exception or exhausted key ends with.
 func keySeq(key []byte) uint64 {

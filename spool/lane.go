@@ -32,7 +32,7 @@ type slot struct {
 // One goroutine at a time fetches; everything else is safe for concurrent use.
 type Lane struct {
 	s    *Spool
-	id   uint32
+	id   LaneID
 	name string
 	wake chan struct{} // capacity 1: a token means "look again"; sent by committer, Open and Settle
 

@@ -228,8 +228,8 @@ func (s *Spool) loadTail(checkpoint uint64) error {
 			s.log.Error("cannot read an event; it will be set aside", "sequence", seq, "error", err)
 			return true, nil
 		}
-		e.laneIDs(func(id uint32) {
-			if l := s.laneByID(id); l != nil && seq > l.owedSeq {
+		e.laneIDs(func(id LaneID) {
+			if l := s.LaneByID(id); l != nil && seq > l.owedSeq {
 				l.owed++
 				// The next checkpoint moves the point from which the log is counted, so it must
 				// write this sum as well.

@@ -92,7 +92,7 @@ func (s *Spool) store(key, value []byte) error {
 }
 
 // nameOf is a lane's name before the lanes are loaded; its number if that cannot be read.
-func (s *Spool) nameOf(lane uint32) string {
+func (s *Spool) nameOf(lane LaneID) string {
 	if d, err := s.small(laneKey(prefixName, lane)); err == nil && d != nil {
 		return d.string()
 	}

@@ -126,7 +126,7 @@ func (m *model) settleFresh(t *rapid.T) {
 		return
 	}
 	delete(ml.flying, seq)
-	st := Settlement{Lane: l, Seq: seq, Fresh: true, Attempts: 1, At: m.f.now, AcceptedAt: m.f.now,
+	st := Settlement{Lane: l.id, Seq: seq, Fresh: true, Attempts: 1, At: m.f.now, AcceptedAt: m.f.now,
 		Due: m.tick + 1}
 	switch rapid.IntRange(0, 6).Draw(t, "verdict") {
 	case 0, 1, 2:
@@ -167,7 +167,7 @@ func (m *model) job(t *rapid.T) {
 				d.Event.Seq, d.Attempts, last, x)
 		}
 		last = d.Event.Seq
-		st := Settlement{Lane: l, Seq: last, Attempts: d.Attempts + 1, At: m.f.now, Due: m.tick + 1,
+		st := Settlement{Lane: l.id, Seq: last, Attempts: d.Attempts + 1, At: m.f.now, Due: m.tick + 1,
 			AcceptedAt: d.Event.At, FirstFailed: d.FirstFailed}
 		switch rapid.IntRange(0, 4).Draw(t, "job verdict") {
 		case 0:
@@ -200,7 +200,7 @@ func (m *model) replay(t *rapid.T) {
 	if !ok {
 		return
 	}
-	if _, err := m.f.Replay(Ref{l, seq}); err != nil {
+	if _, err := m.f.Replay(Ref{l.id, seq}); err != nil {
 		t.Fatal(err)
 	}
 	delete(from, seq)
@@ -348,7 +348,7 @@ func (m *model) drain(t *rapid.T) {
 	for _, name := range m.names {
 		l := m.f.lane(name)
 		for seq := range m.lanes[name].flying {
-			m.f.Settle(Settlement{Lane: l, Seq: seq, Fresh: true, At: m.f.now})
+			m.f.Settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, At: m.f.now})
 		}
 		for {
 			events, err := l.Fetch(10)
@@ -356,7 +356,7 @@ func (m *model) drain(t *rapid.T) {
 				t.Fatal(err)
 			}
 			for _, e := range events {
-				m.f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, At: m.f.now})
+				m.f.Settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, At: m.f.now})
 			}
 			if c := l.Counts(); c.Fresh == 0 {
 				break
@@ -367,7 +367,7 @@ func (m *model) drain(t *rapid.T) {
 			}
 		}
 		for _, d := range m.f.due(l, m.tick+9) {
-			m.f.settle(Settlement{Lane: l, Seq: d.Event.Seq, At: m.f.now})
+			m.f.settle(Settlement{Lane: l.id, Seq: d.Event.Seq, At: m.f.now})
 		}
 		if c := l.Counts(); c.Pending != 0 {
 			t.Fatalf("lane %s has %d pending after everything was delivered", name, c.Pending)

@@ -8,31 +8,28 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// spoolLane stands in keys for the spool itself: lanes are numbered from 1.
-const spoolLane = 0
-
 // noticeBytes is the length of a notice's key; one for a way of its own has a byte more. The first
 // way has none, as it was when there was only one.
 const noticeBytes = 13
 
 func noticeKey(n Notice) []byte {
-	k := laneSeqKey(prefixNotice, n.Lane.number(), n.Episode)
+	k := laneSeqKey(prefixNotice, n.Lane, n.Episode)
 	if n.Way > 0 {
 		k = append(k, n.Way)
 	}
 	return k
 }
 
-// number is the lane in a key, of a lane or of the spool itself.
-func (l *Lane) number() uint32 {
+// ID is the number by which records name the lane; SpoolItself for nil.
+func (l *Lane) ID() LaneID {
 	if l == nil {
-		return spoolLane
+		return SpoolItself
 	}
 	return l.id
 }
 
 // isGone reports whether a lane was forgotten; the spool itself never is.
-func (l *Lane) isGone() bool { return l != nil && l.gone.Load() }
+func (s *Spool) isGone(id LaneID) bool { return id != SpoolItself && s.LaneByID(id) == nil }
 
 // planWords writes what is owed to the operator, or is not any more, and what is known of it.
 func (g *group) planWords(c *Change) {
@@ -42,7 +39,7 @@ func (g *group) planWords(c *Change) {
 		return e.seal()
 	}
 	for _, n := range c.Owe {
-		if n.Lane.isGone() {
+		if g.s.isGone(n.Lane) {
 			continue
 		}
 		g.put(badger.NewEntry(noticeKey(n), sealed(n.Body)))
@@ -51,12 +48,12 @@ func (g *group) planWords(c *Change) {
 		g.delete(noticeKey(n))
 	}
 	for _, m := range c.Memos {
-		if m.Lane.isGone() {
+		if g.s.isGone(m.Lane) {
 			continue
 		}
-		key := laneKey(prefixMemo, m.Lane.number())
+		key := laneKey(prefixMemo, m.Lane)
 		// One from before is hidden, not deleted: that would be a key before the log's as well.
-		if len(m.Body) == 0 && !g.has(laneKey(prefixMemoOnce, m.Lane.number())) {
+		if len(m.Body) == 0 && !g.has(laneKey(prefixMemoOnce, m.Lane)) {
 			g.delete(key)
 		} else {
 			g.put(badger.NewEntry(key, sealed(m.Body)))
@@ -76,12 +73,12 @@ func (s *Spool) Notices() ([]Notice, error) {
 			s.log.Error("cannot read an owed notice; it stays", "error", err)
 			return true, nil
 		}
-		n := Notice{Lane: s.laneByID(keyLane(key)), Episode: binary.BigEndian.Uint64(key[5:]),
+		n := Notice{Lane: keyLane(key), Episode: binary.BigEndian.Uint64(key[5:]),
 			Body: d.bytes()}
 		if len(key) > noticeBytes {
 			n.Way = key[noticeBytes]
 		}
-		if n.Lane != nil || keyLane(key) == spoolLane {
+		if !s.isGone(n.Lane) {
 			out = append(out, n)
 		}
 		return true, nil
@@ -92,12 +89,12 @@ func (s *Spool) Notices() ([]Notice, error) {
 	return out, nil
 }
 
-// Memo is the memo of a lane, or of the spool itself for nil; nil if there is none. It reads from
+// Memo is the memo of a lane, or of the spool itself; nil if there is none. It reads from
 // the disk.
-func (s *Spool) Memo(l *Lane) ([]byte, error) {
-	value, err := s.get(laneKey(prefixMemo, l.number()))
+func (s *Spool) Memo(l LaneID) ([]byte, error) {
+	value, err := s.get(laneKey(prefixMemo, l))
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		value, err = s.get(laneKey(prefixMemoOnce, l.number()))
+		value, err = s.get(laneKey(prefixMemoOnce, l))
 	}
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil

@@ -16,7 +16,7 @@ func TestNoticesAndMemos(t *testing.T) {
 	f := open(t)
 	a, b := f.lane("a"), f.lane("b")
 	owe := func(l *Lane, episode uint64, way uint8) Notice {
-		return Notice{Lane: l, Episode: episode, Way: way, Body: fmt.Appendf(nil, "%d", way)}
+		return Notice{Lane: l.ID(), Episode: episode, Way: way, Body: fmt.Appendf(nil, "%d", way)}
 	}
 	list := func() (got []string) {
 		t.Helper()
@@ -26,8 +26,8 @@ func TestNoticesAndMemos(t *testing.T) {
 		}
 		for _, n := range notices {
 			name := "spool"
-			if n.Lane != nil {
-				name = n.Lane.Name()
+			if n.Lane != SpoolItself {
+				name = f.NameOf(n.Lane)
 			}
 			got = append(got, fmt.Sprintf("%s %d %d %s", name, n.Episode, n.Way, n.Body))
 		}
@@ -41,21 +41,21 @@ func TestNoticesAndMemos(t *testing.T) {
 	}
 	memo := func(l *Lane, want string) {
 		t.Helper()
-		if got, err := f.Memo(l); err != nil || string(got) != want {
+		if got, err := f.Memo(l.ID()); err != nil || string(got) != want {
 			t.Errorf("the memo is %q, %v; want %q", got, err, want)
 		}
 	}
 	memo(nil, "")
 	err := f.Apply(Change{
 		Owe: []Notice{owe(b, 7, 1), owe(a, 9, 0), owe(a, 9, 1), owe(a, 8, 1), owe(nil, 3, 0)},
-		Memos: []Memo{{Lane: a, Body: []byte("level 90")}, {Lane: b, Body: []byte("x")},
+		Memos: []Memo{{Lane: a.id, Body: []byte("level 90")}, {Lane: b.id, Body: []byte("x")},
 			{Body: []byte("full")}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want("spool 3 0 0", "a 8 1 1", "a 9 0 0", "a 9 1 1", "b 7 1 1")
-	err = f.Apply(Change{Paid: []Notice{owe(a, 9, 1), owe(nil, 3, 0)}, Memos: []Memo{{Lane: b}}})
+	err = f.Apply(Change{Paid: []Notice{owe(a, 9, 1), owe(nil, 3, 0)}, Memos: []Memo{{Lane: b.id}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +87,13 @@ func TestMemoFromBefore(t *testing.T) {
 	}
 	is := func(want string) {
 		t.Helper()
-		if got, err := f.Memo(l); err != nil || string(got) != want {
+		if got, err := f.Memo(l.id); err != nil || string(got) != want {
 			t.Errorf("the memo is %q, %v; want %q", got, err, want)
 		}
 	}
 	is("old")
 	for _, next := range []string{"new", ""} {
-		if err := f.Apply(Change{Memos: []Memo{{Lane: l, Body: []byte(next)}}}); err != nil {
+		if err := f.Apply(Change{Memos: []Memo{{Lane: l.id, Body: []byte(next)}}}); err != nil {
 			t.Fatal(err)
 		}
 		is(next)

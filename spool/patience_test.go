@@ -19,7 +19,7 @@ func TestOutcomesRide(t *testing.T) {
 	}
 	groups.Store(0)
 	for _, e := range f.fetch(l, events) {
-		f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry,
+		f.Settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry,
 			At: f.now})
 		f.append("next", "a")
 	}
@@ -27,7 +27,7 @@ func TestOutcomesRide(t *testing.T) {
 		t.Errorf("%d outcomes and as many events took %d groups", events, n)
 	}
 	last := f.fetch(l, events)[0]
-	f.Settle(Settlement{Lane: l, Seq: last.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry,
+	f.Settle(Settlement{Lane: l.id, Seq: last.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry,
 		At: f.now})
 	deadline := time.Now().Add(10 * time.Second)
 	for len(f.due(l, 9)) != events+1 {

@@ -50,13 +50,13 @@ func (s *Spool) place(found []Found, only *Lane) error {
 
 // placings groups the deliveries of events by lane.
 func (s *Spool) placings(found []Found, only *Lane) []*placing {
-	byLane := make(map[uint32]*placing)
+	byLane := make(map[LaneID]*placing)
 	var list []*placing
 	for i := range found {
 		f := &found[i]
 		f.Places = make([]Place, 0, len(f.lanes))
 		for _, id := range f.lanes {
-			l := s.laneByID(id)
+			l := s.LaneByID(id)
 			if l == nil || only != nil && l != only {
 				continue
 			}

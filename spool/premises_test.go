@@ -56,7 +56,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 	for round := range 6 {
 		f.appendRandom(40, 500<<10, "crm") // more than a memtable
 		for _, e := range f.fetch(crm, 40) {
-			s.Settle(Settlement{Lane: crm, Seq: e.Seq, Fresh: true, At: f.now})
+			s.Settle(Settlement{Lane: crm.id, Seq: e.Seq, Fresh: true, At: f.now})
 		}
 		if round%2 == 1 {
 			f.flushNow()

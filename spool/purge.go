@@ -321,15 +321,15 @@ func (l *Lane) loadMarks() {
 }
 
 // isPurged reports whether a delivery was deleted by hand.
-func (g *group) isPurged(r Ref) bool {
-	return r.Lane.markMax.Load() >= r.Seq && g.has(laneSeqKey(prefixPurged, r.Lane.id, r.Seq))
+func (g *group) isPurged(l *Lane, seq uint64) bool {
+	return l.markMax.Load() >= seq && g.has(laneSeqKey(prefixPurged, l.id, seq))
 }
 
 // dropMarks forgets the purge marks of events that go.
 func (g *group) dropMarks(seqs []uint64) {
 	for _, l := range g.s.Lanes() {
 		for _, seq := range seqs {
-			if g.isPurged(Ref{l, seq}) {
+			if g.isPurged(l, seq) {
 				g.delete(laneSeqKey(prefixPurged, l.id, seq))
 			}
 		}

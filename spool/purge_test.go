@@ -63,7 +63,7 @@ func TestPurged(t *testing.T) {
 	f.append("two", "crm", "erp")
 	f.append("three", "crm")
 	for i, e := range f.fetch(crm, 2) {
-		st := Settlement{Lane: crm, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1}
+		st := Settlement{Lane: crm.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1}
 		if i == 0 {
 			st.Verdict = Exhausted
 		}
@@ -93,7 +93,7 @@ func TestPurged(t *testing.T) {
 			if state, _ := crm.Find(e); state != StatePurged {
 				t.Errorf("event %d is %s; want purged", e.Seq, state)
 			}
-			if _, err := f.Replay(Ref{crm, e.Seq}); !errors.Is(err, ErrNotFound) {
+			if _, err := f.Replay(Ref{crm.id, e.Seq}); !errors.Is(err, ErrNotFound) {
 				t.Errorf("a purged delivery was replayed: %v", err)
 			}
 		}
@@ -104,7 +104,7 @@ func TestPurged(t *testing.T) {
 	}
 	erp := f.lane("erp")
 	for _, e := range f.fetch(erp, 1) {
-		f.settle(Settlement{Lane: erp, Seq: e.Seq, Fresh: true})
+		f.settle(Settlement{Lane: erp.id, Seq: e.Seq, Fresh: true})
 	}
 	f.commitCheckpoint()
 	if err := f.Sweep(f.now.Add(2 * time.Hour)); err != nil {
@@ -170,7 +170,7 @@ func TestPurgePages(t *testing.T) {
 		f.append(fmt.Sprint(i), "a")
 	}
 	for _, e := range f.fetch(l, failed) {
-		f.settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry})
+		f.settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry})
 	}
 	walk := func(p *Purge) (sum uint64, calls int) {
 		for c := l.BeginPurge(p); c.On; calls++ {
@@ -245,7 +245,7 @@ func TestPurgeUnderLoad(t *testing.T) {
 					l.Release(e.Seq)
 					break
 				}
-				st := Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1, At: f.now}
+				st := Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1, At: f.now}
 				if n++; n%3 > 0 {
 					st.Verdict = Retry
 				}

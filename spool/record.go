@@ -126,16 +126,22 @@ func cutNUL(b []byte) (string, []byte) {
 }
 
 // laneIDs visits the lanes that owe this event.
-func (e *Event) laneIDs(visit func(lane uint32)) {
+func (e *Event) laneIDs(visit func(lane LaneID)) {
 	for b := e.rec[e.payloadEnd:]; len(b) >= 4; b = b[4:] {
-		visit(binary.BigEndian.Uint32(b))
+		visit(LaneID(binary.BigEndian.Uint32(b)))
 	}
 }
 
+// lanes are the lanes that owe this event.
+func (e *Event) lanes() (out []LaneID) {
+	e.laneIDs(func(lane LaneID) { out = append(out, lane) })
+	return out
+}
+
 // owedTo reports whether the event was accepted for this lane.
-func (e *Event) owedTo(lane uint32) bool {
+func (e *Event) owedTo(lane LaneID) bool {
 	for b := e.rec[e.payloadEnd:]; len(b) >= 4; b = b[4:] {
-		if binary.BigEndian.Uint32(b) == lane {
+		if LaneID(binary.BigEndian.Uint32(b)) == lane {
 			return true
 		}
 	}
@@ -195,7 +201,7 @@ func sealRecord(d *Draft, seq, batchEnd uint64, spool uint32) []byte {
 	}
 	bodyEnd := len(rec)
 	for _, lane := range d.lanes {
-		rec = binary.BigEndian.AppendUint32(rec, lane.id)
+		rec = binary.BigEndian.AppendUint32(rec, uint32(lane))
 	}
 	sum := crc32.Update(d.sum, castagnoli(), rec[5:idEnd])
 	sum = crc32.Update(sum, castagnoli(), rec[bodyEnd:])

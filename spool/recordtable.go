@@ -27,7 +27,7 @@ type keyPart uint8
 
 const (
 	partLane    keyPart = iota // u32
-	partAbout                  // u32, a lane or spoolLane
+	partAbout                  // u32, a lane or SpoolItself
 	partSeq                    // u64
 	partEpisode                // u64
 	partInstant                // u64 unix nanoseconds
@@ -162,12 +162,12 @@ func rangeText(least, most int) string {
 }
 
 // lane is the lane that a key of the kind is about; false: it is about none, or the spool itself.
-func (k *kind) lane(key []byte) (uint32, bool) {
+func (k *kind) lane(key []byte) (LaneID, bool) {
 	if len(k.parts) == 0 || k.parts[0] != partLane && k.parts[0] != partAbout {
 		return 0, false
 	}
 	id := keyLane(key)
-	return id, k.parts[0] == partLane || id != spoolLane
+	return id, k.parts[0] == partLane || id != SpoolItself
 }
 
 // checkRecord says whether a key and a value can be a record of the spool.

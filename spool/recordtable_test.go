@@ -90,7 +90,7 @@ func TestRecordTableHasEveryPrefix(t *testing.T) {
 
 // The lengths of keys, and what they are about.
 func TestRecordKeys(t *testing.T) {
-	f := func(key []byte, fits bool, lane uint32, about bool) {
+	f := func(key []byte, fits bool, lane LaneID, about bool) {
 		t.Helper()
 		k := kindOf(key)
 		if k == nil {
@@ -113,11 +113,11 @@ func TestRecordKeys(t *testing.T) {
 	f(laneKey(prefixLane, 0), true, 0, true) // there is no lane 0, and verify says so
 	f(laneSeqKey(prefixException, 7, 1), true, 7, true)
 	f(append(laneSeqKey(prefixException, 7, 1), 1), false, 0, false)
-	f(laneSeqKey(prefixNotice, spoolLane, 1), true, 0, false)
+	f(laneSeqKey(prefixNotice, SpoolItself, 1), true, 0, false)
 	f(append(laneSeqKey(prefixNotice, 7, 1), 1), true, 7, true)
 	f(append(laneSeqKey(prefixNotice, 7, 1), 0), false, 0, false)
 	f(append(laneSeqKey(prefixNotice, 7, 1), 1, 1), false, 0, false)
-	f(laneKey(prefixMemo, spoolLane), true, 0, false)
+	f(laneKey(prefixMemo, SpoolItself), true, 0, false)
 	f(append(laneSeqKey(prefixHistory, 7, 1), 4), true, 7, true)
 	f(laneSeqKey(prefixHistory, 7, 1), false, 0, false)
 	f(releasedKey(time.Unix(1_700_000_000, 0), 1), true, 0, false)

@@ -64,7 +64,7 @@ type recount struct {
 	prefix   bool
 	settled  uint64 // every lane with something on its way has passed this
 	missing  []uint64
-	unnamed  map[uint32]bool
+	unnamed  map[LaneID]bool
 	newSwept uint64
 }
 
@@ -90,7 +90,7 @@ func (s *Spool) recount(head uint64) error {
 	defer v.close()
 	v.head = head
 	r := &recount{snapshot: v, s: s, lanes: make(map[*laneView]*recountedLane), want: v.swept + 1,
-		prefix: true, unnamed: make(map[uint32]bool), newSwept: v.swept}
+		prefix: true, unnamed: make(map[LaneID]bool), newSwept: v.swept}
 	if err := r.countLanes(); err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (r *recount) settledBy(l *laneView) uint64 {
 // countLog counts what is on its way through the log, and finds what is missing from it.
 func (r *recount) countLog() error {
 	err := r.walk(0, func(e *Event, owed []owedDelivery) error {
-		e.laneIDs(func(id uint32) {
+		e.laneIDs(func(id LaneID) {
 			if l := r.byID[id]; l == nil {
 				if !r.forgotten[id] {
 					r.unnamed[id] = true

@@ -39,7 +39,7 @@ func furnishLog(t *testing.T, key string) (*fixture, string) {
 	}
 	a := f.lane("a")
 	for _, d := range f.due(a, 9) {
-		f.settle(Settlement{Lane: a, Seq: d.Event.Seq, Attempts: 2})
+		f.settle(Settlement{Lane: a.id, Seq: d.Event.Seq, Attempts: 2})
 	}
 	f.furnishRest()
 	f.append("last", "a", "b")
@@ -63,13 +63,13 @@ const (
 func (f *fixture) furnishRest() {
 	f.t.Helper()
 	b := f.lane("b")
-	paid := Notice{Lane: b, Episode: 2, Way: 2, Body: []byte("paid")}
+	paid := Notice{Lane: b.id, Episode: 2, Way: 2, Body: []byte("paid")}
 	for _, c := range []Change{
-		{Owe: []Notice{paid, {Lane: b, Episode: 1, Way: 1, Body: []byte("posted")},
+		{Owe: []Notice{paid, {Lane: b.id, Episode: 1, Way: 1, Body: []byte("posted")},
 			{Episode: 3, Body: []byte("of the spool")}, {Episode: 3, Way: 1, Body: []byte("posted")}}},
-		{Memos: []Memo{{Lane: b, Body: []byte("level 50")}, {Body: []byte("90 percent")}}},
-		{Paid: []Notice{paid}, Memos: []Memo{{Lane: b}}},
-		{Memos: []Memo{{Lane: b, Body: []byte("level 90")}}},
+		{Memos: []Memo{{Lane: b.id, Body: []byte("level 50")}, {Body: []byte("90 percent")}}},
+		{Paid: []Notice{paid}, Memos: []Memo{{Lane: b.id}}},
+		{Memos: []Memo{{Lane: b.id, Body: []byte("level 90")}}},
 	} {
 		if err := f.Apply(c); err != nil {
 			f.t.Fatal(err)
@@ -217,11 +217,11 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 			}
 			for _, e := range es {
 				got[e.Seq] = got[e.Seq] || l.Name() == "b"
-				g.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, At: g.now})
+				g.Settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, At: g.now})
 			}
 		}
 		for _, d := range g.due(l, 99) {
-			g.settle(Settlement{Lane: l, Seq: d.Event.Seq, Attempts: 3})
+			g.settle(Settlement{Lane: l.id, Seq: d.Event.Seq, Attempts: 3})
 		}
 		if c := l.Counts(); c.Pending != 0 {
 			f.t.Errorf("target %q has %d deliveries pending that nobody can make", l.Name(), c.Pending)

@@ -110,11 +110,11 @@ func TestUnlockDamagedHead(t *testing.T) {
 func TestStartEncryptedAfterKill(t *testing.T) {
 	body := []byte("level 90")
 	for name, change := range map[string]func(*Lane) Change{
-		"memo":              func(l *Lane) Change { return Change{Memos: []Memo{{Lane: l, Body: body}}} },
+		"memo":              func(l *Lane) Change { return Change{Memos: []Memo{{Lane: l.id, Body: body}}} },
 		"memo of the spool": func(*Lane) Change { return Change{Memos: []Memo{{Body: body}}} },
-		"mail":              func(l *Lane) Change { return Change{Owe: []Notice{{Lane: l, Episode: 7, Body: body}}} },
+		"mail":              func(l *Lane) Change { return Change{Owe: []Notice{{Lane: l.id, Episode: 7, Body: body}}} },
 		"post": func(l *Lane) Change {
-			return Change{Owe: []Notice{{Lane: l, Episode: 7, Way: 1, Body: body}}}
+			return Change{Owe: []Notice{{Lane: l.id, Episode: 7, Way: 1, Body: body}}}
 		},
 		"post of the spool": func(*Lane) Change { return Change{Owe: []Notice{{Episode: 7, Way: 1, Body: body}}} },
 	} {
@@ -292,7 +292,7 @@ func TestMendTick(t *testing.T) {
 	if err := f.Apply(Change{Tick: &Tick{Number: 40, At: f.now}}); err != nil {
 		t.Fatal(err)
 	}
-	f.settle(Settlement{Lane: a, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 41})
+	f.settle(Settlement{Lane: a.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 41})
 	f.close()
 	f.damage(func(txn *badger.Txn) error { return txn.Set(metaKey(metaTick), []byte("x")) })
 	f.Spool = nil

@@ -47,7 +47,7 @@ type Found struct {
 	Bytes                 int // of the payload
 	// Places are where its deliveries are.
 	Places []Place
-	lanes  []uint32
+	lanes  []LaneID
 }
 
 // Place is where one delivery is; its Delivery has no Event.
@@ -61,7 +61,7 @@ func foundOf(e *Event) Found {
 	f := Found{Seq: e.Seq, ID: strings.Clone(e.ID()), Type: strings.Clone(e.Type()),
 		ContentType: strings.Clone(e.ContentType()), At: e.At, Session: e.Session,
 		Bytes: len(e.Payload())}
-	e.laneIDs(func(lane uint32) { f.lanes = append(f.lanes, lane) })
+	e.laneIDs(func(lane LaneID) { f.lanes = append(f.lanes, lane) })
 	return f
 }
 

@@ -23,8 +23,8 @@ type snapshot struct {
 	// writing was cut off.
 	head, newest uint64
 	lanes        []*laneView
-	byID         map[uint32]*laneView
-	forgotten    map[uint32]bool // lanes that events may still list
+	byID         map[LaneID]*laneView
+	forgotten    map[LaneID]bool // lanes that events may still list
 	faults       faults
 	// unreadable counts log records that a walk could not decode.
 	unreadable int64
@@ -44,7 +44,7 @@ func (v *snapshot) giveWay() {
 
 // laneView is a lane in a snapshot.
 type laneView struct {
-	id       uint32
+	id       LaneID
 	name     string
 	rec      laneRecord
 	standing Standing
@@ -77,7 +77,7 @@ func (f *faults) err() error {
 // openSnapshot reads the small records; the transaction is its own from now on. What is wrong with
 // the records is in faults; the error says that there is no spool of this format.
 func openSnapshot(txn *badger.Txn) (*snapshot, error) {
-	v := &snapshot{txn: txn, byID: make(map[uint32]*laneView), forgotten: make(map[uint32]bool)}
+	v := &snapshot{txn: txn, byID: make(map[LaneID]*laneView), forgotten: make(map[LaneID]bool)}
 	err := v.loadFormat()
 	if err == nil {
 		v.loadMeta()
@@ -153,7 +153,7 @@ func (v *snapshot) loadMeta() {
 }
 
 func (v *snapshot) loadLanes() {
-	names := make(map[string]uint32)
+	names := make(map[string]LaneID)
 	err := v.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
 		d, err := openValue(value)
 		if err != nil || len(key) != 5 {
@@ -319,7 +319,7 @@ func (v *snapshot) walk(from uint64, visit func(e *Event, owed []owedDelivery) e
 			return true, nil
 		}
 		owed = owed[:0]
-		e.laneIDs(func(id uint32) {
+		e.laneIDs(func(id LaneID) {
 			l := v.byID[id]
 			if l == nil && v.forgotten[id] {
 				return

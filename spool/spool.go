@@ -123,10 +123,10 @@ type Spool struct {
 
 	lanesMu    sync.RWMutex // guards byName, byID, lanes, lastLane, forgotten
 	byName     map[string]*Lane
-	byID       map[uint32]*Lane
+	byID       map[LaneID]*Lane
 	lanes      []*Lane
-	lastLane   uint32          // the highest number that was ever given
-	forgotten  map[uint32]bool // false: something of it is still to be deleted
+	lastLane   LaneID          // the highest number that was ever given
+	forgotten  map[LaneID]bool // false: something of it is still to be deleted
 	dirtyMu    sync.Mutex      // guards dirty
 	dirty      []*Lane
 	dirtyC     chan struct{} // capacity 1: a token means that dirty is not empty
@@ -237,8 +237,8 @@ func newSpool(o Options) *Spool {
 		onCommit: o.OnCommit, onCompaction: o.OnCompaction,
 		seam: o.seam, repairs: true, acceptLoss: o.AcceptLoss,
 		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
-		byName: make(map[string]*Lane), byID: make(map[uint32]*Lane),
-		forgotten: make(map[uint32]bool),
+		byName: make(map[string]*Lane), byID: make(map[LaneID]*Lane),
+		forgotten: make(map[LaneID]bool),
 		dirtyC:    make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
 		sweepWhole: sweepWholeBytes,
 		failed:     make(chan struct{}),
@@ -417,7 +417,7 @@ func (s *Spool) Lane(name string) (*Lane, error) {
 }
 
 // addLane makes a lane known. The committer calls it, and load.
-func (s *Spool) addLane(id uint32, name string) *Lane {
+func (s *Spool) addLane(id LaneID, name string) *Lane {
 	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1)}
 	l.next = s.head.Load() + 1
 	s.lanesMu.Lock()
@@ -429,7 +429,16 @@ func (s *Spool) addLane(id uint32, name string) *Lane {
 	return l
 }
 
-func (s *Spool) laneByID(id uint32) *Lane {
+// NameOf is the name of a lane's target; empty if there is none, or it was forgotten.
+func (s *Spool) NameOf(id LaneID) string {
+	if l := s.LaneByID(id); l != nil {
+		return l.name
+	}
+	return ""
+}
+
+// LaneByID is the lane with a number; nil: there is none, or its target was forgotten.
+func (s *Spool) LaneByID(id LaneID) *Lane {
 	s.lanesMu.RLock()
 	defer s.lanesMu.RUnlock()
 	return s.byID[id]

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -53,7 +52,7 @@ func (f *fixture) options() Options {
 				f.Spool.lanesMu.RLock()
 				l := f.byName[name]
 				f.Spool.lanesMu.RUnlock()
-				d.Owe(l)
+				d.Owe(l.id)
 			}
 			if d.Type == "counted" {
 				v.Put([]byte("n"), append(v.Get([]byte("n")), 1), time.Hour)
@@ -80,6 +79,14 @@ func (f *fixture) reopen() {
 	}
 	f.Spool = s
 	s.Start()
+}
+
+// names are the targets that owe a draft's event.
+func (f *fixture) names(d *Draft) (names []string) {
+	for _, id := range d.Lanes() {
+		names = append(names, f.NameOf(id))
+	}
+	return names
 }
 
 func (f *fixture) lane(name string) *Lane {
@@ -199,7 +206,7 @@ func TestJourney(t *testing.T) {
 	crm.Open(true)
 	d := f.append("hello", "crm", "erp")
 	if d.Seq != 1 || d.ID == "" || len(d.lanes) != 2 {
-		t.Fatalf("got sequence %d, id %q, targets %v", d.Seq, d.ID, slices.Collect(d.Targets()))
+		t.Fatalf("got sequence %d, id %q, targets %v", d.Seq, d.ID, f.names(d))
 	}
 	e := f.fetch(crm, 1)[0]
 	if string(e.Payload()) != "hello" || e.ID() != d.ID || e.Type() != "t" ||
@@ -207,7 +214,7 @@ func TestJourney(t *testing.T) {
 		t.Errorf("got another event: %+v", e)
 	}
 	f.counts(crm, 1, 0)
-	f.Settle(Settlement{Lane: crm, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
+	f.Settle(Settlement{Lane: crm.id, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
 	f.counts(crm, 0, 0)
 	f.counts(erp, 1, 0)
 	if _, pending := crm.OldestPending(); pending {
@@ -223,7 +230,7 @@ func TestJourney(t *testing.T) {
 	f.none(crm)
 	f.counts(erp, 1, 0)
 	f.fetch(erp, 1)
-	f.settle(Settlement{Lane: erp, Seq: 1, Fresh: true, Verdict: Retry, Attempts: 1, Due: 5,
+	f.settle(Settlement{Lane: erp.id, Seq: 1, Fresh: true, Verdict: Retry, Attempts: 1, Due: 5,
 		Status: 503, Error: "503", AcceptedAt: f.now})
 	f.counts(erp, 1, 0)
 	if got := f.due(erp, 4); len(got) != 0 {
@@ -237,11 +244,11 @@ func TestJourney(t *testing.T) {
 		string(got[0].Event.Payload()) != "hello" {
 		t.Fatalf("got %+v; want the one failed delivery", got)
 	}
-	f.settle(Settlement{Lane: erp, Seq: 1, Verdict: Exhausted, Attempts: 145})
+	f.settle(Settlement{Lane: erp.id, Seq: 1, Verdict: Exhausted, Attempts: 145})
 	f.counts(erp, 0, 1)
-	f.settle(Settlement{Lane: erp, Seq: 1, Verdict: Exhausted, Attempts: 145})
+	f.settle(Settlement{Lane: erp.id, Seq: 1, Verdict: Exhausted, Attempts: 145})
 	f.counts(erp, 0, 1)
-	if _, err := f.Replay(Ref{erp, 1}); err != nil {
+	if _, err := f.Replay(Ref{erp.id, 1}); err != nil {
 		t.Fatal(err)
 	}
 	f.counts(erp, 1, 0)
@@ -249,7 +256,7 @@ func TestJourney(t *testing.T) {
 	if len(got) != 1 || got[0].Attempts != 0 || !got[0].Replay {
 		t.Fatalf("got %+v; want one replay from attempt 0", got)
 	}
-	f.settle(Settlement{Lane: erp, Seq: 1, Verdict: Delivered})
+	f.settle(Settlement{Lane: erp.id, Seq: 1, Verdict: Delivered})
 	f.counts(erp, 0, 0)
 }
 
@@ -263,9 +270,9 @@ func TestWindowAcrossRestart(t *testing.T) {
 	}
 	f.fetch(l, 8)
 	for _, seq := range []uint64{1, 3, 7} {
-		f.Settle(Settlement{Lane: l, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
+		f.Settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
 	}
-	f.settle(Settlement{Lane: l, Seq: 5, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1})
+	f.settle(Settlement{Lane: l.id, Seq: 5, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1})
 	f.counts(l, 7, 0)
 	f.reopen()
 	l = f.lane("crm")
@@ -309,7 +316,7 @@ func TestLaneFallsBehind(t *testing.T) {
 			t.Fatalf("got sequence %d; want %d", e.Seq, want)
 		}
 		want++
-		f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Delivered, At: f.now})
+		f.Settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Verdict: Delivered, At: f.now})
 	}
 	f.none(l)
 	f.counts(l, 0, 0)
@@ -337,7 +344,7 @@ func TestIDs(t *testing.T) {
 	again, err := send("a", "x", "crm")
 	if err != nil || !again.Duplicate || len(again.lanes) != 1 {
 		t.Errorf("the same id and body: %v, duplicate %v, targets %v", err, again.Duplicate,
-			slices.Collect(again.Targets()))
+			f.names(again))
 	}
 	var conflict *ConflictError
 	if _, err := send("a", "y", "crm"); !errors.As(err, &conflict) {
@@ -434,7 +441,7 @@ func TestUnfinishedBatch(t *testing.T) {
 	g := looseGroup(s)
 	for i := range 3 {
 		d := &Draft{ID: fmt.Sprint("u", i), Given: true, Payload: []byte("x"), At: f.now}
-		d.lanes = []*Lane{s.byName["crm"]}
+		d.lanes = []LaneID{s.byName["crm"].id}
 		d.rec, d.sum = encodeDraft(d, 1)
 		d.Seq = uint64(2 + i)
 		g.putEvent(d, 5)
@@ -462,7 +469,7 @@ func TestQuarantine(t *testing.T) {
 	}
 	l.Open(true)
 	f.fetch(l, 1)
-	f.settle(Settlement{Lane: l, Seq: 1, Fresh: true, Verdict: Retry, Attempts: 1})
+	f.settle(Settlement{Lane: l.id, Seq: 1, Fresh: true, Verdict: Retry, Attempts: 1})
 	damage := func(seq uint64, change func(rec []byte) []byte) {
 		rec, err := f.get(logKey(seq))
 		if err != nil {
@@ -487,8 +494,8 @@ func TestQuarantine(t *testing.T) {
 	if n := f.Quarantined(); n != 2 {
 		t.Errorf("%d records are set aside; want 2", n)
 	}
-	f.Settle(Settlement{Lane: l, Seq: 2, Fresh: true, Verdict: Delivered, At: f.now})
-	f.Settle(Settlement{Lane: l, Seq: 5, Fresh: true, Verdict: Delivered, At: f.now})
+	f.Settle(Settlement{Lane: l.id, Seq: 2, Fresh: true, Verdict: Delivered, At: f.now})
+	f.Settle(Settlement{Lane: l.id, Seq: 5, Fresh: true, Verdict: Delivered, At: f.now})
 	f.counts(l, 1, 0)
 	if c := l.Counts(); c.Quarantined != 2 {
 		t.Errorf("%d deliveries are quarantined; want 2", c.Quarantined)
@@ -568,7 +575,7 @@ func TestCursor(t *testing.T) {
 				t.Fatalf("got event %d; want %d", e.Seq, next)
 			}
 			next++
-			f.Settle(Settlement{Lane: l, Seq: e.Seq, Fresh: true, Verdict: Delivered, At: f.now})
+			f.Settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Verdict: Delivered, At: f.now})
 		}
 		return len(es)
 	}
@@ -613,7 +620,7 @@ func TestSweepLarge(t *testing.T) {
 	}
 	f.fetch(l, events)
 	for i := range events {
-		f.Settle(Settlement{Lane: l, Seq: uint64(i + 1), Fresh: true, Verdict: Delivered, At: f.now})
+		f.Settle(Settlement{Lane: l.id, Seq: uint64(i + 1), Fresh: true, Verdict: Delivered, At: f.now})
 	}
 	f.commitCheckpoint()
 	sweep := func(old int, free int64, swept uint64) {
@@ -632,7 +639,7 @@ func TestSweepLarge(t *testing.T) {
 	f.commitCheckpoint()
 	sweep(events, ample, 0) // one of 21 is more than a 64th
 	f.fetch(l, 1)
-	f.Settle(Settlement{Lane: l, Seq: events + 1, Fresh: true, Verdict: Delivered, At: f.now})
+	f.Settle(Settlement{Lane: l.id, Seq: events + 1, Fresh: true, Verdict: Delivered, At: f.now})
 	f.commitCheckpoint()
 	sweep(events/2-1, ample, 0)
 	sweep(events/2, ample, events/2)
@@ -649,9 +656,9 @@ func TestSweep(t *testing.T) {
 		f.append(fmt.Sprint(i), "crm")
 	}
 	f.fetch(l, 4)
-	f.Settle(Settlement{Lane: l, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
-	f.settle(Settlement{Lane: l, Seq: 2, Fresh: true, Verdict: Retry, Attempts: 1})
-	f.settle(Settlement{Lane: l, Seq: 3, Fresh: true, Verdict: Exhausted, Attempts: 1})
+	f.Settle(Settlement{Lane: l.id, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
+	f.settle(Settlement{Lane: l.id, Seq: 2, Fresh: true, Verdict: Retry, Attempts: 1})
+	f.settle(Settlement{Lane: l.id, Seq: 3, Fresh: true, Verdict: Exhausted, Attempts: 1})
 	exists := func(want ...uint64) {
 		t.Helper()
 		var got []uint64
@@ -678,10 +685,10 @@ func TestSweep(t *testing.T) {
 	sweep(59 * time.Minute)
 	exists(2, 4) // 1 was delivered, 3 was kept as exhausted for an hour; 4 is in flight
 	f.counts(l, 2, 0)
-	f.Settle(Settlement{Lane: l, Seq: 4, Fresh: true, Verdict: Delivered, At: f.now})
+	f.Settle(Settlement{Lane: l.id, Seq: 4, Fresh: true, Verdict: Delivered, At: f.now})
 	sweep(0)
 	exists(2)
-	f.settle(Settlement{Lane: l, Seq: 2, Verdict: Delivered})
+	f.settle(Settlement{Lane: l.id, Seq: 2, Verdict: Delivered})
 	sweep(time.Minute)
 	exists(2) // delivered just now, and kept for an hour from then
 	sweep(time.Hour)
@@ -721,8 +728,8 @@ func TestSmallState(t *testing.T) {
 	f := open(t)
 	l := f.lane("crm")
 	st := Standing{FailedJobs: 7, DefectiveSince: f.now, Held: true}
-	err := f.Apply(Change{Standing: &st, StandingOf: l, Tick: &Tick{Number: 3, At: f.now},
-		Owe: []Notice{{Lane: l, Episode: 9, Body: []byte("mail")}}})
+	err := f.Apply(Change{Standing: &st, StandingOf: l.id, Tick: &Tick{Number: 3, At: f.now},
+		Owe: []Notice{{Lane: l.id, Episode: 9, Body: []byte("mail")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -741,7 +748,7 @@ func TestSmallState(t *testing.T) {
 		t.Errorf("got tick %+v", got)
 	}
 	n, err := f.Notices()
-	if err != nil || len(n) != 1 || string(n[0].Body) != "mail" || n[0].Lane != l {
+	if err != nil || len(n) != 1 || string(n[0].Body) != "mail" || n[0].Lane != l.id {
 		t.Fatalf("got notices %+v, %v", n, err)
 	}
 	if err := f.Apply(Change{Paid: n}); err != nil {

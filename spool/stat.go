@@ -133,8 +133,8 @@ func (v *snapshot) stat(dir string) (*Stat, error) {
 }
 
 // owedTail counts what each lane owes of the log behind the point up to which its record counts.
-func (v *snapshot) owedTail() (map[uint32]uint64, error) {
-	tail := make(map[uint32]uint64)
+func (v *snapshot) owedTail() (map[LaneID]uint64, error) {
+	tail := make(map[LaneID]uint64)
 	err := v.scan([]byte{prefixLog}, logKey(v.checkpoint+1), func(key, value []byte) (bool, error) {
 		seq := keySeq(key)
 		if seq > v.head {
@@ -144,7 +144,7 @@ func (v *snapshot) owedTail() (map[uint32]uint64, error) {
 		if err != nil {
 			return true, nil // whoever reads the log tells
 		}
-		e.laneIDs(func(id uint32) {
+		e.laneIDs(func(id LaneID) {
 			if l := v.byID[id]; l != nil && seq > l.rec.owedSeq {
 				tail[id]++
 			}

@@ -392,7 +392,7 @@ func (s *Spool) needed(seq uint64) bool {
 		return false
 	}
 	need := false
-	e.laneIDs(func(lane uint32) {
+	e.laneIDs(func(lane LaneID) {
 		_, noException := s.get(laneSeqKey(prefixException, lane, seq))
 		_, noExhausted := s.get(laneSeqKey(prefixExhausted, lane, seq))
 		need = need || noException == nil || noExhausted == nil
@@ -409,7 +409,7 @@ func (s *Spool) sweepExhausted(cut time.Time) error {
 		err := s.scan(laneKey(prefixExhausted, l.id), nil, func(key, value []byte) (bool, error) {
 			x, err := decodeException(value)
 			if err != nil || !x.lastAt.After(cut) {
-				c.expired = append(c.expired, Ref{l, keySeq(key)})
+				c.expired = append(c.expired, Ref{l.id, keySeq(key)})
 			}
 			// The oldest come first, so the first one to stay ends the look.
 			return err == nil && !x.lastAt.After(cut) && len(c.expired) < sweepMax, nil
@@ -427,15 +427,15 @@ func (s *Spool) sweepExhausted(cut time.Time) error {
 }
 
 func (g *group) dropExhausted(r Ref) {
-	key := laneSeqKey(prefixExhausted, r.Lane.id, r.Seq)
-	if !g.has(key) {
+	key, l := laneSeqKey(prefixExhausted, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
+	if l == nil || !g.has(key) {
 		return
 	}
 	g.delete(key)
-	r.Lane.mu.Lock()
-	r.Lane.exhausted -= min(r.Lane.exhausted, 1)
-	r.Lane.mu.Unlock()
-	g.forced[r.Lane] = struct{}{}
+	l.mu.Lock()
+	l.exhausted -= min(l.exhausted, 1)
+	l.mu.Unlock()
+	g.forced[l] = struct{}{}
 	// It was kept for its time already: no more of it.
 	g.released(r.Seq, time.Unix(0, 0))
 }

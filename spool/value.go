@@ -128,7 +128,7 @@ type idRecord struct {
 	at    time.Time
 	seq   uint64 // 0: no target wanted the event, so it was not spooled
 	hash  [32]byte
-	lanes []uint32
+	lanes []LaneID
 }
 
 func (r *idRecord) encode() []byte {
@@ -151,7 +151,7 @@ func decodeIDRecord(b []byte) (*idRecord, error) {
 	r := &idRecord{at: d.time(), seq: d.uint()}
 	copy(r.hash[:], d.bytes())
 	for n := d.uint(); n > 0 && d.err == nil; n-- {
-		r.lanes = append(r.lanes, uint32(d.uint()))
+		r.lanes = append(r.lanes, LaneID(d.uint()))
 	}
 	return r, d.err
 }

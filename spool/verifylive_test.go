@@ -161,7 +161,7 @@ func (f *fixture) work(l *Lane, stop chan struct{}) {
 			return
 		}
 		for _, e := range batch {
-			st := Settlement{Lane: l, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1, At: f.now}
+			st := Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1, At: f.now}
 			if e.Seq%3 > 0 {
 				st.Verdict = Retry
 			}
@@ -176,7 +176,7 @@ func (f *fixture) work(l *Lane, stop chan struct{}) {
 			return
 		}
 		for _, d := range due {
-			st := Settlement{Lane: l, Seq: d.Event.Seq, Attempts: 2, At: f.now}
+			st := Settlement{Lane: l.id, Seq: d.Event.Seq, Attempts: 2, At: f.now}
 			if d.Event.Seq%2 > 0 {
 				st.Verdict = Exhausted
 			}

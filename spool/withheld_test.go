@@ -15,7 +15,7 @@ func TestWithheld(t *testing.T) {
 	e := f.fetch(l, 1)[0]
 	settle := func(st Settlement) {
 		f.now = f.now.Add(time.Minute)
-		st.Lane, st.Seq, st.AcceptedAt = l, e.Seq, e.At
+		st.Lane, st.Seq, st.AcceptedAt = l.id, e.Seq, e.At
 		f.settle(st)
 	}
 	due := func(tick uint64) []Delivery {
