@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -84,12 +83,12 @@ func (v *View) Get(key []byte) []byte {
 	if err != nil {
 		return nil // unreadable state is no state; the event is what matters
 	}
-	d, err := openValue(value)
+	state, err := decodeState(value)
 	if err != nil {
 		v.g.s.log.Error("cannot read a state record; it counts as absent", "error", err)
 		return nil
 	}
-	return d.b
+	return state
 }
 
 // Put stores a value that may be forgotten after ttl.
@@ -115,13 +114,14 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	o := s.free.Get().(*op)
 	o.drafts = drafts
 	for i, d := range drafts {
-		d.rec, d.sum = encodeDraft(d, min(lanes, 8))
+		parts := d.parts()
+		d.rec, d.sum = parts.layOut(min(lanes, 8))
 		size := len(d.rec) + 4*lanes
 		if d.imported != nil {
 			size += 4 * d.imported.newOnes
 			o.entries += 2 * d.imported.newOnes
 		}
-		if size > RecordBytesMax || !d.fits() {
+		if size > RecordBytesMax || !parts.fits() {
 			return &TooLargeError{Index: i, Bytes: size}
 		}
 		o.bytes += size + draftOverheadBytes
@@ -135,14 +135,19 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	return err
 }
 
-// fits reports that every part but the payload can be counted in the 16 bits it has in a record. A
-// part that does not would make a record that nobody can read.
-func (d *Draft) fits() bool {
-	headers := 0
-	for _, h := range d.Headers {
-		headers += len(h.Name) + len(h.Value) + 2
+func (d *Draft) parts() Parts {
+	return Parts{ID: d.ID, Given: d.Given, At: d.At, Type: d.Type, ContentType: d.ContentType,
+		Headers: d.Headers, Payload: d.Payload}
+}
+
+// seal completes the draft's record, and its id if that is made here.
+func (d *Draft) seal(batchEnd uint64, spool uint32) []byte {
+	rec, made := sealRecord(d.rec, seal{seq: d.Seq, batchEnd: batchEnd, session: d.Session,
+		spool: spool, lanes: d.lanes, sum: d.sum})
+	if !d.Given {
+		d.ID = made
 	}
-	return max(len(d.ID), len(d.Type), len(d.ContentType), headers, len(d.lanes)) <= math.MaxUint16
+	return rec
 }
 
 // draftOverheadBytes estimates the id record and the session state that come with an event.
@@ -199,12 +204,9 @@ func (g *group) decide(d *Draft) {
 
 // putEvent writes one event and its id into the same chunk.
 func (g *group) putEvent(d *Draft, batchEnd uint64) {
-	rec := sealRecord(d, d.Seq, batchEnd, g.s.spoolNumber())
+	rec := d.seal(batchEnd, g.s.spoolNumber())
 	g.reserve(len(rec)+len(d.ID)+draftOverheadBytes+4*len(d.lanes), 3)
-	e := &Event{rec: rec}
-	if err := e.layOut(); err != nil {
-		panic("BUG: a record just written cannot be read: " + err.Error())
-	}
+	e := sealedEvent(rec)
 	g.put(badger.NewEntry(logKey(d.Seq), rec))
 	if d.Given {
 		g.rememberID(d)
@@ -325,4 +327,9 @@ func (s *Spool) known(ids []LaneID) []LaneID {
 		}
 	}
 	return lanes
+}
+
+// UnspooledID makes an id for an event that was accepted but that no target wanted.
+func (s *Spool) UnspooledID(at time.Time) string {
+	return makeID(at, s.unspooled.Add(1), ^s.spoolNumber())
 }

@@ -297,10 +297,7 @@ func (g *group) planStanding(l *Lane, st Standing) {
 }
 
 func (g *group) planTick(t Tick) {
-	e := newEncoder(20)
-	e.uint(t.Number)
-	e.time(t.At)
-	g.put(badger.NewEntry(metaKey(metaTick), e.seal()))
+	g.put(badger.NewEntry(metaKey(metaTick), t.encode()))
 	g.after = append(g.after, func() { g.s.tick.Store(&t) })
 }
 
@@ -313,9 +310,7 @@ func (g *group) planLane(name string) *Lane {
 	if known != nil {
 		return known
 	}
-	e := newEncoder(len(name))
-	e.string(name)
-	g.put(badger.NewEntry(laneKey(prefixName, id), e.seal()))
+	g.put(badger.NewEntry(laneKey(prefixName, id), encodeName(name)))
 	l := s.addLane(id, name)
 	// The lane begins behind the events of this very group, which were not accepted for it.
 	l.mu.Lock()

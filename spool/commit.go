@@ -378,9 +378,7 @@ func (g *group) commit() error {
 
 func (g *group) flushState() {
 	for key, p := range g.state {
-		e := newEncoder(len(p.value))
-		e.b = append(e.b, p.value...)
-		g.put(badger.NewEntry(append([]byte{prefixState}, key...), e.seal()).WithTTL(p.ttl))
+		g.put(badger.NewEntry(stateKey([]byte(key)), encodeState(p.value)).WithTTL(p.ttl))
 	}
 	clear(g.state)
 }

@@ -8,12 +8,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// Ref names one delivery.
-type Ref struct {
-	Lane LaneID
-	Seq  uint64
-}
-
 // Delivery is one delivery that failed before, or was asked for again, with its event.
 type Delivery struct {
 	Event *Event
@@ -24,6 +18,12 @@ type Delivery struct {
 	LastStatus  int
 	LastError   string
 	Replay      bool
+}
+
+// deliveryOf is what an exception tells of a delivery; its event is read by whoever needs it.
+func deliveryOf(x *exception) Delivery {
+	return Delivery{Attempts: x.attempts, FirstFailed: x.firstFailed, LastAt: x.lastAt,
+		LastStatus: x.lastStatus, LastError: x.lastError, Replay: x.replay}
 }
 
 // dueScanMax bounds the exceptions looked at for one page of a Due.
@@ -102,10 +102,10 @@ func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
 		}
 		if u != nil {
 			c.unread = append(c.unread, *u)
-			c.lost = append(c.lost, Ref{l.id, f.seq})
+			c.lost = append(c.lost, Ref{Lane: l.id, Seq: f.seq})
 			continue
 		}
-		d := f.x.delivery()
+		d := deliveryOf(f.x)
 		d.Event = e
 		out = append(out, d)
 	}

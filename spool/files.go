@@ -26,7 +26,6 @@ const (
 	logEndTxn         = 1 << 7 // the entry that makes a transaction whole
 	logEndKeyBytes    = 19     // of that entry
 	logEndValueMax    = 20
-	logKeyBytesMax    = 1 << 10
 	manifestHeadBytes = 8
 )
 
@@ -124,7 +123,7 @@ func readLogEntry(b []byte) (e logEntry, ok bool) {
 		*field = v
 		at += n
 	}
-	if e.key == 0 || e.key > logKeyBytesMax || e.value > RecordBytesMax {
+	if e.key == 0 || e.key > keyBytesMax || e.value > RecordBytesMax {
 		return e, false
 	}
 	e.head, e.size = at, at+int(e.key+e.value)+crc32.Size

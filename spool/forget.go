@@ -37,18 +37,6 @@ func (s *Spool) Forget(l *Lane) error {
 	return nil
 }
 
-// ofLane are the prefixes of records about a lane, but the one of names.
-func ofLane() (prefixes []byte) {
-	for i := range kinds {
-		k := &kinds[i]
-		if k.prefix != prefixName && len(k.parts) > 0 &&
-			(k.parts[0] == partLane || k.parts[0] == partAbout) {
-			prefixes = append(prefixes, k.prefix)
-		}
-	}
-	return prefixes
-}
-
 func (g *group) planForget(l *Lane) error {
 	if l.gone.Load() {
 		return nil
@@ -62,9 +50,7 @@ func (g *group) planForget(l *Lane) error {
 	// From here on nothing of it is planned any more, in this group neither.
 	l.gone.Store(true)
 	delete(g.forced, l)
-	e := newEncoder(1)
-	e.string("")
-	g.put(badger.NewEntry(laneKey(prefixName, l.id), e.seal()))
+	g.put(badger.NewEntry(laneKey(prefixName, l.id), encodeName("")))
 	for _, prefix := range ofLane() {
 		keys, err := keysOf(g.txn, laneKey(prefix, l.id), forgetAtOnce)
 		if err != nil {

@@ -152,7 +152,7 @@ func (f *fixture) writesNothing(l *Lane) {
 	if err != nil {
 		f.t.Error(err)
 	}
-	if n, err := f.Replay(Ref{l.id, 3}); n != 0 || !errors.Is(err, ErrNotFound) {
+	if n, err := f.Replay(Ref{Lane: l.id, Seq: 3}); n != 0 || !errors.Is(err, ErrNotFound) {
 		f.t.Errorf("replayed %d, %v; want ErrNotFound", n, err)
 	}
 	if n, err := l.Purge(context.Background(), Purge{State: StatePending}); n != 0 || err != nil {

@@ -19,38 +19,11 @@ import (
 //   - The last recentMax attempts of every lane are in memory, whatever became of them, and are
 //     written at most every recentPause and at the end.
 const (
-	historyMax       = 5
-	historySnippet   = 256 // bytes of an answer in a record
-	recentMax        = 128
-	recentStoredMax  = 32
-	recentPause      = 5 * time.Second
-	recentTTL        = 7 * 24 * time.Hour
-	recentEntryBytes = 96
+	recentMax       = 128
+	recentStoredMax = 32
+	recentPause     = 5 * time.Second
+	recentTTL       = 7 * 24 * time.Hour
 )
-
-// Made is what one request was like. The zero value is nothing known.
-type Made struct {
-	// Outcome is the caller's own number of what the attempt learned.
-	Outcome uint8
-	// Duration of the request; 0: none was made.
-	Duration time.Duration
-	// Remote is "ip:port"; empty when there was no connection.
-	Remote string
-	// Snippet is the beginning of a failure's answer.
-	Snippet []byte
-}
-
-// Attempt is one request that was made, as far as the history keeps it.
-type Attempt struct {
-	Ref
-	Made
-	// Number is 0 for the live one, then 1, 2, …; a replay starts over.
-	Number int
-	At     time.Time
-	Status int
-	Error  string
-	Replay bool
-}
 
 // attemptOf is what is kept of an attempt; its number is negative if there was none.
 func attemptOf(st *Settlement) Attempt {
@@ -58,36 +31,8 @@ func attemptOf(st *Settlement) Attempt {
 	if st.Verdict == Withheld {
 		n = st.Attempts
 	}
-	return Attempt{Ref: Ref{st.Lane, st.Seq}, Made: st.Made, Number: n, At: st.At,
+	return Attempt{Ref: Ref{Lane: st.Lane, Seq: st.Seq}, Made: st.Made, Number: n, At: st.At,
 		Status: st.Status, Error: st.Error, Replay: st.Replay}
-}
-
-func (a *Attempt) encode(e *encoder) {
-	e.uint(uint64(max(a.Number, 0)))
-	e.time(a.At)
-	e.uint(uint64(a.Outcome))
-	e.uint(uint64(a.Status))
-	e.uint(uint64(max(a.Duration, 0)))
-	e.string(a.Error)
-	e.string(a.Remote)
-	e.bytes(a.Snippet[:min(len(a.Snippet), historySnippet)])
-	e.bool(a.Replay)
-}
-
-func decodeAttempt(d *decoder) (a Attempt) {
-	a.Number, a.At, a.Outcome = int(d.uint()), d.time(), uint8(d.uint())
-	a.Status, a.Duration = int(d.uint()), time.Duration(d.uint())
-	a.Error, a.Remote, a.Snippet, a.Replay = d.string(), d.string(), d.bytes(), d.bool()
-	return a
-}
-
-// historyKey puts attempt n of a delivery where it replaces the one that has to go.
-func historyKey(r Ref, n int) []byte {
-	slot := byte(0)
-	if n > 0 {
-		slot = byte(1 + (n-1)%(historyMax-1))
-	}
-	return append(laneSeqKey(prefixHistory, r.Lane, r.Seq), slot)
 }
 
 // putHistory writes the attempt that is being settled, unless it succeeded at once.
@@ -96,9 +41,7 @@ func (g *group) putHistory(st *Settlement) {
 	if a.Number < 0 || st.Fresh && st.Verdict == Delivered {
 		return
 	}
-	e := newEncoder(64 + len(a.Error) + len(a.Snippet))
-	a.encode(e)
-	g.put(badger.NewEntry(historyKey(a.Ref, a.Number), e.seal()).
+	g.put(badger.NewEntry(historyKey(a.Ref, a.Number), a.encode()).
 		WithTTL(max(g.s.limits.Load().KeepExhausted, time.Hour)))
 }
 
@@ -106,12 +49,8 @@ func (g *group) putHistory(st *Settlement) {
 func (l *Lane) History(seq uint64) ([]Attempt, error) {
 	var out []Attempt
 	err := l.s.scan(laneSeqKey(prefixHistory, l.id, seq), nil, func(_, value []byte) (bool, error) {
-		d, err := openValue(value)
-		if err != nil {
-			return true, nil // a gap
-		}
-		if a := decodeAttempt(d); d.err == nil {
-			a.Ref = Ref{l.id, seq}
+		if a, err := decodeAttempt(value); err == nil { // else a gap
+			a.Ref = Ref{Lane: l.id, Seq: seq}
 			out = append(out, a)
 		}
 		return true, nil
@@ -208,14 +147,7 @@ func (g *group) putRecent(l *Lane, now time.Time, last bool) {
 	list := r.since(r.n - min(r.n, recentStoredMax))
 	r.stored, r.at = r.n, now
 	l.mu.Unlock()
-	e := newEncoder(recentEntryBytes * len(list))
-	e.uint(uint64(len(list)))
-	for i := range list {
-		e.uint(list[i].Seq)
-		list[i].Snippet = nil
-		list[i].encode(e)
-	}
-	g.put(badger.NewEntry(laneKey(prefixRecent, l.id), e.seal()).WithTTL(recentTTL))
+	g.put(badger.NewEntry(laneKey(prefixRecent, l.id), encodeRecent(list)).WithTTL(recentTTL))
 }
 
 // loadRecent reads what putRecent wrote. Without it the lane only knows less.
@@ -235,19 +167,4 @@ func (l *Lane) loadRecent() {
 		l.recent.add(a)
 	}
 	l.recent.stored = l.recent.n
-}
-
-func decodeRecent(value []byte) ([]Attempt, error) {
-	d, err := openValue(value)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read last attempts: %w", err)
-	}
-	var list []Attempt
-	for n := d.uint(); n > 0 && d.err == nil; n-- {
-		seq := d.uint()
-		a := decodeAttempt(d)
-		a.Seq = seq
-		list = append(list, a)
-	}
-	return list, d.err
 }

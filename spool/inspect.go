@@ -71,7 +71,7 @@ func (l *Lane) FreshDeliveries(from uint64, most int) (out []Listed, next uint64
 	}
 	for _, e := range p.events {
 		if l.unsettled(e.Seq) {
-			out = append(out, Listed{Ref: Ref{l.id, e.Seq}, Delivery: Delivery{Event: e}})
+			out = append(out, Listed{Ref: Ref{Lane: l.id, Seq: e.Seq}, Delivery: Delivery{Event: e}})
 		}
 	}
 	if p.next <= head {

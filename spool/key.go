@@ -1,6 +1,9 @@
 package spool
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // Every key starts with one byte that names its table; recordtable.go says what is in each. Numbers
 // are big-endian, so that the order of keys is the order of sequences.
@@ -32,6 +35,9 @@ type LaneID uint32
 
 // SpoolItself stands in keys where a lane would, for the spool itself.
 const SpoolItself LaneID = 0
+
+// keyBytesMax bounds a key: those of the callers' ids and small state are the longest.
+const keyBytesMax = 1 << 10
 
 const (
 	metaFormat     = "format"     // formatRecord
@@ -65,6 +71,9 @@ func laneSeqKey(prefix byte, lane LaneID, seq uint64) []byte {
 	return k
 }
 
+// stateKey is the key of a caller's small state.
+func stateKey(key []byte) []byte { return append([]byte{prefixState}, key...) }
+
 func metaKey(name string) []byte {
 	return append([]byte{prefixMeta}, name...)
 }
@@ -74,6 +83,37 @@ func unreadKey(seq uint64) []byte {
 	k[0] = prefixUnread
 	return k
 }
+
+// noticeBytes is the length of a notice's key; one for a way of its own has a byte more. The first
+// way has none, as it was when there was only one.
+const noticeBytes = 13
+
+func noticeKey(lane LaneID, episode uint64, way uint8) []byte {
+	k := laneSeqKey(prefixNotice, lane, episode)
+	if way > 0 {
+		k = append(k, way)
+	}
+	return k
+}
+
+// keyNotice is the episode and the way in a notice's key.
+func keyNotice(key []byte) (episode uint64, way uint8) {
+	if len(key) > noticeBytes {
+		way = key[noticeBytes]
+	}
+	return binary.BigEndian.Uint64(key[5:]), way
+}
+
+func releasedKey(at time.Time, seq uint64) []byte {
+	k := make([]byte, 17)
+	k[0] = prefixReleased
+	binary.BigEndian.PutUint64(k[1:], uint64(at.UnixNano()))
+	binary.BigEndian.PutUint64(k[9:], seq)
+	return k
+}
+
+// keyInstant is the instant a key begins with.
+func keyInstant(key []byte) int64 { return int64(binary.BigEndian.Uint64(key[1:])) }
 
 // keyLane is the lane a key with a lane in it is about.
 func keyLane(key []byte) LaneID { return LaneID(binary.BigEndian.Uint32(key[1:])) }

@@ -107,7 +107,7 @@ func (m *lister) kept(txn *badger.Txn, seq uint64, value []byte) {
 	at := Place{Lane: m.l, State: m.q.State}
 	x, err := decodeException(value)
 	if err == nil {
-		at.Delivery = x.delivery()
+		at.Delivery = deliveryOf(x)
 	} else {
 		x, at.LastError = &exception{}, err.Error()
 	}

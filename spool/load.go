@@ -112,53 +112,45 @@ func (s *Spool) initialize() error {
 // loadCheckpoint reads the last tick and the point from which the log is counted anew.
 func (s *Spool) loadCheckpoint() (uint64, error) {
 	s.tick.Store(&Tick{})
-	d, err := s.small(metaKey(metaTick))
-	if err != nil {
+	s.tick.Store(&Tick{})
+	value, err := s.get(metaKey(metaTick))
+	if err == nil {
+		var t Tick
+		t, err = decodeTick(value)
+		s.tick.Store(&t)
+	}
+	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
 		return 0, fmt.Errorf("cannot read the last tick: %w", err)
 	}
-	if d != nil {
-		s.tick.Store(&Tick{Number: d.uint(), At: d.time()})
-	}
-	d, err = s.small(metaKey(metaCheckpoint))
-	if d == nil || err != nil {
-		return 0, err
-	}
-	head := d.uint()
-	s.swept.Store(d.uint())
-	return head, d.err
-}
-
-// small opens the value under a key; nil: there is none.
-func (s *Spool) small(key []byte) (*decoder, error) {
-	value, err := s.get(key)
+	value, err = s.get(metaKey(metaCheckpoint))
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, nil
+		return 0, nil
 	}
-	var d *decoder
+	var c checkpoint
 	if err == nil {
-		d, err = openValue(value)
+		c, err = decodeCheckpoint(value)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read record %q: %w", key, err)
+		return 0, fmt.Errorf("cannot read the last checkpoint: %w", err)
 	}
-	return d, nil
+	s.swept.Store(c.swept)
+	return c.head, nil
 }
 
 // loadLanes makes the lanes of the name table and reads their records and standings.
 func (s *Spool) loadLanes() error {
 	err := s.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
-		d, err := openValue(value)
-		if err != nil { // recount has seen it: nothing is owed to this lane
+		name, err := decodeName(value)
+		switch {
+		case err != nil: // recount has seen it: nothing is owed to this lane
 			s.log.Error("cannot read the name of a target to which nothing is owed", "error", err)
-			return true, nil
-		}
-		if name := d.string(); name != "" {
+		case name != "":
 			s.addLane(keyLane(key), name)
-		} else {
+		default:
 			s.forgotten[keyLane(key)] = false
 			s.lastLane = max(s.lastLane, keyLane(key))
 		}
-		return true, d.err
+		return true, nil
 	})
 	if err != nil {
 		return err
@@ -342,8 +334,6 @@ func (s *Spool) countQuarantined() error {
 
 // putCheckpoint writes the point from which a start counts the log.
 func (g *group) putCheckpoint(head uint64) {
-	e := newEncoder(20)
-	e.uint(head)
-	e.uint(g.s.swept.Load())
-	g.put(badger.NewEntry(metaKey(metaCheckpoint), e.seal()))
+	c := checkpoint{head: head, swept: g.s.swept.Load()}
+	g.put(badger.NewEntry(metaKey(metaCheckpoint), c.encode()))
 }

@@ -81,10 +81,7 @@ func (s *Spool) mendTick() error {
 		return fmt.Errorf("cannot read what waits for a tick: %w", err)
 	}
 	s.log.Error("cannot read the last tick; what waits for one is due at the next", "number", number)
-	e := newEncoder(20)
-	e.uint(number)
-	e.int(0)
-	return s.store(metaKey(metaTick), e.seal())
+	return s.store(metaKey(metaTick), Tick{Number: number}.encode())
 }
 
 func (s *Spool) store(key, value []byte) error {
@@ -93,8 +90,10 @@ func (s *Spool) store(key, value []byte) error {
 
 // nameOf is a lane's name before the lanes are loaded; its number if that cannot be read.
 func (s *Spool) nameOf(lane LaneID) string {
-	if d, err := s.small(laneKey(prefixName, lane)); err == nil && d != nil {
-		return d.string()
+	if value, err := s.get(laneKey(prefixName, lane)); err == nil {
+		if name, err := decodeName(value); err == nil {
+			return name
+		}
 	}
 	return fmt.Sprint(lane)
 }

@@ -200,7 +200,7 @@ func (m *model) replay(t *rapid.T) {
 	if !ok {
 		return
 	}
-	if _, err := m.f.Replay(Ref{l.id, seq}); err != nil {
+	if _, err := m.f.Replay(Ref{Lane: l.id, Seq: seq}); err != nil {
 		t.Fatal(err)
 	}
 	delete(from, seq)

@@ -1,24 +1,11 @@
 package spool
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
 )
-
-// noticeBytes is the length of a notice's key; one for a way of its own has a byte more. The first
-// way has none, as it was when there was only one.
-const noticeBytes = 13
-
-func noticeKey(n Notice) []byte {
-	k := laneSeqKey(prefixNotice, n.Lane, n.Episode)
-	if n.Way > 0 {
-		k = append(k, n.Way)
-	}
-	return k
-}
 
 // ID is the number by which records name the lane; SpoolItself for nil.
 func (l *Lane) ID() LaneID {
@@ -33,19 +20,14 @@ func (s *Spool) isGone(id LaneID) bool { return id != SpoolItself && s.LaneByID(
 
 // planWords writes what is owed to the operator, or is not any more, and what is known of it.
 func (g *group) planWords(c *Change) {
-	sealed := func(body []byte) []byte {
-		e := newEncoder(len(body))
-		e.bytes(body)
-		return e.seal()
-	}
 	for _, n := range c.Owe {
 		if g.s.isGone(n.Lane) {
 			continue
 		}
-		g.put(badger.NewEntry(noticeKey(n), sealed(n.Body)))
+		g.put(badger.NewEntry(noticeKey(n.Lane, n.Episode, n.Way), encodeWord(n.Body)))
 	}
 	for _, n := range c.Paid {
-		g.delete(noticeKey(n))
+		g.delete(noticeKey(n.Lane, n.Episode, n.Way))
 	}
 	for _, m := range c.Memos {
 		if g.s.isGone(m.Lane) {
@@ -56,7 +38,7 @@ func (g *group) planWords(c *Change) {
 		if len(m.Body) == 0 && !g.has(laneKey(prefixMemoOnce, m.Lane)) {
 			g.delete(key)
 		} else {
-			g.put(badger.NewEntry(key, sealed(m.Body)))
+			g.put(badger.NewEntry(key, encodeWord(m.Body)))
 		}
 	}
 }
@@ -65,7 +47,7 @@ func (g *group) planWords(c *Change) {
 func (s *Spool) Notices() ([]Notice, error) {
 	var out []Notice
 	err := s.scan([]byte{prefixNotice}, nil, func(key, value []byte) (bool, error) {
-		d, err := openValue(value)
+		body, err := decodeWord(value)
 		if err == nil {
 			err = kindOf(key).fits(key)
 		}
@@ -73,11 +55,8 @@ func (s *Spool) Notices() ([]Notice, error) {
 			s.log.Error("cannot read an owed notice; it stays", "error", err)
 			return true, nil
 		}
-		n := Notice{Lane: keyLane(key), Episode: binary.BigEndian.Uint64(key[5:]),
-			Body: d.bytes()}
-		if len(key) > noticeBytes {
-			n.Way = key[noticeBytes]
-		}
+		n := Notice{Lane: keyLane(key), Body: body}
+		n.Episode, n.Way = keyNotice(key)
 		if !s.isGone(n.Lane) {
 			out = append(out, n)
 		}
@@ -99,16 +78,15 @@ func (s *Spool) Memo(l LaneID) ([]byte, error) {
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
-	var d *decoder
+	var body []byte
 	if err == nil {
-		d, err = openValue(value)
+		body, err = decodeWord(value)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read a memo: %w", err)
 	}
-	body := d.bytes()
 	if len(body) == 0 {
 		body = nil
 	}
-	return body, d.err
+	return body, nil
 }

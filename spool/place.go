@@ -110,7 +110,7 @@ func (p *Place) keep(state State, value []byte) {
 		p.LastError = err.Error()
 		return
 	}
-	p.Delivery = x.delivery()
+	p.Delivery = deliveryOf(x)
 }
 
 // look visits those of the deliveries that have a key with a prefix.

@@ -193,9 +193,7 @@ func (g *group) purge(o *purgeOrder, seq uint64) bool {
 	default:
 		return false // settled meanwhile
 	}
-	e := newEncoder(10)
-	e.time(o.at)
-	g.put(badger.NewEntry(mark, e.seal()))
+	g.put(badger.NewEntry(mark, encodePurged(o.at)))
 	// Nobody will look for it again, so it need not be kept for KeepDelivered.
 	g.released(seq, time.Unix(0, 0))
 	return true

@@ -234,9 +234,8 @@ func (r *recount) nameLanes() error {
 	return r.s.update(func(txn *badger.Txn) error {
 		var errs error
 		for id := range r.unnamed {
-			e := newEncoder(16)
-			e.string(fmt.Sprintf("unnamed-%d", id))
-			errs = errors.Join(errs, txn.Set(laneKey(prefixName, id), e.seal()))
+			name := encodeName(fmt.Sprintf("unnamed-%d", id))
+			errs = errors.Join(errs, txn.Set(laneKey(prefixName, id), name))
 		}
 		return errs
 	})
@@ -269,10 +268,8 @@ func (r *recount) store() error {
 			rec := r.record(l)
 			errs = errors.Join(errs, txn.Set(laneKey(prefixLane, l.id), rec.encode()))
 		}
-		e := newEncoder(20)
-		e.uint(r.head)
-		e.uint(r.newSwept)
-		return errors.Join(errs, txn.Set(metaKey(metaCheckpoint), e.seal()))
+		c := checkpoint{head: r.head, swept: r.newSwept}
+		return errors.Join(errs, txn.Set(metaKey(metaCheckpoint), c.encode()))
 	})
 }
 

@@ -274,9 +274,9 @@ func (s *Spool) State(key []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	d, err := openValue(value)
+	state, err := decodeState(value)
 	if err != nil {
 		return nil
 	}
-	return bytes.Clone(d.b)
+	return bytes.Clone(state)
 }

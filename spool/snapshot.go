@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -125,18 +124,13 @@ func (v *snapshot) loadFormat() error {
 }
 
 // small reads one small record, if it is there.
-func (v *snapshot) small(what string, key []byte, read func(d *decoder)) {
+func (v *snapshot) small(what string, key []byte, read func(value []byte) error) {
 	value, err := v.get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return
 	}
-	var d *decoder
 	if err == nil {
-		d, err = openValue(value)
-	}
-	if err == nil {
-		read(d)
-		err = d.err
+		err = read(value)
 	}
 	if err != nil {
 		v.faults.add("cannot read %s: %v", what, err)
@@ -144,28 +138,31 @@ func (v *snapshot) small(what string, key []byte, read func(d *decoder)) {
 }
 
 func (v *snapshot) loadMeta() {
-	v.small("the last tick", metaKey(metaTick), func(d *decoder) {
-		v.tick = Tick{Number: d.uint(), At: d.time()}
+	v.small("the last tick", metaKey(metaTick), func(value []byte) (err error) {
+		v.tick, err = decodeTick(value)
+		return err
 	})
-	v.small("the checkpoint", metaKey(metaCheckpoint), func(d *decoder) {
-		v.checkpoint, v.swept = d.uint(), d.uint()
+	v.small("the checkpoint", metaKey(metaCheckpoint), func(value []byte) error {
+		c, err := decodeCheckpoint(value)
+		v.checkpoint, v.swept = c.head, c.swept
+		return err
 	})
 }
 
 func (v *snapshot) loadLanes() {
 	names := make(map[string]LaneID)
 	err := v.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
-		d, err := openValue(value)
+		name, err := decodeName(value)
 		if err != nil || len(key) != 5 {
 			v.faults.add("cannot read the name of lane %x: %v", key[1:], err)
 			return true, nil
 		}
-		l := &laneView{id: keyLane(key), name: d.string()}
-		if l.name == "" && d.err == nil {
+		l := &laneView{id: keyLane(key), name: name}
+		if l.name == "" {
 			v.forgotten[l.id] = true
 			return true, nil
 		}
-		if twin, twice := names[l.name]; twice || d.err != nil {
+		if twin, twice := names[l.name]; twice {
 			v.faults.add("lanes %d and %d have the same name %q", twin, l.id, l.name)
 		}
 		names[l.name] = l.id
@@ -376,66 +373,4 @@ func (l *laneView) passed(seq uint64) bool {
 	}
 	_, found := slices.BinarySearch(l.rec.above, seq)
 	return found
-}
-
-// formatRecord says what this is.
-type formatRecord struct {
-	version uint64
-	id      [8]byte
-	// former are the ids of the spools that this one was restored from, newest first.
-	former [][8]byte
-}
-
-// formerMax bounds the list; an older one only makes events of then harder to find.
-const formerMax = 64
-
-func (f *formatRecord) encode() []byte {
-	e := newEncoder(32)
-	e.uint(f.version)
-	e.bytes(f.id[:])
-	e.uint(uint64(len(f.former)))
-	for _, id := range f.former {
-		e.bytes(id[:])
-	}
-	return e.seal()
-}
-
-// decodeFormat reads no further than the version if that is not ours.
-func decodeFormat(value []byte) (formatRecord, error) {
-	var f formatRecord
-	d, err := openValue(value)
-	if err != nil {
-		return f, fmt.Errorf("cannot read its format: %w", err)
-	}
-	f.version = d.uint()
-	if f.version > formatVersion {
-		return f, fmt.Errorf("%w: got %d; this hookspool reads %d", ErrFormat, f.version,
-			formatVersion)
-	}
-	copy(f.id[:], d.bytes())
-	if len(d.b) == 0 {
-		return f, d.err // written before there were restores
-	}
-	for n := d.uint(); n > 0 && d.err == nil; n-- {
-		var id [8]byte
-		copy(id[:], d.bytes())
-		f.former = append(f.former, id)
-	}
-	return f, d.err
-}
-
-// number is the part of a spool's id that goes into the ids of events.
-func (f *formatRecord) number() uint32 { return binary.BigEndian.Uint32(f.id[:]) }
-
-// madeSeq is the sequence inside an id made by this spool or one that it was restored from.
-func (f *formatRecord) madeSeq(id string) (uint64, bool) {
-	if seq, ok := madeSeq(id, f.number()); ok {
-		return seq, true
-	}
-	for _, former := range f.former {
-		if seq, ok := madeSeq(id, binary.BigEndian.Uint32(former[:])); ok {
-			return seq, true
-		}
-	}
-	return 0, false
 }

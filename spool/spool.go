@@ -13,9 +13,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// formatVersion is the version of everything on disk.
-const formatVersion = 1
-
 // Errors that callers tell apart with errors.Is.
 var (
 	// ErrClosed: the spool was closed.
@@ -31,8 +28,6 @@ var (
 	ErrWrongKey = errors.New("the encryption key does not open this spool")
 	// ErrLoss: the spool holds less than it acknowledged.
 	ErrLoss = errors.New("the spool has lost events that it had acknowledged")
-	// ErrFormat: a newer hookspool wrote this spool.
-	ErrFormat = errors.New("the spool has a newer format")
 	// ErrNotFound: no such event or delivery.
 	ErrNotFound = errors.New("not found")
 )
@@ -164,14 +159,6 @@ type Spool struct {
 	cursors   atomic.Int64 // kept by lanes
 	closeOnce sync.Once
 	closeErr  error
-}
-
-// Tick is one beat of the retry clock.
-type Tick struct {
-	// Number counts ticks and jobs asked for by hand, from 1.
-	Number uint64
-	// At is the instant of the last regular tick.
-	At time.Time
 }
 
 // Open opens or makes the spool in o.Dir and reads its state: O(targets), not O(backlog). Nothing

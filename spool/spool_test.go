@@ -442,7 +442,8 @@ func TestUnfinishedBatch(t *testing.T) {
 	for i := range 3 {
 		d := &Draft{ID: fmt.Sprint("u", i), Given: true, Payload: []byte("x"), At: f.now}
 		d.lanes = []LaneID{s.byName["crm"].id}
-		d.rec, d.sum = encodeDraft(d, 1)
+		parts := d.parts()
+		d.rec, d.sum = parts.layOut(1)
 		d.Seq = uint64(2 + i)
 		g.putEvent(d, 5)
 	}

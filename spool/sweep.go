@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -266,15 +265,6 @@ func (s *Spool) sweepLog(cut time.Time, last uint64) (bool, error) {
 	return more, nil
 }
 
-// recordTime is the instant of acceptance in a record, without reading the rest; a record too
-// short to have one counts as old: the sweep is not who judges it.
-func recordTime(rec []byte) time.Time {
-	if len(rec) < recordHeadBytes {
-		return time.Time{}
-	}
-	return time.Unix(0, int64(binary.BigEndian.Uint64(rec[13:])))
-}
-
 // leaveHeld takes out the events that an exception or exhausted delivery needs. Lanes without any
 // cost nothing, so a healthy delivery never pays for the sweep.
 func (s *Spool) leaveHeld(seqs []uint64, from, to uint64) ([]uint64, error) {
@@ -353,19 +343,11 @@ func (u *unheld) upTo(r *removal) (late []unheldEvent) {
 	return late
 }
 
-func releasedKey(at time.Time, seq uint64) []byte {
-	k := make([]byte, 17)
-	k[0] = prefixReleased
-	binary.BigEndian.PutUint64(k[1:], uint64(at.UnixNano()))
-	binary.BigEndian.PutUint64(k[9:], seq)
-	return k
-}
-
 // sweepReleased removes the events released before cut that nobody else needs.
 func (s *Spool) sweepReleased(cut time.Time) error {
 	r := &removal{swept: s.swept.Load(), replays: s.replays.Load()}
 	err := s.scan([]byte{prefixReleased}, nil, func(key, _ []byte) (bool, error) {
-		if int64(binary.BigEndian.Uint64(key[1:])) > cut.UnixNano() || len(r.seqs) >= sweepMax {
+		if keyInstant(key) > cut.UnixNano() || len(r.seqs) >= sweepMax {
 			return false, nil
 		}
 		r.released = append(r.released, append([]byte(nil), key...))
@@ -409,7 +391,7 @@ func (s *Spool) sweepExhausted(cut time.Time) error {
 		err := s.scan(laneKey(prefixExhausted, l.id), nil, func(key, value []byte) (bool, error) {
 			x, err := decodeException(value)
 			if err != nil || !x.lastAt.After(cut) {
-				c.expired = append(c.expired, Ref{l.id, keySeq(key)})
+				c.expired = append(c.expired, Ref{Lane: l.id, Seq: keySeq(key)})
 			}
 			// The oldest come first, so the first one to stay ends the look.
 			return err == nil && !x.lastAt.After(cut) && len(c.expired) < sweepMax, nil

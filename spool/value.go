@@ -169,12 +169,6 @@ type exception struct {
 	replay      bool
 }
 
-// delivery is what an exception tells of a delivery; its event is read by whoever needs it.
-func (x *exception) delivery() Delivery {
-	return Delivery{Attempts: x.attempts, FirstFailed: x.firstFailed, LastAt: x.lastAt,
-		LastStatus: x.lastStatus, LastError: x.lastError, Replay: x.replay}
-}
-
 func (x *exception) encode() []byte {
 	e := newEncoder(64 + len(x.lastError))
 	e.uint(x.due)

@@ -28,7 +28,7 @@ const (
 	walMetaDiscards = 1 << 2
 	walTimeBytes    = 8 // behind every key: the transaction's number, inverted
 	walEntryMin     = 2 + 3 + 1 + walTimeBytes + crc32.Size
-	walEntryMax     = RecordBytesMax + logKeyBytesMax + 32
+	walEntryMax     = RecordBytesMax + keyBytesMax + 32
 	walTxnKey       = "!badger!txn"
 )
 

@@ -11,9 +11,9 @@ func fuzzLog() []byte {
 	seq := uint64(0)
 	event := func(txn, batchEnd uint64) {
 		seq++
-		d := &Draft{ID: "id", Given: true, Payload: bytes.Repeat([]byte{byte(seq)}, int(40*seq))}
-		d.rec, d.sum = encodeDraft(d, 0)
-		w.write(logInTxn, 0, logKey(seq), txn, sealRecord(d, seq, batchEnd, 1))
+		p := Parts{ID: "id", Given: true, Payload: bytes.Repeat([]byte{byte(seq)}, int(40*seq))}
+		w.write(logInTxn, 0, logKey(seq), txn,
+			eventRecord(p, seal{seq: seq, batchEnd: batchEnd, spool: 1}))
 	}
 	end := func(txn uint64) { w.write(logEndTxn, 0, []byte(walTxnKey), txn, txnNumber(txn)) }
 	event(1, 0)

@@ -111,7 +111,7 @@ func (p keyPart) bytes() (least, most int) {
 	case partWay:
 		return 0, 1
 	}
-	return 0, logKeyBytesMax
+	return 0, keyBytesMax
 }
 
 // String is the part's name in doc.go.
@@ -137,7 +137,7 @@ func (k *kind) keyBytes() (least, most int) {
 	least, most = 1, 1
 	for _, p := range k.parts {
 		l, m := p.bytes()
-		least, most = least+l, min(most+m, logKeyBytesMax)
+		least, most = least+l, min(most+m, keyBytesMax)
 	}
 	return least, most
 }
@@ -168,6 +168,18 @@ func (k *kind) lane(key []byte) (LaneID, bool) {
 	}
 	id := keyLane(key)
 	return id, k.parts[0] == partLane || id != SpoolItself
+}
+
+// ofLane are the prefixes of records about a lane, but the one of names.
+func ofLane() (prefixes []byte) {
+	for i := range kinds {
+		k := &kinds[i]
+		if k.prefix != prefixName && len(k.parts) > 0 &&
+			(k.parts[0] == partLane || k.parts[0] == partAbout) {
+			prefixes = append(prefixes, k.prefix)
+		}
+	}
+	return prefixes
 }
 
 // checkRecord says whether a key and a value can be a record of the spool.
@@ -212,36 +224,30 @@ func checkRecent(_, value []byte) error {
 	return err
 }
 
-// checkFields reads an envelope and some of its fields.
-func checkFields(value []byte, read func(*decoder)) error {
-	d, err := openValue(value)
-	if err == nil {
-		read(d)
-		err = d.err
-	}
+func checkPurged(_, value []byte) error {
+	_, err := decodePurged(value)
 	return err
 }
 
-func checkPurged(_, value []byte) error {
-	return checkFields(value, func(d *decoder) { d.time() })
-}
-
 func checkWord(_, value []byte) error {
-	if err := checkFields(value, func(d *decoder) { d.bytes() }); err != nil {
-		return fmt.Errorf("cannot read what is owed or noted: %w", err)
-	}
-	return nil
+	_, err := decodeWord(value)
+	return err
 }
 
 // checkState: what is in the envelope is the caller's.
-func checkState(_, value []byte) error { return checkFields(value, func(*decoder) {}) }
+func checkState(_, value []byte) error {
+	_, err := decodeState(value)
+	return err
+}
 
 func checkName(_, value []byte) error {
-	return checkFields(value, func(d *decoder) { _ = d.string() })
+	_, err := decodeName(value)
+	return err
 }
 
 func checkHistory(_, value []byte) error {
-	return checkFields(value, func(d *decoder) { _ = decodeAttempt(d) })
+	_, err := decodeAttempt(value)
+	return err
 }
 
 func checkMeta(key, value []byte) error {
@@ -250,9 +256,11 @@ func checkMeta(key, value []byte) error {
 		_, err := decodeFormat(value)
 		return err
 	case metaTick:
-		return checkFields(value, func(d *decoder) { d.uint(); d.time() })
+		_, err := decodeTick(value)
+		return err
 	case metaCheckpoint:
-		return checkFields(value, func(d *decoder) { d.uint(); d.uint() })
+		_, err := decodeCheckpoint(value)
+		return err
 	}
 	return errors.New("there is no such record")
 }

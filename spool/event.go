@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"strings"
 	"time"
 	"unsafe"
@@ -151,62 +152,119 @@ func (e *Event) owedTo(lane LaneID) bool {
 // bytes is what the event holds in memory.
 func (e *Event) bytes() int { return len(e.rec) }
 
-// encodeDraft lays out everything but sequence, batch, session, lanes and an id made here, leaving
-// room for the lanes, and returns the record with the checksum of what follows the id.
-func encodeDraft(d *Draft, lanes int) ([]byte, uint32) {
-	headers := 0
-	for _, h := range d.Headers {
-		headers += len(h.Name) + len(h.Value) + 2
+// Parts are what an event is made of before it has a place in the log.
+type Parts struct {
+	// ID is the id that the app gave, if Given.
+	ID                string
+	Given             bool
+	At                time.Time
+	Type, ContentType string
+	Headers           []Header
+	Payload           []byte
+}
+
+// headerBytes is what headers take in a record.
+func headerBytes(headers []Header) (n int) {
+	for _, h := range headers {
+		n += len(h.Name) + len(h.Value) + 2
 	}
-	idBytes := len(d.ID)
-	if !d.Given {
+	return n
+}
+
+// fits reports that every part but the payload can be counted in the 16 bits it has in a record. A
+// part that does not would make a record that nobody can read.
+func (p *Parts) fits() bool {
+	return max(len(p.ID), len(p.Type), len(p.ContentType), headerBytes(p.Headers)) <= math.MaxUint16
+}
+
+// layOut is a record with everything but sequence, batch, session, lanes and an id made here, with
+// room for the lanes, and the checksum of what follows the id.
+func (p *Parts) layOut(lanes int) (rec []byte, sum uint32) {
+	headers := headerBytes(p.Headers)
+	idBytes := len(p.ID)
+	if !p.Given {
 		idBytes = madeIDBytes
 	}
-	body := idBytes + len(d.Type) + len(d.ContentType) + headers + len(d.Payload)
-	rec := make([]byte, recordHeadBytes+idBytes, recordHeadBytes+body+4*lanes)
+	body := idBytes + len(p.Type) + len(p.ContentType) + headers + len(p.Payload)
+	rec = make([]byte, recordHeadBytes+idBytes, recordHeadBytes+body+4*lanes)
 	rec[0] = recordVersion
-	binary.BigEndian.PutUint64(rec[13:], uint64(d.At.UnixNano()))
-	if d.Given {
+	binary.BigEndian.PutUint64(rec[13:], uint64(p.At.UnixNano()))
+	if p.Given {
 		rec[29] = flagGivenID
-		copy(rec[recordHeadBytes:], d.ID)
+		copy(rec[recordHeadBytes:], p.ID)
 	}
 	binary.BigEndian.PutUint16(rec[33:], uint16(idBytes))
-	binary.BigEndian.PutUint16(rec[35:], uint16(len(d.Type)))
-	binary.BigEndian.PutUint16(rec[37:], uint16(len(d.ContentType)))
+	binary.BigEndian.PutUint16(rec[35:], uint16(len(p.Type)))
+	binary.BigEndian.PutUint16(rec[37:], uint16(len(p.ContentType)))
 	binary.BigEndian.PutUint16(rec[39:], uint16(headers))
-	binary.BigEndian.PutUint32(rec[41:], uint32(len(d.Payload)))
-	rec = append(rec, d.Type...)
-	rec = append(rec, d.ContentType...)
-	for _, h := range d.Headers {
+	binary.BigEndian.PutUint32(rec[41:], uint32(len(p.Payload)))
+	rec = append(rec, p.Type...)
+	rec = append(rec, p.ContentType...)
+	for _, h := range p.Headers {
 		rec = append(rec, h.Name...)
 		rec = append(rec, 0)
 		rec = append(rec, h.Value...)
 		rec = append(rec, 0)
 	}
-	rec = append(rec, d.Payload...)
+	rec = append(rec, p.Payload...)
 	return rec, crc32.Checksum(rec[recordHeadBytes+idBytes:], castagnoli())
 }
 
-// sealRecord completes what encodeDraft began and returns the record.
-func sealRecord(d *Draft, seq, batchEnd uint64, spool uint32) []byte {
-	rec := d.rec
-	binary.BigEndian.PutUint64(rec[5:], seq)
-	binary.BigEndian.PutUint64(rec[21:], batchEnd)
-	rec[30] = byte(d.Session)
-	binary.BigEndian.PutUint16(rec[31:], uint16(len(d.lanes)))
+// seal is what a record says beyond its parts.
+type seal struct {
+	seq, batchEnd uint64
+	session       Session
+	spool         uint32 // its number, for an id made here
+	lanes         []LaneID
+	sum           uint32 // as layOut returned it
+}
+
+// sealRecord completes what layOut began, in place as far as there is room. madeID is the id that
+// was made here; empty if the app gave one.
+func sealRecord(rec []byte, s seal) (_ []byte, madeID string) {
+	binary.BigEndian.PutUint64(rec[5:], s.seq)
+	binary.BigEndian.PutUint64(rec[21:], s.batchEnd)
+	rec[30] = byte(s.session)
+	binary.BigEndian.PutUint16(rec[31:], uint16(len(s.lanes)))
 	idEnd := recordHeadBytes + int(binary.BigEndian.Uint16(rec[33:]))
-	if !d.Given {
-		d.ID = makeID(d.At, seq, spool)
-		copy(rec[recordHeadBytes:idEnd], d.ID)
+	if rec[29]&flagGivenID == 0 {
+		madeID = makeID(recordTime(rec), s.seq, s.spool)
+		copy(rec[recordHeadBytes:idEnd], madeID)
 	}
 	bodyEnd := len(rec)
-	for _, lane := range d.lanes {
+	for _, lane := range s.lanes {
 		rec = binary.BigEndian.AppendUint32(rec, uint32(lane))
 	}
-	sum := crc32.Update(d.sum, castagnoli(), rec[5:idEnd])
+	sum := crc32.Update(s.sum, castagnoli(), rec[5:idEnd])
 	sum = crc32.Update(sum, castagnoli(), rec[bodyEnd:])
 	binary.BigEndian.PutUint32(rec[1:], sum)
+	return rec, madeID
+}
+
+// eventRecord is a whole record of its parts.
+func eventRecord(p Parts, s seal) []byte {
+	rec, sum := p.layOut(len(s.lanes))
+	s.sum = sum
+	rec, _ = sealRecord(rec, s)
 	return rec
+}
+
+// sealedEvent is the event of a record that was just sealed: its checksum is not checked.
+func sealedEvent(rec []byte) *Event {
+	e := &Event{rec: rec}
+	if err := e.layOut(); err != nil {
+		panic("BUG: a record just written cannot be read: " + err.Error())
+	}
+	return e
+}
+
+// recordTime is the instant of acceptance in a record, without reading the rest; a record too
+// short to have one counts as old: the sweep is not who judges it.
+func recordTime(rec []byte) time.Time {
+	if len(rec) < recordHeadBytes {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(rec[13:])))
 }
 
 // An id made here is "evt_" and 18 bytes in base32hex: 6 of unix milliseconds, 8 of sequence, 4 of
@@ -301,9 +359,4 @@ func (e *Event) checkSum() error {
 		return fmt.Errorf("got checksum %08x; want %08x", sum, want)
 	}
 	return nil
-}
-
-// UnspooledID makes an id for an event that was accepted but that no target wanted.
-func (s *Spool) UnspooledID(at time.Time) string {
-	return makeID(at, s.unspooled.Add(1), ^s.spoolNumber())
 }
