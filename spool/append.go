@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Draft is an event on its way into the spool. The caller fills the first part; Append the second.
@@ -19,7 +21,7 @@ type Draft struct {
 	// the caller takes for the same in another encoding.
 	Hash              [32]byte
 	Type, ContentType string
-	Headers           []Header
+	Headers           []record.Header
 	Payload           []byte
 	// At is the instant of acceptance.
 	At time.Time
@@ -27,14 +29,14 @@ type Draft struct {
 	Note any
 
 	// Session is what Decide settled, frozen with the event.
-	Session Session
+	Session record.Session
 	// Duplicate: the id and the hash were accepted before; nothing was spooled.
 	Duplicate bool
 	// Seq is the event's place in the log; 0: no target wanted it and it was not spooled.
 	Seq uint64
 
-	lanes []LaneID
-	few   [2]LaneID // the first room of lanes
+	lanes []record.LaneID
+	few   [2]record.LaneID // the first room of lanes
 	// imported, when set, says instead of Decide what becomes of the event.
 	imported *importOrder
 	rec      []byte
@@ -43,7 +45,7 @@ type Draft struct {
 }
 
 // Owe makes the event owed to a lane; Decide calls it.
-func (d *Draft) Owe(l LaneID) {
+func (d *Draft) Owe(l record.LaneID) {
 	if d.lanes == nil {
 		d.lanes = d.few[:0]
 	}
@@ -51,7 +53,7 @@ func (d *Draft) Owe(l LaneID) {
 }
 
 // Lanes are the lanes that owe the event. The caller must not change them.
-func (d *Draft) Lanes() []LaneID { return d.lanes }
+func (d *Draft) Lanes() []record.LaneID { return d.lanes }
 
 // ConflictError refuses an Append in which ids were accepted before with other payloads.
 type ConflictError struct {
@@ -67,7 +69,7 @@ func (e *ConflictError) Error() string {
 type TooLargeError struct{ Index, Bytes int }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the record would have %d bytes; at most %d fit", e.Bytes, RecordBytesMax)
+	return fmt.Sprintf("the record would have %d bytes; at most %d fit", e.Bytes, record.BytesMax)
 }
 
 // View is what Decide may read and write: small keyed state that is committed with the event.
@@ -79,11 +81,11 @@ func (v *View) Get(key []byte) []byte {
 	if p, ok := v.g.state[string(key)]; ok {
 		return p.value
 	}
-	value, err := v.g.get(append([]byte{prefixState}, key...))
+	value, err := v.g.get(append([]byte{record.PrefixState}, key...))
 	if err != nil {
 		return nil // unreadable state is no state; the event is what matters
 	}
-	state, err := decodeState(value)
+	state, err := record.DecodeState(value)
 	if err != nil {
 		v.g.s.log.Error("cannot read a state record; it counts as absent", "error", err)
 		return nil
@@ -115,13 +117,13 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	o.drafts = drafts
 	for i, d := range drafts {
 		parts := d.parts()
-		d.rec, d.sum = parts.layOut(min(lanes, 8))
+		d.rec, d.sum = parts.LayOut(min(lanes, 8))
 		size := len(d.rec) + 4*lanes
 		if d.imported != nil {
 			size += 4 * d.imported.newOnes
 			o.entries += 2 * d.imported.newOnes
 		}
-		if size > RecordBytesMax || !parts.fits() {
+		if size > record.BytesMax || !parts.Fits() {
 			return &TooLargeError{Index: i, Bytes: size}
 		}
 		o.bytes += size + draftOverheadBytes
@@ -135,15 +137,16 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	return err
 }
 
-func (d *Draft) parts() Parts {
-	return Parts{ID: d.ID, Given: d.Given, At: d.At, Type: d.Type, ContentType: d.ContentType,
+func (d *Draft) parts() record.Parts {
+	return record.Parts{ID: d.ID, Given: d.Given, At: d.At, Type: d.Type, ContentType: d.ContentType,
 		Headers: d.Headers, Payload: d.Payload}
 }
 
 // seal completes the draft's record, and its id if that is made here.
 func (d *Draft) seal(batchEnd uint64, spool uint32) []byte {
-	rec, made := sealRecord(d.rec, seal{seq: d.Seq, batchEnd: batchEnd, session: d.Session,
-		spool: spool, lanes: d.lanes, sum: d.sum})
+	rec, made := record.SealEvent(d.rec, record.Seal{Seq: d.Seq, BatchEnd: batchEnd,
+		Session: d.Session,
+		Spool:   spool, Lanes: d.lanes, Sum: d.sum})
 	if !d.Given {
 		d.ID = made
 	}
@@ -206,8 +209,8 @@ func (g *group) decide(d *Draft) {
 func (g *group) putEvent(d *Draft, batchEnd uint64) {
 	rec := d.seal(batchEnd, g.s.spoolNumber())
 	g.reserve(len(rec)+len(d.ID)+draftOverheadBytes+4*len(d.lanes), 3)
-	e := sealedEvent(rec)
-	g.put(badger.NewEntry(logKey(d.Seq), rec))
+	e := record.Sealed(rec)
+	g.put(badger.NewEntry(record.LogKey(d.Seq), rec))
 	if d.Given {
 		g.rememberID(d)
 	}
@@ -216,12 +219,12 @@ func (g *group) putEvent(d *Draft, batchEnd uint64) {
 }
 
 func (g *group) rememberID(d *Draft) {
-	r := &idRecord{at: d.At, seq: d.Seq, hash: d.Hash, lanes: d.lanes}
+	r := &record.ID{At: d.At, Seq: d.Seq, Hash: d.Hash, Lanes: d.lanes}
 	g.ids[d.ID] = r
 	window := g.dedupeWindow(d)
 	// Badger's clock has a grain of a second and is not ours; the record's own instant decides, and
 	// an hour more keeps it until then.
-	g.put(badger.NewEntry(idKey(d.ID), r.encode()).WithTTL(window + time.Hour))
+	g.put(badger.NewEntry(record.IDKey(d.ID), r.Encode()).WithTTL(window + time.Hour))
 }
 
 // dedupeWindow says how long a draft's id is remembered.
@@ -251,11 +254,11 @@ func (g *group) findIDs(drafts []*Draft) error {
 		} else if e := g.lookupMade(d); e != nil {
 			d.Duplicate, d.Seq = true, e.Seq
 			same = d.repeats(sha256.Sum256(e.Payload()))
-			d.lanes = g.s.known(e.lanes())
+			d.lanes = g.s.known(e.Lanes())
 		} else if r := g.lookupID(d); r != nil {
-			d.Duplicate, d.Seq = true, r.seq
-			same = d.repeats(r.hash)
-			d.lanes = g.s.known(r.lanes)
+			d.Duplicate, d.Seq = true, r.Seq
+			same = d.repeats(r.Hash)
+			d.lanes = g.s.known(r.Lanes)
 		} else if seen != nil {
 			seen[d.ID] = d
 		}
@@ -278,16 +281,16 @@ func (d *Draft) repeats(hash [32]byte) bool {
 // lookupMade is the event whose id was made here and is now given by an app: by its sender, who
 // repeats it with the id of our answer, or by somebody else. Such an id has no record; its event is
 // where the id says, for as long as it is kept. Any other id costs a look at its length.
-func (g *group) lookupMade(d *Draft) *Event {
-	seq, ok := g.s.format.madeSeq(d.ID)
+func (g *group) lookupMade(d *Draft) *record.Event {
+	seq, ok := g.s.format.MadeSeq(d.ID)
 	if !ok {
 		return nil
 	}
-	rec, err := g.get(logKey(seq))
+	rec, err := g.get(record.LogKey(seq))
 	if err != nil {
 		return nil // swept, or never made
 	}
-	e, err := decodeEvent(rec, seq)
+	e, err := record.DecodeEvent(rec, seq)
 	if err != nil {
 		g.s.log.Error("cannot read the event that an id names; the one that came counts as new",
 			"error", err)
@@ -300,27 +303,27 @@ func (g *group) lookupMade(d *Draft) *Event {
 }
 
 // lookupID is the id's record if it is within the window.
-func (g *group) lookupID(d *Draft) *idRecord {
+func (g *group) lookupID(d *Draft) *record.ID {
 	r := g.ids[d.ID]
 	if r == nil {
-		value, err := g.get(idKey(d.ID))
+		value, err := g.get(record.IDKey(d.ID))
 		if err != nil {
 			return nil
 		}
-		if r, err = decodeIDRecord(value); err != nil {
+		if r, err = record.DecodeID(value); err != nil {
 			g.s.log.Error("cannot read an id record; the event counts as new", "error", err)
 			return nil
 		}
 	}
-	if d.At.Sub(r.at) >= g.dedupeWindow(d) {
+	if d.At.Sub(r.At) >= g.dedupeWindow(d) {
 		return nil
 	}
 	return r
 }
 
 // known are those of some lanes that were not forgotten.
-func (s *Spool) known(ids []LaneID) []LaneID {
-	lanes := make([]LaneID, 0, len(ids))
+func (s *Spool) known(ids []record.LaneID) []record.LaneID {
+	lanes := make([]record.LaneID, 0, len(ids))
 	for _, id := range ids {
 		if s.LaneByID(id) != nil {
 			lanes = append(lanes, id)
@@ -331,5 +334,5 @@ func (s *Spool) known(ids []LaneID) []LaneID {
 
 // UnspooledID makes an id for an event that was accepted but that no target wanted.
 func (s *Spool) UnspooledID(at time.Time) string {
-	return makeID(at, s.unspooled.Add(1), ^s.spoolNumber())
+	return record.MakeID(at, s.unspooled.Add(1), ^s.spoolNumber())
 }

@@ -133,7 +133,7 @@ func (s *Spool) welcome() error {
 		return err
 	}
 	back := a.spool == s.ID()
-	for _, former := range s.format.former {
+	for _, former := range s.format.Former {
 		back = back || a.spool == fmt.Sprintf("%x", former)
 	}
 	switch {

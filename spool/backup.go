@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // A backup is every record of the spool as one read transaction sees it. Badger has a backup of its
@@ -42,7 +44,7 @@ const (
 	backupSecret    = 1 // flag: encrypted
 	frameBytes      = 256 << 10
 	// frameBytesMax bounds what a reader believes: a frame holds one record more than frameBytes.
-	frameBytesMax = frameBytes + RecordBytesMax + 4096
+	frameBytesMax = frameBytes + record.BytesMax + 4096
 	frameLast     = 1 << 31
 )
 
@@ -77,18 +79,18 @@ func (s *Spool) Backup(ctx context.Context, w io.Writer) (info BackupInfo, err e
 }
 
 func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupInfo, error) {
-	info := BackupInfo{Spool: fmt.Sprintf("%x", v.format.id), Head: v.head, At: time.Now().UTC(),
+	info := BackupInfo{Spool: fmt.Sprintf("%x", v.format.ID), Head: v.head, At: time.Now().UTC(),
 		Encrypted: len(key) > 0}
 	f, err := newFrameWriter(w, key)
 	if err != nil {
 		return info, err
 	}
-	head := newEncoder(64)
-	head.uint(v.format.version)
-	head.bytes(v.format.id[:])
-	head.uint(v.head)
-	head.time(info.At)
-	f.body = append(f.body, head.seal()...)
+	head := record.NewEncoder(64)
+	head.Uint(v.format.Version)
+	head.Bytes(v.format.ID[:])
+	head.Uint(v.head)
+	head.Time(info.At)
+	f.body = append(f.body, head.Seal()...)
 	err = f.flush(false)
 	o := badger.DefaultIteratorOptions
 	o.PrefetchValues = false
@@ -97,7 +99,7 @@ func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupI
 	for it.Rewind(); err == nil && it.Valid(); it.Next() {
 		v.giveWay()
 		item := it.Item()
-		if item.Key()[0] == prefixFlush {
+		if item.Key()[0] == record.PrefixFlush {
 			continue
 		}
 		info.Records++
@@ -204,8 +206,8 @@ func frameNonce(number uint64) []byte {
 
 // frameSum is over number, length and body, so that a frame out of place does not fit.
 func frameSum(number uint64, lengthAndBody []byte) uint32 {
-	sum := crc32.Checksum(binary.BigEndian.AppendUint64(nil, number), castagnoli())
-	return crc32.Update(sum, castagnoli(), lengthAndBody)
+	sum := crc32.Checksum(binary.BigEndian.AppendUint64(nil, number), record.Castagnoli())
+	return crc32.Update(sum, record.Castagnoli(), lengthAndBody)
 }
 
 // Errors of reading a backup.
@@ -234,7 +236,7 @@ func newFrameReader(r io.Reader, key []byte) (*frameReader, error) {
 		return nil, ErrNoBackup
 	}
 	if v := head[len(backupMagic)]; v > backupVersion {
-		return nil, fmt.Errorf("%w: it has version %d; this hookspool reads %d", ErrFormat, v,
+		return nil, fmt.Errorf("%w: it has version %d; this hookspool reads %d", record.ErrFormat, v,
 			backupVersion)
 	}
 	if head[len(backupMagic)+1]&backupSecret == 0 {
@@ -290,24 +292,24 @@ func (f *frameReader) next() error {
 }
 
 // readHead reads the first frame.
-func (f *frameReader) readHead() (formatRecord, BackupInfo, error) {
-	var format formatRecord
+func (f *frameReader) readHead() (record.Format, BackupInfo, error) {
+	var format record.Format
 	info := BackupInfo{Encrypted: f.open != nil}
 	if err := f.next(); err != nil {
 		return format, info, err
 	}
-	d, err := openValue(f.body)
+	d, err := record.OpenValue(f.body)
 	if err != nil {
 		return format, info, fmt.Errorf("%w: %w", ErrBadBackup, err)
 	}
-	if format.version = d.uint(); format.version > formatVersion {
-		return format, info, fmt.Errorf("%w: got %d; this hookspool reads %d", ErrFormat,
-			format.version, formatVersion)
+	if format.Version = d.Uint(); format.Version > record.Version {
+		return format, info, fmt.Errorf("%w: got %d; this hookspool reads %d", record.ErrFormat,
+			format.Version, record.Version)
 	}
-	copy(format.id[:], d.bytes())
-	info.Head, info.At = d.uint(), d.time().UTC()
-	info.Spool = fmt.Sprintf("%x", format.id)
-	return format, info, d.err
+	copy(format.ID[:], d.Bytes())
+	info.Head, info.At = d.Uint(), d.Time().UTC()
+	info.Spool = fmt.Sprintf("%x", format.ID)
+	return format, info, d.Err
 }
 
 // records visits the records of the frame in hand.
@@ -340,7 +342,7 @@ func CheckBackup(r io.Reader, key []byte) (BackupInfo, error) {
 }
 
 // readBackup visits every record. begin, when set, is told of the head before the first one.
-func readBackup(r io.Reader, key []byte, begin func(formatRecord, BackupInfo) error,
+func readBackup(r io.Reader, key []byte, begin func(record.Format, BackupInfo) error,
 	visit func(*badger.Entry) error) (BackupInfo, error) {
 	f, err := newFrameReader(r, key)
 	if err != nil {

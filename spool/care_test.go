@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // furnish fills a spool with everything that one can hold. Lane a: 1 exhausted, 2 failed, the
@@ -26,7 +28,7 @@ func (f *fixture) furnish() {
 	for i := range 8 {
 		d := &Draft{Type: "counted", ContentType: "text/plain", At: f.now, Note: []string{"a", "b"},
 			Payload: fmt.Appendf(nil, "payload %d", i),
-			Headers: []Header{{"traceparent", "00-1"}, {"x", "a\xffb"}}}
+			Headers: []record.Header{{Name: "traceparent", Value: "00-1"}, {Name: "x", Value: "a\xffb"}}}
 		if i%2 == 0 {
 			d.Given, d.ID = true, fmt.Sprintf("given-%d", i)
 		}
@@ -52,8 +54,8 @@ func (f *fixture) furnish() {
 		f.t.Fatal(n, err)
 	}
 	since := f.now.Add(-time.Hour)
-	if err := f.Apply(Change{Standing: &Standing{FailedJobs: 101, DefectiveSince: since},
-		StandingOf: b.id, Tick: &Tick{Number: 3, At: f.now},
+	if err := f.Apply(Change{Standing: &record.Standing{FailedJobs: 101, DefectiveSince: since},
+		StandingOf: b.id, Tick: &record.Tick{Number: 3, At: f.now},
 		Owe: []Notice{{Lane: b.id, Episode: 1, Body: []byte("mail")}}}); err != nil {
 		f.t.Fatal(err)
 	}
@@ -132,7 +134,7 @@ func TestVerifySound(t *testing.T) {
 			t.Errorf("got %+v", r.Stat.Targets)
 		}
 		if r.Stat.Head != 8 || r.Stat.Sessions != 1 || r.Stat.Notices != 1 ||
-			r.Stat.TickNumber != 3 || r.Stat.Format != formatVersion {
+			r.Stat.TickNumber != 3 || r.Stat.Format != record.Version {
 			t.Errorf("got %+v", r.Stat)
 		}
 	}
@@ -275,10 +277,10 @@ func TestVerifyTornLog(t *testing.T) {
 
 // Each way in which the records can contradict each other is found, by its own words.
 func TestVerifyContradictions(t *testing.T) {
-	seal := func(write func(*encoder)) []byte {
-		e := newEncoder(16)
+	seal := func(write func(*record.Encoder)) []byte {
+		e := record.NewEncoder(16)
 		write(e)
-		return e.seal()
+		return e.Seal()
 	}
 	set := func(key, value []byte) func(*badger.Txn) error {
 		return func(txn *badger.Txn) error { return txn.Set(key, value) }
@@ -286,37 +288,37 @@ func TestVerifyContradictions(t *testing.T) {
 	remove := func(key []byte) func(*badger.Txn) error {
 		return func(txn *badger.Txn) error { return txn.Delete(key) }
 	}
-	x := (&exception{}).encode()
+	x := (&record.Exception{}).Encode()
 	for want, damage := range map[string]func(*badger.Txn) error{
-		"events 3 to 3 are missing":              remove(logKey(3)),
-		"it is about lane 9":                     set(laneKey(prefixStanding, 9), Standing{}.encode()),
-		"counts 2 exceptions; there are 1":       remove(laneSeqKey(prefixException, 1, 2)),
-		"counts 2 exceptions; there are 3":       set(laneSeqKey(prefixException, 1, 3), x),
-		"exception of event 99, which is not":    set(laneSeqKey(prefixException, 1, 99), x),
-		"counts 1 exhausted deliveries; there":   remove(laneSeqKey(prefixExhausted, 1, 1)),
-		"counts 2 deliveries on their way":       remove(laneSeqKey(prefixPurged, 1, 7)),
-		"its key names way 0":                    set(append(laneSeqKey(prefixNotice, 1, 1), 0), seal(func(e *encoder) { e.bytes(nil) })),
+		"events 3 to 3 are missing":              remove(record.LogKey(3)),
+		"it is about lane 9":                     set(record.LaneKey(record.PrefixStanding, 9), record.Standing{}.Encode()),
+		"counts 2 exceptions; there are 1":       remove(record.LaneSeqKey(record.PrefixException, 1, 2)),
+		"counts 2 exceptions; there are 3":       set(record.LaneSeqKey(record.PrefixException, 1, 3), x),
+		"exception of event 99, which is not":    set(record.LaneSeqKey(record.PrefixException, 1, 99), x),
+		"counts 1 exhausted deliveries; there":   remove(record.LaneSeqKey(record.PrefixExhausted, 1, 1)),
+		"counts 2 deliveries on their way":       remove(record.LaneSeqKey(record.PrefixPurged, 1, 7)),
+		"its key names way 0":                    set(append(record.LaneSeqKey(record.PrefixNotice, 1, 1), 0), seal(func(e *record.Encoder) { e.Bytes(nil) })),
 		"no table has such a key":                set([]byte("?"), nil),
-		"there is no such record":                set(metaKey("new"), nil),
-		`event 1, which it names, has id`:        set(idKey("other"), (&idRecord{seq: 1}).encode()),
-		"cannot read the last tick":              set(metaKey(metaTick), []byte("x")),
-		"cannot read lane record":                set(laneKey(prefixLane, 1), []byte("x")),
-		"cannot read event record 4":             set(logKey(4), []byte("x")),
-		"cannot read exception":                  set(laneSeqKey(prefixException, 1, 2), []byte("x")),
-		`have the same name "a"`:                 set(laneKey(prefixName, 3), seal(func(e *encoder) { e.string("a") })),
-		"event 8 was answered, but the newest":   remove(logKey(8)),
-		"which has no name":                      remove(laneKey(prefixName, 2)),
-		"target \"a\" is at":                     set(laneKey(prefixLane, 1), (&laneRecord{position: 99}).encode()),
-		"has a purged delivery of event 77":      set(laneSeqKey(prefixPurged, 1, 77), x),
-		"its checksum does not fit":              set([]byte{prefixState, 'n'}, []byte("\x01xxxxxx")),
-		"counts 5 deliveries as settled; it owe": set(laneKey(prefixLane, 2), (&laneRecord{passed: 5}).encode()),
+		"there is no such record":                set(record.MetaKey("new"), nil),
+		`event 1, which it names, has id`:        set(record.IDKey("other"), (&record.ID{Seq: 1}).Encode()),
+		"cannot read the last tick":              set(record.MetaKey(record.MetaTick), []byte("x")),
+		"cannot read lane record":                set(record.LaneKey(record.PrefixLane, 1), []byte("x")),
+		"cannot read event record 4":             set(record.LogKey(4), []byte("x")),
+		"cannot read exception":                  set(record.LaneSeqKey(record.PrefixException, 1, 2), []byte("x")),
+		`have the same name "a"`:                 set(record.LaneKey(record.PrefixName, 3), seal(func(e *record.Encoder) { e.String("a") })),
+		"event 8 was answered, but the newest":   remove(record.LogKey(8)),
+		"which has no name":                      remove(record.LaneKey(record.PrefixName, 2)),
+		"target \"a\" is at":                     set(record.LaneKey(record.PrefixLane, 1), (&record.Lane{Position: 99}).Encode()),
+		"has a purged delivery of event 77":      set(record.LaneSeqKey(record.PrefixPurged, 1, 77), x),
+		"its checksum does not fit":              set([]byte{record.PrefixState, 'n'}, []byte("\x01xxxxxx")),
+		"counts 5 deliveries as settled; it owe": set(record.LaneKey(record.PrefixLane, 2), (&record.Lane{Passed: 5}).Encode()),
 	} {
 		t.Run(want, func(t *testing.T) {
 			f := open(t)
 			f.furnish()
 			if strings.Contains(want, "event 8") {
 				// The checkpoint remembers the head as well.
-				f.write(set(metaKey(metaCheckpoint), seal(func(e *encoder) { e.uint(7); e.uint(0) })))
+				f.write(set(record.MetaKey(record.MetaCheckpoint), seal(func(e *record.Encoder) { e.Uint(7); e.Uint(0) })))
 			}
 			f.close()
 			f.damage(damage)
@@ -380,13 +382,13 @@ func TestReaderRefusals(t *testing.T) {
 	if files, _ := os.ReadDir(o.Dir); len(files) > 0 {
 		t.Errorf("reading nothing left %v", files)
 	}
-	newer := newEncoder(16)
-	newer.uint(formatVersion + 1)
-	f.damage(func(txn *badger.Txn) error { return txn.Set(metaKey(metaFormat), newer.seal()) })
-	if _, err := OpenReader(f.readerOptions()); !errors.Is(err, ErrFormat) {
+	newer := record.NewEncoder(16)
+	newer.Uint(record.Version + 1)
+	f.damage(func(txn *badger.Txn) error { return txn.Set(record.MetaKey(record.MetaFormat), newer.Seal()) })
+	if _, err := OpenReader(f.readerOptions()); !errors.Is(err, record.ErrFormat) {
 		t.Errorf("a newer format: %v", err)
 	}
-	if _, err := Open(f.options()); !errors.Is(err, ErrFormat) {
+	if _, err := Open(f.options()); !errors.Is(err, record.ErrFormat) {
 		t.Errorf("a newer format: %v", err)
 	}
 }
@@ -395,7 +397,7 @@ func TestReaderRefusals(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	f := open(t)
 	s := f.Spool
-	id := s.format.id
+	id := s.format.ID
 	var ran []uint64
 	fails := errors.New("cut off")
 	var failAt uint64 = 2
@@ -412,24 +414,24 @@ func TestMigrate(t *testing.T) {
 	if _, err := s.migrate(s.format, 4, steps); !errors.Is(err, fails) {
 		t.Fatal(err)
 	}
-	value, err := s.get(metaKey(metaFormat))
+	value, err := s.get(record.MetaKey(record.MetaFormat))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, _ := openValue(value)
-	if v := d.uint(); v != 2 || !bytes.Equal(d.bytes(), id[:]) {
+	d, _ := record.OpenValue(value)
+	if v := d.Uint(); v != 2 || !bytes.Equal(d.Bytes(), id[:]) {
 		t.Fatalf("version %d is stored; want 2, and the same id", v)
 	}
 	failAt = 0
-	got, err := s.migrate(formatRecord{version: 2, id: id}, 4, steps)
-	if err != nil || got.version != 4 || got.id != id || fmt.Sprint(ran) != "[1 2 2 3]" {
+	got, err := s.migrate(record.Format{Version: 2, ID: id}, 4, steps)
+	if err != nil || got.Version != 4 || got.ID != id || fmt.Sprint(ran) != "[1 2 2 3]" {
 		t.Errorf("got %+v, %v after steps %v", got, err, ran)
 	}
-	if _, err := s.migrate(formatRecord{version: 0}, 4, steps); !errors.Is(err, ErrOldFormat) {
+	if _, err := s.migrate(record.Format{Version: 0}, 4, steps); !errors.Is(err, ErrOldFormat) {
 		t.Errorf("a format without a way: %v", err)
 	}
-	for from := uint64(1); from < formatVersion; from++ {
-		if n := len(migrations()); uint64(n) != formatVersion-1 || migrations()[from-1].from != from {
+	for from := uint64(1); from < record.Version; from++ {
+		if n := len(migrations()); uint64(n) != record.Version-1 || migrations()[from-1].from != from {
 			t.Errorf("there is no step from format %d", from)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Verdict is what becomes of a delivery after an attempt.
@@ -27,7 +29,7 @@ func (v Verdict) pending() bool { return v == Retry || v == Withheld }
 // Settlement is the outcome of one attempt. Settling a delivery twice is harmless, and so is
 // settling one of a lane that was forgotten.
 type Settlement struct {
-	Lane LaneID
+	Lane record.LaneID
 	Seq  uint64
 	// AcceptedAt is the instant of the event's acceptance.
 	AcceptedAt time.Time
@@ -46,13 +48,13 @@ type Settlement struct {
 	FirstFailed time.Time
 	Replay      bool
 	// Made is kept for whoever asks later.
-	Made Made
+	Made record.Made
 }
 
 // Notice is a message owed to the operator, stored until it is paid. Body is the caller's.
 type Notice struct {
 	// Lane is what it is about, or SpoolItself.
-	Lane    LaneID
+	Lane    record.LaneID
 	Episode uint64
 	// Way is how it is to be paid, a number of the caller's. What is owed in two ways is two
 	// notices, so that each is paid by itself.
@@ -64,7 +66,7 @@ type Notice struct {
 // replaces the one before; an empty Body removes it.
 type Memo struct {
 	// Lane is what it is about, or SpoolItself.
-	Lane LaneID
+	Lane record.LaneID
 	Body []byte
 }
 
@@ -72,22 +74,22 @@ type Memo struct {
 type Change struct {
 	Settle []Settlement
 	// Standing, when set, replaces the standing of StandingOf.
-	Standing   *Standing
-	StandingOf LaneID
+	Standing   *record.Standing
+	StandingOf record.LaneID
 	// Owe stores notices, Paid removes them.
 	Owe, Paid []Notice
 	// Memos replace those of their lanes.
 	Memos []Memo
 	// Tick, when set, is the tick that begins now.
-	Tick *Tick
+	Tick *record.Tick
 
 	empty   bool // it only waits for what was begun before
 	newLane string
 	replay  *replayOrder
 	unread  []unreadRecord
-	lost    []Ref    // exceptions whose event cannot be read
-	expired []Ref    // exhausted deliveries that were kept long enough
-	remove  *removal // events that nobody needs any more
+	lost    []record.Ref // exceptions whose event cannot be read
+	expired []record.Ref // exhausted deliveries that were kept long enough
+	remove  *removal     // events that nobody needs any more
 	purge   *purgeOrder
 	forget  *Lane
 	clear   [][]byte // keys of forgotten lanes
@@ -137,8 +139,8 @@ func changeOp(c *Change) *op {
 	o.entries += len(c.clear)
 	o.bytes += 40 * len(c.clear)
 	if c.forget != nil {
-		o.entries += len(ofLane()) * forgetAtOnce
-		o.bytes += 40 * len(ofLane()) * forgetAtOnce
+		o.entries += len(record.OfLane()) * forgetAtOnce
+		o.bytes += 40 * len(record.OfLane()) * forgetAtOnce
 	}
 	if c.remove != nil {
 		o.entries += len(c.remove.seqs)
@@ -195,8 +197,8 @@ func (g *group) settle(st *Settlement) {
 	if l == nil {
 		return
 	}
-	key := laneSeqKey(prefixException, l.id, st.Seq)
-	kept := laneSeqKey(prefixExhausted, l.id, st.Seq)
+	key := record.LaneSeqKey(record.PrefixException, l.id, st.Seq)
+	kept := record.LaneSeqKey(record.PrefixExhausted, l.id, st.Seq)
 	if !st.Fresh && !g.has(key) {
 		return // settled or removed before
 	}
@@ -206,15 +208,15 @@ func (g *group) settle(st *Settlement) {
 	}
 	switch {
 	case st.Verdict == Withheld:
-		g.put(badger.NewEntry(key, g.withheld(st, key).encode()))
+		g.put(badger.NewEntry(key, g.withheld(st, key).Encode()))
 	case st.Verdict == Retry:
-		g.put(badger.NewEntry(key, st.exception().encode()))
+		g.put(badger.NewEntry(key, st.exception().Encode()))
 	case !st.Fresh:
 		g.delete(key)
 	}
 	switch {
 	case st.Verdict == Exhausted:
-		g.put(badger.NewEntry(kept, st.exception().encode()))
+		g.put(badger.NewEntry(kept, st.exception().Encode()))
 	case st.Verdict == Delivered && !st.Fresh:
 		g.released(st.Seq, st.At)
 	}
@@ -224,14 +226,14 @@ func (g *group) settle(st *Settlement) {
 
 // withheld is the exception of a delivery after an attempt that was none: what it was, with the
 // reason and a later tick.
-func (g *group) withheld(st *Settlement, key []byte) *exception {
-	x := &exception{attempts: st.Attempts, at: st.AcceptedAt, replay: st.Replay}
+func (g *group) withheld(st *Settlement, key []byte) *record.Exception {
+	x := &record.Exception{Attempts: st.Attempts, At: st.AcceptedAt, Replay: st.Replay}
 	if value, err := g.get(key); err == nil {
-		if before, err := decodeException(value); err == nil {
+		if before, err := record.DecodeException(value); err == nil {
 			x = before
 		}
 	}
-	x.due, x.lastError = st.Due, st.Error
+	x.Due, x.LastError = st.Due, st.Error
 	return x
 }
 
@@ -274,21 +276,21 @@ func (l *Lane) noteFailureLocked(st *Settlement) {
 	}
 }
 
-func (st *Settlement) exception() *exception {
-	x := &exception{due: st.Due, attempts: st.Attempts, at: st.AcceptedAt,
-		firstFailed: st.FirstFailed, lastAt: st.At, lastStatus: st.Status, lastError: st.Error,
-		replay: st.Replay}
-	if x.firstFailed.IsZero() {
-		x.firstFailed = st.At
+func (st *Settlement) exception() *record.Exception {
+	x := &record.Exception{Due: st.Due, Attempts: st.Attempts, At: st.AcceptedAt,
+		FirstFailed: st.FirstFailed, LastAt: st.At, LastStatus: st.Status, LastError: st.Error,
+		Replay: st.Replay}
+	if x.FirstFailed.IsZero() {
+		x.FirstFailed = st.At
 	}
 	return x
 }
 
-func (g *group) planStanding(l *Lane, st Standing) {
+func (g *group) planStanding(l *Lane, st record.Standing) {
 	if l == nil {
 		return
 	}
-	g.put(badger.NewEntry(laneKey(prefixStanding, l.id), st.encode()))
+	g.put(badger.NewEntry(record.LaneKey(record.PrefixStanding, l.id), st.Encode()))
 	g.after = append(g.after, func() {
 		l.mu.Lock()
 		l.standing = st
@@ -296,8 +298,8 @@ func (g *group) planStanding(l *Lane, st Standing) {
 	})
 }
 
-func (g *group) planTick(t Tick) {
-	g.put(badger.NewEntry(metaKey(metaTick), t.encode()))
+func (g *group) planTick(t record.Tick) {
+	g.put(badger.NewEntry(record.MetaKey(record.MetaTick), t.Encode()))
 	g.after = append(g.after, func() { g.s.tick.Store(&t) })
 }
 
@@ -310,7 +312,7 @@ func (g *group) planLane(name string) *Lane {
 	if known != nil {
 		return known
 	}
-	g.put(badger.NewEntry(laneKey(prefixName, id), encodeName(name)))
+	g.put(badger.NewEntry(record.LaneKey(record.PrefixName, id), record.EncodeName(name)))
 	l := s.addLane(id, name)
 	// The lane begins behind the events of this very group, which were not accepted for it.
 	l.mu.Lock()
@@ -322,12 +324,12 @@ func (g *group) planLane(name string) *Lane {
 
 // setAside moves a log record that cannot be read out of the way, whole.
 func (g *group) setAside(u unreadRecord) {
-	if _, err := g.txn.Get(unreadKey(u.seq)); err == nil {
+	if _, err := g.txn.Get(record.UnreadKey(u.seq)); err == nil {
 		return
 	}
-	g.put(badger.NewEntry(unreadKey(u.seq), u.raw))
+	g.put(badger.NewEntry(record.UnreadKey(u.seq), u.raw))
 	if !u.missing {
-		g.delete(logKey(u.seq))
+		g.delete(record.LogKey(u.seq))
 	}
 	g.s.quarantined.Add(1)
 }

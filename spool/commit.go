@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 const (
@@ -177,9 +179,9 @@ type group struct {
 	err     error
 
 	state  map[string]statePut
-	ids    map[string]*idRecord
-	events []*Event
-	owed   [][]LaneID // parallel to events
+	ids    map[string]*record.ID
+	events []*record.Event
+	owed   [][]record.LaneID // parallel to events
 	forced map[*Lane]struct{}
 	after  []func() // run when the group is synced
 }
@@ -189,7 +191,7 @@ func (s *Spool) newGroup() *group {
 	g := &s.group
 	if g.state == nil {
 		g.s, g.state = s, make(map[string]statePut)
-		g.ids, g.forced = make(map[string]*idRecord), make(map[*Lane]struct{})
+		g.ids, g.forced = make(map[string]*record.ID), make(map[*Lane]struct{})
 	}
 	g.txn = s.db.NewTransaction(true)
 	return g
@@ -378,7 +380,7 @@ func (g *group) commit() error {
 
 func (g *group) flushState() {
 	for key, p := range g.state {
-		g.put(badger.NewEntry(stateKey([]byte(key)), encodeState(p.value)).WithTTL(p.ttl))
+		g.put(badger.NewEntry(record.StateKey([]byte(key)), record.EncodeState(p.value)).WithTTL(p.ttl))
 	}
 	clear(g.state)
 }
@@ -400,10 +402,10 @@ func (g *group) putLane(l *Lane) {
 	r := l.recordLocked(g.s.fed)
 	l.dirty = false
 	l.mu.Unlock()
-	g.put(badger.NewEntry(laneKey(prefixLane, l.id), r.encode()))
+	g.put(badger.NewEntry(record.LaneKey(record.PrefixLane, l.id), r.Encode()))
 	g.after = append(g.after, func() {
 		l.mu.Lock()
-		l.storedPosition, l.storedIdle = r.position, r.owed == r.passed
+		l.storedPosition, l.storedIdle = r.Position, r.Owed == r.Passed
 		l.mu.Unlock()
 	})
 }

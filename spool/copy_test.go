@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // export reads a spool at rest into lines.
@@ -182,7 +184,7 @@ func TestImportAllOrNothing(t *testing.T) {
 		1: {event("new", "x"), event("held", "two")},
 		2: {event("new", "x"), event("held", "one"), event("new", "y")},
 		3: {event("new", "x"), event("held", "one"), event("b", ""),
-			event("large", strings.Repeat("x", RecordBytesMax))},
+			event("large", strings.Repeat("x", record.BytesMax))},
 	} {
 		_, err := m.Import(batch, nil)
 		var bad *ImportError
@@ -234,8 +236,8 @@ func TestBackupRestore(t *testing.T) {
 			t.Errorf("an id made before is not found: %v", err)
 		}
 		d := f.append("new", "a")
-		if d.Seq != 9 || f.ID() == old || f.format.former[0] == f.format.id {
-			t.Errorf("sequence %d, id %s, former %x", d.Seq, f.ID(), f.format.former)
+		if d.Seq != 9 || f.ID() == old || f.format.Former[0] == f.format.ID {
+			t.Errorf("sequence %d, id %s, former %x", d.Seq, f.ID(), f.format.Former)
 		}
 		if e, err := f.EventByID(d.ID); err != nil || e.Seq != 9 {
 			t.Errorf("an id made now is not found: %v", err)
@@ -290,7 +292,7 @@ func TestRestoreRefusals(t *testing.T) {
 	}
 	newer := bytes.Clone(whole)
 	newer[len(backupMagic)]++
-	if _, err := restore(newer, ""); !errors.Is(err, ErrFormat) {
+	if _, err := restore(newer, ""); !errors.Is(err, record.ErrFormat) {
 		t.Errorf("a newer backup: %v", err)
 	}
 	dir, err := restore(whole, "0123456789abcdef") // in clear, into an encrypted spool

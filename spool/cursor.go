@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 const (
@@ -31,10 +33,10 @@ func (s *Spool) openCursor(from uint64) *logCursor {
 	c := &logCursor{head: s.head.Load(), next: from, born: time.Now()}
 	c.txn = s.db.NewTransaction(false)
 	o := badger.DefaultIteratorOptions
-	o.Prefix = []byte{prefixLog}
+	o.Prefix = []byte{record.PrefixLog}
 	o.PrefetchValues = false
 	c.it = c.txn.NewIterator(o)
-	c.it.Seek(logKey(from))
+	c.it.Seek(record.LogKey(from))
 	return c
 }
 

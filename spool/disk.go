@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // preflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
@@ -203,7 +205,7 @@ func (s *Spool) rewrittenBytes(to uint64) (n int64) {
 			base = level.Level
 		}
 	}
-	from, end := logKey(to), []byte{prefixLog + 1}
+	from, end := record.LogKey(to), []byte{record.PrefixLog + 1}
 	for _, t := range s.db.Tables() {
 		if t.Level >= base && bytes.Compare(t.Right, from) > 0 && bytes.Compare(t.Left, end) < 0 {
 			n += int64(t.OnDiskSize)
@@ -324,7 +326,7 @@ func openHighWater(dir string, through func(string, func() error) error) (*highW
 	switch n, err := f.ReadAt(b[:], 0); {
 	case err != nil && !errors.Is(err, io.EOF):
 		return nil, errors.Join(fmt.Errorf("cannot read %q: %w", path, err), f.Close())
-	case n == len(b) && binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli()):
+	case n == len(b) && binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], record.Castagnoli()):
 		h.last = binary.BigEndian.Uint64(b[:])
 	case n > 0:
 		h.damaged = true
@@ -340,7 +342,7 @@ func openHighWater(dir string, through func(string, func() error) error) (*highW
 func (h *highWater) store(seq uint64) error {
 	var b [12]byte
 	binary.BigEndian.PutUint64(b[:], seq)
-	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], castagnoli()))
+	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], record.Castagnoli()))
 	if _, err := h.file.WriteAt(b[:], 0); err != nil {
 		return fmt.Errorf("cannot write %q: %w", h.file.Name(), err)
 	}

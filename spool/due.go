@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Delivery is one delivery that failed before, or was asked for again, with its event.
 type Delivery struct {
-	Event *Event
+	Event *record.Event
 	// Attempts is the number of requests made so far.
 	Attempts    int
 	FirstFailed time.Time
@@ -21,9 +23,9 @@ type Delivery struct {
 }
 
 // deliveryOf is what an exception tells of a delivery; its event is read by whoever needs it.
-func deliveryOf(x *exception) Delivery {
-	return Delivery{Attempts: x.attempts, FirstFailed: x.firstFailed, LastAt: x.lastAt,
-		LastStatus: x.lastStatus, LastError: x.lastError, Replay: x.replay}
+func deliveryOf(x *record.Exception) Delivery {
+	return Delivery{Attempts: x.Attempts, FirstFailed: x.FirstFailed, LastAt: x.LastAt,
+		LastStatus: x.LastStatus, LastError: x.LastError, Replay: x.Replay}
 }
 
 // dueScanMax bounds the exceptions looked at for one page of a Due.
@@ -55,31 +57,31 @@ func (d *Due) Next(most int) ([]Delivery, error) {
 
 type foundException struct {
 	seq uint64
-	x   *exception
+	x   *record.Exception
 }
 
 func (d *Due) page(most int) ([]Delivery, error) {
 	var found []foundException
 	scanned := 0
 	d.end = true
-	prefix := laneKey(prefixException, d.l.id)
-	err := d.l.s.scan(prefix, laneSeqKey(prefixException, d.l.id, d.next),
+	prefix := record.LaneKey(record.PrefixException, d.l.id)
+	err := d.l.s.scan(prefix, record.LaneSeqKey(record.PrefixException, d.l.id, d.next),
 		func(key, value []byte) (bool, error) {
 			if len(found) >= most || scanned >= dueScanMax {
 				d.end = false
 				return false, nil
 			}
 			scanned++
-			seq := keySeq(key)
+			seq := record.KeySeq(key)
 			d.next = seq + 1
-			x, err := decodeException(value)
+			x, err := record.DecodeException(value)
 			if err != nil {
 				// The event may still be readable, and sending it once too often beats never.
 				d.l.s.log.Error("cannot read an exception; the delivery starts over",
 					"target", d.l.name, "sequence", seq, "error", err)
-				x = &exception{}
+				x = &record.Exception{}
 			}
-			if x.due <= d.tick {
+			if x.Due <= d.tick {
 				found = append(found, foundException{seq, x})
 			}
 			return true, nil
@@ -102,7 +104,7 @@ func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
 		}
 		if u != nil {
 			c.unread = append(c.unread, *u)
-			c.lost = append(c.lost, Ref{Lane: l.id, Seq: f.seq})
+			c.lost = append(c.lost, record.Ref{Lane: l.id, Seq: f.seq})
 			continue
 		}
 		d := deliveryOf(f.x)
@@ -116,8 +118,8 @@ func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
 }
 
 // eventOrUnread reads an event, or says what is there instead.
-func (s *Spool) eventOrUnread(seq uint64) (*Event, *unreadRecord, error) {
-	rec, err := s.get(logKey(seq))
+func (s *Spool) eventOrUnread(seq uint64) (*record.Event, *unreadRecord, error) {
+	rec, err := s.get(record.LogKey(seq))
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
 		s.log.Error("an event that is owed is missing from the log", "sequence", seq)
@@ -125,7 +127,7 @@ func (s *Spool) eventOrUnread(seq uint64) (*Event, *unreadRecord, error) {
 	case err != nil:
 		return nil, nil, fmt.Errorf("cannot read event %d: %w", seq, err)
 	}
-	e, err := decodeEvent(rec, seq)
+	e, err := record.DecodeEvent(rec, seq)
 	if err != nil {
 		s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
 		return nil, &unreadRecord{seq: seq, raw: rec}, nil
@@ -134,8 +136,8 @@ func (s *Spool) eventOrUnread(seq uint64) (*Event, *unreadRecord, error) {
 }
 
 // dropException forgets a delivery whose event cannot be read; it counts as quarantined.
-func (g *group) dropException(r Ref) {
-	key, l := laneSeqKey(prefixException, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
+func (g *group) dropException(r record.Ref) {
+	key, l := record.LaneSeqKey(record.PrefixException, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
 	if l == nil || !g.has(key) {
 		return
 	}
@@ -150,7 +152,7 @@ func (g *group) dropException(r Ref) {
 // Replay makes deliveries pending again, from attempt 0 with a budget of their own: exhausted or
 // delivered ones whose events are kept, and counts them. One that is pending stays as it is.
 // ErrNotFound: an event is gone; the others are replayed all the same.
-func (s *Spool) Replay(refs ...Ref) (int, error) {
+func (s *Spool) Replay(refs ...record.Ref) (int, error) {
 	o := &replayOrder{refs: refs}
 	err := s.Apply(Change{replay: o})
 	return o.count, err
@@ -158,7 +160,7 @@ func (s *Spool) Replay(refs ...Ref) (int, error) {
 
 // replayOrder is what Replay asks of the committer.
 type replayOrder struct {
-	refs  []Ref
+	refs  []record.Ref
 	count int
 }
 
@@ -174,13 +176,13 @@ func (g *group) planReplays(o *replayOrder) error {
 	return errs
 }
 
-func (g *group) planReplay(r Ref) (bool, error) {
+func (g *group) planReplay(r record.Ref) (bool, error) {
 	l := g.s.LaneByID(r.Lane)
 	if l == nil {
 		return false, fmt.Errorf("cannot replay event %d: its target was forgotten: %w", r.Seq,
 			ErrNotFound)
 	}
-	key := laneSeqKey(prefixException, l.id, r.Seq)
+	key := record.LaneSeqKey(record.PrefixException, l.id, r.Seq)
 	if g.has(key) {
 		return false, nil
 	}
@@ -188,28 +190,28 @@ func (g *group) planReplay(r Ref) (bool, error) {
 		return false, fmt.Errorf("cannot replay event %d for target %q: it was purged: %w", r.Seq,
 			l.name, ErrNotFound)
 	}
-	rec, err := g.get(logKey(r.Seq))
+	rec, err := g.get(record.LogKey(r.Seq))
 	if err != nil {
 		return false, fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, l.name,
 			ErrNotFound)
 	}
-	e, err := decodeEvent(rec, r.Seq)
+	e, err := record.DecodeEvent(rec, r.Seq)
 	if err != nil {
 		return false, err
 	}
-	if !e.owedTo(l.id) {
+	if !e.OwedTo(l.id) {
 		return false, fmt.Errorf("cannot replay event %d: target %q never owed it: %w", r.Seq,
 			l.name, ErrNotFound)
 	}
 	if l.unsettled(r.Seq) {
 		return false, nil
 	}
-	kept := laneSeqKey(prefixExhausted, l.id, r.Seq)
+	kept := record.LaneSeqKey(record.PrefixExhausted, l.id, r.Seq)
 	wasKept := g.has(kept)
 	if wasKept {
 		g.delete(kept)
 	}
-	g.put(badger.NewEntry(key, (&exception{at: e.At, replay: true}).encode()))
+	g.put(badger.NewEntry(key, (&record.Exception{At: e.At, Replay: true}).Encode()))
 	l.mu.Lock()
 	l.exceptions++
 	if wasKept {
@@ -244,14 +246,15 @@ func (l *Lane) hasExceptions() bool {
 }
 
 func (l *Lane) oldestException() (p Pending, ok bool) {
-	err := l.s.scan(laneKey(prefixException, l.id), nil, func(key, value []byte) (bool, error) {
-		p.Seq = keySeq(key)
-		if x, err := decodeException(value); err == nil {
-			p.At, p.Attempts = x.at, x.attempts
-		}
-		ok = true
-		return false, nil
-	})
+	err := l.s.scan(record.LaneKey(record.PrefixException, l.id), nil,
+		func(key, value []byte) (bool, error) {
+			p.Seq = record.KeySeq(key)
+			if x, err := record.DecodeException(value); err == nil {
+				p.At, p.Attempts = x.At, x.Attempts
+			}
+			ok = true
+			return false, nil
+		})
 	if err != nil {
 		l.s.log.Error("cannot read the oldest exception", "target", l.name, "error", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Exported is one event as export writes it and import reads it: one line of JSON.
@@ -130,7 +132,7 @@ func (v *snapshot) export(ctx context.Context, w io.Writer, x Export) (n ExportC
 	encoder := json.NewEncoder(&line)
 	encoder.SetEscapeHTML(false)
 	first := v.swept
-	err = v.walk(0, func(e *Event, owed []owedDelivery) error {
+	err = v.walk(0, func(e *record.Event, owed []owedDelivery) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -166,7 +168,7 @@ func (v *snapshot) laneNamed(name string) *laneView {
 }
 
 // exported is an event's line; false if it is not selected.
-func exported(e *Event, owed []owedDelivery, x *Export) (*Exported, bool) {
+func exported(e *record.Event, owed []owedDelivery, x *Export) (*Exported, bool) {
 	out := &Exported{ID: e.ID(), Type: e.Type(), ContentType: Text(e.ContentType()),
 		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Headers: []ExportedHeader{},
 		Targets: []ExportedTarget{}}
@@ -177,7 +179,7 @@ func exported(e *Event, owed []owedDelivery, x *Export) (*Exported, bool) {
 		}
 		t := ExportedTarget{Name: d.lane.name, State: d.state.String()}
 		if d.x != nil {
-			t.Attempts = d.x.attempts
+			t.Attempts = d.x.Attempts
 		}
 		out.Targets = append(out.Targets, t)
 		open = open || d.state == StatePending || d.state == StateExhausted
@@ -302,8 +304,9 @@ func printable(text, but string) bool {
 	return utf8.ValidString(text) && !bytes.ContainsAny([]byte(text), but)
 }
 
-func sessionOf(word string) (Session, bool) {
-	for _, s := range []Session{SessionNone, SessionInactive, SessionActive} {
+func sessionOf(word string) (record.Session, bool) {
+	for _, s := range []record.Session{record.SessionNone, record.SessionInactive,
+		record.SessionActive} {
 		if s.String() == word {
 			return s, true
 		}

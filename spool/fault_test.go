@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 var errInjected = errors.New("injected fault")
@@ -206,7 +208,7 @@ func (j *faultJourney) steps() []func() error {
 		func() error { return j.become("one", "a", true, Delivered, nil) },
 		func() error { return j.become("two", "a", true, Retry, nil) },
 		func() error { return j.become("one", "b", true, Retry, nil) },
-		func() error { return j.s.Apply(Change{Tick: &Tick{Number: 2, At: j.now}}) },
+		func() error { return j.s.Apply(Change{Tick: &record.Tick{Number: 2, At: j.now}}) },
 		j.defect,
 		func() error { return j.become("three", "b", true, Exhausted, nil) },
 		func() error { return j.replay("three", "b") },
@@ -235,7 +237,7 @@ func (j *faultJourney) defect() error {
 	j.o.failed["b"], j.o.notices = []int{0, 101}, []int{0, 1}
 	l := j.s.byName["b"]
 	err := j.become("one", "b", false, Exhausted, func(c *Change) {
-		c.Standing, c.StandingOf = &Standing{FailedJobs: 101, DefectiveSince: j.now}, l.id
+		c.Standing, c.StandingOf = &record.Standing{FailedJobs: 101, DefectiveSince: j.now}, l.id
 		c.Owe = []Notice{{Lane: l.id, Episode: 1, Body: []byte("mail")}}
 	})
 	if err == nil {
@@ -250,7 +252,7 @@ func (j *faultJourney) replay(id, lane string) error {
 		return err
 	}
 	j.o.events[id].states[lane] |= only(StatePending)
-	if _, err := j.s.Replay(Ref{j.s.byName[lane].id, e.Seq}); err != nil {
+	if _, err := j.s.Replay(record.Ref{Lane: j.s.byName[lane].id, Seq: e.Seq}); err != nil {
 		return err
 	}
 	j.o.events[id].states[lane] = only(StatePending)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4/table"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Badger believes the ends of its files: it ends the replay of a log at the first entry that does
@@ -92,7 +94,7 @@ func checkManifest(path string) (string, error) {
 		if n > len(b)-at-8 {
 			return fmt.Sprintf("the change at byte %d is cut off", at), nil
 		}
-		if crc32.Checksum(b[at+8:at+8+n], castagnoli()) != binary.BigEndian.Uint32(b[at+4:]) {
+		if crc32.Checksum(b[at+8:at+8+n], record.Castagnoli()) != binary.BigEndian.Uint32(b[at+4:]) {
 			return fmt.Sprintf("the change at byte %d does not fit its checksum", at), nil
 		}
 		at += 8 + n
@@ -123,7 +125,7 @@ func readLogEntry(b []byte) (e logEntry, ok bool) {
 		*field = v
 		at += n
 	}
-	if e.key == 0 || e.key > keyBytesMax || e.value > RecordBytesMax {
+	if e.key == 0 || e.key > record.KeyBytesMax || e.value > record.BytesMax {
 		return e, false
 	}
 	e.head, e.size = at, at+int(e.key+e.value)+crc32.Size
@@ -133,7 +135,7 @@ func readLogEntry(b []byte) (e logEntry, ok bool) {
 // whole reports whether the entry at the begin of b fits its checksum.
 func (e logEntry) whole(b []byte) bool {
 	end := e.size - crc32.Size
-	return crc32.Checksum(b[:end], castagnoli()) == binary.BigEndian.Uint32(b[end:])
+	return crc32.Checksum(b[:end], record.Castagnoli()) == binary.BigEndian.Uint32(b[end:])
 }
 
 // checkLogFile tells a log that ends in the middle of a write, which a kill leaves, from one that

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Forgetting removes a lane that owes nothing any more. Its number is never given again, because
@@ -50,9 +52,9 @@ func (g *group) planForget(l *Lane) error {
 	// From here on nothing of it is planned any more, in this group neither.
 	l.gone.Store(true)
 	delete(g.forced, l)
-	g.put(badger.NewEntry(laneKey(prefixName, l.id), encodeName("")))
-	for _, prefix := range ofLane() {
-		keys, err := keysOf(g.txn, laneKey(prefix, l.id), forgetAtOnce)
+	g.put(badger.NewEntry(record.LaneKey(record.PrefixName, l.id), record.EncodeName("")))
+	for _, prefix := range record.OfLane() {
+		keys, err := keysOf(g.txn, record.LaneKey(prefix, l.id), forgetAtOnce)
 		if err != nil {
 			return err
 		}
@@ -94,8 +96,8 @@ func keysOf(txn *badger.Txn, prefix []byte, most int) (keys [][]byte, err error)
 // clearForgotten deletes a portion of what forgotten lanes have left. It is the keeper's.
 func (s *Spool) clearForgotten() error {
 	for _, id := range s.uncleared() {
-		for _, prefix := range ofLane() {
-			n, err := s.clearTable(laneKey(prefix, id))
+		for _, prefix := range record.OfLane() {
+			n, err := s.clearTable(record.LaneKey(prefix, id))
 			if err != nil {
 				return fmt.Errorf("cannot delete what is left of forgotten target %d: %w", id, err)
 			}
@@ -122,7 +124,7 @@ func (s *Spool) clearTable(prefix []byte) (int, error) {
 }
 
 // uncleared are the forgotten lanes that something may be left of.
-func (s *Spool) uncleared() (ids []LaneID) {
+func (s *Spool) uncleared() (ids []record.LaneID) {
 	s.lanesMu.RLock()
 	defer s.lanesMu.RUnlock()
 	for id, cleared := range s.forgotten {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // trouble gives a lane one record in every table that a lane has records in.
@@ -25,7 +27,7 @@ func (f *fixture) trouble(l *Lane) {
 	e = f.fetch(l, 1)[0]
 	f.settle(Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Verdict: Exhausted, Attempts: 1,
 		Error: "refused"})
-	st := Standing{FailedJobs: 3}
+	st := record.Standing{FailedJobs: 3}
 	if err := f.Apply(Change{Standing: &st, StandingOf: l.id,
 		Owe:   []Notice{{Lane: l.id, Episode: 1, Body: []byte("defect")}, {Lane: l.id, Episode: 1, Way: 1}},
 		Memos: []Memo{{Lane: l.id, Body: []byte("warned")}}}); err != nil {
@@ -34,11 +36,11 @@ func (f *fixture) trouble(l *Lane) {
 }
 
 // keysOfLane are the records of a lane, by their tables.
-func (f *fixture) keysOfLane(id LaneID) string {
+func (f *fixture) keysOfLane(id record.LaneID) string {
 	f.t.Helper()
 	tables := ""
-	for _, prefix := range append(ofLane(), prefixName) {
-		err := f.scan(laneKey(prefix, id), nil, func([]byte, []byte) (bool, error) {
+	for _, prefix := range append(record.OfLane(), record.PrefixName) {
+		err := f.scan(record.LaneKey(prefix, id), nil, func([]byte, []byte) (bool, error) {
 			tables += string(rune(prefix))
 			return false, nil
 		})
@@ -101,7 +103,7 @@ func TestForget(t *testing.T) {
 			t.Errorf("%s, the export is %s", when, exported)
 		}
 		e, err := f.Event(1)
-		if err != nil || len(f.OwedBy(e)) != 1 || !e.owedTo(old.id) {
+		if err != nil || len(f.OwedBy(e)) != 1 || !e.OwedTo(old.id) {
 			t.Errorf("%s, event 1 is owed by %v, %v", when, f.OwedBy(e), err)
 		}
 		found, _, err := f.Search(Search{Limit: 9})
@@ -147,12 +149,12 @@ func (f *fixture) writesNothing(l *Lane) {
 	l.mu.Lock()
 	l.markDirtyLocked()
 	l.mu.Unlock()
-	err := f.Apply(Change{Standing: &Standing{FailedJobs: 1}, StandingOf: l.id,
+	err := f.Apply(Change{Standing: &record.Standing{FailedJobs: 1}, StandingOf: l.id,
 		Owe: []Notice{{Lane: l.id, Episode: 1}}, Memos: []Memo{{Lane: l.id, Body: []byte("x")}}})
 	if err != nil {
 		f.t.Error(err)
 	}
-	if n, err := f.Replay(Ref{Lane: l.id, Seq: 3}); n != 0 || !errors.Is(err, ErrNotFound) {
+	if n, err := f.Replay(record.Ref{Lane: l.id, Seq: 3}); n != 0 || !errors.Is(err, ErrNotFound) {
 		f.t.Errorf("replayed %d, %v; want ErrNotFound", n, err)
 	}
 	if n, err := l.Purge(context.Background(), Purge{State: StatePending}); n != 0 || err != nil {
@@ -257,7 +259,7 @@ func TestImportJudgesFirst(t *testing.T) {
 	refused("to come", 1, good, exportedLine("later", f.now.Add(25*time.Hour), "other"))
 	refused("too many names", ImportNamesMax-1, many...) // crm is an orphan as well
 	huge := exportedLine("huge", f.now, "huge")
-	*huge.Payload = strings.Repeat("x", RecordBytesMax)
+	*huge.Payload = strings.Repeat("x", record.BytesMax)
 	refused("too large", 1, good, huge)
 
 	claimed := func(name string) bool { return name == "crm" }
@@ -312,7 +314,7 @@ func TestImportIsOneCommit(t *testing.T) {
 		t.Errorf("there are %d lanes and %d events", len(f.Lanes()), f.Head())
 	}
 	var names []string
-	err = f.scan([]byte{prefixName}, nil, func(key, _ []byte) (bool, error) {
+	err = f.scan([]byte{record.PrefixName}, nil, func(key, _ []byte) (bool, error) {
 		names = append(names, string(key))
 		return true, nil
 	})

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // FuzzExportedLine lets any line be one of an export: what is taken can be written as a record, is
@@ -30,10 +32,10 @@ func FuzzExportedLine(f *testing.F) {
 		}
 		d := x.draft()
 		parts := d.parts()
-		if !parts.fits() {
+		if !parts.Fits() {
 			t.Fatal("it is taken and fits no record")
 		}
-		e, err := decodeEvent(eventRecord(parts, seal{seq: 1, spool: 1}), 1)
+		e, err := record.DecodeEvent(record.NewEvent(parts, record.Seal{Seq: 1, Spool: 1}), 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // fakeDisk says how much is free.
@@ -60,7 +62,7 @@ func (f *fixture) until(what string, ok func() bool) {
 
 func (f *fixture) tickLater(n uint64) chan error {
 	done := make(chan error, 1)
-	go func() { done <- f.Apply(Change{Tick: &Tick{Number: n, At: f.now}}) }()
+	go func() { done <- f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}}) }()
 	return done
 }
 
@@ -135,12 +137,12 @@ func TestGateLetsARotationThrough(t *testing.T) {
 	f.fillLog(f.lane("a").name)
 	d.free.Store(rotateBytes)
 	for n := uint64(1); f.room.unused.Load() <= logBytesMax-memTableBytes; n++ {
-		if err := f.Apply(Change{Tick: &Tick{Number: n, At: f.now}}); err != nil {
+		if err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for n := uint64(1); f.room.unused.Load() < memTableBytes; n++ {
-		err := f.Apply(Change{Tick: &Tick{Number: n, At: f.now}, Owe: []Notice{
+		err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}, Owe: []Notice{
 			{Lane: f.lane("a").id, Episode: n, Body: make([]byte, 50<<10)}}})
 		if err != nil {
 			t.Fatal(err)
@@ -185,7 +187,7 @@ func TestCloseAtAClosedGate(t *testing.T) {
 	f.until("the gate to close", f.gate.closed)
 	f.StopWaiting()
 	f.refused("the tick", <-tick)
-	f.refused("a later tick", f.Apply(Change{Tick: &Tick{Number: 8, At: f.now}}))
+	f.refused("a later tick", f.Apply(Change{Tick: &record.Tick{Number: 8, At: f.now}}))
 	began := time.Now()
 	if err := f.Close(); err != nil {
 		t.Error(err)
@@ -219,7 +221,7 @@ func TestGateBoundsWhatWaits(t *testing.T) {
 	go func() {
 		defer close(handed)
 		for n := range more {
-			f.Begin(Change{Standing: &Standing{FailedJobs: n + 1}, StandingOf: l.id})
+			f.Begin(Change{Standing: &record.Standing{FailedJobs: n + 1}, StandingOf: l.id})
 		}
 	}()
 	f.until("the line to be full", func() bool { return len(f.ops) == cap(f.ops) })
@@ -587,7 +589,7 @@ func TestGateWithoutFiles(t *testing.T) {
 	if err := os.Mkdir(turn, 0o700); err != nil { // making the file is EISDIR
 		t.Fatal(err)
 	}
-	err := f.Apply(Change{Tick: &Tick{Number: 7}})
+	err := f.Apply(Change{Tick: &record.Tick{Number: 7}})
 	if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EISDIR) || errors.Is(err, ErrFull) {
 		t.Errorf("got %v; want ErrFailed and EISDIR", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // goldenSpool is a spool that this version of the format wrote, packed. It is never made again for
@@ -45,7 +47,7 @@ func TestGoldenSpool(t *testing.T) {
 	if f.LastTick().Number != 3 {
 		t.Errorf("the last tick is %+v", f.LastTick())
 	}
-	if value, err := f.get([]byte{prefixState, 'k'}); err != nil || len(value) == 0 {
+	if value, err := f.get([]byte{record.PrefixState, 'k'}); err != nil || len(value) == 0 {
 		t.Errorf("the session is gone: %v", err)
 	}
 	for _, d := range f.due(a, 99) {
@@ -63,7 +65,7 @@ func TestGoldenSpool(t *testing.T) {
 	f.counts(b, 0, 0)
 }
 
-func (f *fixture) checkGolden(e *Event) {
+func (f *fixture) checkGolden(e *record.Event) {
 	f.t.Helper()
 	want := fmt.Sprintf("payload %d", e.Seq-1)
 	if e.Seq == 6 {
@@ -79,9 +81,9 @@ func writeGolden(t *testing.T) {
 	f.furnish()
 	f.close()
 	f.damage(func(txn *badger.Txn) error { // a session that does not expire
-		e := newEncoder(8)
-		e.string("session")
-		return txn.Set([]byte{prefixState, 'k'}, e.seal())
+		e := record.NewEncoder(8)
+		e.String("session")
+		return txn.Set([]byte{record.PrefixState, 'k'}, e.Seal())
 	})
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)

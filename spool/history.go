@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // The history answers what was tried and what came back. It decides nothing: a record that is gone
@@ -26,12 +28,13 @@ const (
 )
 
 // attemptOf is what is kept of an attempt; its number is negative if there was none.
-func attemptOf(st *Settlement) Attempt {
+func attemptOf(st *Settlement) record.Attempt {
 	n := st.Attempts - 1
 	if st.Verdict == Withheld {
 		n = st.Attempts
 	}
-	return Attempt{Ref: Ref{Lane: st.Lane, Seq: st.Seq}, Made: st.Made, Number: n, At: st.At,
+	return record.Attempt{Ref: record.Ref{Lane: st.Lane, Seq: st.Seq}, Made: st.Made, Number: n,
+		At:     st.At,
 		Status: st.Status, Error: st.Error, Replay: st.Replay}
 }
 
@@ -41,43 +44,44 @@ func (g *group) putHistory(st *Settlement) {
 	if a.Number < 0 || st.Fresh && st.Verdict == Delivered {
 		return
 	}
-	g.put(badger.NewEntry(historyKey(a.Ref, a.Number), a.encode()).
+	g.put(badger.NewEntry(record.HistoryKey(a.Ref, a.Number), a.Encode()).
 		WithTTL(max(g.s.limits.Load().KeepExhausted, time.Hour)))
 }
 
 // History is what is known of the attempts of one delivery, oldest first.
-func (l *Lane) History(seq uint64) ([]Attempt, error) {
-	var out []Attempt
-	err := l.s.scan(laneSeqKey(prefixHistory, l.id, seq), nil, func(_, value []byte) (bool, error) {
-		if a, err := decodeAttempt(value); err == nil { // else a gap
-			a.Ref = Ref{Lane: l.id, Seq: seq}
-			out = append(out, a)
-		}
-		return true, nil
-	})
+func (l *Lane) History(seq uint64) ([]record.Attempt, error) {
+	var out []record.Attempt
+	err := l.s.scan(record.LaneSeqKey(record.PrefixHistory, l.id, seq), nil,
+		func(_, value []byte) (bool, error) {
+			if a, err := record.DecodeAttempt(value); err == nil { // else a gap
+				a.Ref = record.Ref{Lane: l.id, Seq: seq}
+				out = append(out, a)
+			}
+			return true, nil
+		})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the history of target %q: %w", l.name, err)
 	}
 	recent, _ := l.Recent(0)
 	for _, a := range recent {
-		same := func(b Attempt) bool { return b.Number == a.Number && b.At.Equal(a.At) }
+		same := func(b record.Attempt) bool { return b.Number == a.Number && b.At.Equal(a.At) }
 		if a.Seq == seq && !slices.ContainsFunc(out, same) {
 			out = append(out, a)
 		}
 	}
-	slices.SortFunc(out, func(a, b Attempt) int { return a.At.Compare(b.At) })
+	slices.SortFunc(out, func(a, b record.Attempt) int { return a.At.Compare(b.At) })
 	return out, nil
 }
 
 // recent is a ring of a lane's last attempts; it grows to recentMax as it is needed.
 type recent struct {
-	ring   []Attempt
+	ring   []record.Attempt
 	n      uint64 // attempts ever
 	stored uint64 // n as of the last write
 	at     time.Time
 }
 
-func (r *recent) add(a Attempt) {
+func (r *recent) add(a record.Attempt) {
 	if len(r.ring) < recentMax {
 		r.ring = append(r.ring, a)
 	} else {
@@ -87,9 +91,9 @@ func (r *recent) add(a Attempt) {
 }
 
 // since returns the attempts after number n, oldest first, as far as they are kept.
-func (r *recent) since(n uint64) []Attempt {
+func (r *recent) since(n uint64) []record.Attempt {
 	n = max(n, r.n-uint64(len(r.ring)))
-	out := make([]Attempt, 0, r.n-min(n, r.n))
+	out := make([]record.Attempt, 0, r.n-min(n, r.n))
 	for ; n < r.n; n++ {
 		out = append(out, r.ring[n%recentMax])
 	}
@@ -98,7 +102,7 @@ func (r *recent) since(n uint64) []Attempt {
 
 // Recent returns the lane's last attempts after number n, oldest first, and the number to go on
 // from. It costs no disk access.
-func (l *Lane) Recent(n uint64) ([]Attempt, uint64) {
+func (l *Lane) Recent(n uint64) ([]record.Attempt, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.recent.since(n), l.recent.n
@@ -131,7 +135,7 @@ func (l *Lane) noteLocked(st *Settlement) {
 		return
 	}
 	if len(a.Snippet) > 0 { // most have none; the rest of the answer must not stay in memory
-		a.Snippet = bytes.Clone(a.Snippet[:min(len(a.Snippet), historySnippet)])
+		a.Snippet = bytes.Clone(a.Snippet[:min(len(a.Snippet), record.HistorySnippet)])
 	}
 	l.recent.add(a)
 }
@@ -147,16 +151,17 @@ func (g *group) putRecent(l *Lane, now time.Time, last bool) {
 	list := r.since(r.n - min(r.n, recentStoredMax))
 	r.stored, r.at = r.n, now
 	l.mu.Unlock()
-	g.put(badger.NewEntry(laneKey(prefixRecent, l.id), encodeRecent(list)).WithTTL(recentTTL))
+	g.put(badger.NewEntry(record.LaneKey(record.PrefixRecent, l.id),
+		record.EncodeRecent(list)).WithTTL(recentTTL))
 }
 
 // loadRecent reads what putRecent wrote. Without it the lane only knows less.
 func (l *Lane) loadRecent() {
-	value, err := l.s.get(laneKey(prefixRecent, l.id))
+	value, err := l.s.get(record.LaneKey(record.PrefixRecent, l.id))
 	if err != nil {
 		return
 	}
-	list, err := decodeRecent(value)
+	list, err := record.DecodeRecent(value)
 	if err != nil {
 		l.s.log.Warn("cannot read the last attempts of a target; they are forgotten", "target", l.name,
 			"error", err)

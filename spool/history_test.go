@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // numbers are the attempts of a history, in order.
-func numbers(list []Attempt) string {
+func numbers(list []record.Attempt) string {
 	var b strings.Builder
 	for _, a := range list {
 		fmt.Fprintf(&b, "%d:%d ", a.Number, a.Status)
@@ -28,7 +30,7 @@ func TestHistory(t *testing.T) {
 		f.now = f.now.Add(time.Minute)
 		st := Settlement{Lane: l.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: n == 0, Verdict: Retry,
 			Attempts: n + 1, Due: uint64(n + 1), Status: 500 + n, Error: "answered",
-			Made: Made{Outcome: 2, Duration: time.Second, Remote: "127.0.0.1:80", Snippet: snippet}}
+			Made: record.Made{Outcome: 2, Duration: time.Second, Remote: "127.0.0.1:80", Snippet: snippet}}
 		if n == 8 {
 			st.Verdict, st.Status, st.Error, st.Made.Snippet = Delivered, 200, "", nil
 		}
@@ -41,7 +43,7 @@ func TestHistory(t *testing.T) {
 	list := f.wantHistory(l, d.Seq, "0:500 5:505 6:506 7:507 8:200")
 	a := list[1]
 	if a.Outcome != 2 || a.Duration != time.Second || a.Remote != "127.0.0.1:80" ||
-		string(a.Snippet) != string(snippet[:historySnippet]) || a.Error != "answered" {
+		string(a.Snippet) != string(snippet[:record.HistorySnippet]) || a.Error != "answered" {
 		t.Errorf("attempt 5 is %+v", a)
 	}
 	// another delivery, another lane, one that never was
@@ -49,7 +51,7 @@ func TestHistory(t *testing.T) {
 	f.wantHistory(f.lane("erp"), d.Seq, "")
 }
 
-func (f *fixture) wantHistory(l *Lane, seq uint64, want string) []Attempt {
+func (f *fixture) wantHistory(l *Lane, seq uint64, want string) []record.Attempt {
 	f.t.Helper()
 	list, err := l.History(seq)
 	if err != nil {
@@ -85,7 +87,7 @@ func TestRecent(t *testing.T) {
 		t.Errorf("after the newest: %v", list)
 	}
 	f.wantHistory(l, n, "0:200")
-	if records := f.countKeys(prefixHistory); records != 0 {
+	if records := f.countKeys(record.PrefixHistory); records != 0 {
 		t.Errorf("%d records of attempts that succeeded at once", records)
 	}
 	f.reopen()

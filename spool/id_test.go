@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // An id that was made here and comes back as one that is given names the event that has it, as long
@@ -52,8 +54,8 @@ func TestMadeIDGiven(t *testing.T) {
 	if head := f.Head(); head != 2 {
 		t.Errorf("the newest event is %d; want 2", head)
 	}
-	f.format.former = append(f.format.former, f.format.id)
-	f.format.id[0] ^= 0xff
+	f.format.Former = append(f.format.Former, f.format.ID)
+	f.format.ID[0] ^= 0xff
 	check("in a spool that was restored")
 	f.now = f.now.Add(time.Hour)
 	if d := draft(made.ID, "z"); f.Append(d) != nil || d.Duplicate {
@@ -67,11 +69,11 @@ func TestForeignIDGiven(t *testing.T) {
 	f.lane("crm")
 	made := f.append("x", "crm")
 	for _, id := range []string{
-		makeID(f.now, made.Seq, f.spoolNumber()^1),                // of another spool
-		makeID(f.now.Add(time.Second), made.Seq, f.spoolNumber()), // of no event
-		makeID(f.now, made.Seq+1000, f.spoolNumber()),             // not made yet
+		record.MakeID(f.now, made.Seq, f.spoolNumber()^1),                // of another spool
+		record.MakeID(f.now.Add(time.Second), made.Seq, f.spoolNumber()), // of no event
+		record.MakeID(f.now, made.Seq+1000, f.spoolNumber()),             // not made yet
 		made.ID + "-1", // a line of a batch
-		f.UnspooledID(f.now), "EVT_" + made.ID[len(madeIDPrefix):],
+		f.UnspooledID(f.now), "EVT_" + made.ID[len(record.MadeIDPrefix):],
 	} {
 		for i, want := range []bool{false, true} {
 			d := &Draft{ID: id, Given: true, Hash: sha256.Sum256([]byte("z")), Payload: []byte("z"),

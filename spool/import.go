@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 const (
@@ -55,7 +57,7 @@ func (e *ImportError) Error() string {
 
 // importOrder is what becomes of an event that is imported.
 type importOrder struct {
-	session Session
+	session record.Session
 	names   []string // of the targets
 	newOnes int      // of them
 }
@@ -194,7 +196,7 @@ func (x *Exported) draft() *Draft {
 		ContentType: string(x.ContentType), Payload: payload, At: x.AcceptedAt,
 		imported: &importOrder{session: session, names: x.Undelivered()}}
 	for _, h := range x.Headers {
-		d.Headers = append(d.Headers, Header{Name: string(h.Name), Value: string(h.Value)})
+		d.Headers = append(d.Headers, record.Header{Name: string(h.Name), Value: string(h.Value)})
 	}
 	return d
 }

@@ -1,5 +1,7 @@
 package spool
 
+import "github.com/hookspool/hookspool/spool/record"
+
 // State is where a delivery is.
 type State uint8
 
@@ -20,9 +22,9 @@ func (s State) String() string {
 }
 
 // OwedBy are the lanes that the event was accepted for.
-func (s *Spool) OwedBy(e *Event) []*Lane {
+func (s *Spool) OwedBy(e *record.Event) []*Lane {
 	var lanes []*Lane
-	e.laneIDs(func(id LaneID) {
+	e.LaneIDs(func(id record.LaneID) {
 		if l := s.LaneByID(id); l != nil {
 			lanes = append(lanes, l)
 		}
@@ -32,8 +34,8 @@ func (s *Spool) OwedBy(e *Event) []*Lane {
 
 // Find says where one delivery of an event is. Its Delivery holds what was tried, as far as that
 // is kept: nothing for a delivery that succeeded at once.
-func (l *Lane) Find(e *Event) (State, Delivery) {
-	if !e.owedTo(l.id) {
+func (l *Lane) Find(e *record.Event) (State, Delivery) {
+	if !e.OwedTo(l.id) {
 		return StateNone, Delivery{Event: e}
 	}
 	at := Place{Lane: l, State: StateDelivered}
@@ -49,7 +51,7 @@ func (l *Lane) Find(e *Event) (State, Delivery) {
 
 // Listed is one delivery in a listing.
 type Listed struct {
-	Ref
+	record.Ref
 	Delivery
 }
 
@@ -71,7 +73,7 @@ func (l *Lane) FreshDeliveries(from uint64, most int) (out []Listed, next uint64
 	}
 	for _, e := range p.events {
 		if l.unsettled(e.Seq) {
-			out = append(out, Listed{Ref: Ref{Lane: l.id, Seq: e.Seq}, Delivery: Delivery{Event: e}})
+			out = append(out, Listed{Ref: record.Ref{Lane: l.id, Seq: e.Seq}, Delivery: Delivery{Event: e}})
 		}
 	}
 	if p.next <= head {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 const (
@@ -32,7 +34,7 @@ type slot struct {
 // One goroutine at a time fetches; everything else is safe for concurrent use.
 type Lane struct {
 	s    *Spool
-	id   LaneID
+	id   record.LaneID
 	name string
 	wake chan struct{} // capacity 1: a token means "look again"; sent by committer, Open and Settle
 
@@ -46,7 +48,7 @@ type Lane struct {
 	// open: somebody fetches. A closed lane keeps nothing in memory.
 	open bool
 	// fresh are events straight from the committer, ascending, all below next.
-	fresh      []*Event
+	fresh      []*record.Event
 	freshBytes int
 	// behind: events from next on have to be read from the log.
 	behind bool
@@ -61,7 +63,7 @@ type Lane struct {
 
 	laneCounts
 	recent   recent
-	standing Standing
+	standing record.Standing
 	dirty    bool // the record on disk is older than this
 	// marking are purged deliveries from next on whose mark may not be seen by a read of the log
 	// yet: false until it is synced, true if it was while reading. markMax is the newest mark.
@@ -136,7 +138,7 @@ func (l *Lane) dropFreshLocked() {
 
 // feed takes an event that was just committed. Only the committer calls it, in order, and wakes the
 // lane once it has answered.
-func (l *Lane) feed(e *Event) {
+func (l *Lane) feed(e *record.Event) {
 	l.mu.Lock()
 	l.owed++
 	if e.Seq >= l.next {
@@ -146,11 +148,11 @@ func (l *Lane) feed(e *Event) {
 	l.mu.Unlock()
 }
 
-func (l *Lane) feedLocked(e *Event) {
+func (l *Lane) feedLocked(e *record.Event) {
 	if l.behind {
 		return
 	}
-	n := e.bytes()
+	n := e.Size()
 	room := len(l.fresh) < freshMax && l.freshBytes+n <= freshBytesMax
 	if !l.open || !room || l.s.freshBytes.Load()+int64(n) > l.s.freshBytesMax {
 		l.behind = true
@@ -165,7 +167,7 @@ func (l *Lane) feedLocked(e *Event) {
 
 // Fetch hands out up to most deliveries, oldest first, and returns at once; none means that there
 // is nothing to do until Ready. Each must be settled.
-func (l *Lane) Fetch(most int) ([]*Event, error) {
+func (l *Lane) Fetch(most int) ([]*record.Event, error) {
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
 	l.mu.Lock()
@@ -192,7 +194,7 @@ func (l *Lane) Fetch(most int) ([]*Event, error) {
 	}
 }
 
-func (l *Lane) takeFreshLocked(most int) []*Event {
+func (l *Lane) takeFreshLocked(most int) []*record.Event {
 	n := min(most, len(l.fresh))
 	if n <= 0 {
 		return nil
@@ -201,8 +203,8 @@ func (l *Lane) takeFreshLocked(most int) []*Event {
 	clear(l.fresh[:n]) // the payloads must not outlive their delivery
 	l.fresh = l.fresh[n:]
 	for _, e := range out {
-		l.freshBytes -= e.bytes()
-		l.s.freshBytes.Add(-int64(e.bytes()))
+		l.freshBytes -= e.Size()
+		l.s.freshBytes.Add(-int64(e.Size()))
 		l.window = append(l.window, slot{seq: e.Seq, at: e.At})
 	}
 	return out
@@ -210,7 +212,7 @@ func (l *Lane) takeFreshLocked(most int) []*Event {
 
 // takePageLocked hands out what readPage found and returns to the committer's feed once the log
 // has been read to its end.
-func (l *Lane) takePageLocked(p page) []*Event {
+func (l *Lane) takePageLocked(p page) []*record.Event {
 	out := p.events[:0]
 	for _, e := range p.events {
 		if _, done := l.skip[e.Seq]; done {
@@ -360,29 +362,29 @@ func (l *Lane) markDirtyLocked() {
 }
 
 // recordLocked is the lane's record as of head, the last event that every lane was fed.
-func (l *Lane) recordLocked(head uint64) *laneRecord {
-	r := &laneRecord{
-		position: l.positionLocked(head), owed: l.owed, owedSeq: head, passed: l.passed,
-		exceptions: l.exceptions, exhausted: l.exhausted, delivered: l.delivered,
-		quarantined: l.quarantined, purged: l.purged, lastSuccess: l.lastSuccess,
-		lastFailure: l.lastFailure, lastError: l.lastError,
+func (l *Lane) recordLocked(head uint64) *record.Lane {
+	r := &record.Lane{
+		Position: l.positionLocked(head), Owed: l.owed, OwedSeq: head, Passed: l.passed,
+		Exceptions: l.exceptions, Exhausted: l.exhausted, Delivered: l.delivered,
+		Quarantined: l.quarantined, Purged: l.purged, LastSuccess: l.lastSuccess,
+		LastFailure: l.lastFailure, LastError: l.lastError,
 	}
 	for _, s := range l.window {
 		if s.settled {
-			r.above = append(r.above, s.seq)
+			r.Above = append(r.Above, s.seq)
 		}
 	}
 	for seq := range l.skip {
-		if seq > r.position {
-			r.above = append(r.above, seq)
+		if seq > r.Position {
+			r.Above = append(r.Above, seq)
 		}
 	}
-	slices.Sort(r.above)
+	slices.Sort(r.Above)
 	return r
 }
 
 // Standing is the target's run of failed jobs as last stored.
-func (l *Lane) Standing() Standing {
+func (l *Lane) Standing() record.Standing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.standing

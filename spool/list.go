@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // listStepsMax bounds what one page of a listing passes of an index, deleted keys and old versions
@@ -39,9 +41,9 @@ func (l *Lane) List(q Listing) (found []Found, next uint64, err error) {
 		}
 		from = max(from, first)
 	}
-	m := lister{l: l, q: &q, prefix: prefixExhausted}
+	m := lister{l: l, q: &q, prefix: record.PrefixExhausted}
 	if q.State == StatePending {
-		m.prefix = prefixException
+		m.prefix = record.PrefixException
 		most := q.Limit + 1
 		if q.Match != nil || !q.Since.IsZero() || !q.Until.IsZero() {
 			most = pageScanMax // many may not be asked for
@@ -105,19 +107,19 @@ func (m *lister) kept(txn *badger.Txn, seq uint64, value []byte) {
 		m.fresh = m.fresh[1:] // it failed meanwhile
 	}
 	at := Place{Lane: m.l, State: m.q.State}
-	x, err := decodeException(value)
+	x, err := record.DecodeException(value)
 	if err == nil {
 		at.Delivery = deliveryOf(x)
 	} else {
-		x, at.LastError = &exception{}, err.Error()
+		x, at.LastError = &record.Exception{}, err.Error()
 	}
-	if m.full || !m.inTime(x.at) {
+	if m.full || !m.inTime(x.At) {
 		return
 	}
 	f, err := summary(txn, seq)
 	m.size += f.Bytes
 	if err != nil {
-		f = Found{Seq: seq, At: x.at}
+		f = Found{Seq: seq, At: x.At}
 	}
 	m.add(f, at, err != nil)
 }
@@ -174,14 +176,14 @@ type stretch struct {
 func (r stretch) scan(txn *badger.Txn, most int, visit func(seq uint64, value []byte) bool) (
 	cut uint64, err error) {
 	o := badger.DefaultIteratorOptions
-	o.Prefix, o.AllVersions = laneKey(r.prefix, r.lane.id), true
+	o.Prefix, o.AllVersions = record.LaneKey(r.prefix, r.lane.id), true
 	o.PrefetchValues = false
 	it := txn.NewIterator(o)
 	defer it.Close()
 	steps, last := 0, uint64(0)
-	for it.Seek(laneSeqKey(r.prefix, r.lane.id, r.from)); it.Valid(); it.Next() {
+	for it.Seek(record.LaneSeqKey(r.prefix, r.lane.id, r.from)); it.Valid(); it.Next() {
 		item := it.Item()
-		seq := keySeq(item.Key())
+		seq := record.KeySeq(item.Key())
 		if seq == last {
 			continue // an older version, which may be of a deleted key
 		}

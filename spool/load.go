@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // load reads what a start needs: O(lanes) plus the log since the last checkpoint.
@@ -47,7 +49,7 @@ func (s *Spool) load() error {
 
 // loadFormat reads the format and the spool's id, or writes them into a new spool.
 func (s *Spool) loadFormat() error {
-	value, err := s.get(metaKey(metaFormat))
+	value, err := s.get(record.MetaKey(record.MetaFormat))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		if err := s.checkFirstRecord(); err != nil {
 			return err
@@ -57,8 +59,8 @@ func (s *Spool) loadFormat() error {
 	if err != nil {
 		return fmt.Errorf("cannot read its format: %w", err)
 	}
-	f, err := decodeFormat(value)
-	if err != nil && !errors.Is(err, ErrFormat) {
+	f, err := record.DecodeFormat(value)
+	if err != nil && !errors.Is(err, record.ErrFormat) {
 		s.log.Error("cannot read the spool's first record; it is taken for gone", "error", err)
 		if err := errors.Join(s.wantRecount(), s.checkFirstRecord()); err != nil {
 			return err
@@ -68,7 +70,7 @@ func (s *Spool) loadFormat() error {
 	if err != nil {
 		return err
 	}
-	s.format, err = s.migrate(f, formatVersion, migrations())
+	s.format, err = s.migrate(f, record.Version, migrations())
 	return err
 }
 
@@ -79,7 +81,7 @@ func (s *Spool) checkFirstRecord() error {
 		return nil
 	}
 	left := false
-	err := s.scan([]byte{prefixName}, nil, func([]byte, []byte) (bool, error) {
+	err := s.scan([]byte{record.PrefixName}, nil, func([]byte, []byte) (bool, error) {
 		left = true
 		return false, nil
 	})
@@ -101,8 +103,8 @@ func (s *Spool) update(write func(*badger.Txn) error) error {
 }
 
 func (s *Spool) initialize() error {
-	s.format.version = formatVersion
-	if _, err := rand.Read(s.format.id[:]); err != nil {
+	s.format.Version = record.Version
+	if _, err := rand.Read(s.format.ID[:]); err != nil {
 		return fmt.Errorf("cannot make an id: %w", err)
 	}
 	s.log.Info("a new spool is made; nothing is in it", "dir", s.dir)
@@ -111,44 +113,44 @@ func (s *Spool) initialize() error {
 
 // loadCheckpoint reads the last tick and the point from which the log is counted anew.
 func (s *Spool) loadCheckpoint() (uint64, error) {
-	s.tick.Store(&Tick{})
-	s.tick.Store(&Tick{})
-	value, err := s.get(metaKey(metaTick))
+	s.tick.Store(&record.Tick{})
+	s.tick.Store(&record.Tick{})
+	value, err := s.get(record.MetaKey(record.MetaTick))
 	if err == nil {
-		var t Tick
-		t, err = decodeTick(value)
+		var t record.Tick
+		t, err = record.DecodeTick(value)
 		s.tick.Store(&t)
 	}
 	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
 		return 0, fmt.Errorf("cannot read the last tick: %w", err)
 	}
-	value, err = s.get(metaKey(metaCheckpoint))
+	value, err = s.get(record.MetaKey(record.MetaCheckpoint))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return 0, nil
 	}
-	var c checkpoint
+	var c record.Checkpoint
 	if err == nil {
-		c, err = decodeCheckpoint(value)
+		c, err = record.DecodeCheckpoint(value)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot read the last checkpoint: %w", err)
 	}
-	s.swept.Store(c.swept)
-	return c.head, nil
+	s.swept.Store(c.Swept)
+	return c.Head, nil
 }
 
 // loadLanes makes the lanes of the name table and reads their records and standings.
 func (s *Spool) loadLanes() error {
-	err := s.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
-		name, err := decodeName(value)
+	err := s.scan([]byte{record.PrefixName}, nil, func(key, value []byte) (bool, error) {
+		name, err := record.DecodeName(value)
 		switch {
 		case err != nil: // recount has seen it: nothing is owed to this lane
 			s.log.Error("cannot read the name of a target to which nothing is owed", "error", err)
 		case name != "":
-			s.addLane(keyLane(key), name)
+			s.addLane(record.KeyLane(key), name)
 		default:
-			s.forgotten[keyLane(key)] = false
-			s.lastLane = max(s.lastLane, keyLane(key))
+			s.forgotten[record.KeyLane(key)] = false
+			s.lastLane = max(s.lastLane, record.KeyLane(key))
 		}
 		return true, nil
 	})
@@ -166,9 +168,9 @@ func (s *Spool) loadLanes() error {
 func (l *Lane) load() error {
 	l.loadMarks()
 	l.loadRecent()
-	value, err := l.s.get(laneKey(prefixLane, l.id))
+	value, err := l.s.get(record.LaneKey(record.PrefixLane, l.id))
 	if err == nil {
-		r, err := decodeLaneRecord(value)
+		r, err := record.DecodeLane(value)
 		if err != nil {
 			return err
 		}
@@ -176,26 +178,26 @@ func (l *Lane) load() error {
 	} else if !errors.Is(err, badger.ErrKeyNotFound) {
 		return err
 	}
-	value, err = l.s.get(laneKey(prefixStanding, l.id))
+	value, err = l.s.get(record.LaneKey(record.PrefixStanding, l.id))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil
 	}
 	if err == nil {
-		l.standing, err = decodeStanding(value)
+		l.standing, err = record.DecodeStanding(value)
 	}
 	return err
 }
 
-func (l *Lane) restore(r *laneRecord) {
-	l.laneCounts = laneCounts{owed: r.owed, passed: r.passed, exceptions: r.exceptions,
-		exhausted: r.exhausted, delivered: r.delivered, quarantined: r.quarantined, purged: r.purged,
-		lastSuccess: r.lastSuccess, lastFailure: r.lastFailure, lastError: r.lastError}
-	l.next = r.position + 1
-	l.owedSeq = r.owedSeq
-	for _, seq := range r.above {
+func (l *Lane) restore(r *record.Lane) {
+	l.laneCounts = laneCounts{owed: r.Owed, passed: r.Passed, exceptions: r.Exceptions,
+		exhausted: r.Exhausted, delivered: r.Delivered, quarantined: r.Quarantined, purged: r.Purged,
+		lastSuccess: r.LastSuccess, lastFailure: r.LastFailure, lastError: r.LastError}
+	l.next = r.Position + 1
+	l.owedSeq = r.OwedSeq
+	for _, seq := range r.Above {
 		l.skipLocked(seq)
 	}
-	l.storedPosition, l.storedIdle = r.position, r.owed == r.passed
+	l.storedPosition, l.storedIdle = r.Position, r.Owed == r.Passed
 }
 
 // loadTail removes an unfinished batch from the log's end, then counts the log after the
@@ -209,27 +211,28 @@ func (s *Spool) loadTail(checkpoint uint64) error {
 	want := checkpoint + 1
 	s.log.Info("the spool is open", "newest", last, "events_counted", last-checkpoint,
 		"targets", len(s.lanes))
-	return s.scan([]byte{prefixLog}, logKey(want), func(key, value []byte) (bool, error) {
-		seq := keySeq(key)
-		if seq != want {
-			s.log.Error("events are missing from the log", "from", want, "to", seq-1)
-		}
-		want = seq + 1
-		e, err := decodeEvent(append([]byte(nil), value...), seq)
-		if err != nil {
-			s.log.Error("cannot read an event; it will be set aside", "sequence", seq, "error", err)
-			return true, nil
-		}
-		e.laneIDs(func(id LaneID) {
-			if l := s.LaneByID(id); l != nil && seq > l.owedSeq {
-				l.owed++
-				// The next checkpoint moves the point from which the log is counted, so it must
-				// write this sum as well.
-				l.markDirtyLocked()
+	return s.scan([]byte{record.PrefixLog}, record.LogKey(want),
+		func(key, value []byte) (bool, error) {
+			seq := record.KeySeq(key)
+			if seq != want {
+				s.log.Error("events are missing from the log", "from", want, "to", seq-1)
 			}
+			want = seq + 1
+			e, err := record.DecodeEvent(append([]byte(nil), value...), seq)
+			if err != nil {
+				s.log.Error("cannot read an event; it will be set aside", "sequence", seq, "error", err)
+				return true, nil
+			}
+			e.LaneIDs(func(id record.LaneID) {
+				if l := s.LaneByID(id); l != nil && seq > l.owedSeq {
+					l.owed++
+					// The next checkpoint moves the point from which the log is counted, so it must
+					// write this sum as well.
+					l.markDirtyLocked()
+				}
+			})
+			return true, nil
 		})
-		return true, nil
-	})
 }
 
 // lastRecord finds the newest event. The records of a batch say where it ends; if the newest one
@@ -241,39 +244,39 @@ func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
 		if err != nil || seq <= checkpoint {
 			return max(seq, checkpoint), err
 		}
-		if e == nil || e.batchEnd <= max(seq, s.hw.last) {
+		if e == nil || e.BatchEnd <= max(seq, s.hw.last) {
 			return seq, nil // or it was answered, and what is missing of it is a loss
 		}
 		s.log.Warn("removing an event of a batch that was cut off before its answer",
-			"sequence", seq, "batch ends", e.batchEnd)
+			"sequence", seq, "batch ends", e.BatchEnd)
 		if err := s.removeUnanswered(e); err != nil {
 			return 0, fmt.Errorf("cannot remove an unfinished batch: %w", err)
 		}
 	}
 }
 
-func (s *Spool) removeUnanswered(e *Event) error {
+func (s *Spool) removeUnanswered(e *record.Event) error {
 	return s.update(func(txn *badger.Txn) error {
 		if e.Given {
-			item, err := txn.Get(idKey(e.ID()))
+			item, err := txn.Get(record.IDKey(e.ID()))
 			if err == nil {
 				value, err := item.ValueCopy(nil)
 				if err != nil {
 					return err
 				}
-				if r, err := decodeIDRecord(value); err == nil && r.seq == e.Seq {
-					if err := txn.Delete(idKey(e.ID())); err != nil {
+				if r, err := record.DecodeID(value); err == nil && r.Seq == e.Seq {
+					if err := txn.Delete(record.IDKey(e.ID())); err != nil {
 						return err
 					}
 				}
 			}
 		}
-		return txn.Delete(logKey(e.Seq))
+		return txn.Delete(record.LogKey(e.Seq))
 	})
 }
 
 // newest is the last record of the log; the event is nil if it cannot be read.
-func (s *Spool) newest() (uint64, *Event, error) {
+func (s *Spool) newest() (uint64, *record.Event, error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	o := badger.DefaultIteratorOptions
@@ -281,16 +284,16 @@ func (s *Spool) newest() (uint64, *Event, error) {
 	o.PrefetchValues = false
 	it := txn.NewIterator(o)
 	defer it.Close()
-	it.Seek([]byte{prefixLog + 1})
-	if !it.ValidForPrefix([]byte{prefixLog}) {
+	it.Seek([]byte{record.PrefixLog + 1})
+	if !it.ValidForPrefix([]byte{record.PrefixLog}) {
 		return 0, nil, nil
 	}
-	seq := keySeq(it.Item().Key())
+	seq := record.KeySeq(it.Item().Key())
 	value, err := it.Item().ValueCopy(nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("cannot read the newest event: %w", err)
 	}
-	e, err := decodeEvent(value, seq)
+	e, err := record.DecodeEvent(value, seq)
 	if err != nil {
 		s.log.Error("cannot read the newest event", "error", err)
 	}
@@ -300,9 +303,9 @@ func (s *Spool) newest() (uint64, *Event, error) {
 // settleStart brings a lane from its record to where it goes on. Exceptions above the position that
 // the record does not know were written in a chunk before it; they are counted now.
 func (l *Lane) settleStart(head uint64) error {
-	err := l.s.scan(laneKey(prefixException, l.id),
-		laneSeqKey(prefixException, l.id, l.next), func(key, _ []byte) (bool, error) {
-			seq := keySeq(key)
+	err := l.s.scan(record.LaneKey(record.PrefixException, l.id),
+		record.LaneSeqKey(record.PrefixException, l.id, l.next), func(key, _ []byte) (bool, error) {
+			seq := record.KeySeq(key)
 			if _, known := l.skip[seq]; !known {
 				l.skipLocked(seq)
 				l.passed++
@@ -324,7 +327,7 @@ func (l *Lane) settleStart(head uint64) error {
 
 func (s *Spool) countQuarantined() error {
 	n := int64(0)
-	err := s.scan([]byte{prefixUnread}, nil, func([]byte, []byte) (bool, error) {
+	err := s.scan([]byte{record.PrefixUnread}, nil, func([]byte, []byte) (bool, error) {
 		n++
 		return true, nil
 	})
@@ -334,6 +337,6 @@ func (s *Spool) countQuarantined() error {
 
 // putCheckpoint writes the point from which a start counts the log.
 func (g *group) putCheckpoint(head uint64) {
-	c := checkpoint{head: head, swept: g.s.swept.Load()}
-	g.put(badger.NewEntry(metaKey(metaCheckpoint), c.encode()))
+	c := record.Checkpoint{Head: head, Swept: g.s.swept.Load()}
+	g.put(badger.NewEntry(record.MetaKey(record.MetaCheckpoint), c.Encode()))
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // A block of a table that is damaged costs the records in it. Those that a start reads whole must
@@ -22,11 +24,11 @@ func (s *Spool) mendSmall() error {
 	}
 	for _, key := range unread {
 		switch {
-		case key[0] == prefixStanding:
+		case key[0] == record.PrefixStanding:
 			s.log.Error("cannot read the standing of a target; it counts its failed jobs from 0, and is "+
-				"not held by hand any more", "target", s.nameOf(keyLane(key)))
-			err = s.store(key, Standing{}.encode())
-		case string(key) == string(metaKey(metaTick)):
+				"not held by hand any more", "target", s.nameOf(record.KeyLane(key)))
+			err = s.store(key, record.Standing{}.Encode())
+		case string(key) == string(record.MetaKey(record.MetaTick)):
 			err = s.mendTick()
 		default:
 			s.log.Error("cannot read a record of the spool; everything is counted again", "record",
@@ -43,7 +45,7 @@ func (s *Spool) mendSmall() error {
 // mendCounted leaves a record that recount makes again. A name is for recount to judge: without one
 // deliveries would be owed to nobody.
 func (s *Spool) mendCounted(key []byte) error {
-	if err := s.wantRecount(); err != nil || key[0] == prefixName {
+	if err := s.wantRecount(); err != nil || key[0] == record.PrefixName {
 		return err
 	}
 	return s.update(func(txn *badger.Txn) error { return txn.Delete(key) })
@@ -52,13 +54,14 @@ func (s *Spool) mendCounted(key []byte) error {
 // unreadSmall are the keys of the records that a start reads and that cannot be read.
 func (s *Spool) unreadSmall() (unread [][]byte, err error) {
 	look := func(key, value []byte) (bool, error) {
-		if checkRecord(key, value) != nil {
+		if record.Check(key, value) != nil {
 			unread = append(unread, slices.Clone(key))
 		}
 		return true, nil
 	}
-	for _, prefix := range [][]byte{{prefixName}, {prefixLane}, {prefixStanding}, metaKey(metaTick),
-		metaKey(metaCheckpoint)} {
+	for _, prefix := range [][]byte{{record.PrefixName}, {record.PrefixLane}, {record.PrefixStanding},
+		record.MetaKey(record.MetaTick),
+		record.MetaKey(record.MetaCheckpoint)} {
 		err = errors.Join(err, s.scan(prefix, nil, look))
 	}
 	if err != nil {
@@ -71,9 +74,9 @@ func (s *Spool) unreadSmall() (unread [][]byte, err error) {
 // early is better than none for as long as ticks were counted before.
 func (s *Spool) mendTick() error {
 	number := uint64(0)
-	err := s.scan([]byte{prefixException}, nil, func(_, value []byte) (bool, error) {
-		if x, err := decodeException(value); err == nil {
-			number = max(number, x.due)
+	err := s.scan([]byte{record.PrefixException}, nil, func(_, value []byte) (bool, error) {
+		if x, err := record.DecodeException(value); err == nil {
+			number = max(number, x.Due)
 		}
 		return true, nil
 	})
@@ -81,7 +84,7 @@ func (s *Spool) mendTick() error {
 		return fmt.Errorf("cannot read what waits for a tick: %w", err)
 	}
 	s.log.Error("cannot read the last tick; what waits for one is due at the next", "number", number)
-	return s.store(metaKey(metaTick), Tick{Number: number}.encode())
+	return s.store(record.MetaKey(record.MetaTick), record.Tick{Number: number}.Encode())
 }
 
 func (s *Spool) store(key, value []byte) error {
@@ -89,9 +92,9 @@ func (s *Spool) store(key, value []byte) error {
 }
 
 // nameOf is a lane's name before the lanes are loaded; its number if that cannot be read.
-func (s *Spool) nameOf(lane LaneID) string {
-	if value, err := s.get(laneKey(prefixName, lane)); err == nil {
-		if name, err := decodeName(value); err == nil {
+func (s *Spool) nameOf(lane record.LaneID) string {
+	if value, err := s.get(record.LaneKey(record.PrefixName, lane)); err == nil {
+		if name, err := record.DecodeName(value); err == nil {
 			return name
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // ErrOldFormat: an older hookspool wrote this spool, and this start does not write, so it cannot
@@ -26,9 +28,9 @@ func migrations() []migration { return nil }
 // migrate runs the steps between what is on disk and a version. The new version is stored after
 // each step, so that a crash repeats one at the most. A newer spool never comes here: decodeFormat
 // refuses it, because nothing that it says can be trusted to mean what it meant.
-func (s *Spool) migrate(f formatRecord, to uint64, steps []migration) (formatRecord, error) {
-	for f.version < to {
-		at := f.version
+func (s *Spool) migrate(f record.Format, to uint64, steps []migration) (record.Format, error) {
+	for f.Version < to {
+		at := f.Version
 		for _, step := range steps {
 			if step.from != at {
 				continue
@@ -38,13 +40,13 @@ func (s *Spool) migrate(f formatRecord, to uint64, steps []migration) (formatRec
 			if err := step.do(s); err != nil {
 				return f, fmt.Errorf("cannot bring its format from %d to %d: %w", at, at+1, err)
 			}
-			f.version = at + 1
+			f.Version = at + 1
 			if err := s.storeFormat(f); err != nil {
 				return f, fmt.Errorf("cannot store its format: %w", err)
 			}
 			break
 		}
-		if f.version == at {
+		if f.Version == at {
 			return f, fmt.Errorf("%w: got %d, and this hookspool has no way from there to %d",
 				ErrOldFormat, at, to)
 		}
@@ -52,8 +54,8 @@ func (s *Spool) migrate(f formatRecord, to uint64, steps []migration) (formatRec
 	return f, nil
 }
 
-func (s *Spool) storeFormat(f formatRecord) error {
+func (s *Spool) storeFormat(f record.Format) error {
 	return s.update(func(txn *badger.Txn) error {
-		return txn.Set(metaKey(metaFormat), f.encode())
+		return txn.Set(record.MetaKey(record.MetaFormat), f.Encode())
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // model is what a spool must say, kept in plain maps.
@@ -200,7 +202,7 @@ func (m *model) replay(t *rapid.T) {
 	if !ok {
 		return
 	}
-	if _, err := m.f.Replay(Ref{Lane: l.id, Seq: seq}); err != nil {
+	if _, err := m.f.Replay(record.Ref{Lane: l.id, Seq: seq}); err != nil {
 		t.Fatal(err)
 	}
 	delete(from, seq)

@@ -5,18 +5,22 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // ID is the number by which records name the lane; SpoolItself for nil.
-func (l *Lane) ID() LaneID {
+func (l *Lane) ID() record.LaneID {
 	if l == nil {
-		return SpoolItself
+		return record.SpoolItself
 	}
 	return l.id
 }
 
 // isGone reports whether a lane was forgotten; the spool itself never is.
-func (s *Spool) isGone(id LaneID) bool { return id != SpoolItself && s.LaneByID(id) == nil }
+func (s *Spool) isGone(id record.LaneID) bool {
+	return id != record.SpoolItself && s.LaneByID(id) == nil
+}
 
 // planWords writes what is owed to the operator, or is not any more, and what is known of it.
 func (g *group) planWords(c *Change) {
@@ -24,21 +28,21 @@ func (g *group) planWords(c *Change) {
 		if g.s.isGone(n.Lane) {
 			continue
 		}
-		g.put(badger.NewEntry(noticeKey(n.Lane, n.Episode, n.Way), encodeWord(n.Body)))
+		g.put(badger.NewEntry(record.NoticeKey(n.Lane, n.Episode, n.Way), record.EncodeWord(n.Body)))
 	}
 	for _, n := range c.Paid {
-		g.delete(noticeKey(n.Lane, n.Episode, n.Way))
+		g.delete(record.NoticeKey(n.Lane, n.Episode, n.Way))
 	}
 	for _, m := range c.Memos {
 		if g.s.isGone(m.Lane) {
 			continue
 		}
-		key := laneKey(prefixMemo, m.Lane)
+		key := record.LaneKey(record.PrefixMemo, m.Lane)
 		// One from before is hidden, not deleted: that would be a key before the log's as well.
-		if len(m.Body) == 0 && !g.has(laneKey(prefixMemoOnce, m.Lane)) {
+		if len(m.Body) == 0 && !g.has(record.LaneKey(record.PrefixMemoOnce, m.Lane)) {
 			g.delete(key)
 		} else {
-			g.put(badger.NewEntry(key, encodeWord(m.Body)))
+			g.put(badger.NewEntry(key, record.EncodeWord(m.Body)))
 		}
 	}
 }
@@ -46,17 +50,17 @@ func (g *group) planWords(c *Change) {
 // Notices are all owed notices: those of the spool itself, then oldest first per lane.
 func (s *Spool) Notices() ([]Notice, error) {
 	var out []Notice
-	err := s.scan([]byte{prefixNotice}, nil, func(key, value []byte) (bool, error) {
-		body, err := decodeWord(value)
+	err := s.scan([]byte{record.PrefixNotice}, nil, func(key, value []byte) (bool, error) {
+		body, err := record.DecodeWord(value)
 		if err == nil {
-			err = kindOf(key).fits(key)
+			err = record.KindOf(key).Fits(key)
 		}
 		if err != nil {
 			s.log.Error("cannot read an owed notice; it stays", "error", err)
 			return true, nil
 		}
-		n := Notice{Lane: keyLane(key), Body: body}
-		n.Episode, n.Way = keyNotice(key)
+		n := Notice{Lane: record.KeyLane(key), Body: body}
+		n.Episode, n.Way = record.KeyNotice(key)
 		if !s.isGone(n.Lane) {
 			out = append(out, n)
 		}
@@ -70,17 +74,17 @@ func (s *Spool) Notices() ([]Notice, error) {
 
 // Memo is the memo of a lane, or of the spool itself; nil if there is none. It reads from
 // the disk.
-func (s *Spool) Memo(l LaneID) ([]byte, error) {
-	value, err := s.get(laneKey(prefixMemo, l))
+func (s *Spool) Memo(l record.LaneID) ([]byte, error) {
+	value, err := s.get(record.LaneKey(record.PrefixMemo, l))
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		value, err = s.get(laneKey(prefixMemoOnce, l))
+		value, err = s.get(record.LaneKey(record.PrefixMemoOnce, l))
 	}
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
 	var body []byte
 	if err == nil {
-		body, err = decodeWord(value)
+		body, err = record.DecodeWord(value)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read a memo: %w", err)

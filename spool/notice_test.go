@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // TestNoticesAndMemos owes in two ways about two lanes and the spool itself, and asserts that each
@@ -26,7 +28,7 @@ func TestNoticesAndMemos(t *testing.T) {
 		}
 		for _, n := range notices {
 			name := "spool"
-			if n.Lane != SpoolItself {
+			if n.Lane != record.SpoolItself {
 				name = f.NameOf(n.Lane)
 			}
 			got = append(got, fmt.Sprintf("%s %d %d %s", name, n.Episode, n.Way, n.Body))
@@ -77,10 +79,10 @@ func TestNoticesAndMemos(t *testing.T) {
 func TestMemoFromBefore(t *testing.T) {
 	f := open(t)
 	l := f.lane("a")
-	body := newEncoder(8)
-	body.bytes([]byte("old"))
+	body := record.NewEncoder(8)
+	body.Bytes([]byte("old"))
 	err := f.db.Update(func(txn *badger.Txn) error {
-		return txn.Set(laneKey(prefixMemoOnce, l.id), body.seal())
+		return txn.Set(record.LaneKey(record.PrefixMemoOnce, l.id), body.Seal())
 	})
 	if err != nil {
 		t.Fatal(err)

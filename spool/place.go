@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // placeByKeyMax deliveries of a lane are looked up one by one; of more, the stretch is read.
@@ -50,7 +52,7 @@ func (s *Spool) place(found []Found, only *Lane) error {
 
 // placings groups the deliveries of events by lane.
 func (s *Spool) placings(found []Found, only *Lane) []*placing {
-	byLane := make(map[LaneID]*placing)
+	byLane := make(map[record.LaneID]*placing)
 	var list []*placing
 	for i := range found {
 		f := &found[i]
@@ -89,7 +91,7 @@ func (p *placing) settle(txn *badger.Txn) error {
 		for _, t := range [...]struct {
 			prefix byte
 			state  State
-		}{{prefixException, StatePending}, {prefixExhausted, StateExhausted}} {
+		}{{record.PrefixException, StatePending}, {record.PrefixExhausted, StateExhausted}} {
 			if err := p.look(txn, t.prefix, func(at *Place, value []byte) {
 				at.keep(t.state, value)
 			}); err != nil {
@@ -100,12 +102,12 @@ func (p *placing) settle(txn *badger.Txn) error {
 	if p.lane.markMax.Load() < p.seqs[0] {
 		return nil
 	}
-	return p.look(txn, prefixPurged, func(at *Place, _ []byte) { at.State = StatePurged })
+	return p.look(txn, record.PrefixPurged, func(at *Place, _ []byte) { at.State = StatePurged })
 }
 
 func (p *Place) keep(state State, value []byte) {
 	p.State = state
-	x, err := decodeException(value)
+	x, err := record.DecodeException(value)
 	if err != nil {
 		p.LastError = err.Error()
 		return
@@ -126,7 +128,7 @@ func (p *placing) look(txn *badger.Txn, prefix byte, visit func(at *Place, value
 		return err
 	}
 	for i, seq := range p.seqs {
-		item, err := txn.Get(laneSeqKey(prefix, p.lane.id, seq))
+		item, err := txn.Get(record.LaneSeqKey(prefix, p.lane.id, seq))
 		if err != nil {
 			continue
 		}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // precheck looks at the engine's files before the engine does, and repairs what can be. Badger
@@ -77,7 +79,7 @@ type tableEnd struct {
 }
 
 func (e *tableEnd) fits() bool {
-	return len(e.index) > 0 && e.sum == crc32.Checksum(e.index, castagnoli())
+	return len(e.index) > 0 && e.sum == crc32.Checksum(e.index, record.Castagnoli())
 }
 
 // checkTable reads a table's end; ErrDamaged if it does not add up.

@@ -267,7 +267,7 @@ func TestAway(t *testing.T) {
 	if !there(beside) {
 		t.Error("with another spool in its place the file is gone")
 	}
-	f.format.former = append(f.format.former, [8]byte{0xab, 0xcd})
+	f.format.Former = append(f.format.Former, [8]byte{0xab, 0xcd})
 	note(beside, "abcd000000000000")
 	if err := f.welcome(); err != nil || there(beside) {
 		t.Errorf("a spool that was restored from it is not welcome: %v", err)

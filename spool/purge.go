@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Purging deletes deliveries by hand. One that waits beside the log (an exception, an exhausted
@@ -30,7 +32,7 @@ type Purge struct {
 	// Seq, when set, is the only event.
 	Seq uint64
 	// Match, when set, says which events; one that cannot be read matches nothing then.
-	Match func(*Event) bool
+	Match func(*record.Event) bool
 	// DryRun counts and deletes nothing.
 	DryRun bool
 }
@@ -134,21 +136,21 @@ func (l *Lane) logPage(p *Purge, from uint64, most int) (seqs []uint64, next uin
 
 // keptPage finds deliveries beside the log: exceptions, or exhausted ones.
 func (l *Lane) keptPage(p *Purge, from uint64, most int) (seqs []uint64, next uint64, err error) {
-	prefix := byte(prefixException)
+	prefix := byte(record.PrefixException)
 	if p.State == StateExhausted {
-		prefix = prefixExhausted
+		prefix = record.PrefixExhausted
 	}
 	scanned := 0
-	err = l.s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
+	err = l.s.scan(record.LaneKey(prefix, l.id), record.LaneSeqKey(prefix, l.id, from),
 		func(key, value []byte) (bool, error) {
 			if scanned++; scanned > most {
-				next = keySeq(key)
+				next = record.KeySeq(key)
 				return false, nil
 			}
 			// One that cannot be read has no instant and counts as old.
-			x, _ := decodeException(value)
-			if p.Until.IsZero() || x == nil || !x.at.After(p.Until) {
-				seqs = append(seqs, keySeq(key))
+			x, _ := record.DecodeException(value)
+			if p.Until.IsZero() || x == nil || !x.At.After(p.Until) {
+				seqs = append(seqs, record.KeySeq(key))
 			}
 			return true, nil
 		})
@@ -179,9 +181,9 @@ func (g *group) planPurge(o *purgeOrder) {
 // purge deletes one delivery if it is in the state it was found in.
 func (g *group) purge(o *purgeOrder, seq uint64) bool {
 	l := o.lane
-	failed := laneSeqKey(prefixException, l.id, seq)
-	kept := laneSeqKey(prefixExhausted, l.id, seq)
-	mark := laneSeqKey(prefixPurged, l.id, seq)
+	failed := record.LaneSeqKey(record.PrefixException, l.id, seq)
+	kept := record.LaneSeqKey(record.PrefixExhausted, l.id, seq)
+	mark := record.LaneSeqKey(record.PrefixPurged, l.id, seq)
 	switch {
 	case o.state == StateExhausted && g.has(kept):
 		g.delete(kept)
@@ -193,7 +195,7 @@ func (g *group) purge(o *purgeOrder, seq uint64) bool {
 	default:
 		return false // settled meanwhile
 	}
-	g.put(badger.NewEntry(mark, encodePurged(o.at)))
+	g.put(badger.NewEntry(mark, record.EncodePurged(o.at)))
 	// Nobody will look for it again, so it need not be kept for KeepDelivered.
 	g.released(seq, time.Unix(0, 0))
 	return true
@@ -224,13 +226,13 @@ func (l *Lane) purgeFresh(seq uint64) bool {
 	if marked || settled {
 		return false
 	}
-	at, inMemory := slices.BinarySearchFunc(l.fresh, seq, func(e *Event, seq uint64) int {
+	at, inMemory := slices.BinarySearchFunc(l.fresh, seq, func(e *record.Event, seq uint64) int {
 		return int(int64(e.Seq - seq)) // both are small, so the difference is too
 	})
 	switch {
 	case l.passLocked(seq): // handed out
 	case inMemory:
-		n := l.fresh[at].bytes()
+		n := l.fresh[at].Size()
 		l.fresh = slices.Delete(l.fresh, at, at+1)
 		l.freshBytes -= n
 		l.s.freshBytes.Add(-int64(n))
@@ -277,7 +279,7 @@ func (l *Lane) readBehindLocked(most int) (page, error) {
 	l.keepCursor(c, more && err == nil)
 	l.mu.Lock()
 	l.reading = false
-	p.events = slices.DeleteFunc(p.events, func(e *Event) bool {
+	p.events = slices.DeleteFunc(p.events, func(e *record.Event) bool {
 		_, marked := l.marking[e.Seq]
 		return marked
 	})
@@ -295,9 +297,10 @@ func (s *Spool) marks(l *Lane, from uint64) (map[uint64]struct{}, error) {
 		return nil, nil
 	}
 	marks := make(map[uint64]struct{})
-	err := s.scan(laneKey(prefixPurged, l.id), laneSeqKey(prefixPurged, l.id, from),
+	err := s.scan(record.LaneKey(record.PrefixPurged, l.id), record.LaneSeqKey(record.PrefixPurged,
+		l.id, from),
 		func(key, _ []byte) (bool, error) {
-			marks[keySeq(key)] = struct{}{}
+			marks[record.KeySeq(key)] = struct{}{}
 			return len(marks) < pageScanMax, nil
 		})
 	return marks, err
@@ -312,15 +315,15 @@ func (l *Lane) loadMarks() {
 	o.PrefetchValues = false
 	it := txn.NewIterator(o)
 	defer it.Close()
-	it.Seek(laneSeqKey(prefixPurged, l.id, ^uint64(0)))
-	if it.ValidForPrefix(laneKey(prefixPurged, l.id)) {
-		l.markMax.Store(keySeq(it.Item().Key()))
+	it.Seek(record.LaneSeqKey(record.PrefixPurged, l.id, ^uint64(0)))
+	if it.ValidForPrefix(record.LaneKey(record.PrefixPurged, l.id)) {
+		l.markMax.Store(record.KeySeq(it.Item().Key()))
 	}
 }
 
 // isPurged reports whether a delivery was deleted by hand.
 func (g *group) isPurged(l *Lane, seq uint64) bool {
-	return l.markMax.Load() >= seq && g.has(laneSeqKey(prefixPurged, l.id, seq))
+	return l.markMax.Load() >= seq && g.has(record.LaneSeqKey(record.PrefixPurged, l.id, seq))
 }
 
 // dropMarks forgets the purge marks of events that go.
@@ -328,7 +331,7 @@ func (g *group) dropMarks(seqs []uint64) {
 	for _, l := range g.s.Lanes() {
 		for _, seq := range seqs {
 			if g.isPurged(l, seq) {
-				g.delete(laneSeqKey(prefixPurged, l.id, seq))
+				g.delete(record.LaneSeqKey(record.PrefixPurged, l.id, seq))
 			}
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // purge is a step of TestModel: what a purge counts is what the model loses.
@@ -18,7 +20,7 @@ func (m *model) purge(t *rapid.T) {
 	chosen := func(seq uint64) bool { return !odd || seq%2 == 1 }
 	p := Purge{State: StatePending}
 	if odd {
-		p.Match = func(e *Event) bool { return chosen(e.Seq) }
+		p.Match = func(e *record.Event) bool { return chosen(e.Seq) }
 	}
 	want := 0
 	drop := func(from map[uint64]bool) {
@@ -93,7 +95,7 @@ func TestPurged(t *testing.T) {
 			if state, _ := crm.Find(e); state != StatePurged {
 				t.Errorf("event %d is %s; want purged", e.Seq, state)
 			}
-			if _, err := f.Replay(Ref{crm.id, e.Seq}); !errors.Is(err, ErrNotFound) {
+			if _, err := f.Replay(record.Ref{Lane: crm.id, Seq: e.Seq}); !errors.Is(err, ErrNotFound) {
 				t.Errorf("a purged delivery was replayed: %v", err)
 			}
 		}
@@ -118,7 +120,7 @@ func TestPurged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.close()
-	if n := v.count(prefixPurged); n != 0 {
+	if n := v.count(record.PrefixPurged); n != 0 {
 		t.Errorf("%d marks outlive their events", n)
 	}
 }
@@ -149,7 +151,7 @@ func TestFetchBeyondForeignPages(t *testing.T) {
 		}
 	}
 	n, err := a.Purge(context.Background(), Purge{State: StatePending,
-		Match: func(e *Event) bool { return e.Seq <= 3*pageScanMax }})
+		Match: func(e *record.Event) bool { return e.Seq <= 3*pageScanMax }})
 	if n != 3*pageScanMax-1 || err != nil {
 		t.Fatalf("purged %d, %v", n, err)
 	}
@@ -265,7 +267,7 @@ func TestPurgeUnderLoad(t *testing.T) {
 		default:
 		}
 		n, err := l.Purge(context.Background(), Purge{State: StatePending,
-			Match: func(e *Event) bool { return e.Seq%5 > 0 }})
+			Match: func(e *record.Event) bool { return e.Seq%5 > 0 }})
 		if err != nil {
 			t.Fatal(err)
 		}

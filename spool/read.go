@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // page is one bounded read of the log on behalf of a lane.
 type page struct {
-	events []*Event
+	events []*record.Event
 	next   uint64 // where to go on
 }
 
@@ -26,7 +28,7 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 	var unread []unreadRecord
 	for ; c.it.Valid() && !more; c.it.Next() {
 		item := c.it.Item()
-		seq := keySeq(item.Key())
+		seq := record.KeySeq(item.Key())
 		if seq > c.head {
 			break
 		}
@@ -36,13 +38,13 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 		if err != nil {
 			return page{}, false, fmt.Errorf("cannot read the log from %d: %w", from, err)
 		}
-		e, err := decodeEvent(value, seq)
+		e, err := record.DecodeEvent(value, seq)
 		if err != nil {
 			s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
 			unread = append(unread, unreadRecord{seq: seq, raw: value})
-		} else if _, gone := purged[seq]; !gone && e.owedTo(l.id) {
+		} else if _, gone := purged[seq]; !gone && e.OwedTo(l.id) {
 			p.events = append(p.events, e)
-			bytes += e.bytes()
+			bytes += e.Size()
 		}
 		scanned++
 		more = len(p.events) >= most || scanned >= pageScanMax || bytes >= pageBytesMax
@@ -73,7 +75,7 @@ func appendGap(u []unreadRecord, from, to uint64) []unreadRecord {
 func (s *Spool) newlyUnread(u []unreadRecord) []unreadRecord {
 	out := u[:0]
 	for _, r := range u {
-		_, err := s.get(unreadKey(r.seq))
+		_, err := s.get(record.UnreadKey(r.seq))
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			if r.missing {
 				s.log.Error("an event is missing from the log", "sequence", r.seq)
@@ -127,37 +129,37 @@ func (s *Spool) get(key []byte) ([]byte, error) {
 }
 
 // Event reads one event by its sequence. ErrNotFound: it was swept, or never was.
-func (s *Spool) Event(seq uint64) (*Event, error) {
-	rec, err := s.get(logKey(seq))
+func (s *Spool) Event(seq uint64) (*record.Event, error) {
+	rec, err := s.get(record.LogKey(seq))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read event %d: %w", seq, err)
 	}
-	return decodeEvent(rec, seq)
+	return record.DecodeEvent(rec, seq)
 }
 
 // EventByID finds an event by the id it was accepted with, whoever made the id, as long as it is
 // kept and, for an id given by the app, within the dedupe window.
-func (s *Spool) EventByID(id string) (*Event, error) {
-	if seq, ok := s.format.madeSeq(id); ok {
+func (s *Spool) EventByID(id string) (*record.Event, error) {
+	if seq, ok := s.format.MadeSeq(id); ok {
 		if e, err := s.Event(seq); err == nil && e.ID() == id {
 			return e, nil
 		}
 	}
-	value, err := s.get(idKey(id))
+	value, err := s.get(record.IDKey(id))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot look up an id: %w", err)
 	}
-	r, err := decodeIDRecord(value)
+	r, err := record.DecodeID(value)
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.Event(r.seq)
+	e, err := s.Event(r.Seq)
 	if err == nil && e.ID() != id {
 		err = ErrNotFound
 	}

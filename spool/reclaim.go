@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Deleting in an LSM tree writes: space comes back when a tombstone meets its value in a
@@ -133,7 +135,7 @@ func (s *Spool) flatten() error {
 // Badger refuses writes meanwhile. If it fails, nobody knows which of the two holds the newest
 // events, so the spool stops.
 func (s *Spool) flush() error {
-	key := []byte{prefixFlush}
+	key := []byte{record.PrefixFlush}
 	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, nil) })
 	s.room.wrote(len(key), 1) // it may have found the memtable full
 	if err == nil {

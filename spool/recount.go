@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // loadRepaired compares what was found with what had been answered, and counts the spool anew after
@@ -64,7 +66,7 @@ type recount struct {
 	prefix   bool
 	settled  uint64 // every lane with something on its way has passed this
 	missing  []uint64
-	unnamed  map[LaneID]bool
+	unnamed  map[record.LaneID]bool
 	newSwept uint64
 }
 
@@ -90,7 +92,7 @@ func (s *Spool) recount(head uint64) error {
 	defer v.close()
 	v.head = head
 	r := &recount{snapshot: v, s: s, lanes: make(map[*laneView]*recountedLane), want: v.swept + 1,
-		prefix: true, unnamed: make(map[LaneID]bool), newSwept: v.swept}
+		prefix: true, unnamed: make(map[record.LaneID]bool), newSwept: v.swept}
 	if err := r.countLanes(); err != nil {
 		return err
 	}
@@ -117,32 +119,34 @@ func (r *recount) countLanes() error {
 	for _, l := range r.snapshot.lanes {
 		n := new(recountedLane)
 		r.lanes[l] = n
-		l.rec.position = min(l.rec.position, r.head)
+		l.rec.Position = min(l.rec.Position, r.head)
 		r.settled = min(r.settled, r.settledBy(l))
-		err := r.scan(laneKey(prefixException, l.id), nil, func(key, _ []byte) (bool, error) {
-			n.exceptions++
-			if !l.passed(keySeq(key)) {
-				n.above++
-			}
-			return true, nil
-		})
+		err := r.scan(record.LaneKey(record.PrefixException, l.id), nil,
+			func(key, _ []byte) (bool, error) {
+				n.exceptions++
+				if !l.passed(record.KeySeq(key)) {
+					n.above++
+				}
+				return true, nil
+			})
 		if err != nil {
 			return err
 		}
-		err = r.scan(laneKey(prefixExhausted, l.id), nil, func(key, _ []byte) (bool, error) {
-			n.exhausted++
-			if seq := keySeq(key); !l.passed(seq) && len(n.settled) < windowMax {
-				n.settled = append(n.settled, seq)
-			}
-			return true, nil
-		})
+		err = r.scan(record.LaneKey(record.PrefixExhausted, l.id), nil,
+			func(key, _ []byte) (bool, error) {
+				n.exhausted++
+				if seq := record.KeySeq(key); !l.passed(seq) && len(n.settled) < windowMax {
+					n.settled = append(n.settled, seq)
+				}
+				return true, nil
+			})
 		if err != nil {
 			return err
 		}
 	}
 	// A lane whose name is gone would not be seen.
-	return r.scan([]byte{prefixLane}, nil, func(key, _ []byte) (bool, error) {
-		if id := keyLane(key); r.byID[id] == nil && !r.forgotten[id] {
+	return r.scan([]byte{record.PrefixLane}, nil, func(key, _ []byte) (bool, error) {
+		if id := record.KeyLane(key); r.byID[id] == nil && !r.forgotten[id] {
 			r.unnamed[id] = true
 		}
 		return true, nil
@@ -153,28 +157,28 @@ func (r *recount) countLanes() error {
 // idle lane's record may be an old one: it says nothing new until the lane owes something, but
 // every record was up to date when the checkpoint was written.
 func (r *recount) settledBy(l *laneView) uint64 {
-	value, err := r.get(laneKey(prefixLane, l.id))
+	value, err := r.get(record.LaneKey(record.PrefixLane, l.id))
 	if err == nil {
-		_, err = decodeLaneRecord(value)
+		_, err = record.DecodeLane(value)
 	}
 	switch {
 	case err != nil:
 		return 0
-	case l.rec.owed > l.rec.passed:
-		return l.rec.position
+	case l.rec.Owed > l.rec.Passed:
+		return l.rec.Position
 	}
-	return max(l.rec.position, l.rec.owedSeq, r.checkpoint)
+	return max(l.rec.Position, l.rec.OwedSeq, r.checkpoint)
 }
 
 // countLog counts what is on its way through the log, and finds what is missing from it.
 func (r *recount) countLog() error {
-	err := r.walk(0, func(e *Event, owed []owedDelivery) error {
-		e.laneIDs(func(id LaneID) {
+	err := r.walk(0, func(e *record.Event, owed []owedDelivery) error {
+		e.LaneIDs(func(id record.LaneID) {
 			if l := r.byID[id]; l == nil {
 				if !r.forgotten[id] {
 					r.unnamed[id] = true
 				}
-			} else if e.Seq > l.rec.owedSeq {
+			} else if e.Seq > l.rec.OwedSeq {
 				r.lanes[l].tail++
 			}
 		})
@@ -210,7 +214,7 @@ func (r *recount) checkGap(seq uint64) {
 		r.prefix = false
 		r.missing = append(r.missing, r.want)
 		for _, l := range r.snapshot.lanes {
-			if r.want > l.rec.position {
+			if r.want > l.rec.Position {
 				r.lanes[l].lost++
 			}
 		}
@@ -219,8 +223,8 @@ func (r *recount) checkGap(seq uint64) {
 }
 
 func (r *recount) there(seq uint64) bool {
-	_, log := r.get(logKey(seq))
-	_, unread := r.get(unreadKey(seq))
+	_, log := r.get(record.LogKey(seq))
+	_, unread := r.get(record.UnreadKey(seq))
 	return log == nil || unread == nil
 }
 
@@ -234,8 +238,8 @@ func (r *recount) nameLanes() error {
 	return r.s.update(func(txn *badger.Txn) error {
 		var errs error
 		for id := range r.unnamed {
-			name := encodeName(fmt.Sprintf("unnamed-%d", id))
-			errs = errors.Join(errs, txn.Set(laneKey(prefixName, id), name))
+			name := record.EncodeName(fmt.Sprintf("unnamed-%d", id))
+			errs = errors.Join(errs, txn.Set(record.LaneKey(record.PrefixName, id), name))
 		}
 		return errs
 	})
@@ -253,7 +257,7 @@ func (r *recount) store() error {
 		err := r.s.update(func(txn *badger.Txn) error {
 			var errs error
 			for _, seq := range rest[:n] {
-				errs = errors.Join(errs, txn.Set(unreadKey(seq), nil))
+				errs = errors.Join(errs, txn.Set(record.UnreadKey(seq), nil))
 			}
 			return errs
 		})
@@ -266,30 +270,30 @@ func (r *recount) store() error {
 		var errs error
 		for _, l := range r.snapshot.lanes {
 			rec := r.record(l)
-			errs = errors.Join(errs, txn.Set(laneKey(prefixLane, l.id), rec.encode()))
+			errs = errors.Join(errs, txn.Set(record.LaneKey(record.PrefixLane, l.id), rec.Encode()))
 		}
-		c := checkpoint{head: r.head, swept: r.newSwept}
-		return errors.Join(errs, txn.Set(metaKey(metaCheckpoint), c.encode()))
+		c := record.Checkpoint{Head: r.head, Swept: r.newSwept}
+		return errors.Join(errs, txn.Set(record.MetaKey(record.MetaCheckpoint), c.Encode()))
 	})
 }
 
 // record is a lane's record as a start wants it: it finds the exceptions above the position itself,
 // and gives up as lost, once the lane has read the log, what is owed and was never found.
-func (r *recount) record(l *laneView) *laneRecord {
+func (r *recount) record(l *laneView) *record.Lane {
 	n, rec := r.lanes[l], l.rec
 	known := n.exceptions - n.above
-	if known < rec.exceptions {
-		lost := rec.exceptions - known
-		rec.quarantined += lost
+	if known < rec.Exceptions {
+		lost := rec.Exceptions - known
+		rec.Quarantined += lost
 		r.s.log.Error("deliveries that had failed are missing; they count as set aside",
 			"target", l.name, "deliveries", lost)
 	}
-	rec.exceptions, rec.exhausted = known, n.exhausted
-	rec.above = mergeSorted(rec.above, n.settled)
-	rec.passed += uint64(len(n.settled))
-	found := rec.passed + n.above + n.fresh
-	rec.owed = min(max(rec.owed+n.tail, found), found+n.lost)
-	rec.owedSeq = r.head
+	rec.Exceptions, rec.Exhausted = known, n.exhausted
+	rec.Above = mergeSorted(rec.Above, n.settled)
+	rec.Passed += uint64(len(n.settled))
+	found := rec.Passed + n.above + n.fresh
+	rec.Owed = min(max(rec.Owed+n.tail, found), found+n.lost)
+	rec.OwedSeq = r.head
 	return &rec
 }
 
@@ -311,11 +315,11 @@ func mergeSorted(a, b []uint64) []uint64 {
 // newest of all, the deletion outlives what it hides. The table of records says which kinds need
 // it; events do not: what comes back of them is below every position.
 func (s *Spool) deleteAgain() error {
-	for i := range kinds {
-		if !kinds[i].again {
+	for i := range record.Kinds() {
+		if !record.Kinds()[i].Again {
 			continue
 		}
-		keys, err := s.hidden(kinds[i].prefix)
+		keys, err := s.hidden(record.Kinds()[i].Prefix)
 		for err == nil && len(keys) > 0 {
 			n := min(len(keys), txnEntriesMax)
 			err = s.update(func(txn *badger.Txn) error {

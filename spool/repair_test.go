@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // furnishLog leaves a spool as a kill would whose log has every kind of transaction: lanes, events
@@ -83,29 +85,29 @@ func (f *fixture) furnishRest() {
 	if err := f.Forget(f.lane("gone")); err != nil {
 		f.t.Fatal(err)
 	}
-	before := newEncoder(8)
-	before.bytes([]byte("level 10"))
+	before := record.NewEncoder(8)
+	before.Bytes([]byte("level 10"))
 	f.write(func(txn *badger.Txn) error {
-		return errors.Join(txn.Set(laneKey(prefixMemoOnce, b.id), before.seal()),
-			txn.Set(releasedKey(f.now, 1), nil), txn.Set([]byte{prefixFlush}, nil))
+		return errors.Join(txn.Set(record.LaneKey(record.PrefixMemoOnce, b.id), before.Seal()),
+			txn.Set(record.ReleasedKey(f.now, 1), nil), txn.Set([]byte{record.PrefixFlush}, nil))
 	})
 }
 
 // shapeOf is what a damaged log may be told by: the kind of a record, how long its key is, and
 // whether it is a deletion.
 func shapeOf(e *walEntry) string {
-	k := kindOf(e.key)
+	k := record.KindOf(e.key)
 	if k == nil {
 		return fmt.Sprintf("%q, which is no record", e.key)
 	}
 	s := k.String()
-	if least, most := k.keyBytes(); most == least+1 && len(e.key) == least {
+	if least, most := k.KeyBytes(); most == least+1 && len(e.key) == least {
 		s += " without its last part"
 	}
-	if _, ok := k.lane(e.key); !ok && len(k.parts) > 0 && k.parts[0] == partAbout {
+	if _, ok := k.Lane(e.key); !ok && len(k.Parts) > 0 && k.Parts[0] == record.PartAbout {
 		s += " of the spool"
 	}
-	if k.prefix == prefixMeta {
+	if k.Prefix == record.PrefixMeta {
 		s += " " + string(e.key[1:])
 	}
 	if e.meta&walMetaDeleted != 0 {
@@ -117,23 +119,23 @@ func shapeOf(e *walEntry) string {
 // shapes are all that a log may hold, by the table of records: a prefix that is added there and not
 // written by furnishLog fails TestLogHasEveryKind.
 func shapes() (all []string) {
-	for i := range kinds {
-		k := &kinds[i]
+	for i := range record.Kinds() {
+		k := &record.Kinds()[i]
 		forms := []string{k.String()}
-		if least, most := k.keyBytes(); most == least+1 {
+		if least, most := k.KeyBytes(); most == least+1 {
 			forms = append(forms, forms[0]+" without its last part")
 		}
-		if k.prefix == prefixMeta {
-			forms = []string{forms[0] + " " + metaFormat, forms[0] + " " + metaTick,
-				forms[0] + " " + metaCheckpoint}
+		if k.Prefix == record.PrefixMeta {
+			forms = []string{forms[0] + " " + record.MetaFormat, forms[0] + " " + record.MetaTick,
+				forms[0] + " " + record.MetaCheckpoint}
 		}
-		if len(k.parts) > 0 && k.parts[0] == partAbout && k.prefix != prefixMemoOnce {
+		if len(k.Parts) > 0 && k.Parts[0] == record.PartAbout && k.Prefix != record.PrefixMemoOnce {
 			for _, form := range forms {
 				forms = append(forms, form+" of the spool")
 			}
 		}
 		all = append(all, forms...)
-		if k.again && k.prefix != prefixExhausted && k.prefix != prefixPurged || k.prefix == prefixLog {
+		if k.Again && k.Prefix != record.PrefixExhausted && k.Prefix != record.PrefixPurged || k.Prefix == record.PrefixLog {
 			all = append(all, k.String()+", deleted")
 		}
 	}
@@ -231,7 +233,7 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 		f.t.Errorf("the newest event is %d; want %d", head, furnished)
 	}
 	aside = s.Quarantined()
-	if _, err := s.get(unreadKey(furnishedAside)); err == nil { // as it was before the damage
+	if _, err := s.get(record.UnreadKey(furnishedAside)); err == nil { // as it was before the damage
 		got[furnishedAside] = true
 		aside--
 	}
@@ -310,7 +312,7 @@ func TestRepairDestroyedEntry(t *testing.T) {
 			if os.Getenv("HOOKSPOOL_LONG") != "" {
 				every = 1
 			}
-			if e.key[0] != prefixName && i%every == 0 && (key == "" || i%3 == 0) {
+			if e.key[0] != record.PrefixName && i%every == 0 && (key == "" || i%3 == 0) {
 				got, aside := f.starts(dir, func(dir string) {
 					b := bytes.Clone(text)
 					ways[i/5%3](b[at : at+e.size])
@@ -319,7 +321,7 @@ func TestRepairDestroyedEntry(t *testing.T) {
 					}
 				})
 				lost := furnished - arrived(got)
-				if int64(lost) > aside || lost > 1 || lost == 1 && e.key[0] != prefixLog {
+				if int64(lost) > aside || lost > 1 || lost == 1 && e.key[0] != record.PrefixLog {
 					t.Errorf("%q at %d: %d events are lost, %d set aside", e.key, at, lost, aside)
 				}
 			}
@@ -350,7 +352,7 @@ func TestRepairLostName(t *testing.T) {
 		if !ok {
 			t.Fatal("there is no name")
 		}
-		if string(e.key) == string(laneKey(prefixName, 2)) {
+		if string(e.key) == string(record.LaneKey(record.PrefixName, 2)) {
 			clear(text[at : at+e.size])
 			break
 		}
@@ -412,7 +414,7 @@ func TestSalvageUnanswered(t *testing.T) {
 	from := len(w.b)
 	number := newSalvage(newWAL(bytes.Clone(w.b))).last + 1
 	for i := range uint64(3) {
-		w.write(logInTxn, 0, logKey(furnished+1+i), number, bytes.Repeat([]byte("x"), 1500))
+		w.write(logInTxn, 0, record.LogKey(furnished+1+i), number, bytes.Repeat([]byte("x"), 1500))
 	}
 	open := bytes.Clone(w.b)
 	w.write(logEndTxn, 0, []byte(walTxnKey), number, txnNumber(number))
@@ -534,7 +536,7 @@ func TestNewerManifest(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(f.options()); !errors.Is(err, ErrFormat) {
+	if _, err := Open(f.options()); !errors.Is(err, record.ErrFormat) {
 		t.Errorf("got %v; want ErrFormat", err)
 	}
 }
@@ -574,7 +576,7 @@ func TestRepairCutOff(t *testing.T) {
 		if !ok {
 			t.Fatal("there is no fifth event")
 		}
-		if string(e.key) == string(logKey(5)) {
+		if string(e.key) == string(record.LogKey(5)) {
 			copy(text[at+20:], "smashed")
 			break
 		}
@@ -625,7 +627,7 @@ func TestRepairCutOff(t *testing.T) {
 func TestCorrectByte(t *testing.T) {
 	for n := range 300 {
 		w := new(wal)
-		w.write(logInTxn, 0, logKey(1), 1, bytes.Repeat([]byte{7}, n))
+		w.write(logInTxn, 0, record.LogKey(1), 1, bytes.Repeat([]byte{7}, n))
 		for at := range w.b {
 			b := bytes.Clone(w.b)
 			b[at] ^= byte(at*31 | 1)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 const testKey = "0123456789abcdef"
@@ -39,7 +41,7 @@ func TestUnlockWhateverIsFirst(t *testing.T) {
 	}
 	first := []walEntry{
 		{logEntry: logEntry{meta: logInTxn}, key: []byte("?new"), content: []byte("of a later version")},
-		{logEntry: logEntry{meta: logInTxn}, key: laneSeqKey(prefixLane, 1, 1), content: []byte("new")},
+		{logEntry: logEntry{meta: logInTxn}, key: record.LaneSeqKey(record.PrefixLane, 1, 1), content: []byte("new")},
 	}
 	for _, txn := range newSalvage(w).txns {
 		first = append(first, txn.entries...)
@@ -249,12 +251,12 @@ func TestStartUnreadableRecord(t *testing.T) {
 		key  []byte
 		want error
 	}{
-		{metaKey(metaTick), nil}, {metaKey(metaCheckpoint), nil}, {metaKey(metaFormat), nil},
-		{laneKey(prefixLane, 1), nil}, {laneKey(prefixLane, 2), nil},
-		{laneKey(prefixStanding, 2), nil}, {laneKey(prefixRecent, 1), nil},
-		{laneKey(prefixMemo, 2), nil}, {laneSeqKey(prefixNotice, 2, 1), nil},
-		{laneSeqKey(prefixPurged, 1, 7), nil},
-		{laneKey(prefixName, 2), ErrLoss},
+		{record.MetaKey(record.MetaTick), nil}, {record.MetaKey(record.MetaCheckpoint), nil}, {record.MetaKey(record.MetaFormat), nil},
+		{record.LaneKey(record.PrefixLane, 1), nil}, {record.LaneKey(record.PrefixLane, 2), nil},
+		{record.LaneKey(record.PrefixStanding, 2), nil}, {record.LaneKey(record.PrefixRecent, 1), nil},
+		{record.LaneKey(record.PrefixMemo, 2), nil}, {record.LaneSeqKey(record.PrefixNotice, 2, 1), nil},
+		{record.LaneSeqKey(record.PrefixPurged, 1, 7), nil},
+		{record.LaneKey(record.PrefixName, 2), ErrLoss},
 	} {
 		t.Run(fmt.Sprintf("%q", x.key), func(t *testing.T) {
 			f, dir := furnishLog(t, "")
@@ -270,8 +272,8 @@ func TestStartUnreadableRecord(t *testing.T) {
 				}
 				return
 			}
-			if len(x.key) == 5 && x.key[0] == prefixRecent || x.key[0] == prefixMemo ||
-				x.key[0] == prefixNotice || x.key[0] == prefixPurged {
+			if len(x.key) == 5 && x.key[0] == record.PrefixRecent || x.key[0] == record.PrefixMemo ||
+				x.key[0] == record.PrefixNotice || x.key[0] == record.PrefixPurged {
 				f.mayHaveFaults = true // nobody mends what nobody is kept from starting by
 			}
 			got, aside := f.starts(dir, damage)
@@ -289,12 +291,12 @@ func TestMendTick(t *testing.T) {
 	a.Open(true)
 	f.append("one", "a")
 	e := f.fetch(a, 1)[0]
-	if err := f.Apply(Change{Tick: &Tick{Number: 40, At: f.now}}); err != nil {
+	if err := f.Apply(Change{Tick: &record.Tick{Number: 40, At: f.now}}); err != nil {
 		t.Fatal(err)
 	}
 	f.settle(Settlement{Lane: a.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 41})
 	f.close()
-	f.damage(func(txn *badger.Txn) error { return txn.Set(metaKey(metaTick), []byte("x")) })
+	f.damage(func(txn *badger.Txn) error { return txn.Set(record.MetaKey(record.MetaTick), []byte("x")) })
 	f.Spool = nil
 	f.reopen()
 	if n := f.LastTick().Number; n != 41 || !f.LastTick().At.IsZero() {
@@ -314,9 +316,9 @@ func TestTableBeginsWithMemo(t *testing.T) {
 	f.reopen()
 	a := f.lane("a")
 	f.append("one", "a")
-	e := newEncoder(8)
-	e.bytes([]byte("level 10"))
-	f.write(func(txn *badger.Txn) error { return txn.Set(laneKey(prefixMemoOnce, a.id), e.seal()) })
+	e := record.NewEncoder(8)
+	e.Bytes([]byte("level 10"))
+	f.write(func(txn *badger.Txn) error { return txn.Set(record.LaneKey(record.PrefixMemoOnce, a.id), e.Seal()) })
 	f.close()
 	if err := os.Remove(filepath.Join(f.dir, engineDir, badger.ManifestFilename)); err != nil {
 		t.Fatal(err)

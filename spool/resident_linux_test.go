@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 func TestTableMap(t *testing.T) {
@@ -58,7 +60,7 @@ func TestTrimMapped(t *testing.T) {
 	read := func() {
 		t.Helper()
 		var all bytes.Buffer
-		err := f.scan([]byte{prefixLog}, nil, func(_, value []byte) (bool, error) {
+		err := f.scan([]byte{record.PrefixLog}, nil, func(_, value []byte) (bool, error) {
 			all.Write(value)
 			return true, nil
 		})

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // ErrNotEmpty: there is something in the directory already.
@@ -107,14 +109,14 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 		return info, err
 	}
 	batch := s.db.NewWriteBatch()
-	var format formatRecord
-	info, err = readBackup(r, o.EncryptionKey, func(f formatRecord, i BackupInfo) error {
+	var format record.Format
+	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f
 		return errors.Join(writeHighWater(o.Dir, i.Head), writeHighWater(work, i.Head))
 	}, func(e *badger.Entry) error {
-		if string(e.Key) == string(metaKey(metaFormat)) {
-			f, err := decodeFormat(e.Value)
-			format.former = f.former
+		if string(e.Key) == string(record.MetaKey(record.MetaFormat)) {
+			f, err := record.DecodeFormat(e.Value)
+			format.Former = f.Former
 			return err
 		}
 		return errors.Join(ctx.Err(), batch.SetEntry(e))
@@ -131,11 +133,11 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 }
 
 // descendant is the format record of a spool restored from one of this record.
-func descendant(f formatRecord) formatRecord {
-	f.former = append([][8]byte{f.id}, f.former...)
-	f.former = f.former[:min(len(f.former), formerMax)]
+func descendant(f record.Format) record.Format {
+	f.Former = append([][8]byte{f.ID}, f.Former...)
+	f.Former = f.Former[:min(len(f.Former), record.FormerMax)]
 	// Read never fails (package crypto/rand).
-	_, _ = rand.Read(f.id[:])
+	_, _ = rand.Read(f.ID[:])
 	return f
 }
 

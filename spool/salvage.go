@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // salvage is what can be read of one log of the engine, which itself ends at the first entry that
@@ -118,7 +120,7 @@ func (s *salvage) engineReads(at int) bool {
 		fields[i] = v
 		p += n
 	}
-	return fields[1] <= RecordBytesMax
+	return fields[1] <= record.BytesMax
 }
 
 // take puts an entry into its transaction.
@@ -193,12 +195,12 @@ func (t *walTxn) answered(newest uint64) bool {
 func (t *walTxn) newest() (seq, batchEnd uint64) {
 	for i := range t.entries {
 		e := &t.entries[i]
-		if e.key[0] != prefixLog || len(e.key) != 9 || e.meta&walMetaDeleted != 0 {
+		if e.key[0] != record.PrefixLog || len(e.key) != 9 || e.meta&walMetaDeleted != 0 {
 			continue
 		}
-		seq = max(seq, keySeq(e.key))
-		if ev, err := decodeEvent(e.content, keySeq(e.key)); err == nil {
-			batchEnd = max(batchEnd, ev.batchEnd)
+		seq = max(seq, record.KeySeq(e.key))
+		if ev, err := record.DecodeEvent(e.content, record.KeySeq(e.key)); err == nil {
+			batchEnd = max(batchEnd, ev.BatchEnd)
 		}
 	}
 	return seq, batchEnd

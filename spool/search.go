@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 const (
@@ -43,11 +45,11 @@ type Found struct {
 	Seq                   uint64
 	ID, Type, ContentType string
 	At                    time.Time
-	Session               Session
+	Session               record.Session
 	Bytes                 int // of the payload
 	// Places are where its deliveries are.
 	Places []Place
-	lanes  []LaneID
+	lanes  []record.LaneID
 }
 
 // Place is where one delivery is; its Delivery has no Event.
@@ -57,11 +59,11 @@ type Place struct {
 	Delivery
 }
 
-func foundOf(e *Event) Found {
+func foundOf(e *record.Event) Found {
 	f := Found{Seq: e.Seq, ID: strings.Clone(e.ID()), Type: strings.Clone(e.Type()),
 		ContentType: strings.Clone(e.ContentType()), At: e.At, Session: e.Session,
 		Bytes: len(e.Payload())}
-	e.laneIDs(func(lane LaneID) { f.lanes = append(f.lanes, lane) })
+	e.LaneIDs(func(lane record.LaneID) { f.lanes = append(f.lanes, lane) })
 	return f
 }
 
@@ -84,7 +86,7 @@ func (s *Spool) Search(q Search) (found []Found, next uint64, err error) {
 		enough = SearchMax
 	}
 	ended := false
-	next, err = s.scanDown(below, func(e *Event) bool {
+	next, err = s.scanDown(below, func(e *record.Event) bool {
 		ended = !q.Since.IsZero() && e.At.Before(q.Since.Add(-searchSlack))
 		if ended || len(found) >= enough {
 			return false
@@ -104,10 +106,10 @@ func (s *Spool) Search(q Search) (found []Found, next uint64, err error) {
 }
 
 // selects judges what a record itself tells.
-func (q *Search) selects(e *Event) bool {
+func (q *Search) selects(e *record.Event) bool {
 	return (q.Since.IsZero() || !e.At.Before(q.Since)) &&
 		(q.Until.IsZero() || !e.At.After(q.Until)) &&
-		(q.Lane == nil || e.owedTo(q.Lane.id)) && (q.Match == nil || q.Match(e.Type()))
+		(q.Lane == nil || e.OwedTo(q.Lane.id)) && (q.Match == nil || q.Match(e.Type()))
 }
 
 // placed says where the deliveries of a page are, and drops what is not in the state asked for.
@@ -150,20 +152,20 @@ func (f *Found) in(state State) bool {
 //
 // Every version of a key is looked at, because Badger would otherwise pass any number of deleted
 // ones in one step; whether an old one still counts is asked where the sweep has been.
-func (s *Spool) scanDown(below uint64, visit func(e *Event) bool) (next uint64, err error) {
+func (s *Spool) scanDown(below uint64, visit func(e *record.Event) bool) (next uint64, err error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	swept := s.swept.Load() // after the snapshot: it moves before a removal can be seen
 	o := badger.DefaultIteratorOptions
-	o.Prefix, o.Reverse, o.AllVersions = []byte{prefixLog}, true, true
+	o.Prefix, o.Reverse, o.AllVersions = []byte{record.PrefixLog}, true, true
 	o.PrefetchValues = false
 	it := txn.NewIterator(o)
 	defer it.Close()
 	size := 0
 	steps := 0
-	for it.Seek(logKey(below - 1)); it.Valid(); it.Next() {
+	for it.Seek(record.LogKey(below - 1)); it.Valid(); it.Next() {
 		item := it.Item()
-		seq := keySeq(item.Key())
+		seq := record.KeySeq(item.Key())
 		if steps++; steps > SearchMax || size > searchBytesMax {
 			return seq + 1, nil
 		}
@@ -173,7 +175,7 @@ func (s *Spool) scanDown(below uint64, visit func(e *Event) bool) (next uint64, 
 		more := true
 		err := item.Value(func(value []byte) error {
 			size += len(value)
-			if e, err := decodeEvent(value, seq); err == nil {
+			if e, err := record.DecodeEvent(value, seq); err == nil {
 				more = visit(e)
 			}
 			return nil
@@ -198,7 +200,7 @@ func (s *Spool) firstAfter(at time.Time, early bool) (uint64, error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	o := badger.DefaultIteratorOptions
-	o.Prefix, o.AllVersions, o.PrefetchValues = []byte{prefixLog}, true, false
+	o.Prefix, o.AllVersions, o.PrefetchValues = []byte{record.PrefixLog}, true, false
 	it := txn.NewIterator(o)
 	defer it.Close()
 	low, high := uint64(1), s.head.Load()+1
@@ -227,7 +229,7 @@ func (s *Spool) firstAfter(at time.Time, early bool) (uint64, error) {
 // probe is the first record from a sequence on that still tells its instant, deleted or not; 0:
 // there is none near.
 func probe(it *badger.Iterator, from uint64) (seq uint64, at time.Time, err error) {
-	it.Seek(logKey(from))
+	it.Seek(record.LogKey(from))
 	for range probeMax {
 		if !it.Valid() {
 			return 0, at, nil
@@ -235,10 +237,10 @@ func probe(it *badger.Iterator, from uint64) (seq uint64, at time.Time, err erro
 		item := it.Item()
 		if !item.IsDeletedOrExpired() {
 			err = item.Value(func(value []byte) error {
-				at = recordTime(value)
+				at = record.AcceptedAt(value)
 				return nil
 			})
-			return keySeq(item.Key()), at, err
+			return record.KeySeq(item.Key()), at, err
 		}
 		it.Next()
 	}
@@ -254,12 +256,12 @@ func (s *Spool) Summary(seq uint64) (Found, error) {
 
 // summary reads a record in place; no payload is copied.
 func summary(txn *badger.Txn, seq uint64) (f Found, err error) {
-	item, err := txn.Get(logKey(seq))
+	item, err := txn.Get(record.LogKey(seq))
 	if err != nil {
 		return f, ErrNotFound
 	}
 	err = item.Value(func(value []byte) error {
-		e, err := decodeEvent(value, seq)
+		e, err := record.DecodeEvent(value, seq)
 		if err == nil {
 			f = foundOf(e)
 		}
@@ -270,11 +272,11 @@ func summary(txn *badger.Txn, seq uint64) (f Found, err error) {
 
 // State reads small keyed state as it was committed last. Nil: there is none.
 func (s *Spool) State(key []byte) []byte {
-	value, err := s.get(append([]byte{prefixState}, key...))
+	value, err := s.get(append([]byte{record.PrefixState}, key...))
 	if err != nil {
 		return nil
 	}
-	state, err := decodeState(value)
+	state, err := record.DecodeState(value)
 	if err != nil {
 		return nil
 	}

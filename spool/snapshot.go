@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // snapshot is the whole spool as one read transaction of the engine sees it: an instant between two
@@ -14,16 +16,16 @@ import (
 // rest and of one that runs. Lane records in it may be a checkpoint old after a crash.
 type snapshot struct {
 	txn        *badger.Txn
-	format     formatRecord
-	tick       Tick
+	format     record.Format
+	tick       record.Tick
 	checkpoint uint64
 	swept      uint64
 	// head is the newest event; newest is above it while a batch is only partly written, or if its
 	// writing was cut off.
 	head, newest uint64
 	lanes        []*laneView
-	byID         map[LaneID]*laneView
-	forgotten    map[LaneID]bool // lanes that events may still list
+	byID         map[record.LaneID]*laneView
+	forgotten    map[record.LaneID]bool // lanes that events may still list
 	faults       faults
 	// unreadable counts log records that a walk could not decode.
 	unreadable int64
@@ -43,10 +45,10 @@ func (v *snapshot) giveWay() {
 
 // laneView is a lane in a snapshot.
 type laneView struct {
-	id       LaneID
+	id       record.LaneID
 	name     string
-	rec      laneRecord
-	standing Standing
+	rec      record.Lane
+	standing record.Standing
 	// Cursors over what the lane keeps beside the log, made when they are first asked.
 	failed, kept, purged *cursor
 }
@@ -76,7 +78,8 @@ func (f *faults) err() error {
 // openSnapshot reads the small records; the transaction is its own from now on. What is wrong with
 // the records is in faults; the error says that there is no spool of this format.
 func openSnapshot(txn *badger.Txn) (*snapshot, error) {
-	v := &snapshot{txn: txn, byID: make(map[LaneID]*laneView), forgotten: make(map[LaneID]bool)}
+	v := &snapshot{txn: txn, byID: make(map[record.LaneID]*laneView),
+		forgotten: make(map[record.LaneID]bool)}
 	err := v.loadFormat()
 	if err == nil {
 		v.loadMeta()
@@ -110,15 +113,15 @@ func (v *snapshot) get(key []byte) ([]byte, error) {
 }
 
 func (v *snapshot) loadFormat() error {
-	value, err := v.get(metaKey(metaFormat))
+	value, err := v.get(record.MetaKey(record.MetaFormat))
 	if err != nil {
 		return fmt.Errorf("cannot read its format: %w", err)
 	}
-	if v.format, err = decodeFormat(value); err != nil {
+	if v.format, err = record.DecodeFormat(value); err != nil {
 		return err
 	}
-	if v.format.version != formatVersion {
-		return fmt.Errorf("%w: got %d; want %d", ErrFormat, v.format.version, formatVersion)
+	if v.format.Version != record.Version {
+		return fmt.Errorf("%w: got %d; want %d", record.ErrFormat, v.format.Version, record.Version)
 	}
 	return nil
 }
@@ -138,26 +141,26 @@ func (v *snapshot) small(what string, key []byte, read func(value []byte) error)
 }
 
 func (v *snapshot) loadMeta() {
-	v.small("the last tick", metaKey(metaTick), func(value []byte) (err error) {
-		v.tick, err = decodeTick(value)
+	v.small("the last tick", record.MetaKey(record.MetaTick), func(value []byte) (err error) {
+		v.tick, err = record.DecodeTick(value)
 		return err
 	})
-	v.small("the checkpoint", metaKey(metaCheckpoint), func(value []byte) error {
-		c, err := decodeCheckpoint(value)
-		v.checkpoint, v.swept = c.head, c.swept
+	v.small("the checkpoint", record.MetaKey(record.MetaCheckpoint), func(value []byte) error {
+		c, err := record.DecodeCheckpoint(value)
+		v.checkpoint, v.swept = c.Head, c.Swept
 		return err
 	})
 }
 
 func (v *snapshot) loadLanes() {
-	names := make(map[string]LaneID)
-	err := v.scan([]byte{prefixName}, nil, func(key, value []byte) (bool, error) {
-		name, err := decodeName(value)
+	names := make(map[string]record.LaneID)
+	err := v.scan([]byte{record.PrefixName}, nil, func(key, value []byte) (bool, error) {
+		name, err := record.DecodeName(value)
 		if err != nil || len(key) != 5 {
 			v.faults.add("cannot read the name of lane %x: %v", key[1:], err)
 			return true, nil
 		}
-		l := &laneView{id: keyLane(key), name: name}
+		l := &laneView{id: record.KeyLane(key), name: name}
 		if l.name == "" {
 			v.forgotten[l.id] = true
 			return true, nil
@@ -174,19 +177,19 @@ func (v *snapshot) loadLanes() {
 		v.faults.add("cannot read the names of lanes: %v", err)
 	}
 	for _, l := range v.lanes {
-		value, err := v.get(laneKey(prefixLane, l.id))
+		value, err := v.get(record.LaneKey(record.PrefixLane, l.id))
 		if err == nil {
-			var r *laneRecord
-			if r, err = decodeLaneRecord(value); err == nil {
+			var r *record.Lane
+			if r, err = record.DecodeLane(value); err == nil {
 				l.rec = *r
 			}
 		}
 		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
 			v.faults.add("target %q: %v", l.name, err)
 		}
-		value, err = v.get(laneKey(prefixStanding, l.id))
+		value, err = v.get(record.LaneKey(record.PrefixStanding, l.id))
 		if err == nil {
-			l.standing, err = decodeStanding(value)
+			l.standing, err = record.DecodeStanding(value)
 		}
 		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
 			v.faults.add("target %q: %v", l.name, err)
@@ -203,16 +206,16 @@ func (v *snapshot) loadHead() error {
 	it := v.txn.NewIterator(o)
 	defer it.Close()
 	v.head = v.checkpoint
-	for it.Seek([]byte{prefixLog + 1}); it.ValidForPrefix([]byte{prefixLog}); it.Next() {
-		seq := keySeq(it.Item().Key())
+	for it.Seek([]byte{record.PrefixLog + 1}); it.ValidForPrefix([]byte{record.PrefixLog}); it.Next() {
+		seq := record.KeySeq(it.Item().Key())
 		v.newest = max(v.newest, seq)
 		if seq <= v.checkpoint {
 			break
 		}
 		cut := false
 		err := it.Item().Value(func(value []byte) error {
-			e, err := decodeEvent(value, seq)
-			cut = err == nil && e.batchEnd > v.newest
+			e, err := record.DecodeEvent(value, seq)
+			cut = err == nil && e.BatchEnd > v.newest
 			return nil
 		})
 		if err != nil {
@@ -258,7 +261,7 @@ type cursor struct {
 
 func (v *snapshot) cursor(prefix byte, l *laneView, passed func(seq uint64)) *cursor {
 	o := badger.DefaultIteratorOptions
-	o.Prefix = laneKey(prefix, l.id)
+	o.Prefix = record.LaneKey(prefix, l.id)
 	o.PrefetchValues = false
 	c := &cursor{it: v.txn.NewIterator(o), passed: passed}
 	c.it.Seek(o.Prefix)
@@ -269,7 +272,7 @@ func (v *snapshot) cursor(prefix byte, l *laneView, passed func(seq uint64)) *cu
 func (c *cursor) at(seq uint64) ([]byte, error) {
 	for ; c.it.Valid(); c.it.Next() {
 		item := c.it.Item()
-		switch s := keySeq(item.Key()); {
+		switch s := record.KeySeq(item.Key()); {
 		case s > seq:
 			return nil, nil
 		case s == seq:
@@ -292,56 +295,57 @@ func (c *cursor) at(seq uint64) ([]byte, error) {
 type owedDelivery struct {
 	lane  *laneView
 	state State
-	x     *exception // of a pending or exhausted delivery that was tried
-	fresh bool       // pending, and still on its way through the log
+	x     *record.Exception // of a pending or exhausted delivery that was tried
+	fresh bool              // pending, and still on its way through the log
 }
 
 // walk visits the events from a sequence on, oldest first, with the state of all their deliveries.
 // The event and the list are only valid during the visit. Records that cannot be read are counted.
-func (v *snapshot) walk(from uint64, visit func(e *Event, owed []owedDelivery) error) error {
+func (v *snapshot) walk(from uint64, visit func(e *record.Event, owed []owedDelivery) error) error {
 	var owed []owedDelivery
-	return v.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
-		if len(key) != 9 {
-			v.faults.add("the log has a record with the key %x", key)
-			return true, nil
-		}
-		if keySeq(key) > v.head {
-			return false, nil
-		}
-		v.giveWay()
-		e, err := decodeEvent(value, keySeq(key))
-		if err != nil {
-			v.unreadable++
-			v.faults.add("%v", err)
-			return true, nil
-		}
-		owed = owed[:0]
-		e.laneIDs(func(id LaneID) {
-			l := v.byID[id]
-			if l == nil && v.forgotten[id] {
-				return
+	return v.scan([]byte{record.PrefixLog}, record.LogKey(from),
+		func(key, value []byte) (bool, error) {
+			if len(key) != 9 {
+				v.faults.add("the log has a record with the key %x", key)
+				return true, nil
 			}
-			if l == nil {
-				v.faults.add("event %d is owed to lane %d, which has no name", e.Seq, id)
-				return
+			if record.KeySeq(key) > v.head {
+				return false, nil
 			}
-			owed = append(owed, v.delivery(l, e.Seq))
+			v.giveWay()
+			e, err := record.DecodeEvent(value, record.KeySeq(key))
+			if err != nil {
+				v.unreadable++
+				v.faults.add("%v", err)
+				return true, nil
+			}
+			owed = owed[:0]
+			e.LaneIDs(func(id record.LaneID) {
+				l := v.byID[id]
+				if l == nil && v.forgotten[id] {
+					return
+				}
+				if l == nil {
+					v.faults.add("event %d is owed to lane %d, which has no name", e.Seq, id)
+					return
+				}
+				owed = append(owed, v.delivery(l, e.Seq))
+			})
+			return true, visit(e, owed)
 		})
-		return true, visit(e, owed)
-	})
 }
 
 // delivery finds one delivery's state; the sequences of a lane must come in ascending order.
 func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
 	d := owedDelivery{lane: l, state: StateDelivered}
 	if l.failed == nil {
-		l.failed = v.cursor(prefixException, l, nil)
+		l.failed = v.cursor(record.PrefixException, l, nil)
 	}
 	if l.kept == nil {
-		l.kept = v.cursor(prefixExhausted, l, nil)
+		l.kept = v.cursor(record.PrefixExhausted, l, nil)
 	}
 	if l.purged == nil {
-		l.purged = v.cursor(prefixPurged, l, nil)
+		l.purged = v.cursor(record.PrefixPurged, l, nil)
 	}
 	for _, look := range []struct {
 		c     *cursor
@@ -353,7 +357,7 @@ func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
 		}
 		d.state = look.state
 		if err == nil && look.state != StatePurged {
-			d.x, err = decodeException(value)
+			d.x, err = record.DecodeException(value)
 		}
 		if err != nil {
 			v.faults.add("target %q, event %d: %v", l.name, seq, err)
@@ -368,9 +372,9 @@ func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
 
 // passed reports whether the lane's record counts a delivery as settled or beside the log.
 func (l *laneView) passed(seq uint64) bool {
-	if seq <= l.rec.position {
+	if seq <= l.rec.Position {
 		return true
 	}
-	_, found := slices.BinarySearch(l.rec.above, seq)
+	_, found := slices.BinarySearch(l.rec.Above, seq)
 	return found
 }

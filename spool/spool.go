@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -79,7 +81,7 @@ type Spool struct {
 	onCommit     func(int, time.Duration)
 	onCompaction func(bool)
 	seam         seam
-	format       formatRecord
+	format       record.Format
 	key          []byte // of encryption; empty: none
 	// repairs: damaged files are repaired. acceptLoss is Options.AcceptLoss. logs are the engine's
 	// logs that a start found with something in them: a crash leaves one, and one that is torn
@@ -118,11 +120,11 @@ type Spool struct {
 
 	lanesMu    sync.RWMutex // guards byName, byID, lanes, lastLane, forgotten
 	byName     map[string]*Lane
-	byID       map[LaneID]*Lane
+	byID       map[record.LaneID]*Lane
 	lanes      []*Lane
-	lastLane   LaneID          // the highest number that was ever given
-	forgotten  map[LaneID]bool // false: something of it is still to be deleted
-	dirtyMu    sync.Mutex      // guards dirty
+	lastLane   record.LaneID          // the highest number that was ever given
+	forgotten  map[record.LaneID]bool // false: something of it is still to be deleted
+	dirtyMu    sync.Mutex             // guards dirty
 	dirty      []*Lane
 	dirtyC     chan struct{} // capacity 1: a token means that dirty is not empty
 	freshBytes atomic.Int64
@@ -135,7 +137,7 @@ type Spool struct {
 	engineErrs  atomic.Int64
 	engineErrAt atomic.Int64 // of the last of them, in unix nanoseconds
 	quarantined atomic.Int64
-	tick        atomic.Pointer[Tick]
+	tick        atomic.Pointer[record.Tick]
 	disk        diskState
 	gate        gate
 	room        room
@@ -224,8 +226,8 @@ func newSpool(o Options) *Spool {
 		onCommit: o.OnCommit, onCompaction: o.OnCompaction,
 		seam: o.seam, repairs: true, acceptLoss: o.AcceptLoss,
 		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
-		byName: make(map[string]*Lane), byID: make(map[LaneID]*Lane),
-		forgotten: make(map[LaneID]bool),
+		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
+		forgotten: make(map[record.LaneID]bool),
 		dirtyC:    make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
 		sweepWhole: sweepWholeBytes,
 		failed:     make(chan struct{}),
@@ -362,10 +364,10 @@ func (s *Spool) fail(err error) error {
 func (s *Spool) Head() uint64 { return s.head.Load() }
 
 // ID names this spool, in hexadecimal.
-func (s *Spool) ID() string { return fmt.Sprintf("%x", s.format.id) }
+func (s *Spool) ID() string { return fmt.Sprintf("%x", s.format.ID) }
 
 // LastTick is the last tick that was stored.
-func (s *Spool) LastTick() Tick { return *s.tick.Load() }
+func (s *Spool) LastTick() record.Tick { return *s.tick.Load() }
 
 // Quarantined counts the records that could not be read and were set aside.
 func (s *Spool) Quarantined() int64 { return s.quarantined.Load() }
@@ -404,7 +406,7 @@ func (s *Spool) Lane(name string) (*Lane, error) {
 }
 
 // addLane makes a lane known. The committer calls it, and load.
-func (s *Spool) addLane(id LaneID, name string) *Lane {
+func (s *Spool) addLane(id record.LaneID, name string) *Lane {
 	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1)}
 	l.next = s.head.Load() + 1
 	s.lanesMu.Lock()
@@ -417,7 +419,7 @@ func (s *Spool) addLane(id LaneID, name string) *Lane {
 }
 
 // NameOf is the name of a lane's target; empty if there is none, or it was forgotten.
-func (s *Spool) NameOf(id LaneID) string {
+func (s *Spool) NameOf(id record.LaneID) string {
 	if l := s.LaneByID(id); l != nil {
 		return l.name
 	}
@@ -425,7 +427,7 @@ func (s *Spool) NameOf(id LaneID) string {
 }
 
 // LaneByID is the lane with a number; nil: there is none, or its target was forgotten.
-func (s *Spool) LaneByID(id LaneID) *Lane {
+func (s *Spool) LaneByID(id record.LaneID) *Lane {
 	s.lanesMu.RLock()
 	defer s.lanesMu.RUnlock()
 	return s.byID[id]
@@ -450,4 +452,4 @@ func (s *Spool) takeDirty() []*Lane {
 }
 
 // spoolNumber is the part of the spool's id that goes into the ids of events.
-func (s *Spool) spoolNumber() uint32 { return s.format.number() }
+func (s *Spool) spoolNumber() uint32 { return s.format.Number() }

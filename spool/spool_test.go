@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // fixture is a spool whose Decide owes every event to the lanes named in its Note.
@@ -133,9 +135,9 @@ func (f *fixture) flushNow() {
 }
 
 // fetch takes exactly n fresh deliveries.
-func (f *fixture) fetch(l *Lane, n int) []*Event {
+func (f *fixture) fetch(l *Lane, n int) []*record.Event {
 	f.t.Helper()
-	var out []*Event
+	var out []*record.Event
 	deadline := time.Now().Add(10 * time.Second)
 	for len(out) < n {
 		es, err := l.Fetch(n - len(out))
@@ -248,7 +250,7 @@ func TestJourney(t *testing.T) {
 	f.counts(erp, 0, 1)
 	f.settle(Settlement{Lane: erp.id, Seq: 1, Verdict: Exhausted, Attempts: 145})
 	f.counts(erp, 0, 1)
-	if _, err := f.Replay(Ref{erp.id, 1}); err != nil {
+	if _, err := f.Replay(record.Ref{Lane: erp.id, Seq: 1}); err != nil {
 		t.Fatal(err)
 	}
 	f.counts(erp, 1, 0)
@@ -441,9 +443,9 @@ func TestUnfinishedBatch(t *testing.T) {
 	g := looseGroup(s)
 	for i := range 3 {
 		d := &Draft{ID: fmt.Sprint("u", i), Given: true, Payload: []byte("x"), At: f.now}
-		d.lanes = []LaneID{s.byName["crm"].id}
+		d.lanes = []record.LaneID{s.byName["crm"].id}
 		parts := d.parts()
-		d.rec, d.sum = parts.layOut(1)
+		d.rec, d.sum = parts.LayOut(1)
 		d.Seq = uint64(2 + i)
 		g.putEvent(d, 5)
 	}
@@ -472,12 +474,12 @@ func TestQuarantine(t *testing.T) {
 	f.fetch(l, 1)
 	f.settle(Settlement{Lane: l.id, Seq: 1, Fresh: true, Verdict: Retry, Attempts: 1})
 	damage := func(seq uint64, change func(rec []byte) []byte) {
-		rec, err := f.get(logKey(seq))
+		rec, err := f.get(record.LogKey(seq))
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = f.db.Update(func(txn *badger.Txn) error {
-			return txn.Set(logKey(seq), change(append([]byte(nil), rec...)))
+			return txn.Set(record.LogKey(seq), change(append([]byte(nil), rec...)))
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -728,8 +730,8 @@ func (f *fixture) commitCheckpoint() {
 func TestSmallState(t *testing.T) {
 	f := open(t)
 	l := f.lane("crm")
-	st := Standing{FailedJobs: 7, DefectiveSince: f.now, Held: true}
-	err := f.Apply(Change{Standing: &st, StandingOf: l.id, Tick: &Tick{Number: 3, At: f.now},
+	st := record.Standing{FailedJobs: 7, DefectiveSince: f.now, Held: true}
+	err := f.Apply(Change{Standing: &st, StandingOf: l.id, Tick: &record.Tick{Number: 3, At: f.now},
 		Owe: []Notice{{Lane: l.id, Episode: 9, Body: []byte("mail")}}})
 	if err != nil {
 		t.Fatal(err)
@@ -841,5 +843,5 @@ func TestDamagedHighWater(t *testing.T) {
 // looseGroup is a group beside the committer's own, for looking.
 func looseGroup(s *Spool) *group {
 	return &group{s: s, txn: s.db.NewTransaction(true), state: map[string]statePut{},
-		ids: map[string]*idRecord{}, forced: map[*Lane]struct{}{}}
+		ids: map[string]*record.ID{}, forced: map[*Lane]struct{}{}}
 }

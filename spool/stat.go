@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Stat is a spool in numbers, as of one instant.
@@ -98,12 +100,13 @@ func (s *Spool) lookNow() (*badger.Txn, error) {
 
 func (v *snapshot) stat(dir string) (*Stat, error) {
 	st := &Stat{
-		Spool: hex.EncodeToString(v.format.id[:]), Former: []string{}, Format: v.format.version,
-		Head: v.head, Swept: v.swept, Events: v.count(prefixLog), Sessions: v.count(prefixState),
-		Notices: v.count(prefixNotice), Quarantined: v.count(prefixUnread),
+		Spool: hex.EncodeToString(v.format.ID[:]), Former: []string{}, Format: v.format.Version,
+		Head: v.head, Swept: v.swept, Events: v.count(record.PrefixLog),
+		Sessions: v.count(record.PrefixState),
+		Notices:  v.count(record.PrefixNotice), Quarantined: v.count(record.PrefixUnread),
 		TickNumber: v.tick.Number, LastTick: instant(v.tick.At), Targets: []LaneStat{},
 	}
-	for _, id := range v.format.former {
+	for _, id := range v.format.Former {
 		st.Former = append(st.Former, hex.EncodeToString(id[:]))
 	}
 	tail, err := v.owedTail()
@@ -118,39 +121,40 @@ func (v *snapshot) stat(dir string) (*Stat, error) {
 	}
 	for _, l := range v.lanes {
 		r := &l.rec
-		owed := r.owed + tail[l.id]
+		owed := r.Owed + tail[l.id]
 		st.Targets = append(st.Targets, LaneStat{
-			Name: l.name, Position: r.position,
-			Pending:    owed - min(owed, r.passed) + r.exceptions,
-			Exceptions: r.exceptions, Exhausted: r.exhausted, Delivered: r.delivered,
-			Purged: r.purged, Quarantined: r.quarantined, FailedJobs: l.standing.FailedJobs,
+			Name: l.name, Position: r.Position,
+			Pending:    owed - min(owed, r.Passed) + r.Exceptions,
+			Exceptions: r.Exceptions, Exhausted: r.Exhausted, Delivered: r.Delivered,
+			Purged: r.Purged, Quarantined: r.Quarantined, FailedJobs: l.standing.FailedJobs,
 			DefectiveSince: instant(l.standing.DefectiveSince),
-			LastSuccess:    instant(r.lastSuccess), LastFailure: instant(r.lastFailure),
-			LastError: r.lastError,
+			LastSuccess:    instant(r.LastSuccess), LastFailure: instant(r.LastFailure),
+			LastError: r.LastError,
 		})
 	}
 	return st, nil
 }
 
 // owedTail counts what each lane owes of the log behind the point up to which its record counts.
-func (v *snapshot) owedTail() (map[LaneID]uint64, error) {
-	tail := make(map[LaneID]uint64)
-	err := v.scan([]byte{prefixLog}, logKey(v.checkpoint+1), func(key, value []byte) (bool, error) {
-		seq := keySeq(key)
-		if seq > v.head {
-			return false, nil
-		}
-		e, err := decodeEvent(value, seq)
-		if err != nil {
-			return true, nil // whoever reads the log tells
-		}
-		e.laneIDs(func(id LaneID) {
-			if l := v.byID[id]; l != nil && seq > l.rec.owedSeq {
-				tail[id]++
+func (v *snapshot) owedTail() (map[record.LaneID]uint64, error) {
+	tail := make(map[record.LaneID]uint64)
+	err := v.scan([]byte{record.PrefixLog}, record.LogKey(v.checkpoint+1),
+		func(key, value []byte) (bool, error) {
+			seq := record.KeySeq(key)
+			if seq > v.head {
+				return false, nil
 			}
+			e, err := record.DecodeEvent(value, seq)
+			if err != nil {
+				return true, nil // whoever reads the log tells
+			}
+			e.LaneIDs(func(id record.LaneID) {
+				if l := v.byID[id]; l != nil && seq > l.rec.OwedSeq {
+					tail[id]++
+				}
+			})
+			return true, nil
 		})
-		return true, nil
-	})
 	return tail, err
 }
 

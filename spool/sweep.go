@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 const (
@@ -206,8 +208,8 @@ func (s *Spool) sweepsTight() bool {
 
 // mayGo reports whether the first event from a sequence on is settled and old enough.
 func (s *Spool) mayGo(seq, settled uint64, cut time.Time) (may bool, err error) {
-	err = s.scan([]byte{prefixLog}, logKey(seq), func(key, value []byte) (bool, error) {
-		may = keySeq(key) <= settled && !recordTime(value).After(cut)
+	err = s.scan([]byte{record.PrefixLog}, record.LogKey(seq), func(key, value []byte) (bool, error) {
+		may = record.KeySeq(key) <= settled && !record.AcceptedAt(value).After(cut)
 		return false, nil
 	})
 	return may, err
@@ -236,18 +238,19 @@ func (s *Spool) sweepLog(cut time.Time, last uint64) (bool, error) {
 	r := &removal{swept: from - 1, replays: s.replays.Load()}
 	scanned, bytes := 0, int64(0)
 	more := false
-	err := s.scan([]byte{prefixLog}, logKey(from), func(key, value []byte) (bool, error) {
-		seq := keySeq(key)
-		more = len(r.seqs) >= sweepMax || scanned >= sweepScan
-		if seq > to || more || recordTime(value).After(cut) {
-			return false, nil
-		}
-		scanned++
-		r.seqs = append(r.seqs, seq)
-		r.swept = seq
-		bytes += int64(len(value))
-		return true, nil
-	})
+	err := s.scan([]byte{record.PrefixLog}, record.LogKey(from),
+		func(key, value []byte) (bool, error) {
+			seq := record.KeySeq(key)
+			more = len(r.seqs) >= sweepMax || scanned >= sweepScan
+			if seq > to || more || record.AcceptedAt(value).After(cut) {
+				return false, nil
+			}
+			scanned++
+			r.seqs = append(r.seqs, seq)
+			r.swept = seq
+			bytes += int64(len(value))
+			return true, nil
+		})
 	if err != nil {
 		return false, fmt.Errorf("cannot scan the log for the sweep: %w", err)
 	}
@@ -274,10 +277,10 @@ func (s *Spool) leaveHeld(seqs []uint64, from, to uint64) ([]uint64, error) {
 		if c.Pending == 0 && c.Exhausted == 0 {
 			continue
 		}
-		for _, prefix := range []byte{prefixException, prefixExhausted} {
-			err := s.scan(laneKey(prefix, l.id), laneSeqKey(prefix, l.id, from),
+		for _, prefix := range []byte{record.PrefixException, record.PrefixExhausted} {
+			err := s.scan(record.LaneKey(prefix, l.id), record.LaneSeqKey(prefix, l.id, from),
 				func(key, _ []byte) (bool, error) {
-					seq := keySeq(key)
+					seq := record.KeySeq(key)
 					held[seq] = struct{}{}
 					return seq <= to, nil
 				})
@@ -302,7 +305,7 @@ func (g *group) released(seq uint64, at time.Time) {
 		g.s.unheld.note(seq, at)
 		return
 	}
-	g.put(badger.NewEntry(releasedKey(at, seq), nil))
+	g.put(badger.NewEntry(record.ReleasedKey(at, seq), nil))
 }
 
 // unheld are deliveries settled between the look of a sweep, which found that they hold their
@@ -346,12 +349,12 @@ func (u *unheld) upTo(r *removal) (late []unheldEvent) {
 // sweepReleased removes the events released before cut that nobody else needs.
 func (s *Spool) sweepReleased(cut time.Time) error {
 	r := &removal{swept: s.swept.Load(), replays: s.replays.Load()}
-	err := s.scan([]byte{prefixReleased}, nil, func(key, _ []byte) (bool, error) {
-		if keyInstant(key) > cut.UnixNano() || len(r.seqs) >= sweepMax {
+	err := s.scan([]byte{record.PrefixReleased}, nil, func(key, _ []byte) (bool, error) {
+		if record.KeyInstant(key) > cut.UnixNano() || len(r.seqs) >= sweepMax {
 			return false, nil
 		}
 		r.released = append(r.released, append([]byte(nil), key...))
-		r.seqs = append(r.seqs, keySeq(key))
+		r.seqs = append(r.seqs, record.KeySeq(key))
 		return true, nil
 	})
 	if err != nil || len(r.seqs) == 0 {
@@ -374,9 +377,9 @@ func (s *Spool) needed(seq uint64) bool {
 		return false
 	}
 	need := false
-	e.laneIDs(func(lane LaneID) {
-		_, noException := s.get(laneSeqKey(prefixException, lane, seq))
-		_, noExhausted := s.get(laneSeqKey(prefixExhausted, lane, seq))
+	e.LaneIDs(func(lane record.LaneID) {
+		_, noException := s.get(record.LaneSeqKey(record.PrefixException, lane, seq))
+		_, noExhausted := s.get(record.LaneSeqKey(record.PrefixExhausted, lane, seq))
 		need = need || noException == nil || noExhausted == nil
 	})
 	return need
@@ -388,14 +391,15 @@ func (s *Spool) sweepExhausted(cut time.Time) error {
 			continue
 		}
 		var c Change
-		err := s.scan(laneKey(prefixExhausted, l.id), nil, func(key, value []byte) (bool, error) {
-			x, err := decodeException(value)
-			if err != nil || !x.lastAt.After(cut) {
-				c.expired = append(c.expired, Ref{Lane: l.id, Seq: keySeq(key)})
-			}
-			// The oldest come first, so the first one to stay ends the look.
-			return err == nil && !x.lastAt.After(cut) && len(c.expired) < sweepMax, nil
-		})
+		err := s.scan(record.LaneKey(record.PrefixExhausted, l.id), nil,
+			func(key, value []byte) (bool, error) {
+				x, err := record.DecodeException(value)
+				if err != nil || !x.LastAt.After(cut) {
+					c.expired = append(c.expired, record.Ref{Lane: l.id, Seq: record.KeySeq(key)})
+				}
+				// The oldest come first, so the first one to stay ends the look.
+				return err == nil && !x.LastAt.After(cut) && len(c.expired) < sweepMax, nil
+			})
 		if err != nil {
 			return fmt.Errorf("cannot scan exhausted deliveries of target %q: %w", l.name, err)
 		}
@@ -408,8 +412,8 @@ func (s *Spool) sweepExhausted(cut time.Time) error {
 	return nil
 }
 
-func (g *group) dropExhausted(r Ref) {
-	key, l := laneSeqKey(prefixExhausted, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
+func (g *group) dropExhausted(r record.Ref) {
+	key, l := record.LaneSeqKey(record.PrefixExhausted, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
 	if l == nil || !g.has(key) {
 		return
 	}
@@ -429,7 +433,7 @@ func (g *group) planRemoval(r *removal) {
 		return
 	}
 	for _, seq := range r.seqs {
-		g.delete(logKey(seq))
+		g.delete(record.LogKey(seq))
 	}
 	for _, key := range r.released {
 		g.delete(key)
@@ -438,7 +442,7 @@ func (g *group) planRemoval(r *removal) {
 	if r.swept > g.s.swept.Load() {
 		g.s.swept.Store(r.swept)
 		for _, late := range g.s.unheld.upTo(r) {
-			g.put(badger.NewEntry(releasedKey(late.at, late.seq), nil))
+			g.put(badger.NewEntry(record.ReleasedKey(late.at, late.seq), nil))
 		}
 		g.putCheckpoint(g.s.checkpointed)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // errnosOfSystem are the errors of the system that say nothing of what is in a file: of space, of
@@ -70,7 +72,7 @@ func nameEngine(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{ErrInUse, ErrWrongKey, ErrLoss, ErrFormat, ErrDamaged} {
+	for _, known := range []error{ErrInUse, ErrWrongKey, ErrLoss, record.ErrFormat, ErrDamaged} {
 		if errors.Is(err, known) {
 			return err
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/y"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // An error of the system is found in whatever the engine makes of it, mostly text, and nothing else
@@ -52,7 +54,7 @@ func TestNameSystem(t *testing.T) {
 			t.Errorf("%q is not told as damage", text)
 		}
 	}
-	for _, err := range []error{ErrInUse, ErrWrongKey, ErrFormat, ErrLoss} {
+	for _, err := range []error{ErrInUse, ErrWrongKey, record.ErrFormat, ErrLoss} {
 		if got := nameEngine(fmt.Errorf("x: %w", err)); !errors.Is(got, err) || errors.Is(got, ErrDamaged) {
 			t.Errorf("%v is told as %v", err, got)
 		}
@@ -72,7 +74,7 @@ func TestSystemErrorsAreNamed(t *testing.T) {
 			f.append("one", "a")
 			f.close()
 			if call == "repair" {
-				f.damage(func(txn *badger.Txn) error { return txn.Set(laneKey(prefixLane, 1), []byte("x")) })
+				f.damage(func(txn *badger.Txn) error { return txn.Set(record.LaneKey(record.PrefixLane, 1), []byte("x")) })
 			}
 			for _, errno := range errnosOfSystem() {
 				err := f.meets(call, y.Wrapf(&fs.PathError{Op: "open", Path: "/x", Err: errno}, "While"))
@@ -104,7 +106,7 @@ func (f *fixture) meets(call string, fault error) error {
 		return err
 	}
 	s.Start()
-	err = errors.Join(s.Apply(Change{Tick: &Tick{Number: 1}}), s.hw.write(1-min(s.hw.last, 1)))
+	err = errors.Join(s.Apply(Change{Tick: &record.Tick{Number: 1}}), s.hw.write(1-min(s.hw.last, 1)))
 	if failed := s.Err(); failed != nil {
 		err = failed
 	} else if err != nil {
@@ -240,7 +242,7 @@ func TestInodesAreWatched(t *testing.T) {
 	if u := f.Disk(); u.FreeInodes != appendInodes-1 || u.MinFreeInodes < appendInodes {
 		t.Errorf("the disk is told as %+v", u)
 	}
-	if err := f.Apply(Change{Tick: &Tick{Number: 5}}); err != nil {
+	if err := f.Apply(Change{Tick: &record.Tick{Number: 5}}); err != nil {
 		t.Errorf("a tick is not written with %d inodes: %v", appendInodes-1, err)
 	}
 

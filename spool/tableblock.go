@@ -12,6 +12,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/y"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // lastBlock is the last block of a table, which Badger reads when it opens the table, and panics
@@ -133,7 +135,7 @@ const blockSumMax = 13
 
 func blockFits(plain []byte) bool {
 	content, sum, ok := blockParts(plain)
-	return ok && crc32.Checksum(content, castagnoli()) == sum
+	return ok && crc32.Checksum(content, record.Castagnoli()) == sum
 }
 
 func (b *lastBlock) fits() bool { return blockFits(b.plain(b.text)) }

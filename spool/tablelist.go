@@ -13,6 +13,8 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/pb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // tableList is the engine's manifest: which tables there are, on which level. Badger deletes every
@@ -89,7 +91,8 @@ func (l *tableList) readHead(text []byte) ([]byte, error) {
 	// A flipped byte in the head is not what a later Badger writes: its next formats.
 	if v := binary.BigEndian.Uint16(text[6:]); wrong == 1 && v > manifestVersion &&
 		v < 2*manifestVersion {
-		return nil, fmt.Errorf("%w: its engine is newer: manifest format %d; want %d", ErrFormat, v,
+		return nil, fmt.Errorf("%w: its engine is newer: manifest format %d; want %d", record.ErrFormat,
+			v,
 			manifestVersion)
 	}
 	if _, size, _ := readFrame(rest, new(pb.ManifestChangeSet)); wrong > 1 || size == 0 {
@@ -109,7 +112,7 @@ func readFrame(b []byte, message proto.Message) (content []byte, size int, put b
 	sum, body := binary.BigEndian.Uint32(b[4:]), b[8:]
 	n := int(binary.BigEndian.Uint32(b))
 	if n <= len(body) {
-		if crc32.Checksum(body[:n], castagnoli()) == sum {
+		if crc32.Checksum(body[:n], record.Castagnoli()) == sum {
 			return body[:n], 8 + n, false
 		}
 		fixed := binary.BigEndian.AppendUint32(append([]byte(nil), body[:n]...), sum)
@@ -127,7 +130,7 @@ func readFrame(b []byte, message proto.Message) (content []byte, size int, put b
 		if n == len(body) {
 			return nil, 0, false
 		}
-		running = crc32.Update(running, castagnoli(), body[n:n+1])
+		running = crc32.Update(running, record.Castagnoli(), body[n:n+1])
 	}
 }
 
@@ -176,6 +179,6 @@ func (l *tableList) encode() ([]byte, error) {
 
 func appendFrame(b, content []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(content)))
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(content, castagnoli()))
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(content, record.Castagnoli()))
 	return append(b, content...)
 }

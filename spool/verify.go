@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Report is what Verify found.
@@ -77,7 +79,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	r, err := OpenReader(o)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrInUse), errors.Is(err, ErrWrongKey), errors.Is(err, ErrFormat),
+	case errors.Is(err, ErrInUse), errors.Is(err, ErrWrongKey), errors.Is(err, record.ErrFormat),
 		errors.Is(err, ErrOldFormat), errors.Is(err, ErrNoSpool), errors.Is(err, ErrFull),
 		errors.Is(err, os.ErrPermission):
 		return rep, err
@@ -138,10 +140,10 @@ func (v *verifier) run(dir string) error {
 		v.faults.add("%v", err)
 	}
 	v.report.Stat = st
-	if n := v.count(prefixUnread); n > 0 {
+	if n := v.count(record.PrefixUnread); n > 0 {
 		v.note("%d records were set aside before, because they could not be read", n)
 	}
-	if n := v.leftover - v.count(prefixReleased); n > 0 {
+	if n := v.leftover - v.count(record.PrefixReleased); n > 0 {
 		v.note("%d events that nobody needs take room; no sweep will find them", n)
 	}
 	if v.newest > v.head {
@@ -169,7 +171,7 @@ func (v *verifier) checkSmall() {
 			it.Next()
 			continue
 		}
-		if k := kindOf(key); k != nil && k.walked {
+		if k := record.KindOf(key); k != nil && k.Walked {
 			it.Seek([]byte{key[0] + 1}) // checkLog reads them
 			if it.Valid() && it.Item().Key()[0] <= key[0] {
 				it.Next() // keys of a damaged block have no order
@@ -189,14 +191,14 @@ func (v *verifier) checkSmall() {
 
 // checkSmallRecord checks one small record by itself.
 func (v *verifier) checkSmallRecord(key, value []byte) error {
-	if err := checkRecord(key, value); err != nil {
+	if err := record.Check(key, value); err != nil {
 		return err
 	}
-	k := kindOf(key)
-	if id, ok := k.lane(key); ok && v.byID[id] == nil && !v.forgotten[id] {
+	k := record.KindOf(key)
+	if id, ok := k.Lane(key); ok && v.byID[id] == nil && !v.forgotten[id] {
 		return fmt.Errorf("it is about lane %d, which has no name", id)
 	}
-	if k.prefix == prefixID {
+	if k.Prefix == record.PrefixID {
 		return v.checkID(string(key[1:]), value)
 	}
 	return nil
@@ -204,23 +206,23 @@ func (v *verifier) checkSmallRecord(key, value []byte) error {
 
 // checkID compares what is remembered of an id with the event, as long as that is kept.
 func (v *verifier) checkID(id string, value []byte) error {
-	r, err := decodeIDRecord(value)
-	if err != nil || r.seq == 0 {
+	r, err := record.DecodeID(value)
+	if err != nil || r.Seq == 0 {
 		return err
 	}
-	rec, err := v.get(logKey(r.seq))
+	rec, err := v.get(record.LogKey(r.Seq))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	e, err := decodeEvent(rec, r.seq)
+	e, err := record.DecodeEvent(rec, r.Seq)
 	if err != nil {
 		return nil // checkLog tells
 	}
 	if e.ID() != id {
-		return fmt.Errorf("event %d, which it names, has id %q", r.seq, e.ID())
+		return fmt.Errorf("event %d, which it names, has id %q", r.Seq, e.ID())
 	}
 	return nil
 }
@@ -230,20 +232,20 @@ func (v *verifier) checkLog() {
 	for _, l := range v.snapshot.lanes {
 		sums := &laneSums{}
 		v.lanes[l] = sums
-		l.failed = v.cursor(prefixException, l, func(seq uint64) {
+		l.failed = v.cursor(record.PrefixException, l, func(seq uint64) {
 			sums.exceptions++
 			v.withoutEvent("an exception", l, seq)
 		})
-		l.kept = v.cursor(prefixExhausted, l, func(seq uint64) {
+		l.kept = v.cursor(record.PrefixExhausted, l, func(seq uint64) {
 			sums.exhausted++
 			v.withoutEvent("an exhausted delivery", l, seq)
 		})
-		l.purged = v.cursor(prefixPurged, l, func(seq uint64) {
+		l.purged = v.cursor(record.PrefixPurged, l, func(seq uint64) {
 			v.withoutEvent("a purged delivery", l, seq)
 		})
 	}
 	v.want = v.swept + 1
-	err := v.walk(0, func(e *Event, owed []owedDelivery) error {
+	err := v.walk(0, func(e *record.Event, owed []owedDelivery) error {
 		v.report.Events++
 		v.progress(v.report.Events, max(v.events(), v.report.Events))
 		v.checkGap(e.Seq)
@@ -276,7 +278,7 @@ func (v *verifier) events() int64 { return int64(v.head - min(v.head, v.swept)) 
 // withoutEvent is told of a delivery whose event is not in the log or was never owed.
 func (v *verifier) withoutEvent(what string, l *laneView, seq uint64) {
 	v.report.Records++
-	if _, err := v.get(unreadKey(seq)); err == nil {
+	if _, err := v.get(record.UnreadKey(seq)); err == nil {
 		return // its event was set aside; the next job drops it
 	}
 	v.faults.add("target %q has %s of event %d, which is not in the log or not its own", l.name,
@@ -286,16 +288,16 @@ func (v *verifier) withoutEvent(what string, l *laneView, seq uint64) {
 // checkGap notes the sequences that are missing before one.
 func (v *verifier) checkGap(seq uint64) {
 	for ; v.want < seq; v.want++ {
-		if _, err := v.get(unreadKey(v.want)); err == nil {
+		if _, err := v.get(record.UnreadKey(v.want)); err == nil {
 			v.aside++
 			for _, l := range v.snapshot.lanes {
-				if v.want > l.rec.position {
+				if v.want > l.rec.Position {
 					v.lanes[l].lost++
 				}
 			}
 			continue
 		}
-		if _, err := v.get(logKey(v.want)); err == nil {
+		if _, err := v.get(record.LogKey(v.want)); err == nil {
 			continue // it is there and cannot be read; the walk told
 		}
 		from := v.want
@@ -308,12 +310,12 @@ func (v *verifier) checkGap(seq uint64) {
 }
 
 func (v *verifier) missing(seq uint64) bool {
-	_, aside := v.get(unreadKey(seq))
-	_, there := v.get(logKey(seq))
+	_, aside := v.get(record.UnreadKey(seq))
+	_, there := v.get(record.LogKey(seq))
 	return aside != nil && there != nil
 }
 
-func (v *verifier) checkEvent(e *Event, owed []owedDelivery) {
+func (v *verifier) checkEvent(e *record.Event, owed []owedDelivery) {
 	needed := e.Seq > v.swept
 	for _, d := range owed {
 		sums := v.lanes[d.lane]
@@ -348,15 +350,15 @@ func (v *verifier) checkSums() {
 	}
 	for _, l := range v.snapshot.lanes {
 		r, n := &l.rec, v.lanes[l]
-		if r.exceptions+n.unknown != n.exceptions {
+		if r.Exceptions+n.unknown != n.exceptions {
 			v.faults.add("target %q counts %d exceptions; there are %d", l.name,
-				r.exceptions+n.unknown, n.exceptions)
+				r.Exceptions+n.unknown, n.exceptions)
 		}
-		if r.exhausted != n.exhausted {
+		if r.Exhausted != n.exhausted {
 			v.faults.add("target %q counts %d exhausted deliveries; there are %d", l.name,
-				r.exhausted, n.exhausted)
+				r.Exhausted, n.exhausted)
 		}
-		owed, passed := r.owed+tail[l.id], r.passed+n.unknown
+		owed, passed := r.Owed+tail[l.id], r.Passed+n.unknown
 		if passed > owed {
 			v.faults.add("target %q counts %d deliveries as settled; it owed %d", l.name, passed,
 				owed)
@@ -366,9 +368,9 @@ func (v *verifier) checkSums() {
 			v.faults.add("target %q counts %d deliveries on their way through the log; there are %d",
 				l.name, fresh, n.fresh)
 		}
-		if r.position > v.head || r.owedSeq > v.head {
+		if r.Position > v.head || r.OwedSeq > v.head {
 			v.faults.add("target %q is at %d and counts up to %d; the newest event is %d", l.name,
-				r.position, r.owedSeq, v.head)
+				r.Position, r.OwedSeq, v.head)
 		}
 	}
 }
@@ -394,7 +396,7 @@ func readHighWater(dir string) (uint64, error) {
 	if len(b) == 0 {
 		return 0, nil // made, and not written in the first second
 	}
-	if len(b) != 12 || binary.BigEndian.Uint32(b[8:]) != crc32.Checksum(b[:8], castagnoli()) {
+	if len(b) != 12 || binary.BigEndian.Uint32(b[8:]) != crc32.Checksum(b[:8], record.Castagnoli()) {
 		return 0, errors.New("its checksum does not fit")
 	}
 	return binary.BigEndian.Uint64(b), nil

@@ -13,6 +13,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"pgregory.net/rapid"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // verifyLive wants that a spool in the middle of everything adds up, and that its sums are those
@@ -54,9 +56,9 @@ func TestVerifyLive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	damage(func(txn *badger.Txn) error { return txn.Delete(logKey(3)) })
-	damage(func(txn *badger.Txn) error { return txn.Delete(laneSeqKey(prefixException, 1, 4)) })
-	damage(func(txn *badger.Txn) error { return txn.Set(idKey("x"), []byte("no record")) })
+	damage(func(txn *badger.Txn) error { return txn.Delete(record.LogKey(3)) })
+	damage(func(txn *badger.Txn) error { return txn.Delete(record.LaneSeqKey(record.PrefixException, 1, 4)) })
+	damage(func(txn *badger.Txn) error { return txn.Set(record.IDKey("x"), []byte("no record")) })
 	if rep, err = f.Spool.Verify(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +191,7 @@ func (f *fixture) work(l *Lane, stop chan struct{}) {
 func (f *fixture) lookLive(l, held *Lane) {
 	f.t.Helper()
 	if _, err := l.Purge(context.Background(), Purge{State: StatePending,
-		Match: func(e *Event) bool { return e.Seq%5 == 0 }}); err != nil {
+		Match: func(e *record.Event) bool { return e.Seq%5 == 0 }}); err != nil {
 		f.t.Fatal(err)
 	}
 	rep, err := f.Spool.Verify(context.Background(), nil)

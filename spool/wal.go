@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/dgraph-io/badger/v4/y"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // wal is one log file of the engine in memory; files.go draws it. Key and value are encrypted, if
@@ -28,7 +30,7 @@ const (
 	walMetaDiscards = 1 << 2
 	walTimeBytes    = 8 // behind every key: the transaction's number, inverted
 	walEntryMin     = 2 + 3 + 1 + walTimeBytes + crc32.Size
-	walEntryMax     = RecordBytesMax + keyBytesMax + 32
+	walEntryMax     = record.BytesMax + record.KeyBytesMax + 32
 	walTxnKey       = "!badger!txn"
 )
 
@@ -105,8 +107,8 @@ func (e *walEntry) plausible() bool {
 	if e.meta&^(logInTxn|walMetaDeleted|walMetaDiscards) != 0 || e.meta&logInTxn == 0 {
 		return false
 	}
-	k := kindOf(e.key)
-	return k != nil && k.fits(e.key) == nil
+	k := record.KindOf(e.key)
+	return k != nil && k.Fits(e.key) == nil
 }
 
 // sound reports whether the record in an entry can be read, by the checksum that it carries itself.
@@ -114,7 +116,7 @@ func (e *walEntry) sound() bool {
 	if e.ends() || e.meta&walMetaDeleted != 0 {
 		return true
 	}
-	return checkRecord(e.key, e.content) == nil
+	return record.Check(e.key, e.content) == nil
 }
 
 // correct puts one byte of the n bytes at a place right, whichever it is, so that they are an entry
@@ -151,7 +153,7 @@ func correctByte(b []byte, good func() bool) bool {
 	if n < 0 {
 		return false
 	}
-	table := castagnoli()
+	table := record.Castagnoli()
 	var byTop [256]byte // the entries of the table differ in their top bytes
 	for i, v := range table {
 		byTop[v>>24] = byte(i)
@@ -194,7 +196,7 @@ func (w *wal) write(meta byte, expires uint64, key []byte, txn uint64, content [
 		body = w.crypt(body, at)
 	}
 	w.b = append(w.b, body...)
-	w.b = binary.BigEndian.AppendUint32(w.b, crc32.Checksum(w.b[at:], castagnoli()))
+	w.b = binary.BigEndian.AppendUint32(w.b, crc32.Checksum(w.b[at:], record.Castagnoli()))
 }
 
 // find looks for the next entry behind a place that could follow it. Bytes of a payload can look

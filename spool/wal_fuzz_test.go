@@ -3,6 +3,8 @@ package spool
 import (
 	"bytes"
 	"testing"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // fuzzLog is a log with a few transactions: single events, a batch, a deletion.
@@ -11,18 +13,18 @@ func fuzzLog() []byte {
 	seq := uint64(0)
 	event := func(txn, batchEnd uint64) {
 		seq++
-		p := Parts{ID: "id", Given: true, Payload: bytes.Repeat([]byte{byte(seq)}, int(40*seq))}
-		w.write(logInTxn, 0, logKey(seq), txn,
-			eventRecord(p, seal{seq: seq, batchEnd: batchEnd, spool: 1}))
+		p := record.Parts{ID: "id", Given: true, Payload: bytes.Repeat([]byte{byte(seq)}, int(40*seq))}
+		w.write(logInTxn, 0, record.LogKey(seq), txn,
+			record.NewEvent(p, record.Seal{Seq: seq, BatchEnd: batchEnd, Spool: 1}))
 	}
 	end := func(txn uint64) { w.write(logEndTxn, 0, []byte(walTxnKey), txn, txnNumber(txn)) }
 	event(1, 0)
 	end(1)
 	event(2, 3)
 	event(2, 3)
-	w.write(logInTxn, 1<<40, idKey("id"), 2, (&idRecord{seq: 3}).encode())
+	w.write(logInTxn, 1<<40, record.IDKey("id"), 2, (&record.ID{Seq: 3}).Encode())
 	end(2)
-	w.write(logInTxn|walMetaDeleted, 0, laneSeqKey(prefixException, 1, 1), 3, nil)
+	w.write(logInTxn|walMetaDeleted, 0, record.LaneSeqKey(record.PrefixException, 1, 1), 3, nil)
 	end(3)
 	event(4, 0)
 	end(4)

@@ -3,6 +3,8 @@ package spool
 import (
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // What was withheld was not attempted: the delivery stays owed with the attempts it had, waits for
@@ -28,7 +30,7 @@ func TestWithheld(t *testing.T) {
 	}
 	// before any request
 	settle(Settlement{Fresh: true, Verdict: Withheld, Due: 3, Error: "no descriptor",
-		Made: Made{Outcome: 9}})
+		Made: record.Made{Outcome: 9}})
 	if c := l.Counts(); c.Pending != 1 || c.Fresh != 0 || !c.LastFailure.IsZero() ||
 		c.LastError != "" {
 		t.Errorf("counts %+v", c)
@@ -47,7 +49,7 @@ func TestWithheld(t *testing.T) {
 
 	// a failure takes the number that was withheld, and keeps the first failure and the last
 	settle(Settlement{Verdict: Retry, Attempts: 1, Due: 4, Status: 500, Error: "answered 500",
-		Made: Made{Outcome: 2, Duration: time.Second}})
+		Made: record.Made{Outcome: 2, Duration: time.Second}})
 	failed := f.now
 	for range 3 {
 		settle(Settlement{Verdict: Withheld, Attempts: 1, Due: 5, Error: "no port"})

@@ -309,7 +309,7 @@ func checkSpecDoc(t *testing.T, s *source, d *ast.GenDecl, spec ast.Spec) {
 // packageVars are the package-level variables that may exist beside errors, embedded files and
 // assertions (var _ T = …): constants that Go has no constant for, and the once of testenv.
 var packageVars = []string{"testenv/binary.go:build", "testenv/binary.go:asked",
-	"spool/recordtable.go:kinds",
+	"spool/record/table.go:kinds",
 	"cmd/hookspool/version.go:version"}
 
 // checkVars finds package-level state.

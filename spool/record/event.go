@@ -1,4 +1,4 @@
-package spool
+package record
 
 import (
 	"encoding/base32"
@@ -58,16 +58,16 @@ type Header struct{ Name, Value string }
 // while the committer, which alone knows sequence, session and lanes, only adds a few bytes. (An id
 // made here carries the sequence, so it is the committer's as well.)
 const (
-	recordVersion   = 1
-	recordHeadBytes = 45
-	flagGivenID     = 1
-	// RecordBytesMax is what one log value may hold: Badger keeps values below 1 MiB in its LSM
+	recordVersion = 1
+	HeadBytes     = 45
+	flagGivenID   = 1
+	// BytesMax is what one log value may hold: Badger keeps values below 1 MiB in its LSM
 	// tree, and only there are sync errors reported (research: its value log swallows them).
-	RecordBytesMax = 1<<20 - 1
+	BytesMax = 1<<20 - 1
 )
 
-// castagnoli has hardware support on amd64 and arm64; MakeTable returns a shared table.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+// Castagnoli has hardware support on amd64 and arm64; MakeTable returns a shared table.
+func Castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // Event is one spooled event. Its bytes are shared by every lane and never change.
 type Event struct {
@@ -81,13 +81,13 @@ type Event struct {
 	Given bool
 
 	rec      []byte
-	batchEnd uint64
+	BatchEnd uint64
 	idEnd, typeEnd, contentEnd,
 	headEnd, payloadEnd int
 }
 
 // ID is the event's id, the same on every attempt.
-func (e *Event) ID() string { return view(e.rec[recordHeadBytes:e.idEnd]) }
+func (e *Event) ID() string { return view(e.rec[HeadBytes:e.idEnd]) }
 
 // Type is the event's type; it may be empty.
 func (e *Event) Type() string { return view(e.rec[e.idEnd:e.typeEnd]) }
@@ -126,21 +126,21 @@ func cutNUL(b []byte) (string, []byte) {
 	return string(b), nil
 }
 
-// laneIDs visits the lanes that owe this event.
-func (e *Event) laneIDs(visit func(lane LaneID)) {
+// LaneIDs visits the lanes that owe this event.
+func (e *Event) LaneIDs(visit func(lane LaneID)) {
 	for b := e.rec[e.payloadEnd:]; len(b) >= 4; b = b[4:] {
 		visit(LaneID(binary.BigEndian.Uint32(b)))
 	}
 }
 
-// lanes are the lanes that owe this event.
-func (e *Event) lanes() (out []LaneID) {
-	e.laneIDs(func(lane LaneID) { out = append(out, lane) })
+// Lanes are the lanes that owe this event.
+func (e *Event) Lanes() (out []LaneID) {
+	e.LaneIDs(func(lane LaneID) { out = append(out, lane) })
 	return out
 }
 
-// owedTo reports whether the event was accepted for this lane.
-func (e *Event) owedTo(lane LaneID) bool {
+// OwedTo reports whether the event was accepted for this lane.
+func (e *Event) OwedTo(lane LaneID) bool {
 	for b := e.rec[e.payloadEnd:]; len(b) >= 4; b = b[4:] {
 		if LaneID(binary.BigEndian.Uint32(b)) == lane {
 			return true
@@ -149,8 +149,8 @@ func (e *Event) owedTo(lane LaneID) bool {
 	return false
 }
 
-// bytes is what the event holds in memory.
-func (e *Event) bytes() int { return len(e.rec) }
+// Size is what the event holds in memory.
+func (e *Event) Size() int { return len(e.rec) }
 
 // Parts are what an event is made of before it has a place in the log.
 type Parts struct {
@@ -171,27 +171,27 @@ func headerBytes(headers []Header) (n int) {
 	return n
 }
 
-// fits reports that every part but the payload can be counted in the 16 bits it has in a record. A
+// Fits reports that every part but the payload can be counted in the 16 bits it has in a record. A
 // part that does not would make a record that nobody can read.
-func (p *Parts) fits() bool {
+func (p *Parts) Fits() bool {
 	return max(len(p.ID), len(p.Type), len(p.ContentType), headerBytes(p.Headers)) <= math.MaxUint16
 }
 
-// layOut is a record with everything but sequence, batch, session, lanes and an id made here, with
+// LayOut is a record with everything but sequence, batch, session, lanes and an id made here, with
 // room for the lanes, and the checksum of what follows the id.
-func (p *Parts) layOut(lanes int) (rec []byte, sum uint32) {
+func (p *Parts) LayOut(lanes int) (rec []byte, sum uint32) {
 	headers := headerBytes(p.Headers)
 	idBytes := len(p.ID)
 	if !p.Given {
 		idBytes = madeIDBytes
 	}
 	body := idBytes + len(p.Type) + len(p.ContentType) + headers + len(p.Payload)
-	rec = make([]byte, recordHeadBytes+idBytes, recordHeadBytes+body+4*lanes)
+	rec = make([]byte, HeadBytes+idBytes, HeadBytes+body+4*lanes)
 	rec[0] = recordVersion
 	binary.BigEndian.PutUint64(rec[13:], uint64(p.At.UnixNano()))
 	if p.Given {
 		rec[29] = flagGivenID
-		copy(rec[recordHeadBytes:], p.ID)
+		copy(rec[HeadBytes:], p.ID)
 	}
 	binary.BigEndian.PutUint16(rec[33:], uint16(idBytes))
 	binary.BigEndian.PutUint16(rec[35:], uint16(len(p.Type)))
@@ -207,50 +207,50 @@ func (p *Parts) layOut(lanes int) (rec []byte, sum uint32) {
 		rec = append(rec, 0)
 	}
 	rec = append(rec, p.Payload...)
-	return rec, crc32.Checksum(rec[recordHeadBytes+idBytes:], castagnoli())
+	return rec, crc32.Checksum(rec[HeadBytes+idBytes:], Castagnoli())
 }
 
-// seal is what a record says beyond its parts.
-type seal struct {
-	seq, batchEnd uint64
-	session       Session
-	spool         uint32 // its number, for an id made here
-	lanes         []LaneID
-	sum           uint32 // as layOut returned it
+// Seal is what a record says beyond its parts.
+type Seal struct {
+	Seq, BatchEnd uint64
+	Session       Session
+	Spool         uint32 // its number, for an id made here
+	Lanes         []LaneID
+	Sum           uint32 // as layOut returned it
 }
 
-// sealRecord completes what layOut began, in place as far as there is room. madeID is the id that
+// SealEvent completes what layOut began, in place as far as there is room. madeID is the id that
 // was made here; empty if the app gave one.
-func sealRecord(rec []byte, s seal) (_ []byte, madeID string) {
-	binary.BigEndian.PutUint64(rec[5:], s.seq)
-	binary.BigEndian.PutUint64(rec[21:], s.batchEnd)
-	rec[30] = byte(s.session)
-	binary.BigEndian.PutUint16(rec[31:], uint16(len(s.lanes)))
-	idEnd := recordHeadBytes + int(binary.BigEndian.Uint16(rec[33:]))
+func SealEvent(rec []byte, s Seal) (_ []byte, madeID string) {
+	binary.BigEndian.PutUint64(rec[5:], s.Seq)
+	binary.BigEndian.PutUint64(rec[21:], s.BatchEnd)
+	rec[30] = byte(s.Session)
+	binary.BigEndian.PutUint16(rec[31:], uint16(len(s.Lanes)))
+	idEnd := HeadBytes + int(binary.BigEndian.Uint16(rec[33:]))
 	if rec[29]&flagGivenID == 0 {
-		madeID = makeID(recordTime(rec), s.seq, s.spool)
-		copy(rec[recordHeadBytes:idEnd], madeID)
+		madeID = MakeID(AcceptedAt(rec), s.Seq, s.Spool)
+		copy(rec[HeadBytes:idEnd], madeID)
 	}
 	bodyEnd := len(rec)
-	for _, lane := range s.lanes {
+	for _, lane := range s.Lanes {
 		rec = binary.BigEndian.AppendUint32(rec, uint32(lane))
 	}
-	sum := crc32.Update(s.sum, castagnoli(), rec[5:idEnd])
-	sum = crc32.Update(sum, castagnoli(), rec[bodyEnd:])
+	sum := crc32.Update(s.Sum, Castagnoli(), rec[5:idEnd])
+	sum = crc32.Update(sum, Castagnoli(), rec[bodyEnd:])
 	binary.BigEndian.PutUint32(rec[1:], sum)
 	return rec, madeID
 }
 
-// eventRecord is a whole record of its parts.
-func eventRecord(p Parts, s seal) []byte {
-	rec, sum := p.layOut(len(s.lanes))
-	s.sum = sum
-	rec, _ = sealRecord(rec, s)
+// NewEvent is a whole record of its parts.
+func NewEvent(p Parts, s Seal) []byte {
+	rec, sum := p.LayOut(len(s.Lanes))
+	s.Sum = sum
+	rec, _ = SealEvent(rec, s)
 	return rec
 }
 
-// sealedEvent is the event of a record that was just sealed: its checksum is not checked.
-func sealedEvent(rec []byte) *Event {
+// Sealed is the event of a record that was just sealed: its checksum is not checked.
+func Sealed(rec []byte) *Event {
 	e := &Event{rec: rec}
 	if err := e.layOut(); err != nil {
 		panic("BUG: a record just written cannot be read: " + err.Error())
@@ -258,10 +258,10 @@ func sealedEvent(rec []byte) *Event {
 	return e
 }
 
-// recordTime is the instant of acceptance in a record, without reading the rest; a record too
+// AcceptedAt is the instant of acceptance in a record, without reading the rest; a record too
 // short to have one counts as old: the sweep is not who judges it.
-func recordTime(rec []byte) time.Time {
-	if len(rec) < recordHeadBytes {
+func AcceptedAt(rec []byte) time.Time {
+	if len(rec) < HeadBytes {
 		return time.Time{}
 	}
 	return time.Unix(0, int64(binary.BigEndian.Uint64(rec[13:])))
@@ -270,22 +270,24 @@ func recordTime(rec []byte) time.Time {
 // An id made here is "evt_" and 18 bytes in base32hex: 6 of unix milliseconds, 8 of sequence, 4 of
 // spool id. It sorts by time, and finding the event by it needs no index.
 const (
-	madeIDPrefix = "evt_"
-	madeIDBytes  = len(madeIDPrefix) + 29
+	MadeIDPrefix = "evt_"
+	madeIDBytes  = len(MadeIDPrefix) + 29
 )
 
-func idEncoding() *base32.Encoding { return base32.HexEncoding }
+// IDEncoding is how an id made here spells its bytes, before it is put into lower case.
+func IDEncoding() *base32.Encoding { return base32.HexEncoding }
 
-func makeID(at time.Time, seq uint64, spool uint32) string {
+// MakeID is the id of an event whose sender gave none.
+func MakeID(at time.Time, seq uint64, spool uint32) string {
 	var raw [20]byte
 	binary.BigEndian.PutUint64(raw[:], uint64(at.UnixMilli())<<16)
 	binary.BigEndian.PutUint64(raw[6:], seq)
 	binary.BigEndian.PutUint32(raw[14:], spool)
 	var text [madeIDBytes + 3]byte
-	copy(text[:], madeIDPrefix)
-	idEncoding().Encode(text[len(madeIDPrefix):], raw[:])
+	copy(text[:], MadeIDPrefix)
+	IDEncoding().Encode(text[len(MadeIDPrefix):], raw[:])
 	id := text[:madeIDBytes]
-	for i := len(madeIDPrefix); i < len(id); i++ {
+	for i := len(MadeIDPrefix); i < len(id); i++ {
 		if id[i] >= 'A' {
 			id[i] += 'a' - 'A'
 		}
@@ -297,19 +299,19 @@ func makeID(at time.Time, seq uint64, spool uint32) string {
 // judged again after decoding: base32 skips line ends, wherever in an id a stranger puts them. Nor
 // may the last digit's spare bit be set: a second id would name the same event.
 func madeSeq(id string, spool uint32) (uint64, bool) {
-	if len(id) != madeIDBytes || !strings.HasPrefix(id, madeIDPrefix) {
+	if len(id) != madeIDBytes || !strings.HasPrefix(id, MadeIDPrefix) {
 		return 0, false
 	}
-	text := strings.ToUpper(id[len(madeIDPrefix):]) + "000"
-	raw, err := idEncoding().DecodeString(text)
+	text := strings.ToUpper(id[len(MadeIDPrefix):]) + "000"
+	raw, err := IDEncoding().DecodeString(text)
 	if err != nil || len(raw) != 20 || raw[18] != 0 || binary.BigEndian.Uint32(raw[14:]) != spool {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(raw[6:]), true
 }
 
-// decodeEvent reads a record that is stored under seq. It keeps rec.
-func decodeEvent(rec []byte, seq uint64) (*Event, error) {
+// DecodeEvent reads a record that is stored under seq. It keeps rec.
+func DecodeEvent(rec []byte, seq uint64) (*Event, error) {
 	e := &Event{rec: rec}
 	err := e.layOut()
 	if err == nil {
@@ -327,13 +329,13 @@ func decodeEvent(rec []byte, seq uint64) (*Event, error) {
 // layOut finds the parts of a record; it trusts nothing but does not check the sum.
 func (e *Event) layOut() error {
 	rec := e.rec
-	if len(rec) < recordHeadBytes {
-		return fmt.Errorf("got %d bytes; want at least %d", len(rec), recordHeadBytes)
+	if len(rec) < HeadBytes {
+		return fmt.Errorf("got %d bytes; want at least %d", len(rec), HeadBytes)
 	}
 	if rec[0] != recordVersion {
 		return fmt.Errorf("got version %d; want %d", rec[0], recordVersion)
 	}
-	e.idEnd = recordHeadBytes + int(binary.BigEndian.Uint16(rec[33:]))
+	e.idEnd = HeadBytes + int(binary.BigEndian.Uint16(rec[33:]))
 	e.typeEnd = e.idEnd + int(binary.BigEndian.Uint16(rec[35:]))
 	e.contentEnd = e.typeEnd + int(binary.BigEndian.Uint16(rec[37:]))
 	e.headEnd = e.contentEnd + int(binary.BigEndian.Uint16(rec[39:]))
@@ -344,7 +346,7 @@ func (e *Event) layOut() error {
 	}
 	e.Seq = binary.BigEndian.Uint64(rec[5:])
 	e.At = time.Unix(0, int64(binary.BigEndian.Uint64(rec[13:])))
-	e.batchEnd = binary.BigEndian.Uint64(rec[21:])
+	e.BatchEnd = binary.BigEndian.Uint64(rec[21:])
 	e.Given = rec[29]&flagGivenID != 0
 	e.Session = Session(rec[30])
 	return nil
@@ -352,9 +354,9 @@ func (e *Event) layOut() error {
 
 func (e *Event) checkSum() error {
 	rec := e.rec
-	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())
-	sum = crc32.Update(sum, castagnoli(), rec[5:e.idEnd])
-	sum = crc32.Update(sum, castagnoli(), rec[e.payloadEnd:])
+	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], Castagnoli())
+	sum = crc32.Update(sum, Castagnoli(), rec[5:e.idEnd])
+	sum = crc32.Update(sum, Castagnoli(), rec[e.payloadEnd:])
 	if want := binary.BigEndian.Uint32(rec[1:]); sum != want {
 		return fmt.Errorf("got checksum %08x; want %08x", sum, want)
 	}

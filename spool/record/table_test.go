@@ -1,4 +1,4 @@
-package spool
+package record
 
 import (
 	"go/ast"
@@ -12,7 +12,7 @@ import (
 )
 
 // doc.go tells of exactly the records that there are, in the words of the table.
-func TestRecordTableIsDocs(t *testing.T) {
+func TestTableIsDocs(t *testing.T) {
 	text, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestRecordTableIsDocs(t *testing.T) {
 
 // Every prefix that the package has a name for is in the table, once, and all of them are named in
 // key.go.
-func TestRecordTableHasEveryPrefix(t *testing.T) {
+func TestTableHasEveryPrefix(t *testing.T) {
 	named := map[string]bool{}
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
@@ -62,7 +62,7 @@ func TestRecordTableHasEveryPrefix(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			v, ok := n.(*ast.ValueSpec)
 			for i := 0; ok && i < len(v.Names); i++ {
-				if isPrefix := strings.HasPrefix(v.Names[i].Name, "prefix"); isPrefix {
+				if isPrefix := strings.HasPrefix(v.Names[i].Name, "Prefix"); isPrefix {
 					named[v.Names[i].Name] = true
 					if name != "key.go" {
 						t.Errorf("%s: %s belongs into key.go", name, v.Names[i].Name)
@@ -75,11 +75,11 @@ func TestRecordTableHasEveryPrefix(t *testing.T) {
 	seen := map[byte]bool{}
 	for i := range kinds {
 		k := &kinds[i]
-		if seen[k.prefix] {
+		if seen[k.Prefix] {
 			t.Errorf("%q is in the table twice", k)
 		}
-		seen[k.prefix] = true
-		if kindOf([]byte{k.prefix}) != k || k.check == nil || k.use == "" {
+		seen[k.Prefix] = true
+		if KindOf([]byte{k.Prefix}) != k || k.check == nil || k.use == "" {
 			t.Errorf("%q is incomplete", k)
 		}
 	}
@@ -92,39 +92,39 @@ func TestRecordTableHasEveryPrefix(t *testing.T) {
 func TestRecordKeys(t *testing.T) {
 	f := func(key []byte, fits bool, lane LaneID, about bool) {
 		t.Helper()
-		k := kindOf(key)
+		k := KindOf(key)
 		if k == nil {
 			t.Fatalf("%q has no kind", key)
 		}
-		if err := k.fits(key); (err == nil) != fits {
+		if err := k.Fits(key); (err == nil) != fits {
 			t.Errorf("%q: %v; want fits %v", key, err, fits)
 		}
 		if !fits {
 			return
 		}
-		if id, ok := k.lane(key); ok != about || ok && id != lane {
+		if id, ok := k.Lane(key); ok != about || ok && id != lane {
 			t.Errorf("%q is about %d, %v; want %d, %v", key, id, ok, lane, about)
 		}
 	}
-	f(logKey(1), true, 0, false)
-	f(logKey(1)[:8], false, 0, false)
-	f(idKey("x"), true, 0, false)
-	f(laneKey(prefixLane, 7), true, 7, true)
-	f(laneKey(prefixLane, 0), true, 0, true) // there is no lane 0, and verify says so
-	f(laneSeqKey(prefixException, 7, 1), true, 7, true)
-	f(append(laneSeqKey(prefixException, 7, 1), 1), false, 0, false)
-	f(laneSeqKey(prefixNotice, SpoolItself, 1), true, 0, false)
-	f(append(laneSeqKey(prefixNotice, 7, 1), 1), true, 7, true)
-	f(append(laneSeqKey(prefixNotice, 7, 1), 0), false, 0, false)
-	f(append(laneSeqKey(prefixNotice, 7, 1), 1, 1), false, 0, false)
-	f(laneKey(prefixMemo, SpoolItself), true, 0, false)
-	f(append(laneSeqKey(prefixHistory, 7, 1), 4), true, 7, true)
-	f(laneSeqKey(prefixHistory, 7, 1), false, 0, false)
-	f(releasedKey(time.Unix(1_700_000_000, 0), 1), true, 0, false)
-	f(metaKey(metaTick), true, 0, false)
-	f([]byte{prefixFlush}, true, 0, false)
-	f([]byte{prefixFlush, 0}, false, 0, false)
-	if kindOf(nil) != nil || kindOf([]byte("?")) != nil {
+	f(LogKey(1), true, 0, false)
+	f(LogKey(1)[:8], false, 0, false)
+	f(IDKey("x"), true, 0, false)
+	f(LaneKey(PrefixLane, 7), true, 7, true)
+	f(LaneKey(PrefixLane, 0), true, 0, true) // there is no lane 0, and verify says so
+	f(LaneSeqKey(PrefixException, 7, 1), true, 7, true)
+	f(append(LaneSeqKey(PrefixException, 7, 1), 1), false, 0, false)
+	f(LaneSeqKey(PrefixNotice, SpoolItself, 1), true, 0, false)
+	f(append(LaneSeqKey(PrefixNotice, 7, 1), 1), true, 7, true)
+	f(append(LaneSeqKey(PrefixNotice, 7, 1), 0), false, 0, false)
+	f(append(LaneSeqKey(PrefixNotice, 7, 1), 1, 1), false, 0, false)
+	f(LaneKey(PrefixMemo, SpoolItself), true, 0, false)
+	f(append(LaneSeqKey(PrefixHistory, 7, 1), 4), true, 7, true)
+	f(LaneSeqKey(PrefixHistory, 7, 1), false, 0, false)
+	f(ReleasedKey(time.Unix(1_700_000_000, 0), 1), true, 0, false)
+	f(MetaKey(MetaTick), true, 0, false)
+	f([]byte{PrefixFlush}, true, 0, false)
+	f([]byte{PrefixFlush, 0}, false, 0, false)
+	if KindOf(nil) != nil || KindOf([]byte("?")) != nil {
 		t.Error("what is no record has a kind")
 	}
 }

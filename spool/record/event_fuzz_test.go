@@ -1,4 +1,4 @@
-package spool
+package record
 
 import (
 	"bytes"
@@ -27,27 +27,27 @@ func FuzzEventRecord(f *testing.F) {
 		lanes = (lanes&0x3f + 64) % 64
 		p := Parts{ID: id, Given: id != "", Type: typ, ContentType: contentType, Payload: payload,
 			Headers: []Header{{name, value}, {"b", ""}}, At: time.Unix(0, at)}
-		s := seal{seq: 7, batchEnd: 9, session: SessionActive, spool: 0xdeadbeef}
+		s := Seal{Seq: 7, BatchEnd: 9, Session: SessionActive, Spool: 0xdeadbeef}
 		for i := range lanes {
-			s.lanes = append(s.lanes, LaneID(i)*0x01010101)
+			s.Lanes = append(s.Lanes, LaneID(i)*0x01010101)
 		}
 		var rec []byte
-		rec, s.sum = p.layOut(lanes)
-		rec, made := sealRecord(rec, s)
+		rec, s.Sum = p.LayOut(lanes)
+		rec, made := SealEvent(rec, s)
 		if p.Given {
 			made = p.ID
 		}
-		e, err := decodeEvent(bytes.Clone(rec), 7)
+		e, err := DecodeEvent(bytes.Clone(rec), 7)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if e.ID() != made || e.Type() != typ || e.ContentType() != contentType ||
 			!bytes.Equal(e.Payload(), payload) || !reflect.DeepEqual(e.Headers(), p.Headers) ||
-			!e.At.Equal(p.At) || e.Session != SessionActive || e.Given != p.Given || e.batchEnd != 9 {
+			!e.At.Equal(p.At) || e.Session != SessionActive || e.Given != p.Given || e.BatchEnd != 9 {
 			t.Fatalf("read %+v, wrote %+v", e, p)
 		}
 		for i := range lanes {
-			if !e.owedTo(LaneID(i) * 0x01010101) {
+			if !e.OwedTo(LaneID(i) * 0x01010101) {
 				t.Fatalf("lane %d is lost", i)
 			}
 		}
@@ -56,10 +56,10 @@ func FuzzEventRecord(f *testing.F) {
 		}
 		broken := bytes.Clone(rec)
 		broken[int(uint64(at)%uint64(len(rec)))] ^= flip | 1
-		if _, err := decodeEvent(broken, 7); err == nil {
+		if _, err := DecodeEvent(broken, 7); err == nil {
 			t.Fatal("a flipped byte was not noticed")
 		}
-		if _, err := decodeEvent(rec[:len(rec)-1], 7); err == nil {
+		if _, err := DecodeEvent(rec[:len(rec)-1], 7); err == nil {
 			t.Fatal("a missing byte was not noticed")
 		}
 	})
@@ -69,7 +69,7 @@ func FuzzEventRecord(f *testing.F) {
 // parts within it, and they fill it.
 func FuzzEventBytes(f *testing.F) {
 	p := Parts{ID: "id", Given: true, Type: "t", Payload: []byte("{}"), Headers: []Header{{"a", "b"}}}
-	f.Add(eventRecord(p, seal{seq: 1, spool: 1, lanes: []LaneID{1}}))
+	f.Add(NewEvent(p, Seal{Seq: 1, Spool: 1, Lanes: []LaneID{1}}))
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 60))
 	f.Fuzz(func(t *testing.T, rec []byte) {
@@ -81,8 +81,8 @@ func FuzzEventBytes(f *testing.F) {
 		parts := len(e.ID()) + len(e.Type()) + len(e.ContentType()) + (e.headEnd - e.contentEnd) +
 			len(e.Payload())
 		lanes := 0
-		e.laneIDs(func(LaneID) { lanes++ })
-		if recordHeadBytes+parts+4*lanes != len(rec) {
+		e.LaneIDs(func(LaneID) { lanes++ })
+		if HeadBytes+parts+4*lanes != len(rec) {
 			t.Fatalf("parts of %d bytes and %d lanes in %d bytes", parts, lanes, len(rec))
 		}
 		for _, h := range e.Headers() {
@@ -96,7 +96,7 @@ func FuzzEventBytes(f *testing.F) {
 // sealed puts any bytes into the envelope of small records.
 func sealed(fields []byte) []byte {
 	b := append([]byte{valueVersion, 0, 0, 0, 0}, fields...)
-	binary.BigEndian.PutUint32(b[1:], crc32.Checksum(fields, castagnoli()))
+	binary.BigEndian.PutUint32(b[1:], crc32.Checksum(fields, Castagnoli()))
 	return b
 }
 
@@ -105,11 +105,11 @@ func sealed(fields []byte) []byte {
 func FuzzSmallRecords(f *testing.F) {
 	now := time.Unix(1, 2)
 	for _, b := range [][]byte{
-		(&idRecord{at: now, seq: 5, hash: [32]byte{1}, lanes: []LaneID{1, 1 << 31}}).encode(),
-		(&exception{due: 1, attempts: 144, at: now, firstFailed: now, lastStatus: 503,
-			lastError: "é", replay: true}).encode(),
-		Standing{FailedJobs: 101, DefectiveSince: now, Held: true}.encode(),
-		(&laneRecord{position: 10, above: []uint64{12, 13, 99}, owed: 3, lastError: "x"}).encode(),
+		(&ID{At: now, Seq: 5, Hash: [32]byte{1}, Lanes: []LaneID{1, 1 << 31}}).Encode(),
+		(&Exception{Due: 1, Attempts: 144, At: now, FirstFailed: now, LastStatus: 503,
+			LastError: "é", Replay: true}).Encode(),
+		Standing{FailedJobs: 101, DefectiveSince: now, Held: true}.Encode(),
+		(&Lane{Position: 10, Above: []uint64{12, 13, 99}, Owed: 3, LastError: "x"}).Encode(),
 	} {
 		f.Add(b[5:])
 	}
@@ -117,13 +117,13 @@ func FuzzSmallRecords(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	f.Fuzz(func(t *testing.T, fields []byte) {
 		b := sealed(fields)
-		same(t, b, decodeIDRecord, (*idRecord).encode)
-		same(t, b, decodeException, (*exception).encode)
-		same(t, b, decodeStanding, Standing.encode)
-		same(t, b, decodeLaneRecord, (*laneRecord).encode)
+		same(t, b, DecodeID, (*ID).Encode)
+		same(t, b, DecodeException, (*Exception).Encode)
+		same(t, b, DecodeStanding, Standing.Encode)
+		same(t, b, DecodeLane, (*Lane).Encode)
 		if len(fields) > 0 {
 			b[5+len(fields)/2] ^= 1
-			if _, err := openValue(b); err == nil {
+			if _, err := OpenValue(b); err == nil {
 				t.Fatal("a flipped bit was not noticed")
 			}
 		}
@@ -150,18 +150,18 @@ func FuzzKeys(f *testing.F) {
 	f.Add(uint32(0), uint64(0), uint32(1), uint64(1), "evt_00000000000000000000000000001", int64(0))
 	f.Add(uint32(1), uint64(1), uint32(1), uint64(1), "evt_"+strings.Repeat("\n", 16)+"0000000000000", int64(-1))
 	f.Fuzz(func(t *testing.T, laneA uint32, seqA uint64, laneB uint32, seqB uint64, id string, at int64) {
-		a, b := laneSeqKey(prefixException, LaneID(laneA), seqA), laneSeqKey(prefixException, LaneID(laneB), seqB)
+		a, b := LaneSeqKey(PrefixException, LaneID(laneA), seqA), LaneSeqKey(PrefixException, LaneID(laneB), seqB)
 		less := laneA < laneB || laneA == laneB && seqA < seqB
 		if (bytes.Compare(a, b) < 0) != less {
 			t.Fatalf("%x and %x are out of order", a, b)
 		}
-		if keySeq(a) != seqA || keySeq(logKey(seqA)) != seqA || keySeq(unreadKey(seqB)) != seqB {
+		if KeySeq(a) != seqA || KeySeq(LogKey(seqA)) != seqA || KeySeq(UnreadKey(seqB)) != seqB {
 			t.Fatalf("%x is not of %d", a, seqA)
 		}
-		if !bytes.HasPrefix(a, laneKey(prefixException, LaneID(laneA))) {
+		if !bytes.HasPrefix(a, LaneKey(PrefixException, LaneID(laneA))) {
 			t.Fatalf("%x is not of lane %d", a, laneA)
 		}
-		made := makeID(time.UnixMilli(at&(1<<47-1)), seqA, laneA)
+		made := MakeID(time.UnixMilli(at&(1<<47-1)), seqA, laneA)
 		if seq, ok := madeSeq(made, laneA); !ok || seq != seqA || strings.ContainsAny(made, ". ") {
 			t.Fatalf("the id %q is of %d, says %d, %v", made, seqA, seq, ok)
 		}
@@ -176,9 +176,9 @@ func FuzzKeys(f *testing.F) {
 
 // makeIDLike makes the id again that madeSeq has read, with the time that id has.
 func makeIDLike(id string, seq uint64, spool uint32) string {
-	raw, err := idEncoding().DecodeString(strings.ToUpper(id[len(madeIDPrefix):]) + "000")
+	raw, err := IDEncoding().DecodeString(strings.ToUpper(id[len(MadeIDPrefix):]) + "000")
 	if err != nil {
 		return ""
 	}
-	return makeID(time.UnixMilli(int64(binary.BigEndian.Uint64(raw[:8])>>16)), seq, spool)
+	return MakeID(time.UnixMilli(int64(binary.BigEndian.Uint64(raw[:8])>>16)), seq, spool)
 }

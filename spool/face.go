@@ -1,0 +1,42 @@
+package spool
+
+import "github.com/hookspool/hookspool/spool/record"
+
+// What callers see of the records; package record says what is in them.
+type (
+	// Event is one spooled event. Its bytes are shared by every lane and never change.
+	Event = record.Event
+	// Header is one header that is delivered with an event as it came.
+	Header = record.Header
+	// Session is the state of an event's conversation, frozen when the event was accepted.
+	Session = record.Session
+	// LaneID is the number of a lane, by which everything but a Lane itself names it.
+	LaneID = record.LaneID
+	// Ref names one delivery.
+	Ref = record.Ref
+	// Standing is a target's run of failed jobs, and what the operator asked of it.
+	Standing = record.Standing
+	// Tick is one beat of the retry clock.
+	Tick = record.Tick
+	// Made is what one request was like.
+	Made = record.Made
+	// Attempt is one request that was made, as far as the history keeps it.
+	Attempt = record.Attempt
+)
+
+// The states of a conversation; SessionNone means that the event belongs to none.
+const (
+	SessionNone     = record.SessionNone
+	SessionInactive = record.SessionInactive
+	SessionActive   = record.SessionActive
+)
+
+const (
+	// SpoolItself stands where a lane would, for the spool itself.
+	SpoolItself = record.SpoolItself
+	// RecordBytesMax is what one event's record may hold.
+	RecordBytesMax = record.BytesMax
+)
+
+// ErrFormat: a newer hookspool wrote this spool.
+var ErrFormat = record.ErrFormat

@@ -1,0 +1,122 @@
+package record
+
+import (
+	"fmt"
+	"time"
+)
+
+// Tick is one beat of the retry clock.
+type Tick struct {
+	// Number counts ticks and jobs asked for by hand, from 1.
+	Number uint64
+	// At is the instant of the last regular tick.
+	At time.Time
+}
+
+// Encode is its record.
+func (t Tick) Encode() []byte {
+	e := NewEncoder(20)
+	e.Uint(t.Number)
+	e.Time(t.At)
+	return e.Seal()
+}
+
+// DecodeTick reads a tick.
+func DecodeTick(b []byte) (Tick, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return Tick{}, fmt.Errorf("cannot read tick: %w", err)
+	}
+	t := Tick{Number: d.Uint(), At: d.Time()}
+	return t, d.Err
+}
+
+// Checkpoint is the point from which a start counts the log.
+type Checkpoint struct {
+	Head  uint64 // the newest event that every sum holds
+	Swept uint64 // up to here nobody looks for events that nobody needs
+}
+
+// Encode is its record.
+func (c Checkpoint) Encode() []byte {
+	e := NewEncoder(20)
+	e.Uint(c.Head)
+	e.Uint(c.Swept)
+	return e.Seal()
+}
+
+// DecodeCheckpoint reads a checkpoint.
+func DecodeCheckpoint(b []byte) (Checkpoint, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("cannot read checkpoint: %w", err)
+	}
+	c := Checkpoint{Head: d.Uint(), Swept: d.Uint()}
+	return c, d.Err
+}
+
+// EncodeName is a lane's name; empty: it was forgotten.
+func EncodeName(name string) []byte {
+	e := NewEncoder(len(name))
+	e.String(name)
+	return e.Seal()
+}
+
+// DecodeName reads the name of a lane; empty: it was forgotten.
+func DecodeName(b []byte) (string, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the name of a lane: %w", err)
+	}
+	name := d.string()
+	return name, d.Err
+}
+
+// EncodeWord is the body of a notice or of a memo.
+func EncodeWord(body []byte) []byte {
+	e := NewEncoder(len(body))
+	e.Bytes(body)
+	return e.Seal()
+}
+
+// DecodeWord reads the body of a notice or of a memo.
+func DecodeWord(b []byte) ([]byte, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what is owed or noted: %w", err)
+	}
+	body := d.Bytes()
+	return body, d.Err
+}
+
+// EncodePurged is the mark of a delivery that was deleted by hand.
+func EncodePurged(at time.Time) []byte {
+	e := NewEncoder(10)
+	e.Time(at)
+	return e.Seal()
+}
+
+func decodePurged(b []byte) (time.Time, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot read purge mark: %w", err)
+	}
+	at := d.Time()
+	return at, d.Err
+}
+
+// EncodeState puts a caller's value into an envelope.
+func EncodeState(value []byte) []byte {
+	e := NewEncoder(len(value))
+	e.b = append(e.b, value...)
+	return e.Seal()
+}
+
+// DecodeState is the value in an envelope; it is part of b.
+func DecodeState(b []byte) ([]byte, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read state: %w", err)
+	}
+	return d.b, nil
+}
