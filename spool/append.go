@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -210,7 +208,7 @@ func (g *group) putEvent(d *Draft, batchEnd uint64) {
 	rec := d.seal(batchEnd, g.s.spoolNumber())
 	g.reserve(len(rec)+len(d.ID)+draftOverheadBytes+4*len(d.lanes), 3)
 	e := record.Sealed(rec)
-	g.put(badger.NewEntry(record.LogKey(d.Seq), rec))
+	g.append(d, rec)
 	if d.Given {
 		g.rememberID(d)
 	}
@@ -224,7 +222,7 @@ func (g *group) rememberID(d *Draft) {
 	window := g.dedupeWindow(d)
 	// Badger's clock has a grain of a second and is not ours; the record's own instant decides, and
 	// an hour more keeps it until then.
-	g.put(badger.NewEntry(record.IDKey(d.ID), r.Encode()).WithTTL(window + time.Hour))
+	g.put(record.IDKey(d.ID), r.Encode(), window+time.Hour)
 }
 
 // dedupeWindow says how long a draft's id is remembered.

@@ -16,8 +16,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -92,19 +91,16 @@ func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupI
 	head.Time(info.At)
 	f.body = append(f.body, head.Seal()...)
 	err = f.flush(false)
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues = false
-	it := v.txn.NewIterator(o)
-	defer it.Close()
-	for it.Rewind(); err == nil && it.Valid(); it.Next() {
+	all := v.look.Walk(engine.Walk{})
+	defer all.Close()
+	for all.Seek(nil); err == nil && all.Valid(); all.Next() {
 		v.giveWay()
-		item := it.Item()
-		if item.Key()[0] == record.PrefixFlush {
+		if all.Key()[0] == record.PrefixFlush {
 			continue
 		}
 		info.Records++
-		err = item.Value(func(value []byte) error {
-			f.record(item.Key(), value, item.ExpiresAt())
+		err = all.View(func(value []byte) error {
+			f.record(all.Key(), value, all.ExpiresAt())
 			return nil
 		})
 		if err == nil && len(f.body) >= frameBytes {
@@ -312,8 +308,14 @@ func (f *frameReader) readHead() (record.Format, BackupInfo, error) {
 	return format, info, d.Err
 }
 
+// backedUp is one record of a backup.
+type backedUp struct {
+	key, value []byte
+	expiresAt  uint64 // unix seconds; 0: never
+}
+
 // records visits the records of the frame in hand.
-func (f *frameReader) records(visit func(*badger.Entry) error) error {
+func (f *frameReader) records(visit func(backedUp) error) error {
 	for b := f.body; len(b) > 0; {
 		var n [3]uint64
 		for i := range n {
@@ -326,9 +328,8 @@ func (f *frameReader) records(visit func(*badger.Entry) error) error {
 		if n[0] == 0 || n[0] > frameBytesMax || n[1] > frameBytesMax || n[0]+n[1] > uint64(len(b)) {
 			return fmt.Errorf("%w before byte %d", ErrBadBackup, f.read)
 		}
-		e := badger.NewEntry(b[:n[0]:n[0]], b[n[0]:n[0]+n[1]:n[0]+n[1]])
-		e.ExpiresAt = n[2]
-		if err := visit(e); err != nil {
+		r := backedUp{key: b[:n[0]:n[0]], value: b[n[0] : n[0]+n[1] : n[0]+n[1]], expiresAt: n[2]}
+		if err := visit(r); err != nil {
 			return err
 		}
 		b = b[n[0]+n[1]:]
@@ -338,12 +339,12 @@ func (f *frameReader) records(visit func(*badger.Entry) error) error {
 
 // CheckBackup reads a backup to its end without restoring it.
 func CheckBackup(r io.Reader, key []byte) (BackupInfo, error) {
-	return readBackup(r, key, nil, func(*badger.Entry) error { return nil })
+	return readBackup(r, key, nil, func(backedUp) error { return nil })
 }
 
 // readBackup visits every record. begin, when set, is told of the head before the first one.
 func readBackup(r io.Reader, key []byte, begin func(record.Format, BackupInfo) error,
-	visit func(*badger.Entry) error) (BackupInfo, error) {
+	visit func(backedUp) error) (BackupInfo, error) {
 	f, err := newFrameReader(r, key)
 	if err != nil {
 		return BackupInfo{}, err
@@ -356,9 +357,9 @@ func readBackup(r io.Reader, key []byte, begin func(record.Format, BackupInfo) e
 		if err = f.next(); err != nil || f.last {
 			break
 		}
-		err = f.records(func(e *badger.Entry) error {
+		err = f.records(func(b backedUp) error {
 			info.Records++
-			return visit(e)
+			return visit(b)
 		})
 	}
 	info.Bytes = f.read

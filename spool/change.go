@@ -3,8 +3,6 @@ package spool
 import (
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -208,15 +206,15 @@ func (g *group) settle(st *Settlement) {
 	}
 	switch {
 	case st.Verdict == Withheld:
-		g.put(badger.NewEntry(key, g.withheld(st, key).Encode()))
+		g.put(key, g.withheld(st, key).Encode(), 0)
 	case st.Verdict == Retry:
-		g.put(badger.NewEntry(key, st.exception().Encode()))
+		g.put(key, st.exception().Encode(), 0)
 	case !st.Fresh:
 		g.delete(key)
 	}
 	switch {
 	case st.Verdict == Exhausted:
-		g.put(badger.NewEntry(kept, st.exception().Encode()))
+		g.put(kept, st.exception().Encode(), 0)
 	case st.Verdict == Delivered && !st.Fresh:
 		g.released(st.Seq, st.At)
 	}
@@ -238,8 +236,7 @@ func (g *group) withheld(st *Settlement, key []byte) *record.Exception {
 }
 
 func (g *group) has(key []byte) bool {
-	_, err := g.txn.Get(key)
-	return err == nil
+	return g.txn.Has(key)
 }
 
 // settle moves the sums; false if the delivery was settled before.
@@ -290,7 +287,7 @@ func (g *group) planStanding(l *Lane, st record.Standing) {
 	if l == nil {
 		return
 	}
-	g.put(badger.NewEntry(record.LaneKey(record.PrefixStanding, l.id), st.Encode()))
+	g.put(record.LaneKey(record.PrefixStanding, l.id), st.Encode(), 0)
 	g.after = append(g.after, func() {
 		l.mu.Lock()
 		l.standing = st
@@ -299,7 +296,7 @@ func (g *group) planStanding(l *Lane, st record.Standing) {
 }
 
 func (g *group) planTick(t record.Tick) {
-	g.put(badger.NewEntry(record.MetaKey(record.MetaTick), t.Encode()))
+	g.put(record.MetaKey(record.MetaTick), t.Encode(), 0)
 	g.after = append(g.after, func() { g.s.tick.Store(&t) })
 }
 
@@ -312,7 +309,7 @@ func (g *group) planLane(name string) *Lane {
 	if known != nil {
 		return known
 	}
-	g.put(badger.NewEntry(record.LaneKey(record.PrefixName, id), record.EncodeName(name)))
+	g.put(record.LaneKey(record.PrefixName, id), record.EncodeName(name), 0)
 	l := s.addLane(id, name)
 	// The lane begins behind the events of this very group, which were not accepted for it.
 	l.mu.Lock()
@@ -324,10 +321,10 @@ func (g *group) planLane(name string) *Lane {
 
 // setAside moves a log record that cannot be read out of the way, whole.
 func (g *group) setAside(u unreadRecord) {
-	if _, err := g.txn.Get(record.UnreadKey(u.seq)); err == nil {
+	if g.has(record.UnreadKey(u.seq)) {
 		return
 	}
-	g.put(badger.NewEntry(record.UnreadKey(u.seq), u.raw))
+	g.put(record.UnreadKey(u.seq), u.raw, 0)
 	if !u.missing {
 		g.delete(record.LogKey(u.seq))
 	}

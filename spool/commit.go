@@ -5,8 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -17,11 +16,9 @@ const (
 	// a sync of its own for every failure would be one for every event of a target that refuses them.
 	patience   = 5 * time.Millisecond
 	patientMax = 64
-	// Badger's own bounds on a transaction are 15 % of the memtable in bytes and that over 96 in
-	// entries; a chunk stays below both.
-	chunkBytesMax   = memTableBytes * 15 / 100 * 95 / 100
-	chunkEntriesMax = 24_000
-	entryOverhead   = 12
+	// entryOverhead is what an engine's transaction counts for an entry beside its key and value.
+	entryOverhead = 12
+	logKeyBytes   = 9
 )
 
 // op is one piece of work for the committer: an append or a change.
@@ -33,7 +30,7 @@ type op struct {
 	flush   bool        // write the memtable out after the group
 	patient bool        // may wait for others to ride with
 	look    bool        // open a snapshot after the group
-	txn     *badger.Txn // the snapshot; the committer's until done
+	looked  engine.Look // the snapshot; the committer's until done
 	err     error       // why this op alone was refused; the committer's until done
 	done    chan error  // capacity 1, so that the committer never waits for a caller
 }
@@ -172,7 +169,7 @@ func (s *Spool) takeCarry(n int) []*op {
 // it; a lane record that is missing is made good from the exceptions.
 type group struct {
 	s       *Spool
-	txn     *badger.Txn
+	txn     engine.Txn
 	bytes   int
 	entries int
 	wrote   bool
@@ -193,7 +190,7 @@ func (s *Spool) newGroup() *group {
 		g.s, g.state = s, make(map[string]statePut)
 		g.ids, g.forced = make(map[string]*record.ID), make(map[*Lane]struct{})
 	}
-	g.txn = s.db.NewTransaction(true)
+	g.txn = s.engine.Begin()
 	return g
 }
 
@@ -237,7 +234,7 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	}
 	s.commitOps(ops, checkpoint)
 	for _, o := range looks {
-		o.txn, o.err = s.lookNow()
+		o.looked, o.err = s.lookNow()
 	}
 	answer(looks, nil)
 }
@@ -322,24 +319,29 @@ func (g *group) wake() {
 }
 
 func (g *group) get(key []byte) ([]byte, error) {
-	item, err := g.txn.Get(key)
-	if err != nil {
-		return nil, err
-	}
-	return item.ValueCopy(nil)
+	return g.txn.Get(key)
 }
 
 // reserve makes room in the chunk for entries that belong together.
 func (g *group) reserve(bytes, entries int) {
-	if g.bytes+bytes+entries*entryOverhead > chunkBytesMax || g.entries+entries > chunkEntriesMax {
+	bytesMax, entriesMax := g.s.engine.Bounds()
+	if g.bytes+bytes+entries*entryOverhead > bytesMax || g.entries+entries > entriesMax {
 		g.commitChunk()
 	}
 }
 
-func (g *group) put(e *badger.Entry) {
-	n := len(e.Key) + len(e.Value) + entryOverhead
+// put stores a small record, which may be forgotten after ttl; 0: never.
+func (g *group) put(key, value []byte, ttl time.Duration) {
+	n := len(key) + len(value) + entryOverhead
 	g.reserve(n, 1)
-	g.add(n, g.txn.SetEntry(e))
+	g.add(n, g.txn.Put(key, value, ttl))
+}
+
+// append adds an event to the log.
+func (g *group) append(d *Draft, rec []byte) {
+	n := logKeyBytes + len(rec) + entryOverhead
+	g.reserve(n, 1)
+	g.add(n, g.txn.Append(d.Seq, rec, d.lanes))
 }
 
 func (g *group) delete(key []byte) {
@@ -361,7 +363,7 @@ func (g *group) commitChunk() {
 	}
 	g.s.room.wrote(g.bytes, g.entries)
 	g.txn.Discard()
-	g.txn = g.s.db.NewTransaction(true)
+	g.txn = g.s.engine.Begin()
 	g.bytes, g.entries = 0, 0
 }
 
@@ -380,7 +382,7 @@ func (g *group) commit() error {
 
 func (g *group) flushState() {
 	for key, p := range g.state {
-		g.put(badger.NewEntry(record.StateKey([]byte(key)), record.EncodeState(p.value)).WithTTL(p.ttl))
+		g.put(record.StateKey([]byte(key)), record.EncodeState(p.value), p.ttl)
 	}
 	clear(g.state)
 }
@@ -402,7 +404,7 @@ func (g *group) putLane(l *Lane) {
 	r := l.recordLocked(g.s.fed)
 	l.dirty = false
 	l.mu.Unlock()
-	g.put(badger.NewEntry(record.LaneKey(record.PrefixLane, l.id), r.Encode()))
+	g.put(record.LaneKey(record.PrefixLane, l.id), r.Encode(), 0)
 	g.after = append(g.after, func() {
 		l.mu.Lock()
 		l.storedPosition, l.storedIdle = r.Position, r.Owed == r.Passed

@@ -3,8 +3,7 @@ package spool
 import (
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -20,8 +19,8 @@ const (
 // from page to page, because opening a snapshot of the engine waits for the commit under way, of
 // which there are 15 a second while the engine compacts.
 type logCursor struct {
-	txn  *badger.Txn
-	it   *badger.Iterator
+	look engine.Look
+	at   engine.Walker
 	head uint64 // the newest event that is sure to be seen
 	next uint64 // the sequence it stands at; it may not exist
 	born time.Time
@@ -31,18 +30,15 @@ type logCursor struct {
 func (s *Spool) openCursor(from uint64) *logCursor {
 	// The head first, so that the snapshot has it.
 	c := &logCursor{head: s.head.Load(), next: from, born: time.Now()}
-	c.txn = s.db.NewTransaction(false)
-	o := badger.DefaultIteratorOptions
-	o.Prefix = []byte{record.PrefixLog}
-	o.PrefetchValues = false
-	c.it = c.txn.NewIterator(o)
-	c.it.Seek(record.LogKey(from))
+	c.look = s.engine.Look()
+	c.at = c.look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}})
+	c.at.Seek(record.LogKey(from))
 	return c
 }
 
 func (c *logCursor) close() {
-	c.it.Close()
-	c.txn.Discard()
+	c.at.Close()
+	c.look.Close()
 }
 
 // cursorAt is the lane's cursor, or a new one. fetching is held.

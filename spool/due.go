@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -121,7 +120,7 @@ func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
 func (s *Spool) eventOrUnread(seq uint64) (*record.Event, *unreadRecord, error) {
 	rec, err := s.get(record.LogKey(seq))
 	switch {
-	case errors.Is(err, badger.ErrKeyNotFound):
+	case errors.Is(err, engine.ErrNotFound):
 		s.log.Error("an event that is owed is missing from the log", "sequence", seq)
 		return nil, &unreadRecord{seq: seq, missing: true}, nil
 	case err != nil:
@@ -211,7 +210,7 @@ func (g *group) planReplay(r record.Ref) (bool, error) {
 	if wasKept {
 		g.delete(kept)
 	}
-	g.put(badger.NewEntry(key, (&record.Exception{At: e.At, Replay: true}).Encode()))
+	g.put(key, (&record.Exception{At: e.At, Replay: true}).Encode(), 0)
 	l.mu.Lock()
 	l.exceptions++
 	if wasKept {

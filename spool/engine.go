@@ -11,6 +11,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 const (
@@ -210,7 +212,9 @@ func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
 		return named
 	}
 	for range emptyFilesMax {
-		s.db, err = openEngine(o)
+		if s.db, err = openEngine(o); err == nil {
+			s.engine = ondisk.New(s.db)
+		}
 		if err == nil || !strings.Contains(err.Error(), emptyFile) {
 			return nameEngine(err)
 		}

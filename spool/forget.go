@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -52,9 +51,9 @@ func (g *group) planForget(l *Lane) error {
 	// From here on nothing of it is planned any more, in this group neither.
 	l.gone.Store(true)
 	delete(g.forced, l)
-	g.put(badger.NewEntry(record.LaneKey(record.PrefixName, l.id), record.EncodeName("")))
+	g.put(record.LaneKey(record.PrefixName, l.id), record.EncodeName(""), 0)
 	for _, prefix := range record.OfLane() {
-		keys, err := keysOf(g.txn, record.LaneKey(prefix, l.id), forgetAtOnce)
+		keys, err := g.txn.Keys(record.LaneKey(prefix, l.id), forgetAtOnce)
 		if err != nil {
 			return err
 		}
@@ -85,8 +84,8 @@ func (s *Spool) removeLane(l *Lane) {
 }
 
 // keysOf are the first keys with a prefix.
-func keysOf(txn *badger.Txn, prefix []byte, most int) (keys [][]byte, err error) {
-	err = scanTxn(txn, prefix, nil, func(key, _ []byte) (bool, error) {
+func keysOf(look engine.Look, prefix []byte, most int) (keys [][]byte, err error) {
+	err = engine.Scan(look, prefix, nil, func(key, _ []byte) (bool, error) {
 		keys = append(keys, append([]byte(nil), key...))
 		return len(keys) < most, nil
 	})
@@ -114,9 +113,9 @@ func (s *Spool) clearForgotten() error {
 
 // clearTable deletes the first records with a prefix, and counts them.
 func (s *Spool) clearTable(prefix []byte) (int, error) {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	keys, err := keysOf(txn, prefix, forgetMax)
+	look := s.engine.Look()
+	defer look.Close()
+	keys, err := keysOf(look, prefix, forgetMax)
 	if err == nil && len(keys) > 0 {
 		err = s.Apply(Change{clear: keys})
 	}

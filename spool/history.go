@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -44,8 +42,8 @@ func (g *group) putHistory(st *Settlement) {
 	if a.Number < 0 || st.Fresh && st.Verdict == Delivered {
 		return
 	}
-	g.put(badger.NewEntry(record.HistoryKey(a.Ref, a.Number), a.Encode()).
-		WithTTL(max(g.s.limits.Load().KeepExhausted, time.Hour)))
+	g.put(record.HistoryKey(a.Ref, a.Number), a.Encode(),
+		max(g.s.limits.Load().KeepExhausted, time.Hour))
 }
 
 // History is what is known of the attempts of one delivery, oldest first.
@@ -151,8 +149,7 @@ func (g *group) putRecent(l *Lane, now time.Time, last bool) {
 	list := r.since(r.n - min(r.n, recentStoredMax))
 	r.stored, r.at = r.n, now
 	l.mu.Unlock()
-	g.put(badger.NewEntry(record.LaneKey(record.PrefixRecent, l.id),
-		record.EncodeRecent(list)).WithTTL(recentTTL))
+	g.put(record.LaneKey(record.PrefixRecent, l.id), record.EncodeRecent(list), recentTTL)
 }
 
 // loadRecent reads what putRecent wrote. Without it the lane only knows less.

@@ -41,10 +41,10 @@ func (l *Lane) Find(e *record.Event) (State, Delivery) {
 	at := Place{Lane: l, State: StateDelivered}
 	p := &placing{lane: l, seqs: []uint64{e.Seq}, at: []*Place{&at}, kept: true,
 		fresh: []bool{l.unsettled(e.Seq)}}
-	txn := l.s.db.NewTransaction(false)
-	defer txn.Discard()
+	look := l.s.engine.Look()
+	defer look.Close()
 	// What cannot be read says nothing.
-	_ = p.settle(txn)
+	_ = p.settle(look)
 	at.Delivery.Event = e
 	return at.State, at.Delivery
 }

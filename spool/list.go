@@ -5,8 +5,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -74,13 +73,13 @@ type lister struct {
 }
 
 func (m *lister) merge(from uint64) error {
-	txn := m.l.s.db.NewTransaction(false)
-	defer txn.Discard()
+	look := m.l.s.engine.Look()
+	defer look.Close()
 	c := m.l.Counts()
 	if c.Pending > c.Fresh || m.q.State == StateExhausted {
 		all := stretch{m.prefix, m.l, from, math.MaxUint64}
-		cut, err := all.scan(txn, listStepsMax, func(seq uint64, value []byte) bool {
-			m.kept(txn, seq, value)
+		cut, err := all.scan(look, listStepsMax, func(seq uint64, value []byte) bool {
+			m.kept(look, seq, value)
 			return !m.full && (m.next == 0 || seq < m.next)
 		})
 		if err != nil {
@@ -95,7 +94,7 @@ func (m *lister) merge(from uint64) error {
 }
 
 // kept lists one delivery from beside the log, after what comes before it.
-func (m *lister) kept(txn *badger.Txn, seq uint64, value []byte) {
+func (m *lister) kept(look engine.Look, seq uint64, value []byte) {
 	if m.looked++; m.looked > SearchMax || m.size > searchBytesMax {
 		m.stop(seq)
 	}
@@ -116,7 +115,7 @@ func (m *lister) kept(txn *badger.Txn, seq uint64, value []byte) {
 	if m.full || !m.inTime(x.At) {
 		return
 	}
-	f, err := summary(txn, seq)
+	f, err := summary(look, seq)
 	m.size += f.Bytes
 	if err != nil {
 		f = Found{Seq: seq, At: x.At}
@@ -170,20 +169,16 @@ type stretch struct {
 	from, to uint64
 }
 
-// scan visits the keys of a stretch in order until visit says no. Unlike scanTxn it takes a step
-// for a deleted key as well, of which Badger would otherwise pass any number at once. cut is the
-// sequence at which most steps were taken; 0: it came to its end.
-func (r stretch) scan(txn *badger.Txn, most int, visit func(seq uint64, value []byte) bool) (
+// scan visits the keys of a stretch in order until visit says no. Unlike engine.Scan it takes a
+// step for a deleted key as well, of which an engine may otherwise pass any number at once. cut is
+// the sequence at which most steps were taken; 0: it came to its end.
+func (r stretch) scan(look engine.Look, most int, visit func(seq uint64, value []byte) bool) (
 	cut uint64, err error) {
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.AllVersions = record.LaneKey(r.prefix, r.lane.id), true
-	o.PrefetchValues = false
-	it := txn.NewIterator(o)
-	defer it.Close()
+	at := look.Walk(engine.Walk{Prefix: record.LaneKey(r.prefix, r.lane.id), Gone: true})
+	defer at.Close()
 	steps, last := 0, uint64(0)
-	for it.Seek(record.LaneSeqKey(r.prefix, r.lane.id, r.from)); it.Valid(); it.Next() {
-		item := it.Item()
-		seq := record.KeySeq(item.Key())
+	for at.Seek(record.LaneSeqKey(r.prefix, r.lane.id, r.from)); at.Valid(); at.Next() {
+		seq := record.KeySeq(at.Key())
 		if seq == last {
 			continue // an older version, which may be of a deleted key
 		}
@@ -194,11 +189,11 @@ func (r stretch) scan(txn *badger.Txn, most int, visit func(seq uint64, value []
 			return seq, nil
 		}
 		last = seq
-		if item.IsDeletedOrExpired() {
+		if at.Gone() {
 			continue
 		}
 		more := true
-		err := item.Value(func(value []byte) error {
+		err := at.View(func(value []byte) error {
 			more = visit(seq, value)
 			return nil
 		})

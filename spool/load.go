@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -50,7 +49,7 @@ func (s *Spool) load() error {
 // loadFormat reads the format and the spool's id, or writes them into a new spool.
 func (s *Spool) loadFormat() error {
 	value, err := s.get(record.MetaKey(record.MetaFormat))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		if err := s.checkFirstRecord(); err != nil {
 			return err
 		}
@@ -97,9 +96,14 @@ func (s *Spool) checkFirstRecord() error {
 }
 
 // update is one transaction of a start, before the committer runs.
-func (s *Spool) update(write func(*badger.Txn) error) error {
+func (s *Spool) update(write func(engine.Txn) error) error {
 	s.room.written += updateBytes
-	return s.through("commit", func() error { return s.db.Update(write) })
+	txn := s.engine.Begin()
+	defer txn.Discard()
+	if err := write(txn); err != nil {
+		return err
+	}
+	return s.through("commit", txn.Commit)
 }
 
 func (s *Spool) initialize() error {
@@ -121,11 +125,11 @@ func (s *Spool) loadCheckpoint() (uint64, error) {
 		t, err = record.DecodeTick(value)
 		s.tick.Store(&t)
 	}
-	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return 0, fmt.Errorf("cannot read the last tick: %w", err)
 	}
 	value, err = s.get(record.MetaKey(record.MetaCheckpoint))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return 0, nil
 	}
 	var c record.Checkpoint
@@ -175,11 +179,11 @@ func (l *Lane) load() error {
 			return err
 		}
 		l.restore(r)
-	} else if !errors.Is(err, badger.ErrKeyNotFound) {
+	} else if !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
 	value, err = l.s.get(record.LaneKey(record.PrefixStanding, l.id))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return nil
 	}
 	if err == nil {
@@ -256,18 +260,15 @@ func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
 }
 
 func (s *Spool) removeUnanswered(e *record.Event) error {
-	return s.update(func(txn *badger.Txn) error {
+	return s.update(func(txn engine.Txn) error {
 		if e.Given {
-			item, err := txn.Get(record.IDKey(e.ID()))
-			if err == nil {
-				value, err := item.ValueCopy(nil)
-				if err != nil {
+			value, err := txn.Get(record.IDKey(e.ID()))
+			if err != nil && !errors.Is(err, engine.ErrNotFound) {
+				return err
+			}
+			if r, derr := record.DecodeID(value); err == nil && derr == nil && r.Seq == e.Seq {
+				if err := txn.Delete(record.IDKey(e.ID())); err != nil {
 					return err
-				}
-				if r, err := record.DecodeID(value); err == nil && r.Seq == e.Seq {
-					if err := txn.Delete(record.IDKey(e.ID())); err != nil {
-						return err
-					}
 				}
 			}
 		}
@@ -277,22 +278,16 @@ func (s *Spool) removeUnanswered(e *record.Event) error {
 
 // newest is the last record of the log; the event is nil if it cannot be read.
 func (s *Spool) newest() (uint64, *record.Event, error) {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	o := badger.DefaultIteratorOptions
-	o.Reverse = true
-	o.PrefetchValues = false
-	it := txn.NewIterator(o)
-	defer it.Close()
-	it.Seek([]byte{record.PrefixLog + 1})
-	if !it.ValidForPrefix([]byte{record.PrefixLog}) {
+	look := s.engine.Look()
+	defer look.Close()
+	key, value, err := engine.Last(look, []byte{record.PrefixLog}, []byte{record.PrefixLog + 1})
+	if errors.Is(err, engine.ErrNotFound) {
 		return 0, nil, nil
 	}
-	seq := record.KeySeq(it.Item().Key())
-	value, err := it.Item().ValueCopy(nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("cannot read the newest event: %w", err)
 	}
+	seq := record.KeySeq(key)
 	e, err := record.DecodeEvent(value, seq)
 	if err != nil {
 		s.log.Error("cannot read the newest event", "error", err)
@@ -338,5 +333,5 @@ func (s *Spool) countQuarantined() error {
 // putCheckpoint writes the point from which a start counts the log.
 func (g *group) putCheckpoint(head uint64) {
 	c := record.Checkpoint{Head: head, Swept: g.s.swept.Load()}
-	g.put(badger.NewEntry(record.MetaKey(record.MetaCheckpoint), c.Encode()))
+	g.put(record.MetaKey(record.MetaCheckpoint), c.Encode(), 0)
 }

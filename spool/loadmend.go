@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -48,7 +47,7 @@ func (s *Spool) mendCounted(key []byte) error {
 	if err := s.wantRecount(); err != nil || key[0] == record.PrefixName {
 		return err
 	}
-	return s.update(func(txn *badger.Txn) error { return txn.Delete(key) })
+	return s.update(func(txn engine.Txn) error { return txn.Delete(key) })
 }
 
 // unreadSmall are the keys of the records that a start reads and that cannot be read.
@@ -88,7 +87,7 @@ func (s *Spool) mendTick() error {
 }
 
 func (s *Spool) store(key, value []byte) error {
-	return s.update(func(txn *badger.Txn) error { return txn.Set(key, value) })
+	return s.update(func(txn engine.Txn) error { return txn.Put(key, value, 0) })
 }
 
 // nameOf is a lane's name before the lanes are loaded; its number if that cannot be read.

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -55,7 +54,7 @@ func (s *Spool) migrate(f record.Format, to uint64, steps []migration) (record.F
 }
 
 func (s *Spool) storeFormat(f record.Format) error {
-	return s.update(func(txn *badger.Txn) error {
-		return txn.Set(record.MetaKey(record.MetaFormat), f.Encode())
+	return s.update(func(txn engine.Txn) error {
+		return txn.Put(record.MetaKey(record.MetaFormat), f.Encode(), 0)
 	})
 }

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -28,7 +27,7 @@ func (g *group) planWords(c *Change) {
 		if g.s.isGone(n.Lane) {
 			continue
 		}
-		g.put(badger.NewEntry(record.NoticeKey(n.Lane, n.Episode, n.Way), record.EncodeWord(n.Body)))
+		g.put(record.NoticeKey(n.Lane, n.Episode, n.Way), record.EncodeWord(n.Body), 0)
 	}
 	for _, n := range c.Paid {
 		g.delete(record.NoticeKey(n.Lane, n.Episode, n.Way))
@@ -42,7 +41,7 @@ func (g *group) planWords(c *Change) {
 		if len(m.Body) == 0 && !g.has(record.LaneKey(record.PrefixMemoOnce, m.Lane)) {
 			g.delete(key)
 		} else {
-			g.put(badger.NewEntry(key, record.EncodeWord(m.Body)))
+			g.put(key, record.EncodeWord(m.Body), 0)
 		}
 	}
 }
@@ -76,10 +75,10 @@ func (s *Spool) Notices() ([]Notice, error) {
 // the disk.
 func (s *Spool) Memo(l record.LaneID) ([]byte, error) {
 	value, err := s.get(record.LaneKey(record.PrefixMemo, l))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		value, err = s.get(record.LaneKey(record.PrefixMemoOnce, l))
 	}
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return nil, nil
 	}
 	var body []byte

@@ -2,12 +2,12 @@ package spool
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -40,10 +40,10 @@ func (s *Spool) place(found []Found, only *Lane) error {
 		c := p.lane.Counts()
 		p.kept = c.Pending > c.Fresh || c.Exhausted > 0
 	}
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
+	look := s.engine.Look()
+	defer look.Close()
 	for _, p := range list {
-		if err := p.settle(txn); err != nil {
+		if err := p.settle(look); err != nil {
 			return fmt.Errorf("cannot look up deliveries of target %q: %w", p.lane.name, err)
 		}
 	}
@@ -81,7 +81,7 @@ func (s *Spool) placings(found []Found, only *Lane) []*placing {
 }
 
 // settle moves what is not delivered to where it is.
-func (p *placing) settle(txn *badger.Txn) error {
+func (p *placing) settle(look engine.Look) error {
 	for i, fresh := range p.fresh {
 		if fresh {
 			p.at[i].State = StatePending
@@ -92,7 +92,7 @@ func (p *placing) settle(txn *badger.Txn) error {
 			prefix byte
 			state  State
 		}{{record.PrefixException, StatePending}, {record.PrefixExhausted, StateExhausted}} {
-			if err := p.look(txn, t.prefix, func(at *Place, value []byte) {
+			if err := p.look(look, t.prefix, func(at *Place, value []byte) {
 				at.keep(t.state, value)
 			}); err != nil {
 				return err
@@ -102,7 +102,7 @@ func (p *placing) settle(txn *badger.Txn) error {
 	if p.lane.markMax.Load() < p.seqs[0] {
 		return nil
 	}
-	return p.look(txn, record.PrefixPurged, func(at *Place, _ []byte) { at.State = StatePurged })
+	return p.look(look, record.PrefixPurged, func(at *Place, _ []byte) { at.State = StatePurged })
 }
 
 func (p *Place) keep(state State, value []byte) {
@@ -116,10 +116,10 @@ func (p *Place) keep(state State, value []byte) {
 }
 
 // look visits those of the deliveries that have a key with a prefix.
-func (p *placing) look(txn *badger.Txn, prefix byte, visit func(at *Place, value []byte)) error {
+func (p *placing) look(look engine.Look, prefix byte, visit func(at *Place, value []byte)) error {
 	if len(p.seqs) > placeByKeyMax {
 		all := stretch{prefix, p.lane, p.seqs[0], p.seqs[len(p.seqs)-1]}
-		_, err := all.scan(txn, math.MaxInt, func(seq uint64, value []byte) bool {
+		_, err := all.scan(look, math.MaxInt, func(seq uint64, value []byte) bool {
 			if i, ok := slices.BinarySearch(p.seqs, seq); ok {
 				visit(p.at[i], value)
 			}
@@ -128,14 +128,11 @@ func (p *placing) look(txn *badger.Txn, prefix byte, visit func(at *Place, value
 		return err
 	}
 	for i, seq := range p.seqs {
-		item, err := txn.Get(record.LaneSeqKey(prefix, p.lane.id, seq))
-		if err != nil {
-			continue
-		}
-		if err := item.Value(func(value []byte) error {
+		err := look.View(record.LaneSeqKey(prefix, p.lane.id, seq), func(value []byte) error {
 			visit(p.at[i], value)
 			return nil
-		}); err != nil {
+		})
+		if err != nil && !errors.Is(err, engine.ErrNotFound) {
 			return err
 		}
 	}

@@ -6,8 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -195,7 +194,7 @@ func (g *group) purge(o *purgeOrder, seq uint64) bool {
 	default:
 		return false // settled meanwhile
 	}
-	g.put(badger.NewEntry(mark, record.EncodePurged(o.at)))
+	g.put(mark, record.EncodePurged(o.at), 0)
 	// Nobody will look for it again, so it need not be kept for KeepDelivered.
 	g.released(seq, time.Unix(0, 0))
 	return true
@@ -308,16 +307,12 @@ func (s *Spool) marks(l *Lane, from uint64) (map[uint64]struct{}, error) {
 
 // loadMarks finds the newest purge mark of a lane; a lane without any never looks again.
 func (l *Lane) loadMarks() {
-	txn := l.s.db.NewTransaction(false)
-	defer txn.Discard()
-	o := badger.DefaultIteratorOptions
-	o.Reverse = true
-	o.PrefetchValues = false
-	it := txn.NewIterator(o)
-	defer it.Close()
-	it.Seek(record.LaneSeqKey(record.PrefixPurged, l.id, ^uint64(0)))
-	if it.ValidForPrefix(record.LaneKey(record.PrefixPurged, l.id)) {
-		l.markMax.Store(record.KeySeq(it.Item().Key()))
+	look := l.s.engine.Look()
+	defer look.Close()
+	key, _, err := engine.Last(look, record.LaneKey(record.PrefixPurged, l.id),
+		record.LaneSeqKey(record.PrefixPurged, l.id, ^uint64(0)))
+	if err == nil {
+		l.markMax.Store(record.KeySeq(key))
 	}
 }
 

@@ -115,7 +115,7 @@ func TestPurged(t *testing.T) {
 	if _, err := f.EventByID(d.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the event is still there: %v", err)
 	}
-	v, err := openSnapshot(f.db.NewTransaction(false))
+	v, err := openSnapshot(f.engine.Look())
 	if err != nil {
 		t.Fatal(err)
 	}

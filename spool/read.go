@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -26,15 +25,14 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 	}
 	bytes, scanned := 0, 0
 	var unread []unreadRecord
-	for ; c.it.Valid() && !more; c.it.Next() {
-		item := c.it.Item()
-		seq := record.KeySeq(item.Key())
+	for ; c.at.Valid() && !more; c.at.Next() {
+		seq := record.KeySeq(c.at.Key())
 		if seq > c.head {
 			break
 		}
 		unread = appendGap(unread, c.next, seq)
 		c.next = seq + 1
-		value, err := item.ValueCopy(nil)
+		value, err := engine.Copy(c.at)
 		if err != nil {
 			return page{}, false, fmt.Errorf("cannot read the log from %d: %w", from, err)
 		}
@@ -76,7 +74,7 @@ func (s *Spool) newlyUnread(u []unreadRecord) []unreadRecord {
 	out := u[:0]
 	for _, r := range u {
 		_, err := s.get(record.UnreadKey(r.seq))
-		if errors.Is(err, badger.ErrKeyNotFound) {
+		if errors.Is(err, engine.ErrNotFound) {
 			if r.missing {
 				s.log.Error("an event is missing from the log", "sequence", r.seq)
 			}
@@ -89,49 +87,17 @@ func (s *Spool) newlyUnread(u []unreadRecord) []unreadRecord {
 // scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
 // values are only valid during the visit.
 func (s *Spool) scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	return scanTxn(txn, prefix, start, visit)
+	look := s.engine.Look()
+	defer look.Close()
+	return engine.Scan(look, prefix, start, visit)
 }
 
-func scanTxn(txn *badger.Txn, prefix, start []byte,
-	visit func(key, value []byte) (bool, error)) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = prefix
-	o.PrefetchValues = false // values lie beside their keys; prefetching would only copy them
-	it := txn.NewIterator(o)
-	defer it.Close()
-	if start == nil {
-		start = prefix
-	}
-	for it.Seek(start); it.Valid(); it.Next() {
-		item := it.Item()
-		more := true
-		err := item.Value(func(value []byte) (err error) {
-			more, err = visit(item.Key(), value)
-			return err
-		})
-		if err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Spool) get(key []byte) ([]byte, error) {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	item, err := txn.Get(key)
-	if err != nil {
-		return nil, err
-	}
-	return item.ValueCopy(nil)
-}
+func (s *Spool) get(key []byte) ([]byte, error) { return s.engine.Get(key) }
 
 // Event reads one event by its sequence. ErrNotFound: it was swept, or never was.
 func (s *Spool) Event(seq uint64) (*record.Event, error) {
 	rec, err := s.get(record.LogKey(seq))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
@@ -149,7 +115,7 @@ func (s *Spool) EventByID(id string) (*record.Event, error) {
 		}
 	}
 	value, err := s.get(record.IDKey(id))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return nil, ErrNotFound
 	}
 	if err != nil {

@@ -10,6 +10,9 @@ import (
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // Errors of reading a spool at rest.
@@ -44,8 +47,8 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 	r := &Reader{dir: o.Dir}
 	err := r.openEngine(o)
 	if err == nil {
-		r.view, err = openSnapshot(r.db.NewTransaction(false))
-		if errors.Is(err, badger.ErrKeyNotFound) {
+		r.view, err = openSnapshot(ondisk.New(r.db).Look())
+		if errors.Is(err, engine.ErrNotFound) {
 			err = fmt.Errorf("%w: %w", ErrNoSpool, err)
 		}
 		if err != nil {

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -85,7 +84,7 @@ func (s *Spool) recount(head uint64) error {
 	if err := s.deleteAgain(); err != nil {
 		return err
 	}
-	v, err := openSnapshot(s.db.NewTransaction(false))
+	v, err := openSnapshot(s.engine.Look())
 	if err != nil {
 		return err
 	}
@@ -235,11 +234,11 @@ func (r *recount) nameLanes() error {
 		return fmt.Errorf("%w: the names of %d targets that events are owed to", ErrLoss,
 			len(r.unnamed))
 	}
-	return r.s.update(func(txn *badger.Txn) error {
+	return r.s.update(func(txn engine.Txn) error {
 		var errs error
 		for id := range r.unnamed {
 			name := record.EncodeName(fmt.Sprintf("unnamed-%d", id))
-			errs = errors.Join(errs, txn.Set(record.LaneKey(record.PrefixName, id), name))
+			errs = errors.Join(errs, txn.Put(record.LaneKey(record.PrefixName, id), name, 0))
 		}
 		return errs
 	})
@@ -254,10 +253,10 @@ func (r *recount) store() error {
 	}
 	for rest := r.missing; len(rest) > 0; {
 		n := min(len(rest), txnEntriesMax)
-		err := r.s.update(func(txn *badger.Txn) error {
+		err := r.s.update(func(txn engine.Txn) error {
 			var errs error
 			for _, seq := range rest[:n] {
-				errs = errors.Join(errs, txn.Set(record.UnreadKey(seq), nil))
+				errs = errors.Join(errs, txn.Put(record.UnreadKey(seq), nil, 0))
 			}
 			return errs
 		})
@@ -266,14 +265,14 @@ func (r *recount) store() error {
 		}
 		rest = rest[n:]
 	}
-	return r.s.update(func(txn *badger.Txn) error {
+	return r.s.update(func(txn engine.Txn) error {
 		var errs error
 		for _, l := range r.snapshot.lanes {
 			rec := r.record(l)
-			errs = errors.Join(errs, txn.Set(record.LaneKey(record.PrefixLane, l.id), rec.Encode()))
+			errs = errors.Join(errs, txn.Put(record.LaneKey(record.PrefixLane, l.id), rec.Encode(), 0))
 		}
 		c := record.Checkpoint{Head: r.head, Swept: r.newSwept}
-		return errors.Join(errs, txn.Set(record.MetaKey(record.MetaCheckpoint), c.Encode()))
+		return errors.Join(errs, txn.Put(record.MetaKey(record.MetaCheckpoint), c.Encode(), 0))
 	})
 }
 
@@ -322,7 +321,7 @@ func (s *Spool) deleteAgain() error {
 		keys, err := s.hidden(record.Kinds()[i].Prefix)
 		for err == nil && len(keys) > 0 {
 			n := min(len(keys), txnEntriesMax)
-			err = s.update(func(txn *badger.Txn) error {
+			err = s.update(func(txn engine.Txn) error {
 				var errs error
 				for _, key := range keys[:n] {
 					errs = errors.Join(errs, txn.Delete(key))
@@ -340,19 +339,16 @@ func (s *Spool) deleteAgain() error {
 
 // hidden are the keys that are deleted and have an older version.
 func (s *Spool) hidden(prefix byte) (keys [][]byte, err error) {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.PrefetchValues, o.AllVersions = []byte{prefix}, false, true
-	it := txn.NewIterator(o)
-	defer it.Close()
+	look := s.engine.Look()
+	defer look.Close()
+	at := look.Walk(engine.Walk{Prefix: []byte{prefix}, Gone: true})
+	defer at.Close()
 	var last []byte
 	deleted := false
-	for it.Seek(o.Prefix); it.Valid(); it.Next() {
-		item := it.Item()
-		if string(item.Key()) != string(last) {
-			last = item.KeyCopy(last)
-			deleted = item.IsDeletedOrExpired()
+	for at.Seek([]byte{prefix}); at.Valid(); at.Next() {
+		if string(at.Key()) != string(last) {
+			last = append(last[:0], at.Key()...)
+			deleted = at.Gone()
 			continue
 		}
 		if deleted {

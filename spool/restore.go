@@ -13,6 +13,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -108,18 +109,19 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	if s.db, err = openEngine(opts); err != nil {
 		return info, err
 	}
+	s.engine = ondisk.New(s.db)
 	batch := s.db.NewWriteBatch()
 	var format record.Format
 	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f
 		return errors.Join(writeHighWater(o.Dir, i.Head), writeHighWater(work, i.Head))
-	}, func(e *badger.Entry) error {
-		if string(e.Key) == string(record.MetaKey(record.MetaFormat)) {
-			f, err := record.DecodeFormat(e.Value)
+	}, func(b backedUp) error {
+		if string(b.key) == string(record.MetaKey(record.MetaFormat)) {
+			f, err := record.DecodeFormat(b.value)
 			format.Former = f.Former
 			return err
 		}
-		return errors.Join(ctx.Err(), batch.SetEntry(e))
+		return errors.Join(ctx.Err(), batch.SetEntry(entryOf(b)))
 	})
 	if err == nil {
 		err = batch.Flush()
@@ -130,6 +132,12 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 		err = s.storeFormat(descendant(format))
 	}
 	return info, errors.Join(err, s.db.Close())
+}
+
+func entryOf(b backedUp) *badger.Entry {
+	e := badger.NewEntry(b.key, b.value)
+	e.ExpiresAt = b.expiresAt
+	return e
 }
 
 // descendant is the format record of a spool restored from one of this record.

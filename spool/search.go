@@ -6,8 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -153,27 +152,23 @@ func (f *Found) in(state State) bool {
 // Every version of a key is looked at, because Badger would otherwise pass any number of deleted
 // ones in one step; whether an old one still counts is asked where the sweep has been.
 func (s *Spool) scanDown(below uint64, visit func(e *record.Event) bool) (next uint64, err error) {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
+	look := s.engine.Look()
+	defer look.Close()
 	swept := s.swept.Load() // after the snapshot: it moves before a removal can be seen
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.Reverse, o.AllVersions = []byte{record.PrefixLog}, true, true
-	o.PrefetchValues = false
-	it := txn.NewIterator(o)
-	defer it.Close()
+	at := look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}, Reverse: true, Gone: true})
+	defer at.Close()
 	size := 0
 	steps := 0
-	for it.Seek(record.LogKey(below - 1)); it.Valid(); it.Next() {
-		item := it.Item()
-		seq := record.KeySeq(item.Key())
+	for at.Seek(record.LogKey(below - 1)); at.Valid(); at.Next() {
+		seq := record.KeySeq(at.Key())
 		if steps++; steps > SearchMax || size > searchBytesMax {
 			return seq + 1, nil
 		}
-		if item.IsDeletedOrExpired() || seq <= swept && !has(txn, item.Key()) {
+		if at.Gone() || seq <= swept && !has(look, at.Key()) {
 			continue
 		}
 		more := true
-		err := item.Value(func(value []byte) error {
+		err := at.View(func(value []byte) error {
 			size += len(value)
 			if e, err := record.DecodeEvent(value, seq); err == nil {
 				more = visit(e)
@@ -187,9 +182,8 @@ func (s *Spool) scanDown(below uint64, visit func(e *record.Event) bool) (next u
 	return 0, nil
 }
 
-func has(txn *badger.Txn, key []byte) bool {
-	_, err := txn.Get(key)
-	return err == nil
+func has(look engine.Look, key []byte) bool {
+	return look.View(key, func([]byte) error { return nil }) == nil
 }
 
 // firstAfter is the sequence of the first event accepted after an instant, or one more than the
@@ -197,16 +191,14 @@ func has(txn *badger.Txn, key []byte) bool {
 // early lets that count as after the instant, so that the answer comes out too early rather than
 // too late.
 func (s *Spool) firstAfter(at time.Time, early bool) (uint64, error) {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.AllVersions, o.PrefetchValues = []byte{record.PrefixLog}, true, false
-	it := txn.NewIterator(o)
-	defer it.Close()
+	look := s.engine.Look()
+	defer look.Close()
+	walk := look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}, Gone: true})
+	defer walk.Close()
 	low, high := uint64(1), s.head.Load()+1
 	for low < high {
 		mid := low + (high-low)/2
-		seq, accepted, err := probe(it, mid)
+		seq, accepted, err := probe(walk, mid)
 		if err != nil {
 			return 0, fmt.Errorf("cannot search the log at %d: %w", mid, err)
 		}
@@ -214,7 +206,7 @@ func (s *Spool) firstAfter(at time.Time, early bool) (uint64, error) {
 		switch {
 		case seq > 0:
 			after = accepted.After(at)
-		case seq == 0 && !it.Valid():
+		case seq == 0 && !walk.Valid():
 			after = true // nothing from mid on
 		}
 		if after {
@@ -228,39 +220,34 @@ func (s *Spool) firstAfter(at time.Time, early bool) (uint64, error) {
 
 // probe is the first record from a sequence on that still tells its instant, deleted or not; 0:
 // there is none near.
-func probe(it *badger.Iterator, from uint64) (seq uint64, at time.Time, err error) {
-	it.Seek(record.LogKey(from))
+func probe(w engine.Walker, from uint64) (seq uint64, at time.Time, err error) {
+	w.Seek(record.LogKey(from))
 	for range probeMax {
-		if !it.Valid() {
+		if !w.Valid() {
 			return 0, at, nil
 		}
-		item := it.Item()
-		if !item.IsDeletedOrExpired() {
-			err = item.Value(func(value []byte) error {
+		if !w.Gone() {
+			err = w.View(func(value []byte) error {
 				at = record.AcceptedAt(value)
 				return nil
 			})
-			return record.KeySeq(item.Key()), at, err
+			return record.KeySeq(w.Key()), at, err
 		}
-		it.Next()
+		w.Next()
 	}
 	return 0, at, nil
 }
 
 // Summary is what a listing shows of one event. Errors as of Event.
 func (s *Spool) Summary(seq uint64) (Found, error) {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	return summary(txn, seq)
+	look := s.engine.Look()
+	defer look.Close()
+	return summary(look, seq)
 }
 
 // summary reads a record in place; no payload is copied.
-func summary(txn *badger.Txn, seq uint64) (f Found, err error) {
-	item, err := txn.Get(record.LogKey(seq))
-	if err != nil {
-		return f, ErrNotFound
-	}
-	err = item.Value(func(value []byte) error {
+func summary(look engine.Look, seq uint64) (f Found, err error) {
+	err = look.View(record.LogKey(seq), func(value []byte) error {
 		e, err := record.DecodeEvent(value, seq)
 		if err == nil {
 			f = foundOf(e)

@@ -6,8 +6,7 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -15,7 +14,7 @@ import (
 // commits, whatever is written meanwhile. Stat, export, verify and backup read it, of a spool at
 // rest and of one that runs. Lane records in it may be a checkpoint old after a crash.
 type snapshot struct {
-	txn        *badger.Txn
+	look       engine.Look
 	format     record.Format
 	tick       record.Tick
 	checkpoint uint64
@@ -75,10 +74,10 @@ func (f *faults) err() error {
 	return fmt.Errorf("%w: %s (%d faults)", ErrDamaged, f.list[0], f.count)
 }
 
-// openSnapshot reads the small records; the transaction is its own from now on. What is wrong with
+// openSnapshot reads the small records; the look is its own from now on. What is wrong with
 // the records is in faults; the error says that there is no spool of this format.
-func openSnapshot(txn *badger.Txn) (*snapshot, error) {
-	v := &snapshot{txn: txn, byID: make(map[record.LaneID]*laneView),
+func openSnapshot(look engine.Look) (*snapshot, error) {
+	v := &snapshot{look: look, byID: make(map[record.LaneID]*laneView),
 		forgotten: make(map[record.LaneID]bool)}
 	err := v.loadFormat()
 	if err == nil {
@@ -97,19 +96,15 @@ func (v *snapshot) close() {
 	for _, l := range v.lanes {
 		for _, c := range []*cursor{l.failed, l.kept, l.purged} {
 			if c != nil {
-				c.it.Close()
+				c.walk.Close()
 			}
 		}
 	}
-	v.txn.Discard()
+	v.look.Close()
 }
 
 func (v *snapshot) get(key []byte) ([]byte, error) {
-	item, err := v.txn.Get(key)
-	if err != nil {
-		return nil, err
-	}
-	return item.ValueCopy(nil)
+	return v.look.Get(key)
 }
 
 func (v *snapshot) loadFormat() error {
@@ -129,7 +124,7 @@ func (v *snapshot) loadFormat() error {
 // small reads one small record, if it is there.
 func (v *snapshot) small(what string, key []byte, read func(value []byte) error) {
 	value, err := v.get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return
 	}
 	if err == nil {
@@ -184,14 +179,14 @@ func (v *snapshot) loadLanes() {
 				l.rec = *r
 			}
 		}
-		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+		if err != nil && !errors.Is(err, engine.ErrNotFound) {
 			v.faults.add("target %q: %v", l.name, err)
 		}
 		value, err = v.get(record.LaneKey(record.PrefixStanding, l.id))
 		if err == nil {
 			l.standing, err = record.DecodeStanding(value)
 		}
-		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+		if err != nil && !errors.Is(err, engine.ErrNotFound) {
 			v.faults.add("target %q: %v", l.name, err)
 		}
 	}
@@ -200,20 +195,18 @@ func (v *snapshot) loadLanes() {
 // loadHead finds the newest event. A batch whose last record is not there was not answered yet, or
 // never: the next start would remove what there is of it.
 func (v *snapshot) loadHead() error {
-	o := badger.DefaultIteratorOptions
-	o.Reverse = true
-	o.PrefetchValues = false
-	it := v.txn.NewIterator(o)
-	defer it.Close()
+	w := v.look.Walk(engine.Walk{Reverse: true})
+	defer w.Close()
 	v.head = v.checkpoint
-	for it.Seek([]byte{record.PrefixLog + 1}); it.ValidForPrefix([]byte{record.PrefixLog}); it.Next() {
-		seq := record.KeySeq(it.Item().Key())
+	w.Seek([]byte{record.PrefixLog + 1})
+	for ; w.Valid() && w.Key()[0] == record.PrefixLog; w.Next() {
+		seq := record.KeySeq(w.Key())
 		v.newest = max(v.newest, seq)
 		if seq <= v.checkpoint {
 			break
 		}
 		cut := false
-		err := it.Item().Value(func(value []byte) error {
+		err := w.View(func(value []byte) error {
 			e, err := record.DecodeEvent(value, seq)
 			cut = err == nil && e.BatchEnd > v.newest
 			return nil
@@ -233,18 +226,15 @@ func (v *snapshot) loadHead() error {
 // scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
 // values are only valid during the visit.
 func (v *snapshot) scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
-	return scanTxn(v.txn, prefix, start, visit)
+	return engine.Scan(v.look, prefix, start, visit)
 }
 
 // count is the number of keys with a prefix; it reads no values.
 func (v *snapshot) count(prefix ...byte) int64 {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = prefix
-	o.PrefetchValues = false
-	it := v.txn.NewIterator(o)
-	defer it.Close()
+	w := v.look.Walk(engine.Walk{Prefix: prefix})
+	defer w.Close()
 	n := int64(0)
-	for it.Seek(prefix); it.Valid(); it.Next() {
+	for w.Seek(prefix); w.Valid(); w.Next() {
 		n++
 	}
 	return n
@@ -254,33 +244,27 @@ func (v *snapshot) count(prefix ...byte) int64 {
 // through the log: both are in the order of sequences, so that neither memory nor a lookup per
 // delivery is needed.
 type cursor struct {
-	it *badger.Iterator
+	walk engine.Walker
 	// passed is told what the walk went past without asking; nil: nobody wants to know.
 	passed func(seq uint64)
 }
 
 func (v *snapshot) cursor(prefix byte, l *laneView, passed func(seq uint64)) *cursor {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = record.LaneKey(prefix, l.id)
-	o.PrefetchValues = false
-	c := &cursor{it: v.txn.NewIterator(o), passed: passed}
-	c.it.Seek(o.Prefix)
+	all := record.LaneKey(prefix, l.id)
+	c := &cursor{walk: v.look.Walk(engine.Walk{Prefix: all}), passed: passed}
+	c.walk.Seek(all)
 	return c
 }
 
 // at is the entry of a sequence, nil if there is none. Sequences must be asked in ascending order.
 func (c *cursor) at(seq uint64) ([]byte, error) {
-	for ; c.it.Valid(); c.it.Next() {
-		item := c.it.Item()
-		switch s := record.KeySeq(item.Key()); {
+	for ; c.walk.Valid(); c.walk.Next() {
+		switch s := record.KeySeq(c.walk.Key()); {
 		case s > seq:
 			return nil, nil
 		case s == seq:
-			value, err := item.ValueCopy(nil)
-			c.it.Next()
-			if err == nil && value == nil {
-				value = []byte{}
-			}
+			value, err := engine.Copy(c.walk)
+			c.walk.Next()
 			return value, err
 		default:
 			if c.passed != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -31,7 +32,7 @@ var (
 	// ErrLoss: the spool holds less than it acknowledged.
 	ErrLoss = errors.New("the spool has lost events that it had acknowledged")
 	// ErrNotFound: no such event or delivery.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = engine.ErrNotFound
 )
 
 // Options configure a Spool. Dir, Log and Decide are required.
@@ -76,6 +77,7 @@ type Spool struct {
 	dir          string
 	log          *slog.Logger
 	db           *badger.DB
+	engine       engine.Engine // over db
 	decide       func(*View, *Draft)
 	now          func() time.Time
 	onCommit     func(int, time.Duration)

@@ -842,6 +842,6 @@ func TestDamagedHighWater(t *testing.T) {
 
 // looseGroup is a group beside the committer's own, for looking.
 func looseGroup(s *Spool) *group {
-	return &group{s: s, txn: s.db.NewTransaction(true), state: map[string]statePut{},
+	return &group{s: s, txn: s.engine.Begin(), state: map[string]statePut{},
 		ids: map[string]*record.ID{}, forced: map[*Lane]struct{}{}}
 }

@@ -7,8 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -78,7 +77,7 @@ func (s *Spool) reading(look func(*snapshot) error) error {
 	err := s.submit(o)
 	var v *snapshot
 	if err == nil {
-		v, err = openSnapshot(o.txn)
+		v, err = openSnapshot(o.looked)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot read the spool: %w", err)
@@ -90,12 +89,12 @@ func (s *Spool) reading(look func(*snapshot) error) error {
 // lookNow opens a snapshot between two groups. The committer does it, behind a checkpoint of its
 // own: a group may be several transactions of the engine, and between them the sums of a lane are
 // not those of its records. It holds up one sync of the committer; reading holds up nothing.
-func (s *Spool) lookNow() (*badger.Txn, error) {
+func (s *Spool) lookNow() (engine.Look, error) {
 	s.commitGroup(nil, true)
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	return s.db.NewTransaction(false), nil
+	return s.engine.Look(), nil
 }
 
 func (v *snapshot) stat(dir string) (*Stat, error) {

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -305,7 +303,7 @@ func (g *group) released(seq uint64, at time.Time) {
 		g.s.unheld.note(seq, at)
 		return
 	}
-	g.put(badger.NewEntry(record.ReleasedKey(at, seq), nil))
+	g.put(record.ReleasedKey(at, seq), nil, 0)
 }
 
 // unheld are deliveries settled between the look of a sweep, which found that they hold their
@@ -442,7 +440,7 @@ func (g *group) planRemoval(r *removal) {
 	if r.swept > g.s.swept.Load() {
 		g.s.swept.Store(r.swept)
 		for _, late := range g.s.unheld.upTo(r) {
-			g.put(badger.NewEntry(record.ReleasedKey(late.at, late.seq), nil))
+			g.put(record.ReleasedKey(late.at, late.seq), nil, 0)
 		}
 		g.putCheckpoint(g.s.checkpointed)
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,8 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dgraph-io/badger/v4"
-
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -133,7 +133,7 @@ func (v *verifier) run(dir string) error {
 		return fmt.Errorf("cannot verify to the end: %w", context.Cause(v.ctx))
 	}
 	v.checkSums()
-	st, err := (&snapshot{txn: v.txn, format: v.format, tick: v.tick, checkpoint: v.checkpoint,
+	st, err := (&snapshot{look: v.look, format: v.format, tick: v.tick, checkpoint: v.checkpoint,
 		swept: v.swept, head: v.head, lanes: v.snapshot.lanes, byID: v.byID,
 		forgotten: v.forgotten}).stat(dir)
 	if err != nil {
@@ -159,33 +159,31 @@ func (v *verifier) note(format string, args ...any) {
 
 // checkSmall reads everything that is neither in the log nor beside it.
 func (v *verifier) checkSmall() {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues = false
-	it := v.txn.NewIterator(o)
-	defer it.Close()
-	for it.Rewind(); it.Valid() && v.ctx.Err() == nil; {
+	w := v.look.Walk(engine.Walk{})
+	defer w.Close()
+	for w.Seek(nil); w.Valid() && v.ctx.Err() == nil; {
 		v.giveWay()
-		key := it.Item().KeyCopy(nil)
+		key := bytes.Clone(w.Key())
 		if len(key) == 0 {
 			v.faults.add("there is a record without a key")
-			it.Next()
+			w.Next()
 			continue
 		}
 		if k := record.KindOf(key); k != nil && k.Walked {
-			it.Seek([]byte{key[0] + 1}) // checkLog reads them
-			if it.Valid() && it.Item().Key()[0] <= key[0] {
-				it.Next() // keys of a damaged block have no order
+			w.Seek([]byte{key[0] + 1}) // checkLog reads them
+			if w.Valid() && w.Key()[0] <= key[0] {
+				w.Next() // keys of a damaged block have no order
 			}
 			continue
 		}
 		if v.report.Records++; v.report.Records%4096 == 0 {
 			v.progress(0, v.events()) // a sign of life: there may be millions of ids
 		}
-		err := it.Item().Value(func(value []byte) error { return v.checkSmallRecord(key, value) })
+		err := w.View(func(value []byte) error { return v.checkSmallRecord(key, value) })
 		if err != nil {
 			v.faults.add("record %q: %v", key, err)
 		}
-		it.Next()
+		w.Next()
 	}
 }
 
@@ -211,7 +209,7 @@ func (v *verifier) checkID(id string, value []byte) error {
 		return err
 	}
 	rec, err := v.get(record.LogKey(r.Seq))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
