@@ -100,6 +100,9 @@ func (b *ballast) missed() bool {
 // trimBallast is the keeper's: it makes a ballast when there is ample room, and removes one that a
 // new limit does not allow.
 func (s *Spool) trimBallast() {
+	if !s.onDisk() {
+		return
+	}
 	if s.ballast.missed() {
 		s.log.Warn("somebody has removed the ballast; another is made when there is room")
 	}

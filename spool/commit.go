@@ -217,7 +217,7 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if !ok {
 		return
 	}
-	if s.room.turns(useOf(ops)) {
+	if s.onDisk() && s.room.turns(useOf(ops)) {
 		if err := s.checkPremises(); err != nil {
 			answer(ops, err)
 			return
@@ -361,7 +361,7 @@ func (g *group) commitChunk() {
 	if g.err == nil {
 		g.err = g.s.through("commit", g.txn.Commit)
 	}
-	g.s.room.wrote(g.bytes, g.entries)
+	g.s.wrote(g.bytes, g.entries)
 	g.txn.Discard()
 	g.txn = g.s.engine.Begin()
 	g.bytes, g.entries = 0, 0
@@ -376,7 +376,7 @@ func (g *group) commit() error {
 		return nil
 	}
 	err := g.s.through("commit", g.txn.Commit)
-	g.s.room.wrote(g.bytes, g.entries)
+	g.s.wrote(g.bytes, g.entries)
 	return err
 }
 

@@ -137,6 +137,9 @@ func freeBytes(dir string) (int64, error) {
 
 // measureDisk looks at the directory and the file system, and whether the directory is still ours.
 func (s *Spool) measureDisk() {
+	if !s.onDisk() {
+		return
+	}
 	s.disk.since.Store(0)
 	now := s.lookAround()
 	if now == nil {
@@ -262,6 +265,9 @@ func (s *Spool) Admit(n int) error {
 	}
 	if err := s.gate.err(); err != nil {
 		return err
+	}
+	if !s.onDisk() {
+		return nil
 	}
 	lim := s.limits.Load()
 	// Badger writes an event to its log and, later, to a table.

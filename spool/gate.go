@@ -54,6 +54,9 @@ func (s *Spool) StopWaiting() { s.gate.leaving.Do(func() { close(s.gate.leave) }
 
 // pass returns the part of a group that may be committed now; false: nothing may.
 func (s *Spool) pass(ops []*op) ([]*op, bool) {
+	if !s.onDisk() {
+		return ops, true
+	}
 	began := time.Now()
 	for {
 		if err := s.roomToAppend(ops); err != nil {

@@ -92,6 +92,9 @@ func (r *reclaimer) begin(now time.Time, flush bool) {
 
 // reclaim gives the space of what was swept back to the file system, if there is enough of it.
 func (s *Spool) reclaim(now time.Time) error {
+	if !s.onDisk() {
+		return nil
+	}
 	disk := s.Disk()
 	due, flush := s.reclaimer.due(now, s.head.Load(), disk, s.disk.short(), s.compacting())
 	if !due || s.sweepsTight() {
@@ -123,6 +126,9 @@ func (s *Spool) reclaim(now time.Time) error {
 }
 
 func (s *Spool) flatten() error {
+	if !s.onDisk() {
+		return nil
+	}
 	err := s.through("flatten", func() error { return s.db.Flatten(1) })
 	if err != nil {
 		s.engineSaid(err.Error()) // it may be nowhere in its log
@@ -135,6 +141,9 @@ func (s *Spool) flatten() error {
 // Badger refuses writes meanwhile. If it fails, nobody knows which of the two holds the newest
 // events, so the spool stops.
 func (s *Spool) flush() error {
+	if !s.onDisk() {
+		return nil
+	}
 	key := []byte{record.PrefixFlush}
 	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, nil) })
 	s.room.wrote(len(key), 1) // it may have found the memtable full

@@ -72,7 +72,7 @@ func (s *Spool) memoryLoop() {
 
 // compacting reports that the engine compacts, or is about to.
 func (s *Spool) compacting() bool {
-	return s.reclaiming.Load() ||
+	return s.reclaiming.Load() || s.onDisk() &&
 		slices.ContainsFunc(s.db.Levels(), func(l badger.LevelInfo) bool { return l.Score >= 1 })
 }
 
@@ -87,8 +87,10 @@ func (s *Spool) stir() {
 // keepMemory keeps resident memory small, whatever the backlog: 1,000,000 events of 1 KiB in
 // batches left 1.1 GiB of mapped tables and 0.9 GiB of heap resident without it.
 func (s *Spool) keepMemory(now time.Time) {
-	if err := s.trimMapped(mappedBytesMax); err != nil {
-		s.log.Debug("mapped tables stay resident", "error", err)
+	if s.onDisk() {
+		if err := s.trimMapped(mappedBytesMax); err != nil {
+			s.log.Debug("mapped tables stay resident", "error", err)
+		}
 	}
 	if s.rest.due(now, s.head.Load()) {
 		debug.FreeOSMemory()

@@ -230,6 +230,13 @@ func (r *room) extend(to int64) error {
 	return errors.Join(allocate(f, r.allocated, to-r.allocated), f.Close())
 }
 
+// wrote counts a transaction of the committer.
+func (s *Spool) wrote(bytes, entries int) {
+	if s.onDisk() {
+		s.room.wrote(bytes, entries)
+	}
+}
+
 // wrote counts a transaction, and notes the log that it began if it found the memtable full. That
 // one is given its blocks by the next group.
 func (r *room) wrote(bytes, entries int) {

@@ -56,6 +56,10 @@ type Options struct {
 	// most a memoryPause late.
 	OnCompaction func(begins bool)
 
+	// Engine, when set, is what the spool stands on instead of Badger in Dir. It is the spool's to
+	// close. It has no files that the spool would care for, so Dir holds the high-water mark alone.
+	Engine engine.Engine
+
 	seam seam
 	// free and inodes ask the file system; nil is freeBytes and freeInodes.
 	free, inodes func(dir string) (int64, error)
@@ -76,8 +80,8 @@ type Limits struct {
 type Spool struct {
 	dir          string
 	log          *slog.Logger
-	db           *badger.DB
-	engine       engine.Engine // over db
+	db           *badger.DB    // nil: the engine is not on this disk
+	engine       engine.Engine // over db, or Options.Engine
 	decide       func(*View, *Draft)
 	now          func() time.Time
 	onCommit     func(int, time.Duration)
@@ -178,13 +182,12 @@ func Open(o Options) (_ *Spool, err error) {
 		return nil, err
 	}
 	s := newSpool(o)
-	if err := s.preflight(); err != nil {
-		return nil, err
+	if o.Engine == nil {
+		if err := s.preflight(); err != nil {
+			return nil, err
+		}
+		err = s.through("open engine", s.openOnDisk)
 	}
-	opts := engineOptions(o.Dir, o.EncryptionKey,
-		engineLogger{log: o.Log, failed: s.engineFailed, said: s.engineSaid})
-	setLevelZero(&opts, levelZeroFor(s.attainable()))
-	err = s.through("open engine", func() error { return s.openPastEmptyFiles(opts) })
 	defer func() {
 		if err != nil {
 			named, _ := nameSystem(err)
@@ -197,17 +200,39 @@ func Open(o Options) (_ *Spool, err error) {
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
-	if err = s.welcome(); err == nil {
-		err = s.room.begin()
-	}
-	if err == nil {
-		err = s.premises.begin(o.Dir)
+	if s.onDisk() {
+		err = s.settleIn()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
-	s.measureDisk()
 	return s, nil
+}
+
+// onDisk reports that the engine is the embedded one, whose files the spool cares for.
+func (s *Spool) onDisk() bool { return s.db != nil }
+
+// openOnDisk opens the embedded engine.
+func (s *Spool) openOnDisk() error {
+	opts := engineOptions(s.dir, s.key,
+		engineLogger{log: s.log, failed: s.engineFailed, said: s.engineSaid})
+	setLevelZero(&opts, levelZeroFor(s.attainable()))
+	return s.openPastEmptyFiles(opts)
+}
+
+// settleIn takes the engine's files as they are now.
+func (s *Spool) settleIn() error {
+	err := s.welcome()
+	if err == nil {
+		err = s.room.begin()
+	}
+	if err == nil {
+		err = s.premises.begin(s.dir)
+	}
+	if err == nil {
+		s.measureDisk()
+	}
+	return err
 }
 
 // abandon closes what a failed Open had opened.
@@ -216,15 +241,15 @@ func (s *Spool) abandon() error {
 	if s.hw != nil {
 		errs = errors.Join(errs, s.hw.file.Close())
 	}
-	if s.db != nil {
-		errs = errors.Join(errs, s.db.Close())
+	if s.engine != nil {
+		errs = errors.Join(errs, s.engine.Close())
 	}
 	return errs
 }
 
 func newSpool(o Options) *Spool {
 	s := &Spool{
-		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now,
+		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now, engine: o.Engine,
 		onCommit: o.OnCommit, onCompaction: o.OnCompaction,
 		seam: o.seam, repairs: true, acceptLoss: o.AcceptLoss,
 		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
@@ -287,6 +312,9 @@ func (s *Spool) Close() error {
 const closeTries = 3 * time.Second
 
 func (s *Spool) closeEngine() error {
+	if !s.onDisk() {
+		return s.engine.Close()
+	}
 	if err := s.premises.left(); err != nil {
 		// It would write its memtable, and remove its logs, in a directory that is somebody else's.
 		s.log.Warn("the engine is left as after a kill; the next start reads its log, where that is now",

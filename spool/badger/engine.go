@@ -14,13 +14,16 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// New is the engine over an open database, which stays the caller's to close.
+// New is the engine over an open database.
 func New(db *badger.DB) *Engine {
 	return &Engine{db: db, bytesMax: int(db.Opts().MemTableSize * 15 / 100 * 95 / 100)}
 }
 
 // Begin is part of engine.Log.
 func (e *Engine) Begin() engine.Txn { return Txn{e.db.NewTransaction(true)} }
+
+// Close is part of engine.Engine.
+func (e *Engine) Close() error { return e.db.Close() }
 
 // Look is part of engine.Records.
 func (e *Engine) Look() engine.Look { return LookAt(e.db) }

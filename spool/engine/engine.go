@@ -140,6 +140,8 @@ func Scan(l Look, prefix, from []byte, visit func(key, value []byte) (bool, erro
 type Engine interface {
 	Log
 	Records
+	// Close ends it. Nothing is written after.
+	Close() error
 }
 
 // Last is the last record with a prefix, at or before a key. ErrNotFound: there is none.
