@@ -332,7 +332,7 @@ func TestVerifyContradictions(t *testing.T) {
 
 func (f *fixture) write(do func(*badger.Txn) error) {
 	f.t.Helper()
-	if err := f.db.Update(do); err != nil {
+	if err := f.tree.db.Update(do); err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -217,7 +217,7 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if !ok {
 		return
 	}
-	if s.onDisk() && s.room.turns(useOf(ops)) {
+	if s.onDisk() && s.tree.room.turns(useOf(ops)) {
 		if err := s.checkPremises(); err != nil {
 			answer(ops, err)
 			return
@@ -355,6 +355,13 @@ func (g *group) add(bytes int, err error) {
 	g.entries++
 	g.wrote = true
 	g.err = errors.Join(g.err, err)
+}
+
+// wrote counts a transaction of the committer.
+func (s *Spool) wrote(bytes, entries int) {
+	if s.onDisk() {
+		s.tree.room.wrote(bytes, entries)
+	}
 }
 
 func (g *group) commitChunk() {

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,15 +12,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
-
-// preflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
-// under such a map is a SIGBUS that nothing can catch.
-const preflightBytes = 4 * memTableBytes
 
 // DiskUsage is what the keeper measured last.
 type DiskUsage struct {
@@ -85,7 +80,7 @@ func findDir(dir string) (found bool, err error) {
 // preflight refuses to open the engine on a disk so full that doing so could kill the process, even
 // without the ballast.
 func (s *Spool) preflight() error {
-	free, err := s.room.free(s.dir)
+	free, err := s.tree.room.free(s.dir)
 	if err != nil {
 		return err
 	}
@@ -94,7 +89,7 @@ func (s *Spool) preflight() error {
 			return err
 		}
 		s.log.Warn("the disk is nearly full; the ballast was thrown off to start", "bytes", ballast)
-		if free, err = s.room.free(s.dir); err != nil {
+		if free, err = s.tree.room.free(s.dir); err != nil {
 			return err
 		}
 	}
@@ -107,7 +102,7 @@ func (s *Spool) preflight() error {
 		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
 			s.dir, free, int64(preflightBytes), ErrFull)
 	}
-	inodes, err := s.room.inodes(s.dir)
+	inodes, err := s.tree.room.inodes(s.dir)
 	if err == nil {
 		err = inodesToStart(s.dir, inodes)
 	}
@@ -117,7 +112,7 @@ func (s *Spool) preflight() error {
 // attainable is how many bytes the spool may grow to, as far as its limit and the disk go now.
 func (s *Spool) attainable() int64 {
 	taken, err := bytesOnDisk(s.dir)
-	free, ferr := s.room.free(s.dir)
+	free, ferr := s.tree.room.free(s.dir)
 	if errors.Join(err, ferr) != nil {
 		return 0
 	}
@@ -125,14 +120,6 @@ func (s *Spool) attainable() int64 {
 		return min(most, taken+free)
 	}
 	return taken + free
-}
-
-func freeBytes(dir string) (int64, error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("cannot ask for free space of %q: %w", dir, err)
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
 // measureDisk looks at the directory and the file system, and whether the directory is still ours.
@@ -145,19 +132,19 @@ func (s *Spool) measureDisk() {
 	if now == nil {
 		return
 	}
-	free, err := s.room.free(s.dir)
-	inodes, ierr := s.room.inodes(s.dir)
+	free, err := s.tree.room.free(s.dir)
+	inodes, ierr := s.tree.room.inodes(s.dir)
 	if err := errors.Join(err, ierr); err != nil {
 		s.log.Error("cannot measure the spool's disk; the last figures stay", "error", err)
 		return
 	}
 	// What is only kept in reserve does not count against spool.max_size.
-	total := max(0, now.bytes-s.ballast.size()-s.room.unused.Load())
+	total := max(0, now.bytes-s.ballast.size()-s.tree.room.unused.Load())
 	s.disk.bytes.Store(total)
 	s.disk.free.Store(free)
 	s.disk.inodes.Store(inodes)
-	s.disk.compaction.Store(s.compactionBytes())
-	s.disk.deep.Store(s.deepBytes())
+	s.disk.compaction.Store(s.tree.compactionBytes())
+	s.disk.deep.Store(s.tree.deepBytes())
 	lim := s.limits.Load()
 	s.disk.judge(lim.MaxBytes, max(lim.MinFreeBytes, s.engineNeeds()), s.mustStayFree(lim))
 }
@@ -168,69 +155,6 @@ func (d *diskState) judge(most, work, must int64) {
 	total, free := d.bytes.Load(), d.free.Load()
 	d.pressure.Store(most > 0 && total > most/10*8 || free < 2*work || free < must+must/4)
 	d.ample.Store((most <= 0 || total < most/10*6) && free > 4*work && free > 2*must)
-}
-
-// compactionBytes bounds what the engine's compactions write before they remove what they read: all
-// of level 0 and what it overlaps, and deeper down a table with what that overlaps. Seen without
-// it: a relay that filled a disk of 320 MiB down to 64 MiB died of SIGBUS in its own compaction,
-// with 160 MiB in level 0.
-func (s *Spool) compactionBytes() int64 {
-	var n int64
-	for _, level := range s.db.Levels() {
-		if level.Level == 0 || level.IsBaseLevel {
-			n += level.Size
-		} else {
-			n += min(level.Size, 10*level.TargetFileSize)
-		}
-	}
-	return n
-}
-
-// deepBytes is the size of the levels below the one that level 0 is compacted into.
-func (s *Spool) deepBytes() (n int64) {
-	for _, level := range s.db.Levels() {
-		if level.Level > 0 && !level.IsBaseLevel {
-			n += level.Size
-		}
-	}
-	return n
-}
-
-// rewrittenBytes bounds what the engine writes anew below level 0 when deletions of the log up to a
-// sequence go down from level to level. A table that holds the last of them holds the newest
-// events as well, so it overlaps everything in between. Seen on a disk of 4 GiB with 2,391,000
-// events of 1 KiB, swept while they drained: a relay that was killed by SIGBUS, and not a byte left
-// for the next start.
-func (s *Spool) rewrittenBytes(to uint64) (n int64) {
-	base := 0
-	for _, level := range s.db.Levels() {
-		if level.IsBaseLevel {
-			base = level.Level
-		}
-	}
-	from, end := record.LogKey(to), []byte{record.PrefixLog + 1}
-	for _, t := range s.db.Tables() {
-		if t.Level >= base && bytes.Compare(t.Right, from) > 0 && bytes.Compare(t.Left, end) < 0 {
-			n += int64(t.OnDiskSize)
-		}
-	}
-	return n
-}
-
-// compactionDue is compactionBytes if a compaction is sure to follow the next table, if that may
-// set one off, or if one is running; otherwise 0. It looks at all levels, so it is asked only when
-// a memtable is full.
-func (s *Spool) compactionDue(sure bool) int64 {
-	if sure {
-		return s.compactionBytes()
-	}
-	most := s.db.Opts().NumLevelZeroTables
-	for _, level := range s.db.Levels() {
-		if level.Level == 0 && level.NumTables >= most-2 || level.Score >= 1 {
-			return s.compactionBytes()
-		}
-	}
-	return 0
 }
 
 // engineNeeds is what a start and the engine's work need, as long as nothing is swept.
@@ -254,6 +178,23 @@ func (s *Spool) Disk() DiskUsage {
 		FreeBytes: s.disk.free.Load(), MinFreeBytes: lim.MinFreeBytes,
 		ReserveBytes: s.mustStayFree(lim), FreeInodes: inodes, MinFreeInodes: s.inodesMustStay()}
 }
+
+// Free inodes are watched like free bytes: a disk with neither is full, and the engine can write on
+// neither. They are not what the spool uses up, which makes a file for every 4 to 16 MiB; others
+// do, a thousand in a moment.
+
+const (
+	// appendInodes must be free for an append, besides those of a compaction. With less, what is left
+	// is for settling and the next start; 64 leave the gate the time to see how they go.
+	appendInodes = 64
+)
+
+// ErrNoInodes: the file system can hold no more files, however many bytes it has.
+var ErrNoInodes = engine.ErrNoInodes
+
+// inodesMustStay is how many files Admit leaves to be made: those of the engine's next compaction,
+// and some.
+func (s *Spool) inodesMustStay() int64 { return appendInodes + tablesOf(s.disk.compaction.Load()) }
 
 // Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
 // disk error. Until the next measurement they count as written; what is not spooled after all is to

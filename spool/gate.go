@@ -17,6 +17,8 @@ const (
 	gatePatience = 250 * time.Millisecond
 	// gateHeldMax bounds the changes that wait in memory, about 4 MB; more wait with their callers.
 	gateHeldMax = 4096
+	// rideBytes bounds the records of lanes and the checkpoint that ride with a group.
+	rideBytes = 64 << 10
 )
 
 // gate stands before every commit. It is closed while the disk has no room for the next one:
@@ -52,6 +54,15 @@ func (g *gate) left() bool {
 // idempotent.
 func (s *Spool) StopWaiting() { s.gate.leaving.Do(func() { close(s.gate.leave) }) }
 
+func useOf(ops []*op) use {
+	u := use{bytes: rideBytes}
+	for _, o := range ops {
+		u.bytes += int64(o.bytes + o.entries*entryRoomBytes)
+		u.turns = u.turns || o.flush
+	}
+	return u
+}
+
 // pass returns the part of a group that may be committed now; false: nothing may.
 func (s *Spool) pass(ops []*op) ([]*op, bool) {
 	if !s.onDisk() {
@@ -62,7 +73,7 @@ func (s *Spool) pass(ops []*op) ([]*op, bool) {
 		if err := s.roomToAppend(ops); err != nil {
 			ops = dismiss(ops, (*op).appends, err)
 		}
-		err := s.room.short(useOf(ops), time.Now(), s.compactionDue)
+		err := s.tree.short(useOf(ops), time.Now())
 		if err == nil {
 			s.openGate()
 			return ops, true
@@ -99,7 +110,7 @@ func (s *Spool) roomToAppend(ops []*op) error {
 	if !slices.ContainsFunc(ops, (*op).appends) {
 		return nil
 	}
-	free, err := s.room.look(time.Now())
+	free, err := s.tree.room.look(time.Now())
 	if err == nil && free < appendBytes {
 		s.disk.free.Store(free)
 		return fullError(free, appendBytes)
@@ -125,23 +136,11 @@ func (s *Spool) throwBallast(reason error) bool {
 	return thrown
 }
 
-// roomToClose says whether the engine can write its memtable out, which it does when it is closed.
-// The committer has ended.
+// roomToClose says whether the engine can be closed, without the ballast if need be.
 func (s *Spool) roomToClose() error {
-	r := &s.room
-	if err := r.inodesShort(turnInodes); err != nil {
-		return err
-	}
 	for {
-		free, err := r.free(r.dir)
-		if err != nil {
-			return nil // closing will tell
-		}
-		need := r.reserved() + r.written + r.written/4 + s.compactionDue(false)
-		if free >= need {
-			return nil
-		}
-		if err := fullError(free, need); !s.throwBallast(err) {
+		err := s.tree.shortToClose()
+		if err == nil || !s.throwBallast(err) {
 			return err
 		}
 	}

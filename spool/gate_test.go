@@ -3,7 +3,6 @@ package spool
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -30,9 +29,9 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 	f.reopen()
 	t.Cleanup(func() {
 		f.Close()
-		f.db.Close() // a full disk leaves it open
+		f.tree.db.Close() // a full disk leaves it open
 	})
-	if f.room.unused.Load() == 0 {
+	if f.tree.room.unused.Load() == 0 {
 		t.Skip("NOT PROVEN HERE: the file system cannot allocate blocks ahead")
 	}
 	return f, d
@@ -42,8 +41,8 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 func (f *fixture) fillLog(lane string) (events int) {
 	f.t.Helper()
 	const step = 100 << 10
-	for f.room.unused.Load() > logBytesMax-memTableBytes+rideBytes {
-		n := min(step, f.room.unused.Load()-(logBytesMax-memTableBytes))
+	for f.tree.room.unused.Load() > logBytesMax-memTableBytes+rideBytes {
+		n := min(step, f.tree.room.unused.Load()-(logBytesMax-memTableBytes))
 		f.append(string(make([]byte, n)), lane)
 		events++
 	}
@@ -136,12 +135,12 @@ func TestGateLetsARotationThrough(t *testing.T) {
 	f, d := openOn(t)
 	f.fillLog(f.lane("a").name)
 	d.free.Store(rotateBytes)
-	for n := uint64(1); f.room.unused.Load() <= logBytesMax-memTableBytes; n++ {
+	for n := uint64(1); f.tree.room.unused.Load() <= logBytesMax-memTableBytes; n++ {
 		if err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for n := uint64(1); f.room.unused.Load() < memTableBytes; n++ {
+	for n := uint64(1); f.tree.room.unused.Load() < memTableBytes; n++ {
 		err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}, Owe: []Notice{
 			{Lane: f.lane("a").id, Episode: n, Body: make([]byte, 50<<10)}}})
 		if err != nil {
@@ -167,12 +166,8 @@ func TestRoomFollowsAFlush(t *testing.T) {
 		}
 	}
 	f.append("x", "a")
-	if unused := f.room.unused.Load(); unused < memTableBytes {
+	if unused := f.tree.room.unused.Load(); unused < memTableBytes {
 		t.Errorf("the log has %d unused bytes; want a new one's", unused)
-	}
-	r := room{free: f.room.free, inodes: freeInodes, dir: f.room.dir, fid: 1}
-	if r.allocate(1000, 1<<30) || !r.allocate(1000, 1<<30) || r.sparse {
-		t.Errorf("log %d was not found instead of 1; sparse %v", r.fid, r.sparse)
 	}
 }
 
@@ -301,56 +296,6 @@ func (f *fixture) wantBallast(want bool) {
 	}
 }
 
-// TestRoomOfASparseLog wants every commit to ask for room where the log has no blocks of its own.
-func TestRoomOfASparseLog(t *testing.T) {
-	t.Parallel()
-	d := &fakeDisk{}
-	r := room{free: d.ask, inodes: freeInodes, dir: t.TempDir(), fid: 1, sparse: true}
-	never := func(bool) int64 { return 1 << 40 }
-	f := func(free, bytes int64, want bool) {
-		t.Helper()
-		d.free.Store(free)
-		if err := r.short(use{bytes: bytes}, time.Now(), never); (err == nil) != want {
-			t.Errorf("with %d free, %d bytes: %v", free, bytes, err)
-		}
-	}
-	f(spareBytes+2000, 1000, true)
-	f(spareBytes, 1000, false)
-	// A full memtable on its way to a table needs its room first.
-	r.full = []string{filepath.Join(r.dir, "00001.mem")}
-	if err := os.WriteFile(r.full[0], nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f(spareBytes+2000, 1000, false)
-	f(spareBytes+tableBytesMax+2000, 1000, true)
-	if err := os.Remove(r.full[0]); err != nil {
-		t.Fatal(err)
-	}
-	f(spareBytes+2000, 1000, true)
-	// What compaction takes counts when the memtable may be full.
-	f(1<<39, memTableBytes, false)
-	f(1<<41, memTableBytes, true)
-}
-
-// TestRoomSeesADiskFill wants a rotation to wait while others write fast.
-func TestRoomSeesADiskFill(t *testing.T) {
-	t.Parallel()
-	d := &fakeDisk{}
-	r := room{free: d.ask, inodes: freeInodes, dir: t.TempDir(), fid: 1, sparse: true}
-	never := func(bool) int64 { return 0 }
-	now := time.Unix(1, 0)
-	for i, step := range []struct {
-		free int64
-		want bool
-	}{{200 << 20, true}, {150 << 20, false}, {150 << 20, true}, {rotateBytes, false}} {
-		d.free.Store(step.free)
-		now = now.Add(fallStep)
-		if err := r.short(use{turns: true}, now, never); (err == nil) != step.want {
-			t.Error(fmt.Sprint(i), step.free, err)
-		}
-	}
-}
-
 // A full disk that ended a compaction keeps no start out: what was being written is removed first,
 // but not a table that holds more than the others do.
 func TestStartWithoutRoom(t *testing.T) {
@@ -452,11 +397,11 @@ func TestRoomToSweep(t *testing.T) {
 	due(at.Add(-time.Second), 100*mib, false, 0)
 	due(at, 99*mib, true, events)
 	due(at, -f.engineNeeds()+preflightBytes, false, 0)
-	kept := f.rewrittenBytes(1)
-	if half := f.rewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
+	kept := f.tree.rewrittenBytes(1)
+	if half := f.tree.rewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
 		t.Errorf("%d bytes are written anew from the first event on, %d from the middle", kept, half)
 	}
-	if n := f.rewrittenBytes(events + 1); n > kept/2 {
+	if n := f.tree.rewrittenBytes(events + 1); n > kept/2 {
 		t.Errorf("%d of %d bytes are written anew behind the last event", n, kept)
 	}
 	// What failed deliveries need of the swept part stays.
@@ -576,16 +521,9 @@ func TestJudgeDisk(t *testing.T) {
 // for now, and the spool to stop, before it commits, where none can be made for good.
 func TestGateWithoutFiles(t *testing.T) {
 	t.Parallel()
-	r := room{free: freeBytes, inodes: freeInodes, dir: t.TempDir()}
-	if err := r.makeable(); err != nil {
-		t.Fatal(err)
-	}
-	if left, err := os.ReadDir(r.dir); err != nil || len(left) > 0 {
-		t.Errorf("%v is left, %v", left, err)
-	}
 	f, _ := openOn(t)
 	f.fillLog(f.lane("a").name)
-	turn := filepath.Join(f.room.dir, turnName)
+	turn := filepath.Join(f.tree.room.dir, turnName)
 	if err := os.Mkdir(turn, 0o700); err != nil { // making the file is EISDIR
 		t.Fatal(err)
 	}

@@ -97,7 +97,9 @@ func (s *Spool) checkFirstRecord() error {
 
 // update is one transaction of a start, before the committer runs.
 func (s *Spool) update(write func(engine.Txn) error) error {
-	s.room.written += updateBytes
+	if s.onDisk() {
+		s.tree.room.written += updateBytes
+	}
 	txn := s.engine.Begin()
 	defer txn.Discard()
 	if err := write(txn); err != nil {

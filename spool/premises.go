@@ -260,8 +260,8 @@ func (p *premises) seenFirst(info fs.FileInfo) bool {
 // tablesListed are the files of the engine's tables, as premises name them.
 func (s *Spool) tablesListed() map[string]bool {
 	listed := make(map[string]bool)
-	for _, t := range s.db.Tables() {
-		listed[filepath.Join(engineDir, fmt.Sprintf("%06d%s", t.ID, tableExt))] = true
+	for name := range s.tree.tables() {
+		listed[filepath.Join(engineDir, name)] = true
 	}
 	return listed
 }
@@ -269,11 +269,7 @@ func (s *Spool) tablesListed() map[string]bool {
 // missingTable finds a table that is gone before any survey has seen it. The engine's list is asked
 // before and after another survey, because a table may go in between.
 func (s *Spool) missingTable(now *survey) error {
-	n := 0
-	for _, level := range s.db.Levels() {
-		n += level.NumTables
-	}
-	if now.tables >= n {
+	if now.tables >= s.tree.countTables() {
 		return nil
 	}
 	before := s.tablesListed()

@@ -150,7 +150,7 @@ func TestPremisesUnseen(t *testing.T) {
 	look := func(name string, err error) *survey {
 		t.Helper()
 		s := newSpool(f.options()) // nobody else looks at the same time
-		s.db = f.db
+		s.tree.db = f.tree.db
 		if err := s.premises.begin(f.dir); err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +313,7 @@ func TestNoLogElsewhere(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := errors.Join(os.RemoveAll(f.dir), os.Rename(aside, f.dir), f.db.Close()); err != nil {
+	if err := errors.Join(os.RemoveAll(f.dir), os.Rename(aside, f.dir), f.tree.db.Close()); err != nil {
 		t.Error(err)
 	}
 	if err := os.Remove(f.dir + awaySuffix); err != nil {

@@ -28,11 +28,11 @@ func TestProbe(t *testing.T) {
 	s.Start()
 	f := func(dir string, key []byte, want error) {
 		t.Helper()
-		before := tree(t, top)
+		before := treeOf(t, top)
 		if err := Probe(dir, key); !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("Probe(%q): %v, want %v", dir, err, want)
 		}
-		if after := tree(t, top); !slices.Equal(before, after) {
+		if after := treeOf(t, top); !slices.Equal(before, after) {
 			t.Errorf("Probe(%q) left a trace: %v, then %v", dir, before, after)
 		}
 	}
@@ -56,8 +56,8 @@ func TestProbe(t *testing.T) {
 	f(at("new/and/deep"), nil, nil)
 }
 
-// tree lists everything below a directory with its size.
-func tree(t *testing.T, top string) (out []string) {
+// treeOf lists everything below a directory with its size.
+func treeOf(t *testing.T, top string) (out []string) {
 	t.Helper()
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/dgraph-io/badger/v4"
-
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 )
 
@@ -20,7 +17,7 @@ var (
 	// ErrNoSpool: there is no spool in this directory.
 	ErrNoSpool = errors.New("there is no spool")
 	// ErrDamaged: something in the spool cannot be read or does not add up.
-	ErrDamaged = errors.New("the spool is damaged")
+	ErrDamaged = engine.ErrDamaged
 )
 
 // ReaderOptions say which spool to read at rest. Dir and Log are required.
@@ -35,7 +32,7 @@ type ReaderOptions struct {
 // concurrent use.
 type Reader struct {
 	dir  string
-	db   *badger.DB
+	tree *tree
 	view *snapshot
 }
 
@@ -47,12 +44,12 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 	r := &Reader{dir: o.Dir}
 	err := r.openEngine(o)
 	if err == nil {
-		r.view, err = openSnapshot(ondisk.New(r.db).Look())
+		r.view, err = openSnapshot(r.tree.Look())
 		if errors.Is(err, engine.ErrNotFound) {
 			err = fmt.Errorf("%w: %w", ErrNoSpool, err)
 		}
 		if err != nil {
-			err = errors.Join(err, r.db.Close())
+			err = errors.Join(err, r.tree.Close())
 		}
 	}
 	if err != nil {
@@ -86,14 +83,14 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 		return err
 	}
 	err = s.openPastEmptyFiles(opts)
-	r.db = s.db
+	r.tree = s.tree
 	return err
 }
 
 // Close lets go of the spool.
 func (r *Reader) Close() error {
 	r.view.close()
-	if err := r.db.Close(); err != nil {
+	if err := r.tree.Close(); err != nil {
 		return fmt.Errorf("cannot close spool %q: %w", r.dir, err)
 	}
 	return nil

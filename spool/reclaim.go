@@ -1,13 +1,8 @@
 package spool
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/dgraph-io/badger/v4"
-
-	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Deleting in an LSM tree writes: space comes back when a tombstone meets its value in a
@@ -129,35 +124,20 @@ func (s *Spool) flatten() error {
 	if !s.onDisk() {
 		return nil
 	}
-	err := s.through("flatten", func() error { return s.db.Flatten(1) })
-	if err != nil {
-		s.engineSaid(err.Error()) // it may be nowhere in its log
-		return fmt.Errorf("cannot flatten the spool's tree: %w", err)
-	}
-	return nil
+	return s.tree.flatten()
 }
 
-// flush writes the memtable into a table. Only the committer may call it, between two groups:
-// Badger refuses writes meanwhile. If it fails, nobody knows which of the two holds the newest
-// events, so the spool stops.
+// flush writes the engine's memtable into a table. Only the committer may call it, between two
+// groups. If it fails, nobody knows what holds the newest events, so the spool stops.
 func (s *Spool) flush() error {
 	if !s.onDisk() {
 		return nil
 	}
-	key := []byte{record.PrefixFlush}
-	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, nil) })
-	s.room.wrote(len(key), 1) // it may have found the memtable full
-	if err == nil {
-		release := s.holdMaps()
-		s.premises.flushes.Add(1)
-		err = s.through("flush", func() error { return s.db.DropPrefix(key) })
-		s.premises.flushes.Add(1)
-		release()
-	}
-	s.room.turned(0)
+	s.premises.flushes.Add(1)
+	err := s.tree.flush()
+	s.premises.flushes.Add(1)
 	if err != nil {
-		s.engineSaid(err.Error()) // it may be nowhere in its log
-		return s.fail(fmt.Errorf("cannot flush the memtable: %w", err))
+		return s.fail(err)
 	}
 	return nil
 }

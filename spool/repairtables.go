@@ -258,7 +258,7 @@ func (s *Spool) removeUnfinished(free int64) (int64, error) {
 		s.log.Warn("the disk is full; what an interrupted compaction had written was removed to start",
 			"tables", n)
 	}
-	return s.room.free(s.dir)
+	return s.tree.room.free(s.dir)
 }
 
 // unfinished are the tables that the list does not name, if it is whole and names only what is

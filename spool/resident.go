@@ -2,10 +2,7 @@ package spool
 
 import (
 	"runtime/debug"
-	"slices"
 	"time"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 const (
@@ -72,8 +69,7 @@ func (s *Spool) memoryLoop() {
 
 // compacting reports that the engine compacts, or is about to.
 func (s *Spool) compacting() bool {
-	return s.reclaiming.Load() || s.onDisk() &&
-		slices.ContainsFunc(s.db.Levels(), func(l badger.LevelInfo) bool { return l.Score >= 1 })
+	return s.reclaiming.Load() || s.onDisk() && s.tree.compacts()
 }
 
 // stir wakes the memory loop for work that no group shows.
@@ -88,7 +84,7 @@ func (s *Spool) stir() {
 // batches left 1.1 GiB of mapped tables and 0.9 GiB of heap resident without it.
 func (s *Spool) keepMemory(now time.Time) {
 	if s.onDisk() {
-		if err := s.trimMapped(mappedBytesMax); err != nil {
+		if err := s.tree.trimMapped(mappedBytesMax); err != nil {
 			s.log.Debug("mapped tables stay resident", "error", err)
 		}
 	}

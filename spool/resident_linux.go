@@ -28,62 +28,62 @@ const (
 	// it is slow where pages are dirty.
 	madvPageout = 21
 	// pageoutMax is how long that may take: meanwhile a compaction reads on.
-	pageoutMax = memoryPause / 2
+	pageoutMax = 50 * time.Millisecond
 	// tablesWritten at once by two compactions, at most; their pages are dirty.
 	tablesWritten = 26
 )
 
 // trimMapped takes the resident pages of tables out of the process when more than most bytes of
 // files are resident.
-func (s *Spool) trimMapped(most int64) error {
+func (t *tree) trimMapped(most int64) error {
 	mapped, err := mappedBytes()
 	if err != nil || mapped <= most {
 		return err
 	}
-	s.mapsMu.Lock()
-	defer s.mapsMu.Unlock()
-	if s.mapsHeld != nil {
-		return s.letGo(s.mapsHeld)
+	t.mapsMu.Lock()
+	defer t.mapsMu.Unlock()
+	if t.mapsHeld != nil {
+		return t.letGo(t.mapsHeld)
 	}
-	held, release := s.holdTables()
+	held, release := t.holdTables()
 	defer release()
-	return s.letGo(held)
+	return t.letGo(held)
 }
 
 // holdMaps lets trimMapped go on while the engine holds its lock, which holdTables needs. Whoever
 // calls it may run the engine's flush until release.
-func (s *Spool) holdMaps() (release func()) {
-	s.mapsMu.Lock()
-	defer s.mapsMu.Unlock()
-	held, letTables := s.holdTables()
-	s.mapsHeld = held
+func (t *tree) holdMaps() (release func()) {
+	t.mapsMu.Lock()
+	defer t.mapsMu.Unlock()
+	held, letTables := t.holdTables()
+	t.mapsHeld = held
 	return func() {
-		s.mapsMu.Lock()
-		defer s.mapsMu.Unlock()
-		s.mapsHeld = nil
+		t.mapsMu.Lock()
+		defer t.mapsMu.Unlock()
+		t.mapsHeld = nil
 		letTables()
 	}
 }
 
 // holdTables are the engine's tables whose maps stay where they are until release. Advice on a map
 // that is gone would strike what was mapped in its place, perhaps the heap.
-func (s *Spool) holdTables() (held map[uint64]bool, release func()) {
+func (t *tree) holdTables() (held map[uint64]bool, release func()) {
 	type place struct {
 		id    uint64
 		level int
 	}
 	before := make(map[place]bool)
-	for _, t := range s.db.Tables() {
-		before[place{t.ID, t.Level}] = true
+	for _, table := range t.db.Tables() {
+		before[place{table.ID, table.Level}] = true
 	}
 	// An iterator holds every table there is. Those that were there before and after it was made
 	// were there meanwhile.
-	txn := s.db.NewTransaction(false)
+	txn := t.db.NewTransaction(false)
 	it := txn.NewIterator(badger.IteratorOptions{AllVersions: true})
 	held = make(map[uint64]bool, len(before))
-	for _, t := range s.db.Tables() {
-		if before[place{t.ID, t.Level}] {
-			held[t.ID] = true
+	for _, table := range t.db.Tables() {
+		if before[place{table.ID, table.Level}] {
+			held[table.ID] = true
 		}
 	}
 	return held, func() {
@@ -94,13 +94,13 @@ func (s *Spool) holdTables() (held map[uint64]bool, release func()) {
 
 // letGo advises the kernel on the maps of tables: those that are held, and then, for a while and
 // with more care, those that a compaction has written and not yet put in their place.
-func (s *Spool) letGo(held map[uint64]bool) error {
+func (t *tree) letGo(held map[uint64]bool) error {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {
 		return fmt.Errorf("cannot list the maps of tables: %w", err)
 	}
 	defer maps.Close()
-	dir := s.engineDir()
+	dir := t.realDir()
 	var others []mapping
 	lines := bufio.NewScanner(maps)
 	for lines.Scan() {
@@ -122,18 +122,6 @@ func (s *Spool) letGo(held map[uint64]bool) error {
 		m.pageOut()
 	}
 	return lines.Err()
-}
-
-// engineDir is the engine's directory as the kernel names it.
-func (s *Spool) engineDir() string {
-	dir, err := filepath.Abs(filepath.Join(s.dir, engineDir))
-	if err != nil {
-		return s.dir
-	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		return real
-	}
-	return dir
 }
 
 // mappedBytes is what is resident of files and shared memory: the third field of statm, in pages.

@@ -11,32 +11,6 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-func TestTableMap(t *testing.T) {
-	const dir = "/var/lib/hook spool/db"
-	f := func(line string, want mapping) {
-		t.Helper()
-		got, ok := tableMap([]byte(line), dir)
-		if got != want || ok != (want.length > 0) {
-			t.Errorf("%q is %+v, %v; want %+v", line, got, ok, want)
-		}
-	}
-	// a table
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/000012.sst", mapping{0x7f00a000, 0x2000, 12})
-	// the log is hot and stays
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/00001.mem", mapping{})
-	// a private map would lose what was stored
-	f("7f00a000-7f00c000 rw-p 00000000 fe:00 12 "+dir+"/000012.sst", mapping{})
-	// somebody else's table; no file; removed meanwhile; no table; nonsense
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 /var/lib/other/db/000001.sst", mapping{})
-	f("7f00a000-7f00c000 rw-p 00000000 00:00 0", mapping{})
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/000001.sst (deleted)", mapping{})
-	f("7f00a000-7f00c000 rw-s 00000000 fe:00 12 "+dir+"/new.sst", mapping{})
-	f("7f00c000-7f00a000 rw-s 00000000 fe:00 12 "+dir+"/000001.sst", mapping{})
-	f("x-y rw-s 00000000 fe:00 12 "+dir+"/000001.sst", mapping{})
-	f(" "+dir+"/000001.sst", mapping{})
-	f("", mapping{})
-}
-
 // readAll fetches n events of a lane and checks each against its digest.
 func (f *fixture) readAll(l *Lane, n int) {
 	f.t.Helper()
@@ -73,13 +47,13 @@ func TestTrimMapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.trimMapped(before + 32<<20); err != nil {
+	if err := f.tree.trimMapped(before + 32<<20); err != nil {
 		t.Fatal(err)
 	}
 	if still, _ := mappedBytes(); still < before-events*size/2 {
 		t.Errorf("%d bytes are resident of %d that may be", still, before)
 	}
-	if err := f.trimMapped(0); err != nil {
+	if err := f.tree.trimMapped(0); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := mappedBytes(); after > before-events*size/2 {
@@ -103,7 +77,7 @@ func TestTrimMappedMeanwhile(t *testing.T) {
 				return
 			default:
 			}
-			if err := f.trimMapped(0); err != nil {
+			if err := f.tree.trimMapped(0); err != nil {
 				t.Error(err)
 				return
 			}
@@ -113,7 +87,7 @@ func TestTrimMappedMeanwhile(t *testing.T) {
 	for range rounds {
 		f.appendRandom(events, size, "a")
 		f.flushNow()
-		if err := f.db.Flatten(1); err != nil {
+		if err := f.tree.db.Flatten(1); err != nil {
 			t.Fatal(err)
 		}
 	}

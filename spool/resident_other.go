@@ -3,6 +3,6 @@
 package spool
 
 // trimMapped does nothing where the kernel cannot be asked to let go of pages.
-func (s *Spool) trimMapped(int64) error { return nil }
+func (t *tree) trimMapped(int64) error { return nil }
 
-func (s *Spool) holdMaps() (release func()) { return func() {} }
+func (t *tree) holdMaps() (release func()) { return func() {} }

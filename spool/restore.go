@@ -13,7 +13,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -106,11 +105,10 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	if err := s.preflight(); err != nil {
 		return info, err
 	}
-	if s.db, err = openEngine(opts); err != nil {
+	if err := s.tree.open(opts); err != nil {
 		return info, err
 	}
-	s.engine = ondisk.New(s.db)
-	batch := s.db.NewWriteBatch()
+	batch := s.tree.db.NewWriteBatch()
 	var format record.Format
 	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f
@@ -131,7 +129,7 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	if err == nil {
 		err = s.storeFormat(descendant(format))
 	}
-	return info, errors.Join(err, s.db.Close())
+	return info, errors.Join(err, s.tree.Close())
 }
 
 func entryOf(b backedUp) *badger.Entry {

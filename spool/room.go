@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // Badger maps its files. A store into a mapped page that has no block behind it, on a disk that has
@@ -40,8 +42,6 @@ const (
 	// entryRoomBytes bounds what log and skip list each add to an entry's key and value: a head of
 	// up to 22 bytes, a checksum, a timestamp; a node of 16 bytes and its tower of 1.5 levels.
 	entryRoomBytes = 64
-	// rideBytes bounds the records of lanes and the checkpoint that ride with a group.
-	rideBytes = 64 << 10
 	// updateBytes bounds one transaction of a start.
 	updateBytes = 1 << 10
 	// fallSpan and fallStep: the disk is expected to lose as much in the next fallSpan as it did,
@@ -49,6 +49,10 @@ const (
 	fallSpan = 100 * time.Millisecond
 	fallStep = 20 * time.Millisecond
 )
+
+// preflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
+// under such a map is a SIGBUS that nothing can catch.
+const preflightBytes = 4 * memTableBytes
 
 // room is what the committer knows of the disk below the engine's log. It is the committer's own.
 type room struct {
@@ -114,15 +118,6 @@ type use struct {
 	turns bool
 }
 
-func useOf(ops []*op) use {
-	u := use{bytes: rideBytes}
-	for _, o := range ops {
-		u.bytes += int64(o.bytes + o.entries*entryRoomBytes)
-		u.turns = u.turns || o.flush
-	}
-	return u
-}
-
 // turns reports whether a group may find the memtable full, so that the engine begins another log.
 func (r *room) turns(u use) bool {
 	return u.turns || r.written+u.bytes+entryRoomBytes >= memTableBytes
@@ -173,7 +168,7 @@ func (r *room) short(u use, now time.Time, compaction func(sure bool) int64) err
 	}
 	if end > r.allocated && !r.allocate(end, free-need) {
 		if r.refused != nil {
-			return fmt.Errorf("%w: %w", ErrFull, r.refused)
+			return fmt.Errorf("%w: %w", engine.ErrFull, r.refused)
 		}
 		return fullError(free, need+u.bytes)
 	}
@@ -187,7 +182,7 @@ func (r *room) reserved() int64 {
 }
 
 func fullError(free, need int64) error {
-	return fmt.Errorf("%w: %d bytes are free on its disk; its engine needs %d to write on", ErrFull,
+	return fmt.Errorf("%w: %d bytes are free on its disk; its engine needs %d to write on", engine.ErrFull,
 		free, need)
 }
 
@@ -228,13 +223,6 @@ func (r *room) extend(to int64) error {
 		return err
 	}
 	return errors.Join(allocate(f, r.allocated, to-r.allocated), f.Close())
-}
-
-// wrote counts a transaction of the committer.
-func (s *Spool) wrote(bytes, entries int) {
-	if s.onDisk() {
-		s.room.wrote(bytes, entries)
-	}
 }
 
 // wrote counts a transaction, and notes the log that it began if it found the memtable full. That

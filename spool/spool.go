@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
+
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -24,13 +23,13 @@ var (
 	// nothing is acknowledged any more in this process.
 	ErrFailed = errors.New("the spool stopped after a disk error")
 	// ErrFull: the disk budget is used up.
-	ErrFull = errors.New("the spool is full")
+	ErrFull = engine.ErrFull
 	// ErrInUse: another process has the spool open.
-	ErrInUse = errors.New("another process uses this spool")
+	ErrInUse = engine.ErrInUse
 	// ErrWrongKey: the encryption key does not open this spool.
-	ErrWrongKey = errors.New("the encryption key does not open this spool")
+	ErrWrongKey = engine.ErrWrongKey
 	// ErrLoss: the spool holds less than it acknowledged.
-	ErrLoss = errors.New("the spool has lost events that it had acknowledged")
+	ErrLoss = engine.ErrLoss
 	// ErrNotFound: no such event or delivery.
 	ErrNotFound = engine.ErrNotFound
 )
@@ -60,7 +59,7 @@ type Options struct {
 	// close. It has no files that the spool would care for, so Dir holds the high-water mark alone.
 	Engine engine.Engine
 
-	seam seam
+	seam engine.Seam
 	// free and inodes ask the file system; nil is freeBytes and freeInodes.
 	free, inodes func(dir string) (int64, error)
 }
@@ -80,13 +79,13 @@ type Limits struct {
 type Spool struct {
 	dir          string
 	log          *slog.Logger
-	db           *badger.DB    // nil: the engine is not on this disk
-	engine       engine.Engine // over db, or Options.Engine
+	engine       engine.Engine
+	tree         *tree // the engine, if it is the embedded one
 	decide       func(*View, *Draft)
 	now          func() time.Time
 	onCommit     func(int, time.Duration)
 	onCompaction func(bool)
-	seam         seam
+	seam         engine.Seam
 	format       record.Format
 	key          []byte // of encryption; empty: none
 	// repairs: damaged files are repaired. acceptLoss is Options.AcceptLoss. logs are the engine's
@@ -146,7 +145,6 @@ type Spool struct {
 	tick        atomic.Pointer[record.Tick]
 	disk        diskState
 	gate        gate
-	room        room
 	ballast     *ballast
 	hw          *highWater
 	premises    premises
@@ -159,8 +157,6 @@ type Spool struct {
 	groups      atomic.Uint64 // written
 	reclaiming  atomic.Bool
 	stirred     chan struct{} // capacity 1; see stir
-	mapsMu      sync.Mutex
-	mapsHeld    map[uint64]bool // the tables that a flush holds; guarded by mapsMu
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
 	readers   sync.RWMutex
@@ -210,7 +206,7 @@ func Open(o Options) (_ *Spool, err error) {
 }
 
 // onDisk reports that the engine is the embedded one, whose files the spool cares for.
-func (s *Spool) onDisk() bool { return s.db != nil }
+func (s *Spool) onDisk() bool { return s.tree != nil }
 
 // openOnDisk opens the embedded engine.
 func (s *Spool) openOnDisk() error {
@@ -220,11 +216,27 @@ func (s *Spool) openOnDisk() error {
 	return s.openPastEmptyFiles(opts)
 }
 
+// openPastEmptyFiles opens the engine once its files are found fit or mended.
+func (s *Spool) openPastEmptyFiles(o badger.Options) error {
+	err := descriptorsFor(o.Dir)
+	if err == nil {
+		err = s.precheck(o)
+	}
+	if err != nil {
+		named, _ := nameSystem(err)
+		return named
+	}
+	return s.tree.openPastEmptyFiles(o, func(reason error) {
+		s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", reason)
+		s.engineErrs.Store(0)
+	})
+}
+
 // settleIn takes the engine's files as they are now.
 func (s *Spool) settleIn() error {
 	err := s.welcome()
 	if err == nil {
-		err = s.room.begin()
+		err = s.tree.room.begin()
 	}
 	if err == nil {
 		err = s.premises.begin(s.dir)
@@ -266,12 +278,10 @@ func newSpool(o Options) *Spool {
 	}
 	s.gate.leave = make(chan struct{})
 	s.ballast = openBallast(o.Dir)
-	s.room = room{free: o.free, inodes: o.inodes, dir: filepath.Join(o.Dir, engineDir)}
-	if s.room.free == nil {
-		s.room.free = freeBytes
-	}
-	if s.room.inodes == nil {
-		s.room.inodes = freeInodes
+	if o.Engine == nil {
+		s.tree = newTree(treeOptions{dir: o.Dir, log: o.Log, through: o.seam, said: s.engineSaid,
+			free: o.free, inodes: o.inodes})
+		s.engine = s.tree
 	}
 	if s.onCompaction == nil {
 		s.onCompaction = func(bool) {}
@@ -327,7 +337,7 @@ func (s *Spool) closeEngine() error {
 		return nil
 	}
 	closed := make(chan error, 1) // one result, which nobody may want any more
-	go func() { closed <- s.db.Close() }()
+	go func() { closed <- s.engine.Close() }()
 	errs := s.engineErrs.Load()
 	ticker := time.NewTicker(closeTries)
 	defer ticker.Stop()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -72,7 +73,7 @@ func nameEngine(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{ErrInUse, ErrWrongKey, ErrLoss, record.ErrFormat, ErrDamaged} {
+	for _, known := range []error{engine.ErrInUse, engine.ErrWrongKey, engine.ErrLoss, record.ErrFormat, engine.ErrDamaged} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -80,19 +81,19 @@ func nameEngine(err error) error {
 	if named, ok := nameSystem(err); ok {
 		return named
 	}
-	return fmt.Errorf("%w: %w", ErrDamaged, err)
+	return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
 }
 
 // nameSpace tells a disk without inodes from one without bytes: both are ENOSPC. Some file systems
 // (xfs) make inodes of bytes, so where both are gone it is bytes that are missing.
 func nameSpace(err error, dir string) error {
-	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFull) {
+	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, engine.ErrFull) {
 		return err
 	}
 	inodes, ierr := freeInodes(dir)
 	bytes, berr := freeBytes(dir)
 	if ierr == nil && berr == nil && inodes == 0 && bytes > spareBytes {
-		return fmt.Errorf("%w: %w", ErrNoInodes, err)
+		return fmt.Errorf("%w: %w", engine.ErrNoInodes, err)
 	}
 	return err
 }

@@ -2,12 +2,9 @@ package spool
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,49 +14,6 @@ import (
 
 	"github.com/hookspool/hookspool/spool/record"
 )
-
-// An error of the system is found in whatever the engine makes of it, mostly text, and nothing else
-// is taken for one.
-func TestNameSystem(t *testing.T) {
-	for _, errno := range errnosOfSystem() {
-		for _, err := range []error{
-			errno,
-			&fs.PathError{Op: "open", Path: "/x", Err: errno},
-			y.Wrapf(errno, "while opening file: %s", "/data/00001.mem"),
-			y.Wrapf(y.Wrap(&fs.PathError{Op: "open", Path: "/x", Err: errno}, "Error"), "While opening"),
-			fmt.Errorf("%v; %v", &fs.PathError{Op: "sync", Path: "/x", Err: errno}, "and more"),
-			fmt.Errorf("badger panicked: %v", errors.Join(errno, errors.New("while mmapping"))),
-			fmt.Errorf("cannot write. Path=/x. Error=%v", errno),
-		} {
-			named, ok := nameSystem(err)
-			if !ok || !errors.Is(named, errno) || named.Error() != err.Error() {
-				t.Errorf("%q: %v, %v; want %v", err, named, ok, errno)
-			}
-			if got := nameEngine(err); errors.Is(got, ErrDamaged) || !errors.Is(got, errno) {
-				t.Errorf("%q is told as %v", err, got)
-			}
-		}
-	}
-	for _, text := range []string{
-		"file does not exist for table 3",
-		"open /srv/permission denied/db: its checksum does not fit",
-		"no such device at all",
-		"MANIFEST has bad magic",
-		"",
-	} {
-		if _, ok := nameSystem(errors.New(text)); ok {
-			t.Errorf("%q is taken for an error of the system", text)
-		}
-		if !errors.Is(nameEngine(errors.New(text)), ErrDamaged) {
-			t.Errorf("%q is not told as damage", text)
-		}
-	}
-	for _, err := range []error{ErrInUse, ErrWrongKey, record.ErrFormat, ErrLoss} {
-		if got := nameEngine(fmt.Errorf("x: %w", err)); !errors.Is(got, err) || errors.Is(got, ErrDamaged) {
-			t.Errorf("%v is told as %v", err, got)
-		}
-	}
-}
 
 // Whichever error of the system meets whichever call of a start or a commit, it is called what it
 // is, never damage, and the next start without it goes on as if nothing had been.
@@ -197,31 +151,6 @@ func TestTableEndSystemError(t *testing.T) {
 	}
 }
 
-// ENOSPC is told as a want of inodes where there are none, and as one of bytes elsewhere.
-func TestCountedInodes(t *testing.T) {
-	f := func(all, free uint64, want int64) {
-		t.Helper()
-		if got := countedInodes(all, free); got != want {
-			t.Errorf("%d of %d: %d; want %d", free, all, got, want)
-		}
-	}
-	f(100, 40, 40)
-	f(100, 0, 0)
-	f(0, 0, inodesUncounted) // btrfs, vfat
-	f(0, 7, inodesUncounted)
-	f(100, 101, inodesUncounted) // nonsense
-	f(math.MaxUint64, math.MaxUint64, inodesUncounted)
-	if free, err := freeInodes(t.TempDir()); err != nil || free < 0 {
-		t.Errorf("%d, %v", free, err)
-	}
-	if _, err := freeInodes("/nowhere/at/all"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no directory: %v", err)
-	}
-	if err := nameSpace(syscall.ENOSPC, t.TempDir()); errors.Is(err, ErrNoInodes) {
-		t.Errorf("where there are inodes: %v", err)
-	}
-}
-
 // Few free inodes refuse events like few free bytes, and events alone; fewer close the gate for a
 // commit that may begin a table; none refuse a start. More let everything go on, without a restart.
 func TestInodesAreWatched(t *testing.T) {
@@ -279,23 +208,4 @@ func TestInodesAreWatched(t *testing.T) {
 		t.Errorf("a file system that does not count has %d free inodes", n)
 	}
 	_ = d
-}
-
-// The bound on the tables of a compaction is above what it writes.
-func TestTablesOf(t *testing.T) {
-	got := []int64{tablesOf(0), tablesOf(tableFileBytes), tablesOf(400 << 20)}
-	if want := []int64{0, 2, 200}; !slices.Equal(got, want) {
-		t.Errorf("got %d; want %d", got, want)
-	}
-}
-
-// A moment without descriptors does not make a file system one that cannot allocate.
-func TestAllocateWantOfDescriptors(t *testing.T) {
-	r := room{free: freeBytes, inodes: freeInodes, dir: t.TempDir(), fid: 1}
-	if err := os.Mkdir(r.path(1), 0o700); err != nil { // opening it for writing is EISDIR
-		t.Fatal(err)
-	}
-	if !r.allocate(100, 1<<30) || r.sparse {
-		t.Errorf("allocated %d, sparse %v; want what is free to do, this once", r.allocated, r.sparse)
-	}
 }

@@ -91,7 +91,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 		return rep, nil
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.db.VerifyChecksum(); err != nil {
+	if err := r.tree.db.VerifyChecksum(); err != nil {
 		r.view.faults.add("a table does not fit its checksums: %v", err)
 	}
 	highWater, herr := readHighWater(o.Dir)

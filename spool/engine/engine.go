@@ -17,21 +17,9 @@ package engine
 
 import (
 	"bytes"
-	"errors"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/record"
-)
-
-// Errors that the spool tells apart with errors.Is.
-var (
-	// ErrNotFound: there is no such record, or no such event.
-	ErrNotFound = errors.New("not found")
-	// ErrConflict: a record that the transaction has read was changed by another relay. Nothing was
-	// written; it is to be planned again. An engine with one writer never returns it.
-	ErrConflict = errors.New("another relay was first")
-	// ErrUnavailable: the engine cannot write now and may do so later; nothing was written.
-	ErrUnavailable = errors.New("the engine cannot be reached")
 )
 
 // Log is the hot path: what is written, in the order of its acceptance.

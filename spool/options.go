@@ -12,7 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
-	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 const (
@@ -139,7 +139,7 @@ func openEngine(o badger.Options) (db *badger.DB, err error) {
 	// Not the half of it that Badger returns: closing that panics.
 	if isLocked(err) {
 		o.Logger.Infof("%v", err) // for who debugs; ours are the words for an operator
-		return nil, ErrInUse
+		return nil, engine.ErrInUse
 	}
 	return nil, err
 }
@@ -158,7 +158,7 @@ func checkKey(o badger.Options) error {
 	_, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true,
 		EncryptionKey: o.EncryptionKey})
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
-		return ErrWrongKey
+		return engine.ErrWrongKey
 	}
 	return nameEngine(err)
 }
@@ -201,27 +201,16 @@ func closeAll(files []*os.File) (err error) {
 	return err
 }
 
-// openPastEmptyFiles opens the engine, again after each file that was left empty.
-func (s *Spool) openPastEmptyFiles(o badger.Options) (err error) {
-	err = descriptorsFor(o.Dir)
-	if err == nil {
-		err = s.precheck(o)
-	}
-	if err != nil {
-		named, _ := nameSystem(err)
-		return named
-	}
+// openPastEmptyFiles opens the database, again after each file that was left empty. told hears of each.
+func (t *tree) openPastEmptyFiles(o badger.Options, told func(reason error)) (err error) {
 	for range emptyFilesMax {
-		if s.db, err = openEngine(o); err == nil {
-			s.engine = ondisk.New(s.db)
-		}
+		err = t.open(o)
 		if err == nil || !strings.Contains(err.Error(), emptyFile) {
-			return nameEngine(err)
+			break
 		}
-		s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", err)
-		s.engineErrs.Store(0)
+		told(err)
 	}
-	return err
+	return nameEngine(err)
 }
 
 // engineLogger turns Badger's log into ours. Badger reports some failures only there, so an

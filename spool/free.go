@@ -7,16 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
-// Free inodes are watched like free bytes: a disk with neither is full, and the engine can write on
-// neither. They are not what the spool uses up, which makes a file for every 4 to 16 MiB; others
-// do, a thousand in a moment.
-
 const (
-	// appendInodes must be free for an append, besides those of a compaction. With less, what is left
-	// is for settling and the next start; 64 leave the gate the time to see how they go.
-	appendInodes = 64
 	// turnInodes must be free for a commit that may find the memtable full: its table, the next log,
 	// a manifest that is written again, and as many that others take meanwhile; compaction adds its
 	// own.
@@ -27,8 +22,14 @@ const (
 	startInodes = 16
 )
 
-// ErrNoInodes: the file system can hold no more files, however many bytes it has.
-var ErrNoInodes = fmt.Errorf("%w: its disk has too few free inodes", ErrFull)
+// freeBytes is what this user may still take of a file system.
+func freeBytes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("cannot ask for free space of %q: %w", dir, err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
 
 // inodesUncounted is what a file system has free that makes inodes as it needs them.
 const inodesUncounted = math.MaxInt64
@@ -54,14 +55,10 @@ func countedInodes(all, free uint64) int64 {
 func inodesToStart(dir string, free int64) error {
 	if free < startInodes {
 		return fmt.Errorf("cannot open spool %q: %d are free; %d are needed to start: %w", dir, free,
-			startInodes, ErrNoInodes)
+			startInodes, engine.ErrNoInodes)
 	}
 	return nil
 }
-
-// inodesMustStay is how many files Admit leaves to be made: those of the engine's next compaction,
-// and some.
-func (s *Spool) inodesMustStay() int64 { return appendInodes + tablesOf(s.disk.compaction.Load()) }
 
 // inodesShort says whether fewer files can be made than are needed; nil where nobody counts them.
 func (r *room) inodesShort(need int64) error {
@@ -73,7 +70,7 @@ func (r *room) inodesShort(need int64) error {
 }
 
 func noInodesError(free, need int64) error {
-	return fmt.Errorf("%w: %d are free; %d must stay free for its engine's files", ErrNoInodes, free,
+	return fmt.Errorf("%w: %d are free; %d must stay free for its engine's files", engine.ErrNoInodes, free,
 		need)
 }
 
@@ -95,7 +92,7 @@ func (r *room) makeable() error {
 	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE,
 		syscall.ENFILE, syscall.ENOMEM, syscall.EINTR} {
 		if errors.Is(err, errno) {
-			return fmt.Errorf("%w: its engine cannot begin another file: %w", ErrFull, err)
+			return fmt.Errorf("%w: its engine cannot begin another file: %w", engine.ErrFull, err)
 		}
 	}
 	return fmt.Errorf("cannot begin another file of the engine: %w", err)
