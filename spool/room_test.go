@@ -14,6 +14,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4/y"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // TestRoomOfASparseLog wants every commit to ask for room where the log has no blocks of its own.
@@ -105,7 +106,7 @@ func TestCountedInodes(t *testing.T) {
 	if _, err := freeInodes("/nowhere/at/all"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
-	if err := nameSpace(syscall.ENOSPC, t.TempDir()); errors.Is(err, ErrNoInodes) {
+	if err := nameSpace(syscall.ENOSPC, t.TempDir()); errors.Is(err, engine.ErrNoInodes) {
 		t.Errorf("where there are inodes: %v", err)
 	}
 }
@@ -127,7 +128,7 @@ func TestNameSystem(t *testing.T) {
 			if !ok || !errors.Is(named, errno) || named.Error() != err.Error() {
 				t.Errorf("%q: %v, %v; want %v", err, named, ok, errno)
 			}
-			if got := nameEngine(err); errors.Is(got, ErrDamaged) || !errors.Is(got, errno) {
+			if got := nameEngine(err); errors.Is(got, engine.ErrDamaged) || !errors.Is(got, errno) {
 				t.Errorf("%q is told as %v", err, got)
 			}
 		}
@@ -142,12 +143,12 @@ func TestNameSystem(t *testing.T) {
 		if _, ok := nameSystem(errors.New(text)); ok {
 			t.Errorf("%q is taken for an error of the system", text)
 		}
-		if !errors.Is(nameEngine(errors.New(text)), ErrDamaged) {
+		if !errors.Is(nameEngine(errors.New(text)), engine.ErrDamaged) {
 			t.Errorf("%q is not told as damage", text)
 		}
 	}
-	for _, err := range []error{ErrInUse, ErrWrongKey, record.ErrFormat, ErrLoss} {
-		if got := nameEngine(fmt.Errorf("x: %w", err)); !errors.Is(got, err) || errors.Is(got, ErrDamaged) {
+	for _, err := range []error{engine.ErrInUse, engine.ErrWrongKey, record.ErrFormat, engine.ErrLoss} {
+		if got := nameEngine(fmt.Errorf("x: %w", err)); !errors.Is(got, err) || errors.Is(got, engine.ErrDamaged) {
 			t.Errorf("%v is told as %v", err, got)
 		}
 	}
