@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // ErrAway: the spool that was here was moved or removed while it was open, and is not back.
@@ -114,7 +116,7 @@ func checkAway(dir string) error {
 	if err != nil || a == nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, engineDir)); !isGone(err) {
+	if _, err := os.Stat(filepath.Join(dir, ondisk.Dir)); !isGone(err) {
 		return nil // which spool it is tells welcome
 	}
 	return a.refusal(dir)

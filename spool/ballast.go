@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // A ballast is a file of blocks that nobody else can take. It is thrown off when the disk has no
@@ -75,7 +77,7 @@ func (b *ballast) take() error {
 	if err != nil {
 		return fmt.Errorf("cannot make the ballast: %w", err)
 	}
-	if err = allocate(f, 0, ballastBytes); err == nil {
+	if err = ondisk.Allocate(f, 0, ballastBytes); err == nil {
 		b.bytes = ballastBytes
 		return f.Close()
 	}
@@ -114,7 +116,7 @@ func (s *Spool) trimBallast() {
 	case s.ballast.size() == 0 && !s.gate.closed() && free >= 2*(s.mustStayFree(lim)+ballastBytes):
 		err = s.ballast.take()
 	}
-	if err != nil && !errors.Is(err, errCannotAllocate) {
+	if err != nil && !errors.Is(err, ondisk.ErrCannotAllocate) {
 		s.log.Warn("cannot keep a ballast; it is tried again", "error", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -332,7 +333,7 @@ func TestVerifyContradictions(t *testing.T) {
 
 func (f *fixture) write(do func(*badger.Txn) error) {
 	f.t.Helper()
-	if err := f.tree.db.Update(do); err != nil {
+	if err := f.tree.DB.Update(do); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -340,8 +341,8 @@ func (f *fixture) write(do func(*badger.Txn) error) {
 // damage writes into the engine of a closed spool.
 func (f *fixture) damage(do func(*badger.Txn) error) {
 	f.t.Helper()
-	db, err := openEngine(engineOptions(f.dir, f.secret, engineLogger{log: f.options().Log,
-		failed: func(string) {}}))
+	db, err := ondisk.OpenEngine(ondisk.Options(f.dir, f.secret, ondisk.Logger{Log: f.options().Log,
+		Failed: func(string) {}}))
 	if err != nil {
 		f.t.Fatal(err)
 	}

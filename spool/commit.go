@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -148,7 +149,7 @@ func (s *Spool) gather() []*op {
 		}
 		o := s.carry[n]
 		bytes, entries = bytes+o.bytes, entries+o.entries
-		if n > 0 && (bytes > txnBytesMax || entries > txnEntriesMax) {
+		if n > 0 && (bytes > ondisk.TxnBytesMax || entries > ondisk.TxnEntriesMax) {
 			return s.takeCarry(n)
 		}
 	}
@@ -217,7 +218,7 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if !ok {
 		return
 	}
-	if s.onDisk() && s.tree.room.turns(useOf(ops)) {
+	if s.onDisk() && s.tree.Room.Turns(useOf(ops)) {
 		if err := s.checkPremises(); err != nil {
 			answer(ops, err)
 			return
@@ -360,7 +361,7 @@ func (g *group) add(bytes int, err error) {
 // wrote counts a transaction of the committer.
 func (s *Spool) wrote(bytes, entries int) {
 	if s.onDisk() {
-		s.tree.room.wrote(bytes, entries)
+		s.tree.Room.Wrote(bytes, entries)
 	}
 }
 

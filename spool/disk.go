@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -80,31 +81,32 @@ func findDir(dir string) (found bool, err error) {
 // preflight refuses to open the engine on a disk so full that doing so could kill the process, even
 // without the ballast.
 func (s *Spool) preflight() error {
-	free, err := s.tree.room.free(s.dir)
+	free, err := s.tree.Room.Free(s.dir)
 	if err != nil {
 		return err
 	}
-	if ballast := s.ballast.size(); free < preflightBytes && free+ballast >= preflightBytes {
+	if ballast := s.ballast.size(); free < ondisk.PreflightBytes &&
+		free+ballast >= ondisk.PreflightBytes {
 		if _, err := s.ballast.throwOff(); err != nil {
 			return err
 		}
 		s.log.Warn("the disk is nearly full; the ballast was thrown off to start", "bytes", ballast)
-		if free, err = s.tree.room.free(s.dir); err != nil {
+		if free, err = s.tree.Room.Free(s.dir); err != nil {
 			return err
 		}
 	}
-	if free < preflightBytes {
+	if free < ondisk.PreflightBytes {
 		if free, err = s.removeUnfinished(free); err != nil {
 			return err
 		}
 	}
-	if free < preflightBytes {
+	if free < ondisk.PreflightBytes {
 		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
-			s.dir, free, int64(preflightBytes), ErrFull)
+			s.dir, free, int64(ondisk.PreflightBytes), ErrFull)
 	}
-	inodes, err := s.tree.room.inodes(s.dir)
+	inodes, err := s.tree.Room.Inodes(s.dir)
 	if err == nil {
-		err = inodesToStart(s.dir, inodes)
+		err = ondisk.InodesToStart(s.dir, inodes)
 	}
 	return err
 }
@@ -112,7 +114,7 @@ func (s *Spool) preflight() error {
 // attainable is how many bytes the spool may grow to, as far as its limit and the disk go now.
 func (s *Spool) attainable() int64 {
 	taken, err := bytesOnDisk(s.dir)
-	free, ferr := s.tree.room.free(s.dir)
+	free, ferr := s.tree.Room.Free(s.dir)
 	if errors.Join(err, ferr) != nil {
 		return 0
 	}
@@ -132,19 +134,19 @@ func (s *Spool) measureDisk() {
 	if now == nil {
 		return
 	}
-	free, err := s.tree.room.free(s.dir)
-	inodes, ierr := s.tree.room.inodes(s.dir)
+	free, err := s.tree.Room.Free(s.dir)
+	inodes, ierr := s.tree.Room.Inodes(s.dir)
 	if err := errors.Join(err, ierr); err != nil {
 		s.log.Error("cannot measure the spool's disk; the last figures stay", "error", err)
 		return
 	}
 	// What is only kept in reserve does not count against spool.max_size.
-	total := max(0, now.bytes-s.ballast.size()-s.tree.room.unused.Load())
+	total := max(0, now.bytes-s.ballast.size()-s.tree.Room.Unused.Load())
 	s.disk.bytes.Store(total)
 	s.disk.free.Store(free)
 	s.disk.inodes.Store(inodes)
-	s.disk.compaction.Store(s.tree.compactionBytes())
-	s.disk.deep.Store(s.tree.deepBytes())
+	s.disk.compaction.Store(s.tree.CompactionBytes())
+	s.disk.deep.Store(s.tree.DeepBytes())
 	lim := s.limits.Load()
 	s.disk.judge(lim.MaxBytes, max(lim.MinFreeBytes, s.engineNeeds()), s.mustStayFree(lim))
 }
@@ -158,7 +160,7 @@ func (d *diskState) judge(most, work, must int64) {
 }
 
 // engineNeeds is what a start and the engine's work need, as long as nothing is swept.
-func (s *Spool) engineNeeds() int64 { return preflightBytes + s.disk.compaction.Load() }
+func (s *Spool) engineNeeds() int64 { return ondisk.PreflightBytes + s.disk.compaction.Load() }
 
 // mustStayFree is what Admit leaves: what the operator wants, and at least what a start, the
 // engine's work and a sweep when half of the log may go need, so that a disk that the relay itself
@@ -171,7 +173,7 @@ func (s *Spool) mustStayFree(lim *Limits) int64 {
 func (s *Spool) Disk() DiskUsage {
 	lim := s.limits.Load()
 	inodes := s.disk.inodes.Load()
-	if inodes == inodesUncounted {
+	if inodes == ondisk.InodesUncounted {
 		inodes = -1
 	}
 	return DiskUsage{Bytes: s.disk.bytes.Load(), Limit: lim.MaxBytes,
@@ -194,7 +196,9 @@ var ErrNoInodes = engine.ErrNoInodes
 
 // inodesMustStay is how many files Admit leaves to be made: those of the engine's next compaction,
 // and some.
-func (s *Spool) inodesMustStay() int64 { return appendInodes + tablesOf(s.disk.compaction.Load()) }
+func (s *Spool) inodesMustStay() int64 {
+	return appendInodes + ondisk.TablesOf(s.disk.compaction.Load())
+}
 
 // Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
 // disk error. Until the next measurement they count as written; what is not spooled after all is to
@@ -226,7 +230,7 @@ func (s *Spool) Admit(n int) error {
 	}
 	if free, need := s.disk.inodes.Load(), s.inodesMustStay(); free < need {
 		s.Forgo(n)
-		return noInodesError(free, need)
+		return ondisk.NoInodesError(free, need)
 	}
 	return nil
 }

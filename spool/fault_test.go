@@ -118,7 +118,7 @@ func (j *faultJourney) leave() error {
 		return nil
 	}
 	err := j.s.Close()
-	if cerr := j.s.tree.db.Close(); cerr != nil && err == nil {
+	if cerr := j.s.tree.DB.Close(); cerr != nil && err == nil {
 		err = cerr
 	}
 	j.s = nil
@@ -464,7 +464,7 @@ func TestEngineErrors(t *testing.T) {
 		t.Fatalf("%d errors at the start", n)
 	}
 	before := time.Now()
-	f.tree.db.Opts().Logger.Errorf("something failed: %d", 1)
+	f.tree.DB.Opts().Logger.Errorf("something failed: %d", 1)
 	if n, last := f.EngineErrors(); n != 1 || last.Before(before) || last.After(time.Now()) {
 		t.Errorf("%d errors, the last at %s", n, last)
 	}

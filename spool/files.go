@@ -12,6 +12,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4/table"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -33,7 +34,7 @@ const (
 
 // checkFiles looks at the engine's files. notes are findings that a crash explains.
 func checkFiles(dir string) (bad faults, notes []string, err error) {
-	files, err := os.ReadDir(filepath.Join(dir, engineDir))
+	files, err := os.ReadDir(filepath.Join(dir, ondisk.Dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return bad, nil, fmt.Errorf("%w: %q", ErrNoSpool, dir)
 	}
@@ -43,7 +44,7 @@ func checkFiles(dir string) (bad faults, notes []string, err error) {
 	manifest := false
 	for _, f := range files {
 		name := f.Name()
-		path := filepath.Join(dir, engineDir, name)
+		path := filepath.Join(dir, ondisk.Dir, name)
 		var fault, note string
 		switch {
 		case filepath.Ext(name) == ".sst":

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // Whichever byte of what Badger reads of a table to open it is flipped, its last block, its index
@@ -14,7 +16,7 @@ func TestRepairFlippedTable(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", testKey} {
 		f, dir := inTables(t, key)
-		o := engineOptions(dir, f.secret, nil)
+		o := ondisk.Options(dir, f.secret, nil)
 		list, err := readTableList(o.Dir)
 		if err != nil || len(list.tables) == 0 {
 			t.Fatal(list, err)
@@ -32,7 +34,7 @@ func TestRepairFlippedTable(t *testing.T) {
 		for id := range list.tables {
 			name := filepath.Base(r.path(id))
 			got, aside := f.starts(dir, func(dir string) {
-				f.flipLastBlock(r, filepath.Join(dir, engineDir, name), list.tables[id].KeyID)
+				f.flipLastBlock(r, filepath.Join(dir, ondisk.Dir, name), list.tables[id].KeyID)
 			})
 			if arrived(got) != furnished || aside > 0 {
 				t.Errorf("table %d: %d events arrive, %d are set aside", id, arrived(got), aside)

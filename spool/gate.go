@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 const (
@@ -54,11 +56,11 @@ func (g *gate) left() bool {
 // idempotent.
 func (s *Spool) StopWaiting() { s.gate.leaving.Do(func() { close(s.gate.leave) }) }
 
-func useOf(ops []*op) use {
-	u := use{bytes: rideBytes}
+func useOf(ops []*op) ondisk.Use {
+	u := ondisk.Use{Bytes: rideBytes}
 	for _, o := range ops {
-		u.bytes += int64(o.bytes + o.entries*entryRoomBytes)
-		u.turns = u.turns || o.flush
+		u.Bytes += int64(o.bytes + o.entries*ondisk.EntryRoomBytes)
+		u.Turns = u.Turns || o.flush
 	}
 	return u
 }
@@ -73,7 +75,7 @@ func (s *Spool) pass(ops []*op) ([]*op, bool) {
 		if err := s.roomToAppend(ops); err != nil {
 			ops = dismiss(ops, (*op).appends, err)
 		}
-		err := s.tree.short(useOf(ops), time.Now())
+		err := s.tree.Short(useOf(ops), time.Now())
 		if err == nil {
 			s.openGate()
 			return ops, true
@@ -110,10 +112,10 @@ func (s *Spool) roomToAppend(ops []*op) error {
 	if !slices.ContainsFunc(ops, (*op).appends) {
 		return nil
 	}
-	free, err := s.tree.room.look(time.Now())
-	if err == nil && free < appendBytes {
+	free, err := s.tree.Room.Look(time.Now())
+	if err == nil && free < ondisk.AppendBytes {
 		s.disk.free.Store(free)
-		return fullError(free, appendBytes)
+		return ondisk.FullError(free, ondisk.AppendBytes)
 	}
 	return nil
 }
@@ -139,7 +141,7 @@ func (s *Spool) throwBallast(reason error) bool {
 // roomToClose says whether the engine can be closed, without the ballast if need be.
 func (s *Spool) roomToClose() error {
 	for {
-		err := s.tree.shortToClose()
+		err := s.tree.ShortToClose()
 		if err == nil || !s.throwBallast(err) {
 			return err
 		}

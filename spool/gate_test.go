@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -29,9 +30,9 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 	f.reopen()
 	t.Cleanup(func() {
 		f.Close()
-		f.tree.db.Close() // a full disk leaves it open
+		f.tree.DB.Close() // a full disk leaves it open
 	})
-	if f.tree.room.unused.Load() == 0 {
+	if f.tree.Room.Unused.Load() == 0 {
 		t.Skip("NOT PROVEN HERE: the file system cannot allocate blocks ahead")
 	}
 	return f, d
@@ -41,8 +42,8 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 func (f *fixture) fillLog(lane string) (events int) {
 	f.t.Helper()
 	const step = 100 << 10
-	for f.tree.room.unused.Load() > logBytesMax-memTableBytes+rideBytes {
-		n := min(step, f.tree.room.unused.Load()-(logBytesMax-memTableBytes))
+	for f.tree.Room.Unused.Load() > ondisk.LogBytesMax-ondisk.MemTableBytes+rideBytes {
+		n := min(step, f.tree.Room.Unused.Load()-(ondisk.LogBytesMax-ondisk.MemTableBytes))
 		f.append(string(make([]byte, n)), lane)
 		events++
 	}
@@ -80,7 +81,7 @@ func TestGateKeepsTheLogForOutcomes(t *testing.T) {
 	l := f.lane("a")
 	l.Open(true)
 	f.append("before", "a")
-	d.free.Store(appendBytes - 1)
+	d.free.Store(ondisk.AppendBytes - 1)
 	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
 	d.free.Store(0)
 	e := f.fetch(l, 1)[0]
@@ -101,7 +102,7 @@ func TestGateHoldsARotation(t *testing.T) {
 	t.Parallel()
 	f, d := openOn(t)
 	events := f.fillLog(f.lane("a").name)
-	d.free.Store(rotateBytes - 1)
+	d.free.Store(ondisk.RotateBytes - 1)
 	tick := f.tickLater(7)
 	f.until("the gate to close", f.gate.closed)
 	f.refused("Admit", f.Admit(0))
@@ -134,13 +135,13 @@ func TestGateLetsARotationThrough(t *testing.T) {
 	t.Parallel()
 	f, d := openOn(t)
 	f.fillLog(f.lane("a").name)
-	d.free.Store(rotateBytes)
-	for n := uint64(1); f.tree.room.unused.Load() <= logBytesMax-memTableBytes; n++ {
+	d.free.Store(ondisk.RotateBytes)
+	for n := uint64(1); f.tree.Room.Unused.Load() <= ondisk.LogBytesMax-ondisk.MemTableBytes; n++ {
 		if err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for n := uint64(1); f.tree.room.unused.Load() < memTableBytes; n++ {
+	for n := uint64(1); f.tree.Room.Unused.Load() < ondisk.MemTableBytes; n++ {
 		err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}, Owe: []Notice{
 			{Lane: f.lane("a").id, Episode: n, Body: make([]byte, 50<<10)}}})
 		if err != nil {
@@ -166,7 +167,7 @@ func TestRoomFollowsAFlush(t *testing.T) {
 		}
 	}
 	f.append("x", "a")
-	if unused := f.tree.room.unused.Load(); unused < memTableBytes {
+	if unused := f.tree.Room.Unused.Load(); unused < ondisk.MemTableBytes {
 		t.Errorf("the log has %d unused bytes; want a new one's", unused)
 	}
 }
@@ -268,15 +269,15 @@ func TestBallast(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d.free.Store(preflightBytes - ballastBytes - 1)
+	d.free.Store(ondisk.PreflightBytes - ballastBytes - 1)
 	_, err := Open(f.options())
 	f.refused("a start", err)
 	f.wantBallast(true)
 	f.free = func(dir string) (int64, error) { // as if its blocks counted
 		if _, err := os.Stat(filepath.Join(f.dir, ballastName)); err == nil {
-			return preflightBytes - ballastBytes, nil
+			return ondisk.PreflightBytes - ballastBytes, nil
 		}
-		return preflightBytes, nil
+		return ondisk.PreflightBytes, nil
 	}
 	f.reopen()
 	f.wantBallast(false)
@@ -312,7 +313,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 		f.append("x", "a")
 	}
 	f.flushNow()
-	engine := filepath.Join(f.dir, engineDir)
+	engine := filepath.Join(f.dir, ondisk.Dir)
 	old, _ := filepath.Glob(filepath.Join(engine, "*.sst"))
 	b, err := os.ReadFile(old[0])
 	if err != nil {
@@ -345,7 +346,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 	tables, _ := filepath.Glob(filepath.Join(engine, "*.sst"))
 	newest := tables[len(tables)-1]
 	b, err = os.ReadFile(newest)
-	path := filepath.Join(before, engineDir, filepath.Base(newest))
+	path := filepath.Join(before, ondisk.Dir, filepath.Base(newest))
 	if err = errors.Join(err, writeFile(path, b)); err != nil {
 		t.Fatal(err)
 	}
@@ -396,12 +397,12 @@ func TestRoomToSweep(t *testing.T) {
 	due(at, 100*mib, true, math.MaxUint64)
 	due(at.Add(-time.Second), 100*mib, false, 0)
 	due(at, 99*mib, true, events)
-	due(at, -f.engineNeeds()+preflightBytes, false, 0)
-	kept := f.tree.rewrittenBytes(1)
-	if half := f.tree.rewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
+	due(at, -f.engineNeeds()+ondisk.PreflightBytes, false, 0)
+	kept := f.tree.RewrittenBytes(1)
+	if half := f.tree.RewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
 		t.Errorf("%d bytes are written anew from the first event on, %d from the middle", kept, half)
 	}
-	if n := f.tree.rewrittenBytes(events + 1); n > kept/2 {
+	if n := f.tree.RewrittenBytes(events + 1); n > kept/2 {
 		t.Errorf("%d of %d bytes are written anew behind the last event", n, kept)
 	}
 	// What failed deliveries need of the swept part stays.
@@ -523,7 +524,7 @@ func TestGateWithoutFiles(t *testing.T) {
 	t.Parallel()
 	f, _ := openOn(t)
 	f.fillLog(f.lane("a").name)
-	turn := filepath.Join(f.tree.room.dir, turnName)
+	turn := filepath.Join(f.tree.Room.Dir, ondisk.TurnName)
 	if err := os.Mkdir(turn, 0o700); err != nil { // making the file is EISDIR
 		t.Fatal(err)
 	}

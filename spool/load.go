@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -98,7 +99,7 @@ func (s *Spool) checkFirstRecord() error {
 // update is one transaction of a start, before the committer runs.
 func (s *Spool) update(write func(engine.Txn) error) error {
 	if s.onDisk() {
-		s.tree.room.written += updateBytes
+		s.tree.Room.Written += ondisk.UpdateBytes
 	}
 	txn := s.engine.Begin()
 	defer txn.Discard()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -42,7 +43,7 @@ func (s *Spool) precheck(o badger.Options) error {
 	}
 	// Before all else, because nothing may be done to a spool that is not ours to read, and because
 	// Badger leaves goroutines behind when it finds a wrong key. Other errors are Badger's to tell.
-	if err := checkKey(o); errors.Is(err, ErrWrongKey) {
+	if err := ondisk.CheckKey(o); errors.Is(err, ErrWrongKey) {
 		return err
 	}
 	if err := s.repairValueLogs(o, files); err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // ErrMoved: the spool's files are not where they were opened. What is acknowledged now goes into
@@ -57,7 +59,7 @@ type directory struct {
 func (p *premises) begin(dir string) (err error) {
 	p.dir = absolute(dir)
 	p.tree = os.DirFS(p.dir)
-	for i, path := range []string{p.dir, filepath.Join(p.dir, engineDir)} {
+	for i, path := range []string{p.dir, filepath.Join(p.dir, ondisk.Dir)} {
 		d := &p.dirs[i]
 		d.path = path
 		if d.held, err = os.Open(path); err == nil {
@@ -162,7 +164,7 @@ func (p *premises) survey() (*survey, error) {
 // below may be there, only that we may not or cannot see it now. What is not ours to look at, such
 // as lost+found, is no matter, and what the engine has removed meanwhile is gone.
 func (p *premises) matters(name string, err error) error {
-	ours := name == engineDir || staysOpen(name)
+	ours := name == ondisk.Dir || staysOpen(name)
 	if name != "." && (isGone(err) || !ours) {
 		return nil
 	}
@@ -175,7 +177,7 @@ func staysOpen(name string) bool {
 		return true
 	}
 	dir, file := filepath.Split(name)
-	if filepath.Clean(dir) != engineDir {
+	if filepath.Clean(dir) != ondisk.Dir {
 		return false
 	}
 	switch file {
@@ -260,8 +262,8 @@ func (p *premises) seenFirst(info fs.FileInfo) bool {
 // tablesListed are the files of the engine's tables, as premises name them.
 func (s *Spool) tablesListed() map[string]bool {
 	listed := make(map[string]bool)
-	for name := range s.tree.tables() {
-		listed[filepath.Join(engineDir, name)] = true
+	for name := range s.tree.Tables() {
+		listed[filepath.Join(ondisk.Dir, name)] = true
 	}
 	return listed
 }
@@ -269,7 +271,7 @@ func (s *Spool) tablesListed() map[string]bool {
 // missingTable finds a table that is gone before any survey has seen it. The engine's list is asked
 // before and after another survey, because a table may go in between.
 func (s *Spool) missingTable(now *survey) error {
-	if now.tables >= s.tree.countTables() {
+	if now.tables >= s.tree.CountTables() {
 		return nil
 	}
 	before := s.tablesListed()

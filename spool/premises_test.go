@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // What the engine does to its files by itself is no reason to stop: logs that are begun and removed,
@@ -150,7 +152,7 @@ func TestPremisesUnseen(t *testing.T) {
 	look := func(name string, err error) *survey {
 		t.Helper()
 		s := newSpool(f.options()) // nobody else looks at the same time
-		s.tree.db = f.tree.db
+		s.tree.DB = f.tree.DB
 		if err := s.premises.begin(f.dir); err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +165,7 @@ func TestPremisesUnseen(t *testing.T) {
 		}
 		return v
 	}
-	names := []string{engineDir}
+	names := []string{ondisk.Dir}
 	for name := range look("nothing", nil).files {
 		names = append(names, name)
 	}
@@ -313,7 +315,7 @@ func TestNoLogElsewhere(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := errors.Join(os.RemoveAll(f.dir), os.Rename(aside, f.dir), f.tree.db.Close()); err != nil {
+	if err := errors.Join(os.RemoveAll(f.dir), os.Rename(aside, f.dir), f.tree.DB.Close()); err != nil {
 		t.Error(err)
 	}
 	if err := os.Remove(f.dir + awaySuffix); err != nil {
@@ -327,9 +329,9 @@ func TestLogTurned(t *testing.T) {
 		t.Helper()
 		now := &survey{files: make(map[string]fs.FileInfo), flushes: flushes}
 		for _, name := range names {
-			now.files[filepath.Join(engineDir, name)] = nil
+			now.files[filepath.Join(ondisk.Dir, name)] = nil
 		}
-		if got := p.turned(filepath.Join(engineDir, "00007.mem"), now); got != want {
+		if got := p.turned(filepath.Join(ondisk.Dir, "00007.mem"), now); got != want {
 			t.Errorf("flushes %d, files %v: got %v; want %v", flushes, names, got, want)
 		}
 	}

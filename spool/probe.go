@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // Probe says whether Open would succeed, as far as that can be known without a trace: nothing is
@@ -36,20 +38,20 @@ func Probe(dir string, key []byte) error {
 	if err := probeEngine(dir, key); err != nil {
 		return fmt.Errorf("cannot open spool %q: %w", dir, err)
 	}
-	inodes, err := freeInodes(stands)
+	inodes, err := ondisk.FreeInodes(stands)
 	if err == nil {
-		err = inodesToStart(dir, inodes)
+		err = ondisk.InodesToStart(dir, inodes)
 	}
 	if err != nil {
 		return err
 	}
-	free, err := freeBytes(stands)
+	free, err := ondisk.FreeBytes(stands)
 	if ballast, err := os.Stat(filepath.Join(dir, ballastName)); err == nil {
 		free += ballast.Size() // a start may throw it off
 	}
-	if err == nil && free < preflightBytes {
+	if err == nil && free < ondisk.PreflightBytes {
 		err = fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
-			dir, free, int64(preflightBytes), ErrFull)
+			dir, free, int64(ondisk.PreflightBytes), ErrFull)
 	}
 	return err
 }
@@ -76,7 +78,7 @@ func nearestDir(path string) (string, error) {
 
 // probeEngine looks at the lock, at the rights to the engine's files, and at the key.
 func probeEngine(dir string, key []byte) error {
-	engine := filepath.Join(dir, engineDir)
+	engine := filepath.Join(dir, ondisk.Dir)
 	files, err := os.ReadDir(engine)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -93,5 +95,5 @@ func probeEngine(dir string, key []byte) error {
 			return fmt.Errorf("cannot read and write %q: %w", path, err)
 		}
 	}
-	return checkKey(engineOptions(dir, key, nil))
+	return ondisk.CheckKey(ondisk.Options(dir, key, nil))
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 )
 
@@ -32,7 +33,7 @@ type ReaderOptions struct {
 // concurrent use.
 type Reader struct {
 	dir  string
-	tree *tree
+	tree *ondisk.Tree
 	view *snapshot
 }
 
@@ -53,14 +54,14 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 		}
 	}
 	if err != nil {
-		named, _ := nameSystem(err)
-		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, nameSpace(named, o.Dir))
+		named, _ := ondisk.NameSystem(err)
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, ondisk.NameSpace(named, o.Dir))
 	}
 	return r, nil
 }
 
 func (r *Reader) openEngine(o ReaderOptions) error {
-	if _, err := os.Stat(filepath.Join(o.Dir, engineDir)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); errors.Is(err, fs.ErrNotExist) {
 		return ErrNoSpool
 	}
 	if err := inUse(o.Dir); err != nil {
@@ -73,11 +74,11 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	if err != nil {
 		return err
 	}
-	opts := engineOptions(o.Dir, o.EncryptionKey, engineLogger{log: o.Log, failed: func(string) {}})
+	opts := ondisk.Options(o.Dir, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
 	opts.NumCompactors = 0
 	s := newSpool(Options{Dir: o.Dir, Log: o.Log})
 	s.repairs = false
-	if logs, _ := filepath.Glob(filepath.Join(o.Dir, engineDir, "*.mem")); len(logs) == 0 {
+	if logs, _ := filepath.Glob(filepath.Join(o.Dir, ondisk.Dir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
 	} else if err := s.preflight(); err != nil {
 		return err
@@ -108,7 +109,7 @@ func InUse(dir string) error {
 
 // inUse asks for the lock that the engine takes while a relay runs, and gives it back.
 func inUse(dir string) error {
-	f, err := os.Open(filepath.Join(dir, engineDir))
+	f, err := os.Open(filepath.Join(dir, ondisk.Dir))
 	if err != nil {
 		return fmt.Errorf("cannot open the engine's directory: %w", err)
 	}

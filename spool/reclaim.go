@@ -124,7 +124,7 @@ func (s *Spool) flatten() error {
 	if !s.onDisk() {
 		return nil
 	}
-	return s.tree.flatten()
+	return s.tree.Flatten()
 }
 
 // flush writes the engine's memtable into a table. Only the committer may call it, between two
@@ -134,7 +134,7 @@ func (s *Spool) flush() error {
 		return nil
 	}
 	s.premises.flushes.Add(1)
-	err := s.tree.flush()
+	err := s.tree.Flush()
 	s.premises.flushes.Add(1)
 	if err != nil {
 		return s.fail(err)

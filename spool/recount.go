@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -252,7 +253,7 @@ func (r *recount) store() error {
 			"first", r.missing[0], "last", r.missing[n-1])
 	}
 	for rest := r.missing; len(rest) > 0; {
-		n := min(len(rest), txnEntriesMax)
+		n := min(len(rest), ondisk.TxnEntriesMax)
 		err := r.s.update(func(txn engine.Txn) error {
 			var errs error
 			for _, seq := range rest[:n] {
@@ -320,7 +321,7 @@ func (s *Spool) deleteAgain() error {
 		}
 		keys, err := s.hidden(record.Kinds()[i].Prefix)
 		for err == nil && len(keys) > 0 {
-			n := min(len(keys), txnEntriesMax)
+			n := min(len(keys), ondisk.TxnEntriesMax)
 			err = s.update(func(txn engine.Txn) error {
 				var errs error
 				for _, key := range keys[:n] {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // relistName is a file, below the spool's directory, that is there once the engine could not write
@@ -34,7 +36,7 @@ func (s *Spool) engineSaid(msg string) {
 }
 
 func (s *Spool) aboutList(msg string) bool {
-	path := filepath.Join(s.dir, engineDir, badger.ManifestFilename)
+	path := filepath.Join(s.dir, ondisk.Dir, badger.ManifestFilename)
 	return strings.Contains(msg, path) || strings.Contains(msg, "MANIFEST invalid, table ")
 }
 

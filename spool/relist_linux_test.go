@@ -12,13 +12,15 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/pb"
 	"google.golang.org/protobuf/proto"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // unsynced lets the engine's list be written and not synced, until the returned function is called:
 // that puts the first part of what was written into the list, as the system would have.
 func (f *fixture) unsynced() (over func(part int)) {
 	f.t.Helper()
-	path := filepath.Join(f.dir, engineDir, badger.ManifestFilename)
+	path := filepath.Join(f.dir, ondisk.Dir, badger.ManifestFilename)
 	fd := f.descriptorOf(path)
 	real, err := syscall.Dup(fd)
 	var pipe [2]int
@@ -123,12 +125,12 @@ func TestCompactionNotNoted(t *testing.T) {
 		t.Errorf("the spool goes on: %v", f.Err())
 	}
 	_ = f.Close()
-	engine := filepath.Join(f.dir, engineDir)
+	engine := filepath.Join(f.dir, ondisk.Dir)
 	list, err := readTableList(engine)
 	if err != nil || len(list.tables) == 0 {
 		t.Fatalf("%d tables: %v", len(list.tables), err)
 	}
-	set := &pb.ManifestChangeSet{Changes: []*pb.ManifestChange{{Id: 1000, Level: engineLevels - 1}}}
+	set := &pb.ManifestChangeSet{Changes: []*pb.ManifestChange{{Id: 1000, Level: ondisk.Levels - 1}}}
 	for id := range list.tables {
 		set.Changes = append(set.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE})
 	}

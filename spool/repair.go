@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // repairLogs makes the engine's logs whole before it replays them; see salvage. It returns the
@@ -29,7 +31,7 @@ func (s *Spool) repairLogs(o badger.Options, files []string) (uint64, error) {
 	// Newest first: what follows a transaction says whether it was whole.
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
 	answered, err := readHighWater(s.dir)
-	if _, system := nameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+	if _, system := ondisk.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err // without it, what was answered might be taken for what was not
 	}
 	if err != nil {
@@ -143,7 +145,7 @@ func (s *Spool) rewriteLog(path string, original []byte, v *salvage, keyID uint6
 // raiseHighWater writes a newer mark, never an older one.
 func raiseHighWater(dir string, to uint64) error {
 	seq, err := readHighWater(dir)
-	if _, system := nameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+	if _, system := ondisk.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err == nil && seq >= to {
@@ -173,7 +175,7 @@ func openDataKeys(o badger.Options) (*dataKeys, error) {
 		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the engine's keys: %w", nameEngine(err))
+		return nil, fmt.Errorf("cannot read the engine's keys: %w", ondisk.NameEngine(err))
 	}
 	for k.last < dataKeysMax && k.secret(k.last+1) != nil {
 		k.last++

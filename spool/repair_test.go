@@ -15,6 +15,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -172,13 +173,13 @@ func TestLogHasEveryKind(t *testing.T) {
 // unlocked is a log of the spool, readable.
 func (f *fixture) unlocked(dir string, text []byte) (*wal, uint64, error) {
 	s := &Spool{dir: dir, log: f.options().Log}
-	return s.unlock(engineOptions(dir, f.secret, nil), bytes.Clone(text))
+	return s.unlock(ondisk.Options(dir, f.secret, nil), bytes.Clone(text))
 }
 
 // onlyLog is the log of a crashed spool.
 func onlyLog(t *testing.T, dir string) (string, []byte) {
 	t.Helper()
-	names, _ := filepath.Glob(filepath.Join(dir, engineDir, "*.mem"))
+	names, _ := filepath.Glob(filepath.Join(dir, ondisk.Dir, "*.mem"))
 	if len(names) != 1 {
 		t.Fatalf("there are logs %q; want one", names)
 	}
@@ -316,7 +317,7 @@ func TestRepairDestroyedEntry(t *testing.T) {
 				got, aside := f.starts(dir, func(dir string) {
 					b := bytes.Clone(text)
 					ways[i/5%3](b[at : at+e.size])
-					if err := writeFile(filepath.Join(dir, engineDir, filepath.Base(path)), b); err != nil {
+					if err := writeFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), b); err != nil {
 						t.Fatal(err)
 					}
 				})
@@ -393,7 +394,7 @@ func TestRepairTornLog(t *testing.T) {
 	first := whole.txns[0].entries[0]
 	for cut := first.at + first.size + 50; cut < end; cut += 251 {
 		got, aside := f.starts(dir, func(dir string) {
-			if err := os.Truncate(filepath.Join(dir, engineDir, filepath.Base(path)), int64(cut)); err != nil {
+			if err := os.Truncate(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), int64(cut)); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -452,7 +453,7 @@ func TestRepairLogHead(t *testing.T) {
 		path, _ := onlyLog(t, dir)
 		for at := 0; at < logHeadBytes; at += 3 {
 			got, aside := f.starts(dir, func(dir string) {
-				flipAt(t, filepath.Join(dir, engineDir, filepath.Base(path)), at)
+				flipAt(t, filepath.Join(dir, ondisk.Dir, filepath.Base(path)), at)
 			})
 			if len(got) != furnished || aside > 0 {
 				t.Errorf("byte %d: %d events, %d set aside", at, len(got), aside)
@@ -498,7 +499,7 @@ func TestRepairManifest(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "0123456789abcdef"} {
 		f, dir := inTables(t, key)
-		path := filepath.Join(dir, engineDir, badger.ManifestFilename)
+		path := filepath.Join(dir, ondisk.Dir, badger.ManifestFilename)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -506,7 +507,7 @@ func TestRepairManifest(t *testing.T) {
 		f1 := func(name string, damage func(path string) error) {
 			t.Helper()
 			got, aside := f.starts(dir, func(dir string) {
-				if err := damage(filepath.Join(dir, engineDir, badger.ManifestFilename)); err != nil {
+				if err := damage(filepath.Join(dir, ondisk.Dir, badger.ManifestFilename)); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -527,7 +528,7 @@ func TestRepairManifest(t *testing.T) {
 func TestNewerManifest(t *testing.T) {
 	f := open(t)
 	f.close()
-	path := filepath.Join(f.dir, engineDir, badger.ManifestFilename)
+	path := filepath.Join(f.dir, ondisk.Dir, badger.ManifestFilename)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -545,7 +546,7 @@ func TestNewerManifest(t *testing.T) {
 // missing with it is counted, or refused.
 func TestRepairTable(t *testing.T) {
 	f, dir := inTables(t, "")
-	tables, _ := filepath.Glob(filepath.Join(dir, engineDir, "*.sst"))
+	tables, _ := filepath.Glob(filepath.Join(dir, ondisk.Dir, "*.sst"))
 	if len(tables) == 0 {
 		t.Fatal("there is no table")
 	}
@@ -556,7 +557,7 @@ func TestRepairTable(t *testing.T) {
 		}
 		for back := 1; back < 40; back += 3 {
 			got, aside := f.starts(dir, func(dir string) {
-				flipAt(t, filepath.Join(dir, engineDir, filepath.Base(table)), int(info.Size())-back)
+				flipAt(t, filepath.Join(dir, ondisk.Dir, filepath.Base(table)), int(info.Size())-back)
 			})
 			if len(got) != furnished || aside > 0 {
 				t.Errorf("byte -%d: %d events arrive, %d are set aside", back, len(got), aside)
@@ -586,7 +587,7 @@ func TestRepairCutOff(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for n, reached := 1, true; reached; n++ {
 			got, aside := f.starts(dir, func(dir string) {
-				if err := writeFile(filepath.Join(dir, engineDir, filepath.Base(path)), text); err != nil {
+				if err := writeFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), text); err != nil {
 					t.Fatal(err)
 				}
 				calls := 0
@@ -646,7 +647,7 @@ func TestCorrectByte(t *testing.T) {
 // Whichever byte of a manifest is flipped, it reads as it was.
 func TestTableListFlipped(t *testing.T) {
 	_, dir := inTables(t, "")
-	engine := filepath.Join(dir, engineDir)
+	engine := filepath.Join(dir, ondisk.Dir)
 	want, err := readTableList(engine)
 	if err != nil || !want.whole || want.changed || len(want.tables) == 0 {
 		t.Fatalf("%+v, %v", want, err)
@@ -671,7 +672,7 @@ func TestTableListFlipped(t *testing.T) {
 func TestRepairKeys(t *testing.T) {
 	for _, key := range []string{"", "0123456789abcdef"} {
 		f, dir := inTables(t, key)
-		text, err := os.ReadFile(filepath.Join(dir, engineDir, badger.KeyRegistryFileName))
+		text, err := os.ReadFile(filepath.Join(dir, ondisk.Dir, badger.KeyRegistryFileName))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -684,7 +685,7 @@ func TestRepairKeys(t *testing.T) {
 		}
 		for at := 1; at < len(text); at += 9 {
 			got, aside := f.starts(dir, func(dir string) {
-				flipAt(t, filepath.Join(dir, engineDir, badger.KeyRegistryFileName), at)
+				flipAt(t, filepath.Join(dir, ondisk.Dir, badger.KeyRegistryFileName), at)
 			})
 			if len(got) != furnished || aside > 0 {
 				t.Errorf("byte %d: %d events arrive, %d are set aside", at, len(got), aside)
@@ -696,7 +697,7 @@ func TestRepairKeys(t *testing.T) {
 			}
 			// The engine refuses it, later, and leaves goroutines behind.
 			s := &Spool{dir: dir, log: f.options().Log, repairs: true}
-			if err := s.precheck(engineOptions(dir, []byte(wrong), nil)); err != nil &&
+			if err := s.precheck(ondisk.Options(dir, []byte(wrong), nil)); err != nil &&
 				!errors.Is(err, ErrWrongKey) {
 				t.Errorf("key %q: got %v; want none, or ErrWrongKey", wrong, err)
 			}
@@ -713,7 +714,7 @@ func TestRepairWrongKey(t *testing.T) {
 	path, text := onlyLog(t, dir)
 	for _, wrong := range []string{"", "0123456789abcdeX"} {
 		s := &Spool{dir: dir, log: f.options().Log, repairs: true}
-		if err := s.precheck(engineOptions(dir, []byte(wrong), nil)); !errors.Is(err, ErrWrongKey) {
+		if err := s.precheck(ondisk.Options(dir, []byte(wrong), nil)); !errors.Is(err, ErrWrongKey) {
 			t.Errorf("key %q: got %v; want ErrWrongKey", wrong, err)
 		}
 		now, err := os.ReadFile(path)
@@ -736,7 +737,7 @@ func TestRepairOlderLog(t *testing.T) {
 	for _, k := range []int{8, 12, len(whole.txns) - 1} {
 		cut := whole.txns[k].entries[0].at
 		got, aside := f.starts(dir, func(dir string) {
-			first := filepath.Join(dir, engineDir, filepath.Base(path))
+			first := filepath.Join(dir, ondisk.Dir, filepath.Base(path))
 			older := bytes.Clone(text[:cut])
 			copy(older[cut-20:], "no end of a transaction")
 			err := errors.Join(writeFile(first, append(older, make([]byte, 1000)...)),
@@ -761,7 +762,7 @@ func TestRepairUnlistedTable(t *testing.T) {
 	g := &fixture{t: t, dir: made, now: f.now}
 	g.reopen()
 	g.close()
-	tables, _ := filepath.Glob(filepath.Join(made, engineDir, "*.sst"))
+	tables, _ := filepath.Glob(filepath.Join(made, ondisk.Dir, "*.sst"))
 	if len(tables) == 0 {
 		t.Fatal("there is no table")
 	}
@@ -771,9 +772,9 @@ func TestRepairUnlistedTable(t *testing.T) {
 			if err == nil && !whole {
 				b = b[:len(b)/2]
 			}
-			err = errors.Join(err, writeFile(filepath.Join(dir, engineDir, "000077.sst"), b))
+			err = errors.Join(err, writeFile(filepath.Join(dir, ondisk.Dir, "000077.sst"), b))
 			s := &Spool{dir: dir, log: f.options().Log, repairs: true}
-			if err := errors.Join(err, s.precheck(engineOptions(dir, nil, nil))); err != nil {
+			if err := errors.Join(err, s.precheck(ondisk.Options(dir, nil, nil))); err != nil {
 				t.Fatal(err)
 			}
 			if s.recounting() {

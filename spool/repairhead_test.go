@@ -12,6 +12,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -182,7 +183,7 @@ func TestFlippedWords(t *testing.T) {
 func TestStrangeTable(t *testing.T) {
 	f, dir := inTables(t, "")
 	got, aside := f.starts(dir, func(dir string) {
-		name := filepath.Join(dir, engineDir, "copy of 000001.sst")
+		name := filepath.Join(dir, ondisk.Dir, "copy of 000001.sst")
 		if err := os.WriteFile(name, []byte("notes"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -196,12 +197,12 @@ func TestStrangeTable(t *testing.T) {
 // the key, and the engine opens it or says why not.
 func TestTableUnknownIndex(t *testing.T) {
 	f, dir := inTables(t, testKey)
-	tables, _ := filepath.Glob(filepath.Join(dir, engineDir, "*.sst"))
+	tables, _ := filepath.Glob(filepath.Join(dir, ondisk.Dir, "*.sst"))
 	if len(tables) == 0 {
 		t.Fatal("there is no table")
 	}
 	s := &Spool{dir: dir, log: f.options().Log, repairs: true}
-	o := engineOptions(dir, f.secret, nil)
+	o := ondisk.Options(dir, f.secret, nil)
 	list, err := readTableList(o.Dir)
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +321,7 @@ func TestTableBeginsWithMemo(t *testing.T) {
 	e.Bytes([]byte("level 10"))
 	f.write(func(txn *badger.Txn) error { return txn.Set(record.LaneKey(record.PrefixMemoOnce, a.id), e.Seal()) })
 	f.close()
-	if err := os.Remove(filepath.Join(f.dir, engineDir, badger.ManifestFilename)); err != nil {
+	if err := os.Remove(filepath.Join(f.dir, ondisk.Dir, badger.ManifestFilename)); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Open(f.options())

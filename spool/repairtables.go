@@ -15,6 +15,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // repairTables brings the manifest and the tables into a state that the engine can open. What the
@@ -218,7 +220,7 @@ func (r *tableRepair) unlisted() (ids []uint64) {
 // removeUnfinished removes the tables that a compaction had begun to write when a full disk ended
 // it, as the engine does when it is opened, for which there is no room. Whatever is doubtful stays.
 func (s *Spool) removeUnfinished(free int64) (int64, error) {
-	dir, err := os.Open(filepath.Join(s.dir, engineDir))
+	dir, err := os.Open(filepath.Join(s.dir, ondisk.Dir))
 	if errors.Is(err, fs.ErrNotExist) || !s.repairs {
 		return free, nil
 	}
@@ -258,7 +260,7 @@ func (s *Spool) removeUnfinished(free int64) (int64, error) {
 		s.log.Warn("the disk is full; what an interrupted compaction had written was removed to start",
 			"tables", n)
 	}
-	return s.tree.room.free(s.dir)
+	return s.tree.Room.Free(s.dir)
 }
 
 // unfinished are the tables that the list does not name, if it is whole and names only what is

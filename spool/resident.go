@@ -69,7 +69,7 @@ func (s *Spool) memoryLoop() {
 
 // compacting reports that the engine compacts, or is about to.
 func (s *Spool) compacting() bool {
-	return s.reclaiming.Load() || s.onDisk() && s.tree.compacts()
+	return s.reclaiming.Load() || s.onDisk() && s.tree.Compacts()
 }
 
 // stir wakes the memory loop for work that no group shows.
@@ -84,7 +84,7 @@ func (s *Spool) stir() {
 // batches left 1.1 GiB of mapped tables and 0.9 GiB of heap resident without it.
 func (s *Spool) keepMemory(now time.Time) {
 	if s.onDisk() {
-		if err := s.tree.trimMapped(mappedBytesMax); err != nil {
+		if err := s.tree.TrimMapped(mappedBytesMax); err != nil {
 			s.log.Debug("mapped tables stay resident", "error", err)
 		}
 	}

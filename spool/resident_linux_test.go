@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -43,20 +44,20 @@ func TestTrimMapped(t *testing.T) {
 		}
 	}
 	read()
-	before, err := mappedBytes()
+	before, err := ondisk.MappedBytes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.tree.trimMapped(before + 32<<20); err != nil {
+	if err := f.tree.TrimMapped(before + 32<<20); err != nil {
 		t.Fatal(err)
 	}
-	if still, _ := mappedBytes(); still < before-events*size/2 {
+	if still, _ := ondisk.MappedBytes(); still < before-events*size/2 {
 		t.Errorf("%d bytes are resident of %d that may be", still, before)
 	}
-	if err := f.tree.trimMapped(0); err != nil {
+	if err := f.tree.TrimMapped(0); err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := mappedBytes(); after > before-events*size/2 {
+	if after, _ := ondisk.MappedBytes(); after > before-events*size/2 {
 		t.Errorf("%d bytes are still resident of %d", after, before)
 	}
 	f.readAll(f.lane("a"), events)
@@ -77,7 +78,7 @@ func TestTrimMappedMeanwhile(t *testing.T) {
 				return
 			default:
 			}
-			if err := f.tree.trimMapped(0); err != nil {
+			if err := f.tree.TrimMapped(0); err != nil {
 				t.Error(err)
 				return
 			}
@@ -87,7 +88,7 @@ func TestTrimMappedMeanwhile(t *testing.T) {
 	for range rounds {
 		f.appendRandom(events, size, "a")
 		f.flushNow()
-		if err := f.tree.db.Flatten(1); err != nil {
+		if err := f.tree.DB.Flatten(1); err != nil {
 			t.Fatal(err)
 		}
 	}

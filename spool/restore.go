@@ -13,6 +13,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -58,7 +59,7 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 		err = fmt.Errorf("%w: %s (%d faults)", ErrDamaged, report.Faults[0], report.FaultCount)
 	}
 	if err == nil {
-		err = os.Rename(filepath.Join(work, engineDir), filepath.Join(o.Dir, engineDir))
+		err = os.Rename(filepath.Join(work, ondisk.Dir), filepath.Join(o.Dir, ondisk.Dir))
 	}
 	if err != nil {
 		// What was built is of no use; the directory is left as empty as it was.
@@ -100,15 +101,15 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	if err := os.Mkdir(work, 0o700); err != nil {
 		return info, fmt.Errorf("cannot make %q: %w", work, err)
 	}
-	opts := engineOptions(work, o.EncryptionKey, engineLogger{log: o.Log, failed: func(string) {}})
+	opts := ondisk.Options(work, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
 	s := newSpool(Options{Dir: work, Log: o.Log})
 	if err := s.preflight(); err != nil {
 		return info, err
 	}
-	if err := s.tree.open(opts); err != nil {
+	if err := s.tree.Open(opts); err != nil {
 		return info, err
 	}
-	batch := s.tree.db.NewWriteBatch()
+	batch := s.tree.DB.NewWriteBatch()
 	var format record.Format
 	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -80,7 +81,7 @@ type Spool struct {
 	dir          string
 	log          *slog.Logger
 	engine       engine.Engine
-	tree         *tree // the engine, if it is the embedded one
+	tree         *ondisk.Tree // the engine, if it is the embedded one
 	decide       func(*View, *Draft)
 	now          func() time.Time
 	onCommit     func(int, time.Duration)
@@ -186,8 +187,8 @@ func Open(o Options) (_ *Spool, err error) {
 	}
 	defer func() {
 		if err != nil {
-			named, _ := nameSystem(err)
-			err = errors.Join(nameSpace(named, o.Dir), s.abandon())
+			named, _ := ondisk.NameSystem(err)
+			err = errors.Join(ondisk.NameSpace(named, o.Dir), s.abandon())
 		}
 	}()
 	if err != nil {
@@ -210,23 +211,23 @@ func (s *Spool) onDisk() bool { return s.tree != nil }
 
 // openOnDisk opens the embedded engine.
 func (s *Spool) openOnDisk() error {
-	opts := engineOptions(s.dir, s.key,
-		engineLogger{log: s.log, failed: s.engineFailed, said: s.engineSaid})
-	setLevelZero(&opts, levelZeroFor(s.attainable()))
+	opts := ondisk.Options(s.dir, s.key,
+		ondisk.Logger{Log: s.log, Failed: s.engineFailed, Said: s.engineSaid})
+	ondisk.SetLevelZero(&opts, ondisk.LevelZeroFor(s.attainable()))
 	return s.openPastEmptyFiles(opts)
 }
 
 // openPastEmptyFiles opens the engine once its files are found fit or mended.
 func (s *Spool) openPastEmptyFiles(o badger.Options) error {
-	err := descriptorsFor(o.Dir)
+	err := ondisk.DescriptorsFor(o.Dir)
 	if err == nil {
 		err = s.precheck(o)
 	}
 	if err != nil {
-		named, _ := nameSystem(err)
+		named, _ := ondisk.NameSystem(err)
 		return named
 	}
-	return s.tree.openPastEmptyFiles(o, func(reason error) {
+	return s.tree.OpenPastEmptyFiles(o, func(reason error) {
 		s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", reason)
 		s.engineErrs.Store(0)
 	})
@@ -236,7 +237,7 @@ func (s *Spool) openPastEmptyFiles(o badger.Options) error {
 func (s *Spool) settleIn() error {
 	err := s.welcome()
 	if err == nil {
-		err = s.tree.room.begin()
+		err = s.tree.Room.Begin()
 	}
 	if err == nil {
 		err = s.premises.begin(s.dir)
@@ -279,8 +280,9 @@ func newSpool(o Options) *Spool {
 	s.gate.leave = make(chan struct{})
 	s.ballast = openBallast(o.Dir)
 	if o.Engine == nil {
-		s.tree = newTree(treeOptions{dir: o.Dir, log: o.Log, through: o.seam, said: s.engineSaid,
-			free: o.free, inodes: o.inodes})
+		s.tree = ondisk.NewTree(ondisk.TreeOptions{Dir: o.Dir, Log: o.Log, Through: o.seam,
+			Said: s.engineSaid,
+			Free: o.free, Inodes: o.inodes})
 		s.engine = s.tree
 	}
 	if s.onCompaction == nil {
@@ -383,8 +385,8 @@ func (s *Spool) Failed() <-chan struct{} { return s.failed }
 func (s *Spool) fail(err error) error {
 	s.failOnce.Do(func() {
 		moved := errors.Is(err, ErrMoved)
-		named, _ := nameSystem(err)
-		err := fmt.Errorf("%w: %w", ErrFailed, nameSpace(named, s.dir))
+		named, _ := ondisk.NameSystem(err)
+		err := fmt.Errorf("%w: %w", ErrFailed, ondisk.NameSpace(named, s.dir))
 		s.failure.Store(&err)
 		if moved {
 			s.log.Error("the spool's files were moved or removed while they were open; nothing is "+

@@ -478,7 +478,7 @@ func TestQuarantine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = f.tree.db.Update(func(txn *badger.Txn) error {
+		err = f.tree.DB.Update(func(txn *badger.Txn) error {
 			return txn.Set(record.LogKey(seq), change(append([]byte(nil), rec...)))
 		})
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -165,12 +166,12 @@ func (s *Spool) tight() bool {
 // roomToSweep decides how far the log may be swept when the disk is tight: so far that what is kept
 // fits, and at once, before the engine compacts by itself.
 func (s *Spool) roomToSweep(swept, to uint64) (bool, error) {
-	tables := s.tree.levelZeroTables() - 2 // one is being filled, and one begun
+	tables := s.tree.LevelZeroTables() - 2 // one is being filled, and one begun
 	to = min(to, swept+uint64(tables-1)*deletionsPerTable)
-	top, topBytes := s.tree.levelZero()
-	kept := s.tree.rewrittenBytes(to) + s.heldBytes(to-swept)
+	top, topBytes := s.tree.LevelZero()
+	kept := s.tree.RewrittenBytes(to) + s.heldBytes(to-swept)
 	// It goes through the base level, whose own part of the work is no more than what it holds.
-	need := min(s.engineNeeds()+kept, preflightBytes+topBytes+2*kept)
+	need := min(s.engineNeeds()+kept, ondisk.PreflightBytes+topBytes+2*kept)
 	if s.disk.free.Load() < need || s.compacting() {
 		return false, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/y"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -30,7 +31,7 @@ func TestSystemErrorsAreNamed(t *testing.T) {
 			if call == "repair" {
 				f.damage(func(txn *badger.Txn) error { return txn.Set(record.LaneKey(record.PrefixLane, 1), []byte("x")) })
 			}
-			for _, errno := range errnosOfSystem() {
+			for _, errno := range ondisk.ErrnosOfSystem() {
 				err := f.meets(call, y.Wrapf(&fs.PathError{Op: "open", Path: "/x", Err: errno}, "While"))
 				if !errors.Is(err, errno) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrLoss) ||
 					errors.Is(err, ErrInUse) {
@@ -76,7 +77,7 @@ func TestLockErrorIsNoUse(t *testing.T) {
 		syscall.EIO: false, syscall.EOPNOTSUPP: false} {
 		err := y.Wrapf(errno, "Cannot acquire directory lock on %q.  Another process is using this "+
 			"Badger database.", "/x")
-		if got := isLocked(err); got != inUse {
+		if got := ondisk.IsLocked(err); got != inUse {
 			t.Errorf("%v: in use %v", errno, got)
 		}
 	}
@@ -113,13 +114,13 @@ func TestHighWaterSystemError(t *testing.T) {
 func TestTableSystemError(t *testing.T) {
 	f, dir := inTables(t, "")
 	f.dir = dir
-	if err := os.Mkdir(filepath.Join(dir, engineDir, "000098.sst"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, ondisk.Dir, "000098.sst"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	f.Spool = nil
 	f.reopen()
 	f.close()
-	name := filepath.Join(dir, engineDir, "000099.sst")
+	name := filepath.Join(dir, ondisk.Dir, "000099.sst")
 	if err := os.Symlink(name, name); err != nil { // opening it is ELOOP
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestInodesAreWatched(t *testing.T) {
 	inodes.free.Store(1 << 20)
 	f.measureDisk()
 	f.fillLog("a")
-	inodes.free.Store(turnInodes - 1)
+	inodes.free.Store(ondisk.TurnInodes - 1)
 	ballast := f.ballast.size()
 	tick := f.tickLater(7)
 	f.until("the gate to close", f.gate.closed)
@@ -196,11 +197,11 @@ func TestInodesAreWatched(t *testing.T) {
 	f.append("after", "a")
 	f.close()
 
-	inodes.free.Store(startInodes - 1)
+	inodes.free.Store(ondisk.StartInodes - 1)
 	if _, err := Open(f.options()); !errors.Is(err, ErrNoInodes) || errors.Is(err, ErrDamaged) {
-		t.Errorf("a start with %d inodes: %v", startInodes-1, err)
+		t.Errorf("a start with %d inodes: %v", ondisk.StartInodes-1, err)
 	}
-	inodes.free.Store(inodesUncounted)
+	inodes.free.Store(ondisk.InodesUncounted)
 	f.Spool = nil
 	f.reopen()
 	f.measureDisk()

@@ -14,6 +14,7 @@ import (
 	"github.com/dgraph-io/badger/v4/pb"
 	"google.golang.org/protobuf/proto"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -37,7 +38,7 @@ const manifestVersion = 8
 // manifestHead is what every manifest of ours begins with.
 func manifestHead() []byte {
 	head := append([]byte("Bdgr"), 0, 0, 0, manifestVersion)
-	binary.BigEndian.PutUint16(head[4:], engineMagic)
+	binary.BigEndian.PutUint16(head[4:], ondisk.Magic)
 	return head
 }
 
@@ -139,7 +140,7 @@ func (l *tableList) apply(set *pb.ManifestChangeSet) bool {
 	for _, c := range set.Changes {
 		switch c.Op {
 		case pb.ManifestChange_CREATE:
-			if _, twice := l.tables[c.Id]; twice || c.Level >= engineLevels {
+			if _, twice := l.tables[c.Id]; twice || c.Level >= ondisk.Levels {
 				return false
 			}
 			l.tables[c.Id] = badger.TableManifest{Level: uint8(c.Level), KeyID: c.KeyId,

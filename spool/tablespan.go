@@ -14,6 +14,8 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"github.com/dgraph-io/ristretto/v2/z"
+
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // tableSpan is what a table holds, from its first key to its last.
@@ -46,7 +48,7 @@ func (t *tableSpan) look(path string, keys *dataKeys) (ok bool, err error) {
 	opened, err := table.OpenTable(f, table.Options{ChkMode: options.NoVerification,
 		Compression: options.None})
 	if err != nil {
-		if named, system := nameSystem(err); system {
+		if named, system := ondisk.NameSystem(err); system {
 			return false, fmt.Errorf("cannot look at table %q: %w", path, named)
 		}
 		return false, nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -62,7 +63,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	rep = newReport()
 	var all faults
 	defer func() { rep.conclude(recover(), &all) }()
-	if _, err := os.Stat(filepath.Join(o.Dir, engineDir)); err == nil {
+	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); err == nil {
 		if err := inUse(o.Dir); err != nil {
 			return rep, fmt.Errorf("cannot verify spool %q: %w", o.Dir, err)
 		}
@@ -84,14 +85,14 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 		errors.Is(err, os.ErrPermission):
 		return rep, err
 	default:
-		if _, system := nameSystem(err); system && !errors.Is(err, ErrDamaged) {
+		if _, system := ondisk.NameSystem(err); system && !errors.Is(err, ErrDamaged) {
 			return rep, err // it says nothing of what is in the files
 		}
 		all.add("%v", err)
 		return rep, nil
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.tree.db.VerifyChecksum(); err != nil {
+	if err := r.tree.DB.VerifyChecksum(); err != nil {
 		r.view.faults.add("a table does not fit its checksums: %v", err)
 	}
 	highWater, herr := readHighWater(o.Dir)

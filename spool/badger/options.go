@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -16,19 +16,20 @@ import (
 )
 
 const (
-	// memTableBytes bounds resident memory, replay time after a crash and one transaction (Badger
+	// MemTableBytes bounds resident memory, replay time after a crash and one transaction (Badger
 	// allows 15 % of it). Measured with 2 memtables: 8 MiB and 16 MiB reach the same rate and write
 	// 2.1 bytes per payload byte, 64 MiB writes 9; 16 MiB leaves room for two events of the largest
 	// size in one transaction.
-	memTableBytes = 16 << 20
+	MemTableBytes = 16 << 20
 	memTables     = 2
-	engineLevels  = 7
+	// Levels is how many the tree has.
+	Levels = 7
 	// tableFileBytes is the least that a full table below level 0 holds.
 	tableFileBytes = 4 << 20
-	// txnBytesMax and txnEntriesMax stay under Badger's 15 % (2.5 MB, 26,214 entries), so that a
+	// TxnBytesMax and TxnEntriesMax stay under Badger's 15 % (2.5 MB, 26,214 entries), so that a
 	// group's events and the lane records that ride with them fit.
-	txnBytesMax   = memTableBytes * 15 / 100 * 6 / 10
-	txnEntriesMax = 12_000
+	TxnBytesMax   = MemTableBytes * 15 / 100 * 6 / 10
+	TxnEntriesMax = 12_000 // see TxnBytesMax
 	// levelZeroTables are there when a compaction begins: up to 160 MiB, which it writes again before
 	// it frees them. Twice as many where there is room (roomyBytes): in 12 s of saturation, four
 	// rounds, they wrote 2.77 bytes per payload byte instead of 3.57, and the longest waits (p99.9 of
@@ -38,18 +39,18 @@ const (
 	roomyBytes = 4 << 30
 )
 
-// levelZeroFor chooses levelZeroTables for a spool that may take so many bytes.
-func levelZeroFor(bytes int64) int {
+// LevelZeroFor chooses levelZeroTables for a spool that may take so many bytes.
+func LevelZeroFor(bytes int64) int {
 	if bytes < roomyBytes {
 		return levelZeroTables
 	}
 	return 2 * levelZeroTables
 }
 
-// engineOptions spells out every option of Badger that matters to us, with its reason. Nothing is
+// Options spells out every option of Badger that matters to us, with its reason. Nothing is
 // left to a default that a later release may change.
-func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
-	o := badger.DefaultOptions(filepath.Join(dir, engineDir))
+func Options(dir string, key []byte, log badger.Logger) badger.Options {
+	o := badger.DefaultOptions(filepath.Join(dir, Dir))
 	// Durability. Without SyncWrites every power cut lost acknowledged events; calling Sync after
 	// each group instead loses the tail of a log file that was rotated in between.
 	o.SyncWrites = true
@@ -65,7 +66,7 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	o.VerifyValueChecksum = true
 
 	// Memory: see memTableBytes. Tables are read through the page cache.
-	o.MemTableSize = memTableBytes
+	o.MemTableSize = MemTableBytes
 	o.NumMemtables = memTables
 	o.BlockCacheSize = 0
 	o.IndexCacheSize = 0
@@ -85,12 +86,12 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	o.BaseLevelSize = 512 << 20
 	o.LevelSizeMultiplier = 10
 	o.TableSizeMultiplier = 2
-	o.MaxLevels = engineLevels
+	o.MaxLevels = Levels
 
 	// Two is the least that Badger accepts; more would take the cores from accepting. Writers stop
 	// when level 0 has three times the tables that a compaction waits for.
 	o.NumCompactors = 2
-	setLevelZero(&o, levelZeroTables)
+	SetLevelZero(&o, levelZeroTables)
 	o.CompactL0OnClose = false
 	o.LmaxCompaction = false
 	o.NumGoroutines = 2
@@ -109,24 +110,25 @@ func engineOptions(dir string, key []byte, log badger.Logger) badger.Options {
 	o.InMemory = false
 	o.BypassLockGuard = false
 	o.NamespaceOffset = -1
-	o.ExternalMagicVersion = engineMagic
+	o.ExternalMagicVersion = Magic
 	o.Logger = log
 	return o
 }
 
-func setLevelZero(o *badger.Options, tables int) {
+// SetLevelZero sets how many tables level 0 has when a compaction begins, and when writers wait.
+func SetLevelZero(o *badger.Options, tables int) {
 	o.NumLevelZeroTables, o.NumLevelZeroTablesStall = tables, 3*tables
 }
 
-// engineMagic stands in the engine's manifest, which is read before any record of ours: it never
+// Magic stands in the engine's manifest, which is read before any record of ours: it never
 // changes, because a version there would keep a migration from reading what it is to migrate.
-const engineMagic = 1
+const Magic = 1
 
-// engineDir is where Badger's files are, below the spool's directory.
-const engineDir = "db"
+// Dir is where Badger's files are, below the spool's directory.
+const Dir = "db"
 
-// openEngine opens Badger. Badger panics on some kinds of damage; that becomes an error here.
-func openEngine(o badger.Options) (db *badger.DB, err error) {
+// OpenEngine opens Badger. Badger panics on some kinds of damage; that becomes an error here.
+func OpenEngine(o badger.Options) (db *badger.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			db, err = nil, fmt.Errorf("badger panicked: %v", r)
@@ -137,30 +139,30 @@ func openEngine(o badger.Options) (db *badger.DB, err error) {
 		return db, nil
 	}
 	// Not the half of it that Badger returns: closing that panics.
-	if isLocked(err) {
+	if IsLocked(err) {
 		o.Logger.Infof("%v", err) // for who debugs; ours are the words for an operator
 		return nil, engine.ErrInUse
 	}
 	return nil, err
 }
 
-// isLocked reports whether an error of Badger says that another process has its directory. It says
+// IsLocked reports whether an error of Badger says that another process has its directory. It says
 // the same of a lock that it cannot have for another reason.
-func isLocked(err error) bool {
-	named, system := nameSystem(err)
+func IsLocked(err error) bool {
+	named, system := NameSystem(err)
 	return strings.Contains(err.Error(), "Cannot acquire directory lock") &&
 		(!system || errors.Is(named, syscall.EWOULDBLOCK))
 }
 
-// checkKey reads Badger's registry of keys, which begins with a text that only the right key
+// CheckKey reads Badger's registry of keys, which begins with a text that only the right key
 // decrypts. A spool that has none yet takes any key.
-func checkKey(o badger.Options) error {
+func CheckKey(o badger.Options) error {
 	_, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true,
 		EncryptionKey: o.EncryptionKey})
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return engine.ErrWrongKey
 	}
-	return nameEngine(err)
+	return NameEngine(err)
 }
 
 // A process that is killed between making a file and giving it a length leaves one without a byte.
@@ -175,9 +177,9 @@ const (
 // manifest, value log, statistics and logs, and what a compaction or a repair opens meanwhile.
 const engineDescriptors = 24
 
-// descriptorsFor fails with EMFILE or ENFILE where the engine's files cannot all be open at once.
+// DescriptorsFor fails with EMFILE or ENFILE where the engine's files cannot all be open at once.
 // Badger holds every table open, and ends the process where it cannot list them (y.Check).
-func descriptorsFor(dir string) error {
+func DescriptorsFor(dir string) error {
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
 	if err != nil {
 		return fmt.Errorf("cannot list the engine's tables: %w", err)
@@ -201,46 +203,50 @@ func closeAll(files []*os.File) (err error) {
 	return err
 }
 
-// openPastEmptyFiles opens the database, again after each file that was left empty. told hears of each.
-func (t *tree) openPastEmptyFiles(o badger.Options, told func(reason error)) (err error) {
+// OpenPastEmptyFiles opens the database, again after each file that was left empty. told hears of
+// each.
+func (t *Tree) OpenPastEmptyFiles(o badger.Options, told func(reason error)) (err error) {
 	for range emptyFilesMax {
-		err = t.open(o)
+		err = t.Open(o)
 		if err == nil || !strings.Contains(err.Error(), emptyFile) {
 			break
 		}
 		told(err)
 	}
-	return nameEngine(err)
+	return NameEngine(err)
 }
 
-// engineLogger turns Badger's log into ours. Badger reports some failures only there, so an
+// Logger turns Badger's log into ours. Badger reports some failures only there, so an
 // Errorf is counted and makes the spool unready. A compaction that fails is a warning of its.
-type engineLogger struct {
-	log    *slog.Logger
-	failed func(msg string)
-	said   func(msg string) // each error and warning; nil: nobody listens
+type Logger struct {
+	Log    *slog.Logger
+	Failed func(msg string)
+	Said   func(msg string) // each error and warning; nil: nobody listens
 }
 
-func (l engineLogger) Errorf(f string, v ...any) {
+// Errorf is part of badger.Logger.
+func (l Logger) Errorf(f string, v ...any) {
 	msg := strings.TrimSpace(fmt.Sprintf(f, v...))
-	l.log.Error("badger reports an error", "error", msg)
-	l.failed(msg)
-	if l.said != nil {
-		l.said(msg)
+	l.Log.Error("badger reports an error", "error", msg)
+	l.Failed(msg)
+	if l.Said != nil {
+		l.Said(msg)
 	}
 }
 
-func (l engineLogger) Warningf(f string, v ...any) {
+// Warningf is part of badger.Logger.
+func (l Logger) Warningf(f string, v ...any) {
 	msg := strings.TrimSpace(fmt.Sprintf(f, v...))
-	l.log.Warn("badger warns", "warning", msg)
-	if l.said != nil {
-		l.said(msg)
+	l.Log.Warn("badger warns", "warning", msg)
+	if l.Said != nil {
+		l.Said(msg)
 	}
 }
 
 // Infof and Debugf are about Badger's own housekeeping.
-func (l engineLogger) Infof(f string, v ...any) {
-	l.log.Debug("badger says", "info", strings.TrimSpace(fmt.Sprintf(f, v...)))
+func (l Logger) Infof(f string, v ...any) {
+	l.Log.Debug("badger says", "info", strings.TrimSpace(fmt.Sprintf(f, v...)))
 }
 
-func (l engineLogger) Debugf(string, ...any) {}
+// Debugf is part of badger.Logger.
+func (l Logger) Debugf(string, ...any) {}

@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// errnosOfSystem are the errors of the system that say nothing of what is in a file: of space, of
+// ErrnosOfSystem are the errors of the system that say nothing of what is in a file: of space, of
 // limits, of rights, of the disk, of a file system that cannot do what is asked. ENOENT is none of
 // them: that a file is missing is for whoever looked for it to judge.
-func errnosOfSystem() []syscall.Errno {
+func ErrnosOfSystem() []syscall.Errno {
 	return []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG,
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
 		syscall.EACCES, syscall.EPERM, syscall.EROFS,
@@ -33,16 +33,16 @@ type systemError struct {
 func (e *systemError) Error() string   { return e.err.Error() }
 func (e *systemError) Unwrap() []error { return []error{e.err, e.errno} }
 
-// nameSystem finds the system's error in one of the engine's: Badger wraps with "%s err: %+v", so
+// NameSystem finds the system's error in one of the engine's: Badger wraps with "%s err: %+v", so
 // that often nothing but its text is left (y.Wrap). ok: there is one, and errors.Is finds it in
 // named.
-func nameSystem(err error) (named error, ok bool) {
+func NameSystem(err error) (named error, ok bool) {
 	var errno syscall.Errno
 	if err == nil || errors.As(err, &errno) {
 		return err, err != nil
 	}
 	text := err.Error()
-	for _, errno := range errnosOfSystem() {
+	for _, errno := range ErrnosOfSystem() {
 		if saysErrno(text, errno.Error()) {
 			return &systemError{errno: errno, err: err}, true
 		}
@@ -67,31 +67,32 @@ func saysErrno(text, words string) bool {
 	}
 }
 
-// nameEngine says what an error of the engine is about: the system, something with a name already,
+// NameEngine says what an error of the engine is about: the system, something with a name already,
 // or else what is in its files.
-func nameEngine(err error) error {
+func NameEngine(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{engine.ErrInUse, engine.ErrWrongKey, engine.ErrLoss, record.ErrFormat, engine.ErrDamaged} {
+	for _, known := range []error{engine.ErrInUse, engine.ErrWrongKey, engine.ErrLoss,
+		record.ErrFormat, engine.ErrDamaged} {
 		if errors.Is(err, known) {
 			return err
 		}
 	}
-	if named, ok := nameSystem(err); ok {
+	if named, ok := NameSystem(err); ok {
 		return named
 	}
 	return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
 }
 
-// nameSpace tells a disk without inodes from one without bytes: both are ENOSPC. Some file systems
+// NameSpace tells a disk without inodes from one without bytes: both are ENOSPC. Some file systems
 // (xfs) make inodes of bytes, so where both are gone it is bytes that are missing.
-func nameSpace(err error, dir string) error {
+func NameSpace(err error, dir string) error {
 	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, engine.ErrFull) {
 		return err
 	}
-	inodes, ierr := freeInodes(dir)
-	bytes, berr := freeBytes(dir)
+	inodes, ierr := FreeInodes(dir)
+	bytes, berr := FreeBytes(dir)
 	if ierr == nil && berr == nil && inodes == 0 && bytes > spareBytes {
 		return fmt.Errorf("%w: %w", engine.ErrNoInodes, err)
 	}

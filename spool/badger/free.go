@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// turnInodes must be free for a commit that may find the memtable full: its table, the next log,
+	// TurnInodes must be free for a commit that may find the memtable full: its table, the next log,
 	// a manifest that is written again, and as many that others take meanwhile; compaction adds its
 	// own.
-	turnInodes = 6
-	// startInodes is what a start makes: in a new directory ten (that of the engine, its lock, keys,
+	TurnInodes = 6
+	// StartInodes is what a start makes: in a new directory ten (that of the engine, its lock, keys,
 	// manifest, value log, discard statistics, log and a table of the one before; the high-water mark
 	// and the ballast), and something to spare for a repair and for what others take.
-	startInodes = 16
+	StartInodes = 16
 )
 
-// freeBytes is what this user may still take of a file system.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes is what this user may still take of a file system.
+func FreeBytes(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("cannot ask for free space of %q: %w", dir, err)
@@ -31,12 +31,12 @@ func freeBytes(dir string) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// inodesUncounted is what a file system has free that makes inodes as it needs them.
-const inodesUncounted = math.MaxInt64
+// InodesUncounted is what a file system has free that makes inodes as it needs them.
+const InodesUncounted = math.MaxInt64
 
-// freeInodes is how many files may still be made. Some file systems, such as btrfs, have no number:
+// FreeInodes is how many files may still be made. Some file systems, such as btrfs, have no number:
 // they report that there are none at all, and are not watched.
-func freeInodes(dir string) (int64, error) {
+func FreeInodes(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("cannot ask for free inodes of %q: %w", dir, err)
@@ -46,42 +46,44 @@ func freeInodes(dir string) (int64, error) {
 
 func countedInodes(all, free uint64) int64 {
 	if all == 0 || free > all || free > math.MaxInt64 {
-		return inodesUncounted
+		return InodesUncounted
 	}
 	return int64(free)
 }
 
-// inodesToStart refuses to open the engine where it could not make its files.
-func inodesToStart(dir string, free int64) error {
-	if free < startInodes {
+// InodesToStart refuses to open the engine where it could not make its files.
+func InodesToStart(dir string, free int64) error {
+	if free < StartInodes {
 		return fmt.Errorf("cannot open spool %q: %d are free; %d are needed to start: %w", dir, free,
-			startInodes, engine.ErrNoInodes)
+			StartInodes, engine.ErrNoInodes)
 	}
 	return nil
 }
 
 // inodesShort says whether fewer files can be made than are needed; nil where nobody counts them.
 func (r *room) inodesShort(need int64) error {
-	free, err := r.inodes(r.dir)
+	free, err := r.Inodes(r.Dir)
 	if err != nil || free >= need {
 		return nil // as with bytes, the commit will tell
 	}
-	return noInodesError(free, need)
+	return NoInodesError(free, need)
 }
 
-func noInodesError(free, need int64) error {
-	return fmt.Errorf("%w: %d are free; %d must stay free for its engine's files", engine.ErrNoInodes, free,
+// NoInodesError says how many files can be made and how many must stay possible.
+func NoInodesError(free, need int64) error {
+	return fmt.Errorf("%w: %d are free; %d must stay free for its engine's files", engine.ErrNoInodes,
+		free,
 		need)
 }
 
-// turnName is a file that is made and removed below the engine's directory.
-const turnName = "turn"
+// TurnName is a file that is made and removed below the engine's directory.
+const TurnName = "turn"
 
 // makeable says why the engine could not begin another file, or nil. Where it cannot, Badger is
 // left without a memtable, and whoever reads from it then ends the process (seen). ErrFull: what
 // is missing may come back.
 func (r *room) makeable() error {
-	path := filepath.Join(r.dir, turnName)
+	path := filepath.Join(r.Dir, TurnName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
 		err = errors.Join(f.Close(), os.Remove(path))
@@ -98,6 +100,6 @@ func (r *room) makeable() error {
 	return fmt.Errorf("cannot begin another file of the engine: %w", err)
 }
 
-// tablesOf bounds how many tables so many bytes of a compaction become: each is full but the last
+// TablesOf bounds how many tables so many bytes of a compaction become: each is full but the last
 // of each part, of which there are at most as many.
-func tablesOf(bytes int64) int64 { return 2 * (bytes / tableFileBytes) }
+func TablesOf(bytes int64) int64 { return 2 * (bytes / tableFileBytes) }

@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -13,27 +13,27 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4/y"
-	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // TestRoomOfASparseLog wants every commit to ask for room where the log has no blocks of its own.
 func TestRoomOfASparseLog(t *testing.T) {
 	t.Parallel()
 	var left int64
-	r := room{free: func(string) (int64, error) { return left, nil }, inodes: freeInodes, dir: t.TempDir(), fid: 1, sparse: true}
+	r := room{Free: func(string) (int64, error) { return left, nil }, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1, sparse: true}
 	never := func(bool) int64 { return 1 << 40 }
 	f := func(free, bytes int64, want bool) {
 		t.Helper()
 		left = free
-		if err := r.short(use{bytes: bytes}, time.Now(), never); (err == nil) != want {
+		if err := r.short(Use{Bytes: bytes}, time.Now(), never); (err == nil) != want {
 			t.Errorf("with %d free, %d bytes: %v", free, bytes, err)
 		}
 	}
 	f(spareBytes+2000, 1000, true)
 	f(spareBytes, 1000, false)
 	// A full memtable on its way to a table needs its room first.
-	r.full = []string{filepath.Join(r.dir, "00001.mem")}
+	r.full = []string{filepath.Join(r.Dir, "00001.mem")}
 	if err := os.WriteFile(r.full[0], nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -44,24 +44,24 @@ func TestRoomOfASparseLog(t *testing.T) {
 	}
 	f(spareBytes+2000, 1000, true)
 	// What compaction takes counts when the memtable may be full.
-	f(1<<39, memTableBytes, false)
-	f(1<<41, memTableBytes, true)
+	f(1<<39, MemTableBytes, false)
+	f(1<<41, MemTableBytes, true)
 }
 
 // TestRoomSeesADiskFill wants a rotation to wait while others write fast.
 func TestRoomSeesADiskFill(t *testing.T) {
 	t.Parallel()
 	var left int64
-	r := room{free: func(string) (int64, error) { return left, nil }, inodes: freeInodes, dir: t.TempDir(), fid: 1, sparse: true}
+	r := room{Free: func(string) (int64, error) { return left, nil }, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1, sparse: true}
 	never := func(bool) int64 { return 0 }
 	now := time.Unix(1, 0)
 	for i, step := range []struct {
 		free int64
 		want bool
-	}{{200 << 20, true}, {150 << 20, false}, {150 << 20, true}, {rotateBytes, false}} {
+	}{{200 << 20, true}, {150 << 20, false}, {150 << 20, true}, {RotateBytes, false}} {
 		left = step.free
 		now = now.Add(fallStep)
-		if err := r.short(use{turns: true}, now, never); (err == nil) != step.want {
+		if err := r.short(Use{Turns: true}, now, never); (err == nil) != step.want {
 			t.Error(fmt.Sprint(i), step.free, err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestRoomSeesADiskFill(t *testing.T) {
 
 // The bound on the tables of a compaction is above what it writes.
 func TestTablesOf(t *testing.T) {
-	got := []int64{tablesOf(0), tablesOf(tableFileBytes), tablesOf(400 << 20)}
+	got := []int64{TablesOf(0), TablesOf(tableFileBytes), TablesOf(400 << 20)}
 	if want := []int64{0, 2, 200}; !slices.Equal(got, want) {
 		t.Errorf("got %d; want %d", got, want)
 	}
@@ -77,7 +77,7 @@ func TestTablesOf(t *testing.T) {
 
 // A moment without descriptors does not make a file system one that cannot allocate.
 func TestAllocateWantOfDescriptors(t *testing.T) {
-	r := room{free: freeBytes, inodes: freeInodes, dir: t.TempDir(), fid: 1}
+	r := room{Free: FreeBytes, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1}
 	if err := os.Mkdir(r.path(1), 0o700); err != nil { // opening it for writing is EISDIR
 		t.Fatal(err)
 	}
@@ -96,17 +96,17 @@ func TestCountedInodes(t *testing.T) {
 	}
 	f(100, 40, 40)
 	f(100, 0, 0)
-	f(0, 0, inodesUncounted) // btrfs, vfat
-	f(0, 7, inodesUncounted)
-	f(100, 101, inodesUncounted) // nonsense
-	f(math.MaxUint64, math.MaxUint64, inodesUncounted)
-	if free, err := freeInodes(t.TempDir()); err != nil || free < 0 {
+	f(0, 0, InodesUncounted) // btrfs, vfat
+	f(0, 7, InodesUncounted)
+	f(100, 101, InodesUncounted) // nonsense
+	f(math.MaxUint64, math.MaxUint64, InodesUncounted)
+	if free, err := FreeInodes(t.TempDir()); err != nil || free < 0 {
 		t.Errorf("%d, %v", free, err)
 	}
-	if _, err := freeInodes("/nowhere/at/all"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := FreeInodes("/nowhere/at/all"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
-	if err := nameSpace(syscall.ENOSPC, t.TempDir()); errors.Is(err, engine.ErrNoInodes) {
+	if err := NameSpace(syscall.ENOSPC, t.TempDir()); errors.Is(err, engine.ErrNoInodes) {
 		t.Errorf("where there are inodes: %v", err)
 	}
 }
@@ -114,7 +114,7 @@ func TestCountedInodes(t *testing.T) {
 // An error of the system is found in whatever the engine makes of it, mostly text, and nothing else
 // is taken for one.
 func TestNameSystem(t *testing.T) {
-	for _, errno := range errnosOfSystem() {
+	for _, errno := range ErrnosOfSystem() {
 		for _, err := range []error{
 			errno,
 			&fs.PathError{Op: "open", Path: "/x", Err: errno},
@@ -124,11 +124,11 @@ func TestNameSystem(t *testing.T) {
 			fmt.Errorf("badger panicked: %v", errors.Join(errno, errors.New("while mmapping"))),
 			fmt.Errorf("cannot write. Path=/x. Error=%v", errno),
 		} {
-			named, ok := nameSystem(err)
+			named, ok := NameSystem(err)
 			if !ok || !errors.Is(named, errno) || named.Error() != err.Error() {
 				t.Errorf("%q: %v, %v; want %v", err, named, ok, errno)
 			}
-			if got := nameEngine(err); errors.Is(got, engine.ErrDamaged) || !errors.Is(got, errno) {
+			if got := NameEngine(err); errors.Is(got, engine.ErrDamaged) || !errors.Is(got, errno) {
 				t.Errorf("%q is told as %v", err, got)
 			}
 		}
@@ -140,15 +140,15 @@ func TestNameSystem(t *testing.T) {
 		"MANIFEST has bad magic",
 		"",
 	} {
-		if _, ok := nameSystem(errors.New(text)); ok {
+		if _, ok := NameSystem(errors.New(text)); ok {
 			t.Errorf("%q is taken for an error of the system", text)
 		}
-		if !errors.Is(nameEngine(errors.New(text)), engine.ErrDamaged) {
+		if !errors.Is(NameEngine(errors.New(text)), engine.ErrDamaged) {
 			t.Errorf("%q is not told as damage", text)
 		}
 	}
 	for _, err := range []error{engine.ErrInUse, engine.ErrWrongKey, record.ErrFormat, engine.ErrLoss} {
-		if got := nameEngine(fmt.Errorf("x: %w", err)); !errors.Is(got, err) || errors.Is(got, engine.ErrDamaged) {
+		if got := NameEngine(fmt.Errorf("x: %w", err)); !errors.Is(got, err) || errors.Is(got, engine.ErrDamaged) {
 			t.Errorf("%v is told as %v", err, got)
 		}
 	}
@@ -156,7 +156,7 @@ func TestNameSystem(t *testing.T) {
 
 // A log that was begun unseen is found: the next look goes by that.
 func TestRoomFindsTheLog(t *testing.T) {
-	r := room{free: freeBytes, inodes: freeInodes, dir: t.TempDir(), fid: 1}
+	r := room{Free: FreeBytes, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1}
 	if err := os.WriteFile(r.path(7), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -167,11 +167,11 @@ func TestRoomFindsTheLog(t *testing.T) {
 
 // The look whether a file can be made leaves none.
 func TestMakeable(t *testing.T) {
-	r := room{free: freeBytes, inodes: freeInodes, dir: t.TempDir()}
+	r := room{Free: FreeBytes, Inodes: FreeInodes, Dir: t.TempDir()}
 	if err := r.makeable(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(r.dir); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(r.Dir); err != nil || len(left) > 0 {
 		t.Errorf("%v is left, %v", left, err)
 	}
 }

@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"bufio"
@@ -33,10 +33,10 @@ const (
 	tablesWritten = 26
 )
 
-// trimMapped takes the resident pages of tables out of the process when more than most bytes of
+// TrimMapped takes the resident pages of tables out of the process when more than most bytes of
 // files are resident.
-func (t *tree) trimMapped(most int64) error {
-	mapped, err := mappedBytes()
+func (t *Tree) TrimMapped(most int64) error {
+	mapped, err := MappedBytes()
 	if err != nil || mapped <= most {
 		return err
 	}
@@ -52,7 +52,7 @@ func (t *tree) trimMapped(most int64) error {
 
 // holdMaps lets trimMapped go on while the engine holds its lock, which holdTables needs. Whoever
 // calls it may run the engine's flush until release.
-func (t *tree) holdMaps() (release func()) {
+func (t *Tree) holdMaps() (release func()) {
 	t.mapsMu.Lock()
 	defer t.mapsMu.Unlock()
 	held, letTables := t.holdTables()
@@ -67,21 +67,21 @@ func (t *tree) holdMaps() (release func()) {
 
 // holdTables are the engine's tables whose maps stay where they are until release. Advice on a map
 // that is gone would strike what was mapped in its place, perhaps the heap.
-func (t *tree) holdTables() (held map[uint64]bool, release func()) {
+func (t *Tree) holdTables() (held map[uint64]bool, release func()) {
 	type place struct {
 		id    uint64
 		level int
 	}
 	before := make(map[place]bool)
-	for _, table := range t.db.Tables() {
+	for _, table := range t.DB.Tables() {
 		before[place{table.ID, table.Level}] = true
 	}
 	// An iterator holds every table there is. Those that were there before and after it was made
 	// were there meanwhile.
-	txn := t.db.NewTransaction(false)
+	txn := t.DB.NewTransaction(false)
 	it := txn.NewIterator(badger.IteratorOptions{AllVersions: true})
 	held = make(map[uint64]bool, len(before))
-	for _, table := range t.db.Tables() {
+	for _, table := range t.DB.Tables() {
 		if before[place{table.ID, table.Level}] {
 			held[table.ID] = true
 		}
@@ -94,7 +94,7 @@ func (t *tree) holdTables() (held map[uint64]bool, release func()) {
 
 // letGo advises the kernel on the maps of tables: those that are held, and then, for a while and
 // with more care, those that a compaction has written and not yet put in their place.
-func (t *tree) letGo(held map[uint64]bool) error {
+func (t *Tree) letGo(held map[uint64]bool) error {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {
 		return fmt.Errorf("cannot list the maps of tables: %w", err)
@@ -124,8 +124,8 @@ func (t *tree) letGo(held map[uint64]bool) error {
 	return lines.Err()
 }
 
-// mappedBytes is what is resident of files and shared memory: the third field of statm, in pages.
-func mappedBytes() (int64, error) {
+// MappedBytes is what is resident of files and shared memory: the third field of statm, in pages.
+func MappedBytes() (int64, error) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0, fmt.Errorf("cannot ask for resident memory: %w", err)

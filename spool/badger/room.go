@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -26,62 +26,62 @@ import (
 // costs nothing: 330 µs for a commit of one event either way, and 9.6 bytes reach the device for
 // each of its payload instead of 11.7; 0.80 ms for one of 64 events either way.
 const (
-	// logBytesMax is as far as stores into one log can reach: a memtable, a transaction on top, and
+	// LogBytesMax is as far as stores into one log can reach: a memtable, a transaction on top, and
 	// what Badger writes around its entries.
-	logBytesMax = memTableBytes * 5 / 4
+	LogBytesMax = MemTableBytes * 5 / 4
 	// tableBytesMax is what the table of one memtable takes.
-	tableBytesMax = memTableBytes * 5 / 4
+	tableBytesMax = MemTableBytes * 5 / 4
 	// spareBytes is what must stay while anything is written: the first page of a new log, Badger's
 	// manifest, the file system's own blocks, and what others take between our look and the write.
 	spareBytes = 8 << 20
-	// rotateBytes must be free for a commit that may find the memtable full, besides what compaction
+	// RotateBytes must be free for a commit that may find the memtable full, besides what compaction
 	// then takes.
-	rotateBytes = tableBytesMax + spareBytes
-	// appendBytes must be free for an append: with less, what is left of the log is for outcomes.
-	appendBytes = rotateBytes + logBytesMax
-	// entryRoomBytes bounds what log and skip list each add to an entry's key and value: a head of
+	RotateBytes = tableBytesMax + spareBytes
+	// AppendBytes must be free for an append: with less, what is left of the log is for outcomes.
+	AppendBytes = RotateBytes + LogBytesMax
+	// EntryRoomBytes bounds what log and skip list each add to an entry's key and value: a head of
 	// up to 22 bytes, a checksum, a timestamp; a node of 16 bytes and its tower of 1.5 levels.
-	entryRoomBytes = 64
-	// updateBytes bounds one transaction of a start.
-	updateBytes = 1 << 10
+	EntryRoomBytes = 64
+	// UpdateBytes bounds one transaction of a start.
+	UpdateBytes = 1 << 10
 	// fallSpan and fallStep: the disk is expected to lose as much in the next fallSpan as it did,
 	// in proportion, over the last fallStep or more.
 	fallSpan = 100 * time.Millisecond
 	fallStep = 20 * time.Millisecond
 )
 
-// preflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
+// PreflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
 // under such a map is a SIGBUS that nothing can catch.
-const preflightBytes = 4 * memTableBytes
+const PreflightBytes = 4 * MemTableBytes
 
 // room is what the committer knows of the disk below the engine's log. It is the committer's own.
 type room struct {
-	// free and inodes are freeBytes and freeInodes, or a test's own.
-	free, inodes func(dir string) (int64, error)
-	dir          string // the engine's
+	// Free and inodes are freeBytes and freeInodes, or a test's own.
+	Free, Inodes func(dir string) (int64, error)
+	Dir          string // the engine's
 	fid          int    // number of the log in use
-	// written bounds what the log and the memtable hold, allocated is up to where the log has blocks.
-	written, allocated int64
+	// Written bounds what the log and the memtable hold, allocated is up to where the log has blocks.
+	Written, allocated int64
 	sparse             bool // the file system cannot allocate
 	// refused is why the file system gave no blocks at the last try; nil: it was not asked, or did.
 	refused error
 	// full are logs of memtables that were full, until their tables are written.
 	full []string
-	// unused is allocated minus written, for the keeper.
-	unused atomic.Int64
+	// Unused is allocated minus written, for the keeper.
+	Unused atomic.Int64
 
 	lookedAt time.Time
 	lastFree int64
 	fall     int64 // what others may take before a table is written
 }
 
-// begin takes the log that the engine has just begun.
-func (r *room) begin() error {
+// Begin takes the log that the engine has just begun.
+func (r *room) Begin() error {
 	if err := r.find(); err != nil {
 		return err
 	}
-	if free, err := r.free(r.dir); err == nil {
-		r.allocate(logBytesMax, free-r.reserved())
+	if free, err := r.Free(r.Dir); err == nil {
+		r.allocate(LogBytesMax, free-r.reserved())
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (r *room) begin() error {
 // find looks for the log in use, which is the newest, and for those that are full.
 func (r *room) find() error {
 	r.fid, r.full, r.allocated = 0, nil, 0
-	files, err := os.ReadDir(r.dir)
+	files, err := os.ReadDir(r.Dir)
 	if err != nil {
 		return fmt.Errorf("cannot look for the engine's log: %w", err)
 	}
@@ -109,23 +109,23 @@ func (r *room) find() error {
 	return nil
 }
 
-func (r *room) path(fid int) string { return filepath.Join(r.dir, fmt.Sprintf("%05d.mem", fid)) }
+func (r *room) path(fid int) string { return filepath.Join(r.Dir, fmt.Sprintf("%05d.mem", fid)) }
 
-// use is what a group is about to add.
-type use struct {
-	bytes int64
-	// turns: the memtable is written out in any case, and all tables after it.
-	turns bool
+// Use is what a group is about to add.
+type Use struct {
+	Bytes int64
+	// Turns: the memtable is written out in any case, and all tables after it.
+	Turns bool
 }
 
-// turns reports whether a group may find the memtable full, so that the engine begins another log.
-func (r *room) turns(u use) bool {
-	return u.turns || r.written+u.bytes+entryRoomBytes >= memTableBytes
+// Turns reports whether a group may find the memtable full, so that the engine begins another log.
+func (r *room) Turns(u Use) bool {
+	return u.Turns || r.Written+u.Bytes+EntryRoomBytes >= MemTableBytes
 }
 
-// look asks how much is free, and how fast that falls.
-func (r *room) look(now time.Time) (int64, error) {
-	free, err := r.free(r.dir)
+// Look asks how much is free, and how fast that falls.
+func (r *room) Look(now time.Time) (int64, error) {
+	free, err := r.Free(r.Dir)
 	if err != nil {
 		return 0, err
 	}
@@ -140,26 +140,26 @@ func (r *room) look(now time.Time) (int64, error) {
 // short says what is missing for a group, or nil. ErrFull: there may be enough of it later. Any
 // other error is the disk's. compaction is what the table of the memtable may
 // set off. A group that would only fill blocks that the log has needs nothing.
-func (r *room) short(u use, now time.Time, compaction func(sure bool) int64) error {
-	end, turns := r.written+u.bytes+entryRoomBytes, r.turns(u)
+func (r *room) short(u Use, now time.Time, compaction func(sure bool) int64) error {
+	end, turns := r.Written+u.Bytes+EntryRoomBytes, r.Turns(u)
 	if end <= r.allocated && !turns {
 		return nil
 	}
-	free, err := r.look(now)
+	free, err := r.Look(now)
 	if err != nil {
 		return nil // the commit will tell; nobody would be helped by not trying
 	}
 	need := r.reserved()
 	if turns {
 		need += tableBytesMax + r.fall
-		if u.bytes > 2*txnBytesMax {
-			need += 3 * u.bytes // a batch of many transactions may fill several memtables
+		if u.Bytes > 2*TxnBytesMax {
+			need += 3 * u.Bytes // a batch of many transactions may fill several memtables
 		}
-		written := compaction(u.turns)
+		written := compaction(u.Turns)
 		if free < need+written {
-			return fullError(free, need)
+			return FullError(free, need)
 		}
-		if err := r.inodesShort(turnInodes + tablesOf(written)); err != nil {
+		if err := r.inodesShort(TurnInodes + TablesOf(written)); err != nil {
 			return err
 		}
 		if err := r.makeable(); err != nil {
@@ -170,7 +170,7 @@ func (r *room) short(u use, now time.Time, compaction func(sure bool) int64) err
 		if r.refused != nil {
 			return fmt.Errorf("%w: %w", engine.ErrFull, r.refused)
 		}
-		return fullError(free, need+u.bytes)
+		return FullError(free, need+u.Bytes)
 	}
 	return nil
 }
@@ -181,18 +181,20 @@ func (r *room) reserved() int64 {
 	return int64(spareBytes + len(r.full)*tableBytesMax)
 }
 
-func fullError(free, need int64) error {
-	return fmt.Errorf("%w: %d bytes are free on its disk; its engine needs %d to write on", engine.ErrFull,
+// FullError says how many bytes are free and how many the engine needs.
+func FullError(free, need int64) error {
+	return fmt.Errorf("%w: %d bytes are free on its disk; its engine needs %d to write on",
+		engine.ErrFull,
 		free, need)
 }
 
 // allocate gives the log blocks at least up to end, and all it can use if there is room for that.
 func (r *room) allocate(end, most int64) bool {
-	end, r.refused = min(end, logBytesMax), nil
+	end, r.refused = min(end, LogBytesMax), nil
 	if r.sparse || end <= r.allocated {
 		return most >= end-r.allocated
 	}
-	to := int64(logBytesMax)
+	to := int64(LogBytesMax)
 	if to-r.allocated > most {
 		to = end
 	}
@@ -202,7 +204,7 @@ func (r *room) allocate(end, most int64) bool {
 	err := r.extend(to)
 	if err == nil {
 		r.allocated = to
-		r.unused.Store(r.allocated - r.written)
+		r.Unused.Store(r.allocated - r.Written)
 		return true
 	}
 	switch {
@@ -213,7 +215,7 @@ func (r *room) allocate(end, most int64) bool {
 		return false // the engine began another log unseen; the next look goes by that
 	}
 	// Then what is free has to do; for now, if it was a want of descriptors or the like.
-	r.sparse = errors.Is(err, errCannotAllocate)
+	r.sparse = errors.Is(err, ErrCannotAllocate)
 	return most >= end-r.allocated
 }
 
@@ -222,22 +224,22 @@ func (r *room) extend(to int64) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(allocate(f, r.allocated, to-r.allocated), f.Close())
+	return errors.Join(Allocate(f, r.allocated, to-r.allocated), f.Close())
 }
 
-// wrote counts a transaction, and notes the log that it began if it found the memtable full. That
+// Wrote counts a transaction, and notes the log that it began if it found the memtable full. That
 // one is given its blocks by the next group.
-func (r *room) wrote(bytes, entries int) {
-	n := int64(bytes + (entries+1)*entryRoomBytes)
-	turns := r.written+n >= memTableBytes
-	r.written += n
+func (r *room) Wrote(bytes, entries int) {
+	n := int64(bytes + (entries+1)*EntryRoomBytes)
+	turns := r.Written+n >= MemTableBytes
+	r.Written += n
 	if turns {
 		r.turned(n)
 	}
 	if r.sparse {
-		r.allocated = max(r.allocated, r.written) // stored is allocated
+		r.allocated = max(r.allocated, r.Written) // stored is allocated
 	}
-	r.unused.Store(max(0, r.allocated-r.written))
+	r.Unused.Store(max(0, r.allocated-r.Written))
 }
 
 // turned looks whether a new log was begun, which holds n bytes by now.
@@ -247,7 +249,7 @@ func (r *room) turned(n int64) {
 	}
 	r.full = append(r.full, r.path(r.fid))
 	r.fid++
-	r.written, r.allocated = n, 0
+	r.Written, r.allocated = n, 0
 }
 
 // forgetWritten forgets full memtables whose tables are written: their logs are gone.

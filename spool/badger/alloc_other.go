@@ -1,0 +1,14 @@
+//go:build !linux
+
+package badger
+
+import (
+	"errors"
+	"os"
+)
+
+// ErrCannotAllocate: the file system cannot allocate blocks ahead.
+var ErrCannotAllocate = errors.New("the file system cannot allocate blocks ahead")
+
+// Allocate would give a file the blocks of a range; only Linux has one call for it.
+func Allocate(*os.File, int64, int64) error { return ErrCannotAllocate }

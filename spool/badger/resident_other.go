@@ -1,0 +1,8 @@
+//go:build !linux
+
+package badger
+
+// TrimMapped does nothing where the kernel cannot be asked to let go of pages.
+func (t *Tree) TrimMapped(int64) error { return nil }
+
+func (t *Tree) holdMaps() (release func()) { return func() {} }

@@ -1,0 +1,230 @@
+package badger
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+)
+
+// Tree is the embedded engine as the spool cares for it: what it asks of the disk, what its own
+// work comes to, and what it is told to do.
+type Tree struct {
+	*Engine
+	DB  *badger.DB
+	dir string // the engine's own
+	log *slog.Logger
+	// through is the spool's seam. said hears of errors that may be nowhere in the engine's log.
+	through engine.Seam
+	said    func(msg string)
+	Room    room
+
+	mapsMu   sync.Mutex
+	mapsHeld map[uint64]bool // the tables that a flush holds; guarded by mapsMu
+}
+
+// TreeOptions are what a tree is made of.
+type TreeOptions struct {
+	Dir     string // the spool's
+	Log     *slog.Logger
+	Through engine.Seam
+	Said    func(msg string)
+	// Free and inodes ask the file system; nil is freeBytes and freeInodes.
+	Free, Inodes func(dir string) (int64, error)
+}
+
+// NewTree is an engine that is not open yet.
+func NewTree(o TreeOptions) *Tree {
+	t := &Tree{dir: filepath.Join(o.Dir, Dir), log: o.Log, through: o.Through, said: o.Said}
+	t.Room = room{Free: o.Free, Inodes: o.Inodes, Dir: t.dir}
+	if t.Room.Free == nil {
+		t.Room.Free = FreeBytes
+	}
+	if t.Room.Inodes == nil {
+		t.Room.Inodes = FreeInodes
+	}
+	return t
+}
+
+// Open opens the database.
+func (t *Tree) Open(o badger.Options) error {
+	db, err := OpenEngine(o)
+	if err == nil {
+		t.DB, t.Engine = db, New(db)
+	}
+	return err
+}
+
+// Close is part of engine.Engine.
+func (t *Tree) Close() error {
+	if t.DB == nil {
+		return nil // it could not be opened
+	}
+	return t.Engine.Close()
+}
+
+// CompactionBytes bounds what the engine's compactions write before they remove what they read: all
+// of level 0 and what it overlaps, and deeper down a table with what that overlaps. Seen without
+// it: a relay that filled a disk of 320 MiB down to 64 MiB died of SIGBUS in its own compaction,
+// with 160 MiB in level 0.
+func (t *Tree) CompactionBytes() int64 {
+	var n int64
+	for _, level := range t.DB.Levels() {
+		if level.Level == 0 || level.IsBaseLevel {
+			n += level.Size
+		} else {
+			n += min(level.Size, 10*level.TargetFileSize)
+		}
+	}
+	return n
+}
+
+// DeepBytes is the size of the levels below the one that level 0 is compacted into.
+func (t *Tree) DeepBytes() (n int64) {
+	for _, level := range t.DB.Levels() {
+		if level.Level > 0 && !level.IsBaseLevel {
+			n += level.Size
+		}
+	}
+	return n
+}
+
+// RewrittenBytes bounds what the engine writes again below level 0 when deletions of the log up to
+// a sequence go down from level to level. A table that holds the last of them holds the newest
+// events as well, so it overlaps everything in between. Seen on a disk of 4 GiB with 2,391,000
+// events of 1 KiB, swept while they drained: a relay that was killed by SIGBUS, and not a byte left
+// for the next start.
+func (t *Tree) RewrittenBytes(to uint64) (n int64) {
+	base := 0
+	for _, level := range t.DB.Levels() {
+		if level.IsBaseLevel {
+			base = level.Level
+		}
+	}
+	from, end := record.LogKey(to), []byte{record.PrefixLog + 1}
+	for _, table := range t.DB.Tables() {
+		if table.Level >= base && bytes.Compare(table.Right, from) > 0 &&
+			bytes.Compare(table.Left, end) < 0 {
+			n += int64(table.OnDiskSize)
+		}
+	}
+	return n
+}
+
+// compactionDue is compactionBytes if a compaction is sure to follow the next table, if that may
+// set one off, or if one is running; otherwise 0. It looks at all levels, so it is asked only when
+// a memtable is full.
+func (t *Tree) compactionDue(sure bool) int64 {
+	if sure {
+		return t.CompactionBytes()
+	}
+	most := t.LevelZeroTables()
+	for _, level := range t.DB.Levels() {
+		if level.Level == 0 && level.NumTables >= most-2 || level.Score >= 1 {
+			return t.CompactionBytes()
+		}
+	}
+	return 0
+}
+
+// Compacts reports that the engine compacts, or is about to.
+func (t *Tree) Compacts() bool {
+	return slices.ContainsFunc(t.DB.Levels(), func(l badger.LevelInfo) bool { return l.Score >= 1 })
+}
+
+// LevelZeroTables are there when a compaction begins.
+func (t *Tree) LevelZeroTables() int { return t.DB.Opts().NumLevelZeroTables }
+
+// LevelZero is how many tables level 0 has, and their bytes.
+func (t *Tree) LevelZero() (tables int, bytes int64) {
+	top := t.DB.Levels()[0]
+	return top.NumTables, top.Size
+}
+
+// Tables are the files of the engine's tables, by their names in its directory.
+func (t *Tree) Tables() map[string]bool {
+	listed := make(map[string]bool)
+	for _, table := range t.DB.Tables() {
+		listed[fmt.Sprintf("%06d%s", table.ID, ".sst")] = true
+	}
+	return listed
+}
+
+// CountTables is how many there are.
+func (t *Tree) CountTables() (n int) {
+	for _, level := range t.DB.Levels() {
+		n += level.NumTables
+	}
+	return n
+}
+
+// Short says what is missing for a group, or nil. ErrFull: there may be enough of it later. Any
+// other error is the disk's.
+func (t *Tree) Short(u Use, now time.Time) error { return t.Room.short(u, now, t.compactionDue) }
+
+// ShortToClose says what is missing to write the memtable out, which the engine does when it is
+// closed. The committer has ended.
+func (t *Tree) ShortToClose() error {
+	r := &t.Room
+	if err := r.inodesShort(TurnInodes); err != nil {
+		return err
+	}
+	free, err := r.Free(r.Dir)
+	if err != nil {
+		return nil // closing will tell
+	}
+	if need := r.reserved() + r.Written + r.Written/4 + t.compactionDue(false); free < need {
+		return FullError(free, need)
+	}
+	return nil
+}
+
+// Flatten merges the levels, so that what was deleted gives its space back.
+func (t *Tree) Flatten() error {
+	err := t.through.Do("flatten", func() error { return t.DB.Flatten(1) })
+	if err != nil {
+		t.said(err.Error()) // it may be nowhere in its log
+		return fmt.Errorf("cannot flatten the spool's tree: %w", err)
+	}
+	return nil
+}
+
+// Flush writes the memtable into a table. Only the committer may call it, between two groups:
+// Badger refuses writes meanwhile. If it fails, nobody knows which of the two holds the newest
+// events.
+func (t *Tree) Flush() error {
+	key := []byte{record.PrefixFlush}
+	err := t.DB.Update(func(txn *badger.Txn) error { return txn.Set(key, nil) })
+	t.Room.Wrote(len(key), 1) // it may have found the memtable full
+	if err == nil {
+		release := t.holdMaps()
+		err = t.through.Do("flush", func() error { return t.DB.DropPrefix(key) })
+		release()
+	}
+	t.Room.turned(0)
+	if err != nil {
+		t.said(err.Error()) // it may be nowhere in its log
+		return fmt.Errorf("cannot flush the memtable: %w", err)
+	}
+	return nil
+}
+
+// realDir is the engine's directory as the kernel names it.
+func (t *Tree) realDir() string {
+	dir, err := filepath.Abs(t.dir)
+	if err != nil {
+		return t.dir
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	return dir
+}
