@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="hookspool" \
 COPY --from=build /out/hookspool /hookspool
 COPY --from=build --chown=65532:65532 /out/spool /var/lib/hookspool
 COPY --from=build --chown=65532:65532 /out/tmp /tmp
-# spool.dir is "./spool" unless the config says otherwise: the working directory is the volume.
+# spool.dir is "./hookspool-data" unless the config says otherwise: the working directory is the volume.
 WORKDIR /var/lib/hookspool
 USER 65532:65532
 VOLUME /var/lib/hookspool

@@ -56,6 +56,16 @@ func Probe(dir string, key []byte) error {
 	return err
 }
 
+// Holds reports whether a directory holds a spool, or one that was open there is away: what Open
+// would go on with, or refuse to replace. Nothing in it is read.
+func Holds(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, engineDir)); err == nil {
+		return true
+	}
+	a, err := away(dir)
+	return a != nil && err == nil
+}
+
 // nearestDir is the nearest directory above a path that is there: the rest would be made in it.
 func nearestDir(path string) (string, error) {
 	path, err := filepath.Abs(path)

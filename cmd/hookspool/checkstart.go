@@ -24,6 +24,10 @@ const checkTimeout = 2 * time.Second
 // that one holds is no problem.
 func (c *cli) checkStart(ctx context.Context, cfg *config.Config, r *report) {
 	dir := cfg.Spool.Dir
+	var former *failure
+	if errors.As(checkFormerSpool(cfg), &former) {
+		r.addProblem(former.Error(), former.hint)
+	}
 	err := spool.Probe(dir, cfg.Spool.Key)
 	inUse := errors.Is(err, spool.ErrInUse)
 	running := runningRelay(ctx, cfg, inUse)

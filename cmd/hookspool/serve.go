@@ -50,6 +50,9 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	ignoreTerminal()
 	c.neverWait(nil)
 	cfg, err := c.loadConfig()
+	if err == nil {
+		err = checkFormerSpool(cfg)
+	}
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (c *cli) spoolCommand() *cobra.Command {
 			"is at rest: it is opened, which keeps a relay from starting until the verb is done.",
 		Example: "  hookspool spool stat\n  hookspool spool verify\n" +
 			"  hookspool spool export --out undelivered.ndjson\n" +
-			"  hookspool spool backup spool.bak\n  hookspool spool restore spool.bak --dir ./spool",
+			"  hookspool spool backup spool.bak\n  hookspool spool restore spool.bak --dir ./restored",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -59,6 +59,9 @@ func (k *care) find() error {
 		return nil
 	}
 	cfg, err := k.loadConfig()
+	if err == nil && k.dir == "" {
+		err = checkFormerSpool(cfg)
+	}
 	if err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (k *care) statCommand() *cobra.Command {
 		Use:   "stat",
 		Short: "Show the spool in numbers",
 		Long:  "Show what the spool holds. A running relay is asked; a spool at rest is read.",
-		Example: "  hookspool spool stat\n  hookspool spool stat --dir /var/lib/hookspool/spool\n" +
+		Example: "  hookspool spool stat\n  hookspool spool stat --dir /var/lib/hookspool/hookspool-data\n" +
 			"  hookspool spool stat --json | jq '.targets[].pending'",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -51,6 +51,7 @@ func TestExampleIsDefault(t *testing.T) {
 	}
 	want := Default()
 	want.Path = examplePath
+	want.Spool.DirDefault = false // the example names it
 	local := DefaultTarget("local")
 	local.URL = &url.URL{Scheme: "http", Host: "127.0.0.1:9000", Path: "/hook"}
 	local.Events = []Pattern{"*"}
@@ -106,6 +107,7 @@ func TestDefaults(t *testing.T) {
 	f("reload_check", c.Server.ReloadCheck, 5*time.Second)
 	f("type_field", c.Event.TypeField, "eventType")
 	f("dedupe_window", c.Event.DedupeWindow, 24*time.Hour)
+	f("dir", c.Spool.Dir, "./hookspool-data")
 	f("max_size", c.Spool.MaxSize, int64(10737418240))
 	f("min_free_disk", c.Spool.MinFreeDisk, int64(536870912))
 	f("keep_exhausted", c.Spool.KeepExhausted, 7*24*time.Hour)

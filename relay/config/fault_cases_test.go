@@ -405,7 +405,7 @@ func listCases() [][2]string {
 		{"[event]\ntype_field = \"a..b\"", "2:1: event.type_field: \"a..b\" is not field names " +
 			"joined by dots\n  hint: write \"eventType\" or \"data.type\""},
 		{"[spool]\ndir = \"\"", "2:1: spool.dir: is not a directory" +
-			"\n  hint: write \"./spool\" or an absolute path"},
+			"\n  hint: write \"./hookspool-data\" or an absolute path"},
 	}
 }
 

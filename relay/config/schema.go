@@ -83,7 +83,10 @@ func eventRows(e *Event) []row {
 
 func spoolRows(s *Spool) []row {
 	return []row{
-		{name: "dir", set: text(&s.Dir, checkDir)},
+		{name: "dir", set: func(d *decoder, at keyPath, raw any) {
+			s.DirDefault = false
+			text(&s.Dir, checkDir)(d, at, raw)
+		}},
 		{name: "max_size", set: size(&s.MaxSize, 1<<20, diskBytesMax,
 			"below 1MiB the engine's own files would not fit")},
 		{name: "min_free_disk", set: size(&s.MinFreeDisk, 0, diskBytesMax,
@@ -225,7 +228,7 @@ func checkPattern(s string) problem {
 
 func checkDir(s string) problem {
 	if strings.TrimSpace(s) == "" || hasControl(s) {
-		return problem{"is not a directory", `write "./spool" or an absolute path`}
+		return problem{"is not a directory", `write "./hookspool-data" or an absolute path`}
 	}
 	return problem{}
 }
