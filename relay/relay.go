@@ -27,6 +27,8 @@ type Options struct {
 	Now func() time.Time
 	// OnCompaction, when set, is told when the spool's engine begins to compact and when it has ended.
 	OnCompaction func(begins bool)
+	// Manual is what the console serves below /help/; nil: nothing is.
+	Manual admin.Manual
 	// LogDropped, when set, counts the lines of Log that were never written. It is asked at every
 	// scrape, from any goroutine.
 	LogDropped func() uint64
@@ -107,7 +109,7 @@ func New(o Options) (_ *Relay, err error) {
 	r.reload.sources = o.Config.Sources
 	first := &setup{cfg: o.Config, router: newRouter(nil)}
 	r.setup.Store(first)
-	if r.servers, err = listen(r, o.Config); err != nil {
+	if r.servers, err = listen(r, &o); err != nil {
 		return nil, err
 	}
 	if r.spool, err = spool.Open(r.spoolOptions(o)); err != nil {

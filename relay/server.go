@@ -38,7 +38,8 @@ type servers struct {
 }
 
 // listen binds every address of the config, or none.
-func listen(r *Relay, cfg *config.Config) (_ *servers, err error) {
+func listen(r *Relay, o *Options) (_ *servers, err error) {
+	cfg := o.Config
 	s := &servers{r: r, cfg: cfg}
 	defer func() {
 		if err != nil {
@@ -58,7 +59,7 @@ func listen(r *Relay, cfg *config.Config) (_ *servers, err error) {
 	}
 	s.admin = newPatient(ln, r.log)
 	s.http = newEventServer(r, cfg)
-	s.api = admin.New(admin.Options{Backend: r, Log: r.log,
+	s.api = admin.New(admin.Options{Backend: r, Log: r.log, Manual: o.Manual,
 		ConnectionsMax: int(r.descriptors.adminMost()),
 		Token:          func() string { return r.setup.Load().cfg.Server.AdminToken.Reveal() },
 		Hosts: func() []string {

@@ -35,7 +35,9 @@ type Options struct {
 	Hosts func() []string
 	// ConnectionsMax bounds the connections; 0, or more than connectionsMax: that.
 	ConnectionsMax int
-	Log            *slog.Logger
+	// Manual is served below /help/; nil: nothing is.
+	Manual Manual
+	Log    *slog.Logger
 }
 
 // Server is the HTTP side of the admin listener. It starts no goroutines but fasthttp's, one a

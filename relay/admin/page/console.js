@@ -12,6 +12,8 @@ import { search } from "./search.js";
 import { target } from "./target.js";
 
 const views = { "": overview, target, event, search };
+// The page of the manual that goes with a view.
+const pages = { "": "console", target: "retrying", event: "finding", search: "finding" };
 const main = document.getElementById("main");
 let shown = null;
 
@@ -39,6 +41,7 @@ async function route(e) {
   for (const link of document.querySelectorAll("[data-view]")) {
     set(link, "aria-current", link.dataset.view === name ? "page" : null);
   }
+  set(document.getElementById("help"), "href", "help/" + (pages[name] || ""));
   window.scrollTo(0, 0);
   try {
     if (view) await view(main, { args, query, signal });
