@@ -39,7 +39,7 @@ func families(scrape string) map[string]string {
 }
 
 // TestDeployMetrics asserts that every metric that the rules and the dashboard ask for is one of
-// the real binary, that the README has every metric with its type, and that it has no other.
+// the real binary, that the manual has every metric with its type, and that it has no other.
 func TestDeployMetrics(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
@@ -63,12 +63,12 @@ func TestDeployMetrics(t *testing.T) {
 	for name, typ := range real {
 		short, ours := strings.CutPrefix(name, "hookspool_")
 		if ours && told[short] != typ {
-			t.Errorf("the README says of the %s %s: %q", typ, name, told[short])
+			t.Errorf("the manual says of the %s %s: %q", typ, name, told[short])
 		}
 	}
 	for name := range told {
 		if real["hookspool_"+name] == "" {
-			t.Errorf("the README tells of %s, which does not exist", name)
+			t.Errorf("the manual tells of %s, which does not exist", name)
 		}
 	}
 }
@@ -83,10 +83,10 @@ func exists(real map[string]string, name string) bool {
 	return real[name] != ""
 }
 
-// documented are the metrics of the README's table, without prefix, and their types.
+// documented are the metrics of the manual's table, without prefix, and their types.
 func documented(t *testing.T) map[string]string {
 	t.Helper()
-	text := readFile(t, filepath.Join(mustRoot(t), "README.md"))
+	text := readFile(t, filepath.Join(mustRoot(t), "cmd/hookspool/manual/metrics.md"))
 	_, section, _ := strings.Cut(text, "\n## Metrics\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	row := regexp.MustCompile("(?m)^\\| (`[^|]+`) \\| ([a-z]+) \\|")

@@ -287,7 +287,7 @@ func (j *Journey) fillToTheLastByte(rng *rand.Rand, d *disk) *Load {
 	load := j.StartLoad(rng, 4, "byte")
 	Until(j.t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
 	j.anywhereInLog(rng)
-	// Who takes the last blocks while the engine writes a table ends the process (README, limits we
+	// Who takes the last blocks while the engine writes a table ends the process (manual, limits we
 	// know), which is not what this is about: nothing is accepted from here on, so no table follows
 	// the one that is being written.
 	d.fill(tableRoom)

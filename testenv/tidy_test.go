@@ -54,7 +54,7 @@ var importRules = []struct {
 	{"github.com/prometheus/client_golang", []string{"relay/admin/", "relay/metrics.go"}},
 	{"go.opentelemetry.io", []string{"relay/trace_otel.go"}},
 	{module + "/testenv", []string{"testenv/"}},
-	{module + "/cmd", nil},
+	{module + "/cmd", []string{"cmd/"}},
 }
 
 // TestTidy holds the repository's shipped code to the house style. Every rule is about non-test

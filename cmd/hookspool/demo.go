@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hookspool/hookspool/cmd/hookspool/manual"
 	"github.com/hookspool/hookspool/relay"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/relay/receiver"
@@ -187,7 +188,7 @@ func (s *stage) tryRelay(events, admin, crmURL, erpURL string) error {
 	}
 	log := slog.New(slog.NewTextHandler(s.c.errOut, &slog.HandlerOptions{Level: slog.LevelError}))
 	s.relay, err = relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log,
-		LogDropped: s.c.errOut.(*sink).dropped})
+		LogDropped: s.c.errOut.(*sink).dropped, Manual: manual.HTML})
 	return err
 }
 

@@ -124,6 +124,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	// SuggestionsFor finds nothing unless it is told how far to look.
 	root.SuggestionsMinimumDistance = 2
 	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	root.SetHelpCommand(c.helpCommand())
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.config, "config", "", "the config `FILE` (default $HOOKSPOOL_CONFIG, "+
 		"./hookspool.toml, /etc/hookspool/hookspool.toml)")
@@ -146,6 +147,8 @@ func (c *cli) rootCommand() *cobra.Command {
 // usageTemplate is cobra's in our words.
 func usageTemplate(template string) string {
 	return strings.NewReplacer(
+		"for more information about a command.{{end}}", "for more information about a verb.{{end}}"+
+			"{{if not .HasParent}}\nUse \"hookspool help\" for the pages of the manual.{{end}}",
 		"{{if .HasAvailableSubCommands}}\n", "{{if and .HasAvailableSubCommands (not .Runnable)}}\n",
 		"Available Commands:", "Verbs:",
 		"[command]", "VERB",

@@ -16,6 +16,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"github.com/hookspool/hookspool/cmd/hookspool/manual"
 	"github.com/hookspool/hookspool/relay"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
@@ -65,7 +66,7 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	}
 	defer limitMemory(log)()
 	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
-		AcceptLoss: acceptLoss, OnCompaction: shareCPUs(), LogDropped: dropped})
+		AcceptLoss: acceptLoss, OnCompaction: shareCPUs(), LogDropped: dropped, Manual: manual.HTML})
 	if err != nil {
 		return startFailure(err)
 	}

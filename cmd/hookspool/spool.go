@@ -139,7 +139,8 @@ func (k *care) statCommand() *cobra.Command {
 		Use:   "stat",
 		Short: "Show the spool in numbers",
 		Long:  "Show what the spool holds. A running relay is asked; a spool at rest is read.",
-		Example: "  hookspool spool stat\n  hookspool spool stat --dir /var/lib/hookspool/hookspool-data\n" +
+		Example: "  hookspool spool stat\n" +
+			"  hookspool spool stat --dir /var/lib/hookspool/hookspool-data\n" +
 			"  hookspool spool stat --json | jq '.targets[].pending'",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -198,7 +198,7 @@ func (c *cluster) checkWorkload(w workload) error {
 	return errors.Join(errs...)
 }
 
-// checkRelay wants of the relay's container what the README promises.
+// checkRelay wants of the relay's container what the manual promises.
 func checkRelay(name string, c corev1.Container, sidecar bool) error {
 	var errs []error
 	always := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
