@@ -29,6 +29,9 @@
 // The tests named TestConsole drive the console in a headless Chromium, with mouse and keys; they
 // skip where there is no chromium, and fail at anything that the browser complains of.
 //
+// The tests named TestManual hold README and manual to the binary: every block of commands is run,
+// every page is looked at on a terminal and in the console, every link is followed.
+//
 // The tests named TestFault break what is below the relay: power cuts and full file systems on loop
 // devices, system calls that fail, kills, damaged files. Those that need root, loop devices or
 // strace skip where there are none; HOOKSPOOL_SKIPS names a file that collects what was not proven.

@@ -102,6 +102,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		Long: "hookspool takes events over HTTP, writes each to a durable spool before it says yes,\n" +
 			"calls every configured webhook URL, and keeps retrying from the spool on a 10-minute\n" +
 			"tick, so that an accepted event is never lost.\n\n" +
+			"The manual is in the binary: hookspool help lists its pages.\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 wrong usage.",
 		Example: "  hookspool demo                     # see it work; nothing to configure\n" +
 			"  hookspool check hookspool.toml     # what a config would do\n" +
@@ -147,8 +148,6 @@ func (c *cli) rootCommand() *cobra.Command {
 // usageTemplate is cobra's in our words.
 func usageTemplate(template string) string {
 	return strings.NewReplacer(
-		"for more information about a command.{{end}}", "for more information about a verb.{{end}}"+
-			"{{if not .HasParent}}\nUse \"hookspool help\" for the pages of the manual.{{end}}",
 		"{{if .HasAvailableSubCommands}}\n", "{{if and .HasAvailableSubCommands (not .Runnable)}}\n",
 		"Available Commands:", "Verbs:",
 		"[command]", "VERB",

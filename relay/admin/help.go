@@ -38,7 +38,7 @@ const (
 <nav aria-label="Views">
 <a href="../#/">Overview</a>
 <a href="../#/search">Search</a>
-<a href="./" aria-current="true">Manual</a>
+<a href="./" aria-current="true">Help</a>
 </nav>
 </header>
 <main id="main" class="help" tabindex="-1">
