@@ -24,7 +24,7 @@ func (c *cli) attemptsCommand() *cobra.Command {
 		Short: "Show what was tried, and what came back",
 		Long: "Show the attempts at an event's targets, oldest first: when, with which outcome, how " +
 			"long it\n" +
-			"took, and the begin of a failure's answer. Without an ID, the recent attempts at --target,\n" +
+			"took, and the start of a failure's answer. Without an ID, the recent attempts at --target,\n" +
 			"newest first; with --follow, those that are made from now on, of all targets or one, until\n" +
 			"stopped. Of a delivery that failed the first attempt and the last ones are kept, of one\n" +
 			"that succeeded at once only what is recent.",
@@ -62,7 +62,7 @@ func (c *cli) attemptsCommand() *cobra.Command {
 	cmd.Flags().StringVar(&target, "target", "", "only the target with this `NAME`")
 	c.completeFlags(cmd)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "show attempts as they are made")
-	cmd.Flags().IntVar(&limit, "limit", limitDefault, "without an ID: show this `MANY` at the most")
+	cmd.Flags().IntVar(&limit, "limit", limitDefault, "without an ID: show at most this `MANY`")
 	return c.addAdminFlag(cmd)
 }
 

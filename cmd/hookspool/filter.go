@@ -48,7 +48,7 @@ func (f *filter) addFilter(flags *pflag.FlagSet, states ...string) {
 
 // addPaging gives a verb the flags that say how much to list.
 func (f *filter) addPaging(flags *pflag.FlagSet) {
-	flags.IntVar(&f.limit, "limit", limitDefault, "list this `MANY` at the most")
+	flags.IntVar(&f.limit, "limit", limitDefault, "list at most this `MANY`")
 	flags.BoolVar(&f.all, "all", false, "list all; with --json one a line (NDJSON)")
 	flags.StringVar(&f.after, "after", "", "go on at a `CURSOR`, the \"next\" of an answer")
 }

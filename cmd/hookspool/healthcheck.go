@@ -22,7 +22,7 @@ func (c *cli) healthcheckCommand() *cobra.Command {
 		Short: "Exit 0 if the relay is ready, else 1",
 		Long: "Ask a running relay whether it is ready, for the HEALTHCHECK of an image without a " +
 			"shell.\n" +
-			"With --wait it asks until it is, so that an app can start behind it.",
+			"With --wait it asks until it is, so that an app can start after it.",
 		Example: "  HEALTHCHECK CMD [\"/hookspool\", \"healthcheck\"]\n" +
 			"  hookspool healthcheck --wait 30s && start-the-app",
 		Args: arguments(0),

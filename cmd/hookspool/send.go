@@ -37,7 +37,7 @@ func (c *cli) sendCommand() *cobra.Command {
 		Use:   "send [FILE|-]",
 		Short: "Post events to a running relay",
 		Long: "Post events to a running relay, from FILE or stdin (-). An input whose first\n" +
-			"line is one JSON value with more behind it holds one event a line (NDJSON), and is sent\n" +
+			"line is one JSON value with more after it holds one event a line (NDJSON), and is sent\n" +
 			"in batches; any other is one event, byte for byte. A file named .ndjson or .jsonl, or\n" +
 			"--ndjson, is taken line by line whatever it holds; --single makes one event of it.\n\n" +
 			"Ids are made from type and content, so sending the same again is safe: a run that broke\n" +
@@ -194,9 +194,9 @@ func (c *cli) printTally(s *sending, t *tally) error {
 	if t.Duplicates == 0 || t.Accepted+t.Unmatched > 0 {
 		return nil
 	}
-	how := "--again sends them anew"
+	how := "--again sends them once more"
 	if s.id != "" {
-		how = "another --id sends them anew"
+		how = "another --id sends them once more"
 	}
 	c.print("nothing new; %s\n", how)
 	return nil

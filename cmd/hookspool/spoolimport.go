@@ -34,7 +34,7 @@ func (k *care) importCommand() *cobra.Command {
 		Long: "Put the events of an export into a spool: a running relay is asked to take them, one " +
 			"at\n" +
 			"rest is written, and made if there is none. Each event becomes pending for the targets\n" +
-			"that it was not delivered to; attempts start anew. One that the spool holds already is\n" +
+			"that it was not delivered to; attempts start again. One that the spool holds already is\n" +
 			"skipped, so that it is safe to run twice. A batch with a bad line is not written. What POST\n" +
 			"would refuse is refused here, as is a target that no config could name; of targets that are\n" +
 			"not in the config there may be 1,000, which purge --forget removes.",

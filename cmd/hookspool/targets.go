@@ -50,7 +50,7 @@ func (c *cli) targetsCommand() *cobra.Command {
 			return c.explain(show(cmd.Context(), relay))
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew every 2s until stopped")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every 2s until stopped")
 	return c.addAdminFlag(cmd)
 }
 

@@ -152,6 +152,20 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestWords keeps words out that no native speaker would use so (HOUSE §7).
+func TestWords(t *testing.T) {
+	t.Parallel()
+	signs := regexp.MustCompile(`(?i)\banew\b|\bat the most\b|\bthe begin\b|\bbehind (it|this|that)\b|` +
+		`\bmend(s|ed)?\b`)
+	for _, d := range documents(t) {
+		for i, line := range strings.Split(string(d.source), "\n") {
+			if found := signs.FindString(line); found != "" {
+				t.Errorf("%s:%d has %q", d.path, i+1, found)
+			}
+		}
+	}
+}
+
 // TestHTML asserts that a page is safe to serve under the console's policy and that its links stay
 // in the manual.
 func TestHTML(t *testing.T) {
