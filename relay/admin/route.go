@@ -56,7 +56,7 @@ func (s *Server) table() []route {
 		{get, streamPath, api, nil, s.live},
 		{get, "/openapi.json", api, nil, serveFile(openAPIFile)},
 		{get, helpPath, pages, nil, s.help},
-		{get, helpPath + "{page}", pages, nil, s.help},
+		{get, helpPath + "{name}", pages, nil, s.help},
 		{post, "/v1/reload", api, nil, s.reload},
 		{post, "/v1/targets/{name}/purge", api,
 			[]string{"state", "type", "until", "id", "dry_run", "limit", "after", "forget"}, s.purge},
