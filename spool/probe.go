@@ -59,7 +59,7 @@ func Probe(dir string, key []byte) error {
 // Holds reports whether a directory holds a spool, or one that was open there is away: what Open
 // would go on with, or refuse to replace. Nothing in it is read.
 func Holds(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, engineDir)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, ondisk.Dir)); err == nil {
 		return true
 	}
 	a, err := away(dir)
