@@ -10,24 +10,30 @@
 //	Content-Length that is no number, or twice; Transfer-Encoding that is not just chunked, or twice,
 //	or in HTTP/1.0; both of them
 //	a chunk whose size line is not what RFC 9112 §7.1 allows; a trailer that is no field
+//	a head of more than HeadBytesMax; a line as long between chunks or after them
 //
 // A refusal comes with the line that causes it, never after a wait for more.
 package framing
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 )
 
-// lineBytesMax bounds a line. A longer one in a head is above every server's bound of one; between
-// chunks and after them a server may take it, so it is refused here.
+// HeadBytesMax bounds a head, whatever the server behind takes, and empty lines before it count.
+const HeadBytesMax = 16 << 10
+
+// lineBytesMax bounds a line between chunks and after them.
 const lineBytesMax = 16 << 10
 
 // Error says what is wrong with the bytes of a connection. What follows on it is no request.
 type Error struct {
 	// Version: the request is of another major version than HTTP/1.
 	Version bool
-	reason  string
+	// Large: a head has more than HeadBytesMax.
+	Large  bool
+	reason string
 }
 
 func (e *Error) Error() string { return e.reason }
@@ -43,7 +49,6 @@ const (
 	chunkData
 	chunkEnd
 	trailer
-	unguarded // a line of a head beyond every bound: the server's to refuse
 )
 
 // Guard follows one connection. The zero Guard stands before its first request. It is not safe for
@@ -56,6 +61,7 @@ type Guard struct {
 	ended uint64 // requests
 
 	// Of the head at hand.
+	head           int // bytes given out
 	length         int64
 	sized, chunked bool // Content-Length, Transfer-Encoding
 	old            bool // HTTP/1.0
@@ -84,8 +90,6 @@ func (g *Guard) pass(b []byte) (int, error) {
 	for at := 0; at < len(b); {
 		rest := b[at:]
 		switch g.state {
-		case unguarded:
-			return len(b), nil
 		case content, chunkData:
 			n := min(g.left, int64(len(rest)))
 			g.left -= n
@@ -119,12 +123,18 @@ func (g *Guard) passLine(b []byte) (int, error) {
 	if end >= 0 {
 		line = b[:end+1]
 	}
-	switch long := len(g.line)+len(line) > lineBytesMax; {
-	case long && (g.state == requestLine || g.state == field):
-		g.line, g.state = nil, unguarded
-		return len(b), nil
-	case long:
+	inHead := g.state == requestLine || g.state == field
+	switch room := HeadBytesMax - g.head; {
+	case inHead && len(line) > room:
+		g.head += room
+		return room, &Error{Large: true, reason: fmt.Sprintf(
+			"the head of the request has more than %d bytes", HeadBytesMax)}
+	case inHead:
+		g.head += len(line)
+	case len(g.line)+len(line) > lineBytesMax:
 		return 0, fault("a line between the chunks of the body, or after them, is too long")
+	}
+	switch {
 	case end < 0:
 		g.line = append(g.line, line...)
 		return len(b), nil

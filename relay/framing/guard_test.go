@@ -143,6 +143,38 @@ func TestVersion(t *testing.T) {
 	f("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 }
 
+// A head has a bound, however many lines it has. Nothing after it is given out: a server with a
+// higher bound would read it unguarded.
+func TestHeadBound(t *testing.T) {
+	head := func(bytes, lines int) string {
+		text := line
+		for range lines - 1 {
+			text += "X: " + strings.Repeat("x", (bytes-len(line))/lines-5) + "\r\n"
+		}
+		return text + "X: " + strings.Repeat("x", bytes-len(text)-7) + "\r\n\r\n"
+	}
+	for _, lines := range []int{1, 2, 300} {
+		whole := head(HeadBytesMax, lines)
+		for name, wrap := range map[string]func(io.Reader) io.Reader{
+			"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader,
+		} {
+			text := whole + next + whole + next
+			if got, err := through(wrap(strings.NewReader(text))); got != text || err != nil {
+				t.Errorf("%d lines, %s: passed %d of %d bytes, %v", lines, name, len(got), len(text), err)
+			}
+			for _, more := range []int{1, 2, 3, HeadBytesMax} {
+				text := next + head(HeadBytesMax+more, lines) + next
+				got, err := through(wrap(strings.NewReader(text)))
+				var fault *Error
+				if !errors.As(err, &fault) || !fault.Large || len(got) > len(next)+HeadBytesMax {
+					t.Errorf("%d lines, %s, %d too many: passed %d bytes, %v", lines, name, more,
+						len(got), err)
+				}
+			}
+		}
+	}
+}
+
 // FuzzGuard asserts that a guard gives out the bytes as they came, the same whatever the pieces, up
 // to the same fault.
 func FuzzGuard(f *testing.F) {
