@@ -5,11 +5,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -201,7 +200,7 @@ func (x *exchange) judge(pc *conn, h head, r *Request) Outcome {
 // explainStatus says what was answered, in the standard's words and not in the target's.
 func explainStatus(status int) string {
 	text := "answered " + strconv.Itoa(status)
-	if name := fasthttp.StatusMessage(status); name != "Unknown Status Code" {
+	if name := http.StatusText(status); name != "" {
 		text += " " + name
 	}
 	switch status / 100 {
