@@ -68,7 +68,11 @@ func explainTargets(lanes []*lane, d *spool.Draft) []admin.ExplainedTarget {
 func explained(cfg *config.Config, q *admin.ExplainQuery, p *fastjson.Parser) (_ *spool.Draft,
 	source string, no *refusal) {
 	var h fasthttp.RequestHeader
-	q.Header.CopyTo(&h)
+	for name, values := range q.Header {
+		for _, value := range values {
+			h.Add(name, value)
+		}
+	}
 	if q.ContentType != "" {
 		h.SetContentType(q.ContentType)
 	}

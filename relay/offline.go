@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"github.com/valyala/fastjson"
 
 	"github.com/hookspool/hookspool/relay/admin"
@@ -24,9 +23,6 @@ const (
 // *admin.Error when the event is at fault.
 func ExplainByConfig(cfg *config.Config, version string, q admin.ExplainQuery) (admin.Explanation,
 	error) {
-	if q.Header == nil {
-		q.Header = &fasthttp.RequestHeader{}
-	}
 	d, source, no := explained(cfg, &q, &fastjson.Parser{})
 	if n := int64(len(q.Payload)); n > cfg.Server.MaxBodySize { // nobody has refused it at the door
 		no = refuse(codeTooLarge, "the event has %d bytes; server.max_body_size is %d", n,

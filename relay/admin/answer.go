@@ -3,10 +3,9 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Codes of the refusals that are made here; a Backend has more of its own.
@@ -21,6 +20,15 @@ const (
 	codeMisdirected      = "misdirected"
 	codeOverloaded       = "overloaded"
 	codeInternal         = "internal"
+)
+
+// The content types of answers.
+const (
+	plainJSON   = "application/json"
+	problemJSON = "application/problem+json"
+	plainText   = "text/plain; charset=utf-8"
+	ndjson      = "application/x-ndjson"
+	octets      = "application/octet-stream"
 )
 
 // shownBytesMax bounds what is quoted of a request.
@@ -38,38 +46,30 @@ type Problem struct {
 	Lines  []int    `json:"lines,omitempty"`
 }
 
-// refuse answers with an error of the caller's, or with 500 and a line in the log.
-func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
-	var refusal *Error
-	if !errors.As(err, &refusal) {
-		s.options.Log.Error("an admin request failed; the caller was told", "error", err,
-			"method", string(ctx.Method()), "path", string(ctx.Path()))
-		refusal = Refuse(fasthttp.StatusInternalServerError, codeInternal, "%s", err)
-	}
-	writeProblem(ctx, refusal)
-}
-
-func writeProblem(ctx *fasthttp.RequestCtx, e *Error) {
-	title := fasthttp.StatusMessage(e.Status)
-	writeJSON(ctx, Problem{Type: "about:blank", Title: title, Status: e.Status, Code: e.Code,
-		Detail: e.Detail, Hint: e.Hint, Faults: e.Faults, Lines: e.Lines})
-	ctx.SetStatusCode(e.Status)
-	ctx.SetContentType("application/problem+json")
-}
-
-// writeJSON answers 200 with v, which is one of this package's types and so can be encoded.
-func writeJSON(ctx *fasthttp.RequestCtx, v any) {
+// encode writes one of this package's types, which can be encoded.
+func encode(v any) []byte {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic("BUG: an answer cannot be encoded: " + err.Error())
 	}
-	ctx.SetContentType("application/json")
-	ctx.SetBody(append(body, '\n'))
+	return append(body, '\n')
 }
 
-func writeText(ctx *fasthttp.RequestCtx, text string) {
-	ctx.SetContentType("text/plain; charset=utf-8")
-	ctx.SetBodyString(text)
+// refuse answers with an error of the caller's, or with 500 and a line in the log.
+func (s *Server) refuse(c *call, err error) {
+	var refusal *Error
+	if !errors.As(err, &refusal) {
+		s.options.Log.Error("an admin request failed; the caller was told", "error", err,
+			"method", c.r.Method, "path", c.r.URL.Path)
+		refusal = Refuse(http.StatusInternalServerError, codeInternal, "%s", err)
+	}
+	c.send(refusal.Status, problemJSON, refusal.problem())
+}
+
+// problem is the body of a refusal.
+func (e *Error) problem() []byte {
+	return encode(Problem{Type: "about:blank", Title: http.StatusText(e.Status), Status: e.Status,
+		Code: e.Code, Detail: e.Detail, Hint: e.Hint, Faults: e.Faults, Lines: e.Lines})
 }
 
 // array makes of no list an empty one: in JSON [] and not null.

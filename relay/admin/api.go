@@ -1,6 +1,11 @@
 // Package admin serves the admin listener: health, metrics and the JSON API that the verbs of the
 // command line and the console use (CONTRACT §8). What is answered comes from a Backend, which the
 // relay is; this package decides who may ask, and how it looks on the wire.
+//
+// net/http serves it, and every byte of a request goes a way in four steps: the crowd takes its
+// connection (crowd.go), the guard of package framing lets pass what all read alike, the library
+// reads it, and the mux finds its route (route.go). What the library would answer by itself is said
+// in the words of all other refusals (wire.go).
 package admin
 
 import (

@@ -3,9 +3,9 @@ package admin
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/url"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Care is what an operator asks of the spool of a running relay. Errors as in Backend.
@@ -64,53 +64,53 @@ type Purged struct {
 	Forgotten bool `json:"forgotten"`
 }
 
-func (s *Server) purge(ctx *fasthttp.RequestCtx, args []string) error {
-	q, err := readPurge(ctx.QueryArgs())
+func (s *Server) purge(c *call) error {
+	q, err := readPurge(c.query())
 	if err != nil {
 		return err
 	}
-	out, err := s.options.Backend.Purge(s.life, args[0], q)
+	out, err := s.options.Backend.Purge(s.life, c.arg("name"), q)
 	if err != nil {
 		return err
 	}
-	writeJSON(ctx, out)
+	c.json(http.StatusOK, out)
 	return nil
 }
 
-func readPurge(args *fasthttp.Args) (PurgeQuery, error) {
+func readPurge(args url.Values) (PurgeQuery, error) {
 	p := &params{args: args}
 	q := PurgeQuery{State: p.oneOf("state", "pending", "exhausted"), Type: p.text("type"),
 		Until: p.instant("until"), ID: p.text("id"), DryRun: p.flag("dry_run"), After: p.text("after")}
 	if q.After != "" || p.text("limit") != "" {
 		q.Limit = p.limit()
 	}
-	if q.Forget = p.flag("forget"); q.Forget && args.Len() > 1 && p.err == nil {
-		p.err = Refuse(fasthttp.StatusBadRequest, codeMalformed, "forget stands alone: it deletes a "+
+	if q.Forget = p.flag("forget"); q.Forget && len(args) > 1 && p.err == nil {
+		p.err = Refuse(http.StatusBadRequest, codeMalformed, "forget stands alone: it deletes a "+
 			"target and no deliveries")
 	}
 	return q, p.err
 }
 
-func (s *Server) spoolStat(ctx *fasthttp.RequestCtx, _ []string) error {
+func (s *Server) spoolStat(c *call) error {
 	stat, err := s.options.Backend.SpoolStat()
 	if err != nil {
 		return err
 	}
-	writeJSON(ctx, stat)
+	c.json(http.StatusOK, stat)
 	return nil
 }
 
 // backup streams the spool. One that breaks off has no end mark, which whoever reads it notices.
-func (s *Server) backup(ctx *fasthttp.RequestCtx, _ []string) error {
-	return s.stream(ctx, &s.backups, func(life context.Context, w *patientWriter) error {
+func (s *Server) backup(c *call) error {
+	return s.stream(c, &s.backups, octets, func(life context.Context, w *patientWriter) error {
 		return s.options.Backend.Backup(life, w)
 	})
 }
 
 // export streams events as lines of JSON, and nothing else unless progress is asked for: then there
 // are lines about that between them, and the last one is the result.
-func (s *Server) export(ctx *fasthttp.RequestCtx, _ []string) error {
-	p := paramsOf(ctx)
+func (s *Server) export(c *call) error {
+	p := paramsOf(c)
 	q := ExportQuery{Target: p.text("target"), All: p.flag("all")}
 	progress := p.flag("progress")
 	if p.err != nil {
@@ -120,31 +120,23 @@ func (s *Server) export(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.stream(ctx, &s.exports, s.lines(work, progress)); err != nil {
-		return err
-	}
-	ctx.SetContentType(ndjson)
-	return nil
+	return s.stream(c, &s.exports, ndjson, s.lines(work, progress))
 }
 
 // verify streams lines about its progress; the last line is the result.
-func (s *Server) verify(ctx *fasthttp.RequestCtx, _ []string) error {
-	if err := s.stream(ctx, &s.verifies, s.lines(s.options.Backend.Verify, true)); err != nil {
-		return err
-	}
-	ctx.SetContentType(ndjson)
-	return nil
+func (s *Server) verify(c *call) error {
+	return s.stream(c, &s.verifies, ndjson, s.lines(s.options.Backend.Verify, true))
 }
 
 // importLines takes the lines of an export. Only one caller at a time may have its lines in memory.
-func (s *Server) importLines(ctx *fasthttp.RequestCtx, _ []string) error {
+func (s *Server) importLines(c *call) error {
 	leave, err := s.imports.enter("an import")
 	if err != nil {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+		c.header().Set("Retry-After", "1")
 		return err
 	}
 	defer leave()
-	body, err := readBody(ctx, importBytesMax)
+	body, err := c.body(importBytesMax)
 	if err != nil {
 		return err
 	}
@@ -152,6 +144,6 @@ func (s *Server) importLines(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(ctx, count)
+	c.json(http.StatusOK, count)
 	return nil
 }

@@ -39,6 +39,7 @@ type crowd struct {
 	waiting list.List
 	scrapes list.List // those that scrape, the oldest first; they are waiting, too
 	calls   int
+	over    bool // the server ends
 }
 
 func newCrowd(most int) *crowd {
@@ -88,7 +89,7 @@ func (l *crowdListener) Close() error {
 
 // conn is a connection of a crowd.
 type conn struct {
-	framing.Guarded
+	wire
 	crowd *crowd
 
 	// Guarded by crowd.mu: the places in the lists, nil where it is in none, and whether it makes a
@@ -100,14 +101,31 @@ type conn struct {
 
 // join adds a connection, in place of another if the crowd is at its bound.
 func (c *crowd) join(inner net.Conn) *conn {
-	joined := &conn{Guarded: framing.Guarded{Conn: inner}, crowd: c}
+	joined := &conn{wire: wire{Guarded: framing.Guarded{Conn: inner}}, crowd: c}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.over {
+		_ = inner.Close()
+	}
 	if c.waiting.Len()+c.calls >= c.most {
 		c.dropLocked(c.waiting.Front().Value.(*conn))
 	}
 	joined.place = c.waiting.PushBack(joined)
 	return joined
+}
+
+// end drops whatever has no request at hand, and whatever comes from now on.
+func (c *crowd) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	for at := c.waiting.Front(); at != nil; {
+		x := at.Value.(*conn)
+		at = at.Next()
+		if !x.answering.Load() {
+			c.dropLocked(x)
+		}
+	}
 }
 
 // dropLocked ends a connection that may go. Its goroutine sees that, and then calls Close.
@@ -144,6 +162,7 @@ func (x *conn) Close() error {
 	c.mu.Lock()
 	c.removeLocked(x)
 	c.mu.Unlock()
+	x.leave()
 	x.closing.Do(func() { <-c.room })
 	return x.Conn.Close()
 }

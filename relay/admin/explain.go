@@ -1,6 +1,6 @@
 package admin
 
-import "github.com/valyala/fasthttp"
+import "net/http"
 
 // explainsMax bounds the explanations under way at once: each holds a body, and a request for every
 // target.
@@ -21,7 +21,7 @@ type ExplainQuery struct {
 	ContentType string // empty: that of the request
 	// Header is the request's: what names type, id, CloudEvents attributes and trace context to the
 	// events listener does so here. Read-only, valid during the call.
-	Header *fasthttp.RequestHeader
+	Header http.Header
 	// Payload is valid during the call.
 	Payload []byte
 }
@@ -56,27 +56,26 @@ type ExplainedTarget struct {
 	Request string `json:"request"`
 }
 
-func (s *Server) explain(ctx *fasthttp.RequestCtx, _ []string) error {
+func (s *Server) explain(c *call) error {
 	select {
 	case s.explains <- struct{}{}:
 		defer func() { <-s.explains }()
 	default:
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
-		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+		c.header().Set("Retry-After", "1")
+		return Refuse(http.StatusServiceUnavailable, codeOverloaded,
 			"%d explanations are under way; try again in a second", explainsMax)
 	}
-	body, err := readBody(ctx, s.options.Backend.BodyBytesMax())
+	body, err := c.body(s.options.Backend.BodyBytesMax())
 	if err != nil {
 		return err
 	}
-	p := paramsOf(ctx)
+	p := paramsOf(c)
 	out, err := s.options.Backend.Explain(ExplainQuery{Type: p.text("type"), ID: p.text("id"),
-		ContentType: p.text("content_type"), Header: &ctx.Request.Header,
-		Payload: body})
+		ContentType: p.text("content_type"), Header: c.r.Header, Payload: body})
 	if err != nil {
 		return err
 	}
 	out.Targets = array(out.Targets)
-	writeJSON(ctx, out)
+	c.json(http.StatusOK, out)
 	return nil
 }

@@ -1,11 +1,14 @@
 package admin
 
-import "github.com/valyala/fasthttp"
+import (
+	"net/http"
+	"net/url"
+)
 
 // The calls of this file read; they ask a Finder.
 
-func (s *Server) events(ctx *fasthttp.RequestCtx, _ []string) error {
-	p := paramsOf(ctx)
+func (s *Server) events(c *call) error {
+	p := paramsOf(c)
 	q := EventQuery{Type: p.text("type"), Target: p.text("target"),
 		State:  p.oneOf("state", "", "pending", "delivered", "exhausted"),
 		Window: p.window(), Page: p.page()}
@@ -20,34 +23,33 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, _ []string) error {
 	for i := range page.Events {
 		page.Events[i].Deliveries = array(page.Events[i].Deliveries)
 	}
-	writeJSON(ctx, page)
+	c.json(http.StatusOK, page)
 	return nil
 }
 
-func (s *Server) event(ctx *fasthttp.RequestCtx, args []string) error {
-	event, err := s.options.Backend.Event(args[0])
+func (s *Server) event(c *call) error {
+	event, err := s.options.Backend.Event(c.arg("id"))
 	if err != nil {
 		return err
 	}
 	event.Deliveries = array(event.Deliveries)
-	writeJSON(ctx, event)
+	c.json(http.StatusOK, event)
 	return nil
 }
 
 // payload answers with a stranger's bytes, so it names no type that a browser would open.
-func (s *Server) payload(ctx *fasthttp.RequestCtx, args []string) error {
-	payload, err := s.options.Backend.Payload(args[0])
+func (s *Server) payload(c *call) error {
+	payload, err := s.options.Backend.Payload(c.arg("id"))
 	if err != nil {
 		return err
 	}
-	ctx.SetContentType("application/octet-stream")
-	ctx.Response.Header.Set("Content-Disposition", "attachment")
-	ctx.SetBody(payload)
+	c.header().Set("Content-Disposition", "attachment")
+	c.send(http.StatusOK, octets, payload)
 	return nil
 }
 
-func (s *Server) deliveries(ctx *fasthttp.RequestCtx, _ []string) error {
-	q, err := readQuery(ctx.QueryArgs())
+func (s *Server) deliveries(c *call) error {
+	q, err := readListing(c.query())
 	if err != nil {
 		return err
 	}
@@ -56,12 +58,12 @@ func (s *Server) deliveries(ctx *fasthttp.RequestCtx, _ []string) error {
 		return err
 	}
 	page.Deliveries = array(page.Deliveries)
-	writeJSON(ctx, page)
+	c.json(http.StatusOK, page)
 	return nil
 }
 
-// readQuery checks what can be checked without knowing the targets.
-func readQuery(args *fasthttp.Args) (Query, error) {
+// readListing checks what can be checked without knowing the targets.
+func readListing(args url.Values) (Query, error) {
 	p := &params{args: args}
 	q := Query{Target: p.text("target"), Type: p.text("type"),
 		State:  p.oneOf("state", "pending", "exhausted", "delivered"),
@@ -69,27 +71,27 @@ func readQuery(args *fasthttp.Args) (Query, error) {
 	return q, p.err
 }
 
-func (s *Server) attempts(ctx *fasthttp.RequestCtx, args []string) error {
-	out, err := s.options.Backend.Attempts(args[0], paramsOf(ctx).text("target"))
+func (s *Server) attempts(c *call) error {
+	out, err := s.options.Backend.Attempts(c.arg("id"), paramsOf(c).text("target"))
 	if err != nil {
 		return err
 	}
 	out.Attempts = array(out.Attempts)
-	writeJSON(ctx, out)
+	c.json(http.StatusOK, out)
 	return nil
 }
 
-func (s *Server) recentAttempts(ctx *fasthttp.RequestCtx, args []string) error {
-	p := paramsOf(ctx)
+func (s *Server) recentAttempts(c *call) error {
+	p := paramsOf(c)
 	limit := p.limit()
 	if p.err != nil {
 		return p.err
 	}
-	out, err := s.options.Backend.RecentAttempts(args[0], limit)
+	out, err := s.options.Backend.RecentAttempts(c.arg("name"), limit)
 	if err != nil {
 		return err
 	}
 	out.Attempts = array(out.Attempts)
-	writeJSON(ctx, out)
+	c.json(http.StatusOK, out)
 	return nil
 }

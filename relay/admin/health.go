@@ -1,9 +1,8 @@
 package admin
 
 import (
+	"net/http"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Health is the answer of /livez, /readyz and /healthz with ?verbose.
@@ -24,14 +23,14 @@ func newCheck(name string, reasons []string) Check {
 }
 
 // livez says whether a restart would help: it fails only when the relay cannot go on.
-func (s *Server) livez(ctx *fasthttp.RequestCtx, _ []string) error {
-	answerHealth(ctx, s.alive())
+func (s *Server) livez(c *call) error {
+	answerHealth(c, s.alive())
 	return nil
 }
 
 // readyz says whether events should be sent here. /healthz is another name of it.
-func (s *Server) readyz(ctx *fasthttp.RequestCtx, _ []string) error {
-	answerHealth(ctx, s.alive(), newCheck("ready", s.options.Backend.Unready()))
+func (s *Server) readyz(c *call) error {
+	answerHealth(c, s.alive(), newCheck("ready", s.options.Backend.Unready()))
 	return nil
 }
 
@@ -42,22 +41,20 @@ func (s *Server) alive() Check {
 	return newCheck("alive", nil)
 }
 
-func answerHealth(ctx *fasthttp.RequestCtx, checks ...Check) {
+func answerHealth(c *call, checks ...Check) {
 	health := Health{OK: true, Checks: checks}
 	var reasons []string
-	for _, c := range checks {
-		health.OK = health.OK && c.OK
-		reasons = append(reasons, c.Reasons...)
+	for _, k := range checks {
+		health.OK = health.OK && k.OK
+		reasons = append(reasons, k.Reasons...)
 	}
-	switch {
-	case ctx.QueryArgs().Has("verbose"):
-		writeJSON(ctx, health)
-	case health.OK:
-		writeText(ctx, "ok\n")
-	default:
-		writeText(ctx, strings.Join(reasons, "\n")+"\n")
-	}
+	status, text := http.StatusOK, "ok\n"
 	if !health.OK {
-		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+		status, text = http.StatusServiceUnavailable, strings.Join(reasons, "\n")+"\n"
+	}
+	if c.query().Has("verbose") {
+		c.json(status, health)
+	} else {
+		c.send(status, plainText, []byte(text))
 	}
 }

@@ -1,14 +1,11 @@
 package admin
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"sync"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -65,27 +62,26 @@ func appendMessage(b []byte, name string, v any) []byte {
 }
 
 // live tells what happens until the caller leaves or the relay stops.
-func (s *Server) live(ctx *fasthttp.RequestCtx, _ []string) error {
-	ctx.SetContentType("text/event-stream; charset=utf-8")
-	ctx.Response.Header.Set("X-Accel-Buffering", "no") // a buffering proxy would show it in lumps
-	if ctx.IsHead() {
+func (s *Server) live(c *call) error {
+	const kind = "text/event-stream; charset=utf-8"
+	c.header().Set("X-Accel-Buffering", "no") // a buffering proxy would show it in lumps
+	if c.r.Method == http.MethodHead {
+		c.begin(http.StatusOK, kind)
 		return nil
 	}
 	if !s.enterStream() {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "10")
-		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+		c.header().Set("Retry-After", "10")
+		return Refuse(http.StatusServiceUnavailable, codeOverloaded,
 			"%d streams are open; close one", streamsMax)
 	}
-	conn := ctx.Conn()
-	token := bytes.Clone(presented(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)))
-	ctx.SetConnectionClose()
-	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer func() { <-s.streams }()
-		watch := func(life context.Context, w *patientWriter) error { return s.watch(life, w, token) }
-		if err := s.guarded(&patientWriter{w, conn, s.life}, watch); err != nil {
-			s.options.Log.Debug("a stream ended", "reason", err)
-		}
-	})
+	defer func() { <-s.streams }()
+	token := presented(c.r.Header.Get("Authorization"))
+	c.header().Set("Connection", "close")
+	c.begin(http.StatusOK, kind)
+	watch := func(life context.Context, w *patientWriter) error { return s.watch(life, w, token) }
+	if err := s.guarded(c, watch); err != nil {
+		s.options.Log.Debug("a stream ended", "reason", err)
+	}
 	return nil
 }
 
@@ -111,7 +107,7 @@ func (s *Server) enterStream() bool {
 
 // watch writes to one caller, as long as the token that it came with is the one of now; only its
 // own goroutine waits for it.
-func (s *Server) watch(life context.Context, w *patientWriter, token []byte) error {
+func (s *Server) watch(life context.Context, w *patientWriter, token string) error {
 	v := viewer{s: s, w: w, follow: s.options.Backend.Follow()}
 	looks := time.NewTicker(lookPause)
 	defer looks.Stop()
@@ -159,5 +155,5 @@ func (v *viewer) show(now time.Time) error {
 	if _, err := v.w.Write(text); err != nil {
 		return err
 	}
-	return v.w.w.Flush()
+	return v.w.flush()
 }

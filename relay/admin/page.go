@@ -3,10 +3,9 @@ package admin
 import (
 	"embed"
 	"encoding/json"
+	"net/http"
 	"path"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/hookspool/hookspool/relay/sample"
 )
@@ -59,18 +58,18 @@ func pageRoutes() []route {
 			continue
 		}
 		at := "/" + strings.TrimSuffix(entry.Name(), pageIndex)
-		routes = append(routes, route{fasthttp.MethodGet, at, pages, nil, serveFile(entry.Name())})
+		routes = append(routes, route{http.MethodGet, at, pages, nil, serveFile(entry.Name())})
 	}
 	types, err := json.Marshal(sample.Types())
 	if err != nil {
 		panic("BUG: the sample types cannot be encoded: " + err.Error())
 	}
-	return append(routes, route{fasthttp.MethodGet, "/sample-types.json", api, nil,
+	return append(routes, route{http.MethodGet, "/sample-types.json", api, nil,
 		serveBytes(pageKind(".json"), types)})
 }
 
 // serveFile makes a call that answers with one embedded file.
-func serveFile(name string) func(*fasthttp.RequestCtx, []string) error {
+func serveFile(name string) func(*call) error {
 	content, err := pageFiles.ReadFile(pageDir + "/" + name)
 	if err != nil {
 		panic("BUG: a file of the console is not embedded: " + err.Error())
@@ -78,10 +77,9 @@ func serveFile(name string) func(*fasthttp.RequestCtx, []string) error {
 	return serveBytes(pageKind(name), content)
 }
 
-func serveBytes(kind string, content []byte) func(*fasthttp.RequestCtx, []string) error {
-	return func(ctx *fasthttp.RequestCtx, _ []string) error {
-		ctx.SetContentType(kind)
-		ctx.SetBody(content)
+func serveBytes(kind string, content []byte) func(*call) error {
+	return func(c *call) error {
+		c.send(http.StatusOK, kind, content)
 		return nil
 	}
 }

@@ -1,28 +1,55 @@
 package admin
 
 import (
+	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
+
+// query is what stands after the path, as forms write it. What is not written so, a semicolon or a
+// percent sign that is one, stands for itself: net/url would drop it.
+func (c *call) query() url.Values {
+	if c.params == nil {
+		c.params = readQuery(c.r.URL.RawQuery)
+	}
+	return c.params
+}
+
+func readQuery(raw string) url.Values {
+	values := url.Values{}
+	for pair := range strings.SplitSeq(raw, "&") {
+		if pair != "" {
+			key, value, _ := strings.Cut(pair, "=")
+			values.Add(unescape(key), unescape(value))
+		}
+	}
+	return values
+}
+
+func unescape(text string) string {
+	if plain, err := url.QueryUnescape(text); err == nil {
+		return plain
+	}
+	return text
+}
 
 // params reads the parameters of a call. The first fault stays in err, so that a call looks once,
 // at the end.
 type params struct {
-	args *fasthttp.Args
+	args url.Values
 	err  error
 }
 
-func paramsOf(ctx *fasthttp.RequestCtx) *params { return &params{args: ctx.QueryArgs()} }
+func paramsOf(c *call) *params { return &params{args: c.query()} }
 
-func (p *params) text(name string) string { return string(p.args.Peek(name)) }
+func (p *params) text(name string) string { return p.args.Get(name) }
 
 func (p *params) fault(format string, args ...any) {
 	if p.err == nil {
-		p.err = Refuse(fasthttp.StatusBadRequest, codeMalformed, format, args...)
+		p.err = Refuse(http.StatusBadRequest, codeMalformed, format, args...)
 	}
 }
 

@@ -2,8 +2,7 @@ package admin
 
 import (
 	"context"
-
-	"github.com/valyala/fasthttp"
+	"net/http"
 )
 
 // Replayer sends again what is settled. Errors as in Backend.
@@ -33,8 +32,8 @@ type Replayed struct {
 	DryRun bool   `json:"dry_run"`
 }
 
-func (s *Server) replay(ctx *fasthttp.RequestCtx, _ []string) error {
-	p := paramsOf(ctx)
+func (s *Server) replay(c *call) error {
+	p := paramsOf(c)
 	q := ReplayQuery{Target: p.text("target"), Type: p.text("type"), ID: p.text("id"),
 		State:  p.oneOf("state", "exhausted", "delivered"),
 		Window: p.window(), DryRun: p.flag("dry_run"), Page: p.page()}
@@ -48,6 +47,6 @@ func (s *Server) replay(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(ctx, out)
+	c.json(http.StatusOK, out)
 	return nil
 }

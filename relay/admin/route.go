@@ -1,21 +1,21 @@
 package admin
 
 import (
-	"net/url"
+	"cmp"
+	"net/http"
+	"path"
 	"slices"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 )
 
 // route is one path with one method. GET is answered to HEAD as well.
 type route struct {
 	method string
-	// path has its parts between slashes; a part in braces stands for any.
+	// path has its parts between slashes; a part in braces stands for any, as in http.ServeMux.
 	path  string
 	guard guard
 	query []string // the parameters an API call takes; other routes ignore what they do not know
-	serve func(ctx *fasthttp.RequestCtx, args []string) error
+	serve func(*call) error
 }
 
 // The calls that a rule is about: those with a body, one that goes on, and the scrape.
@@ -28,7 +28,7 @@ const (
 
 // table lists every call there is, and the files of the console behind them.
 func (s *Server) table() []route {
-	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
+	const get, post = http.MethodGet, http.MethodPost
 	return append([]route{
 		{get, "/livez", open, nil, s.livez},
 		{get, "/readyz", open, nil, s.readyz},
@@ -68,60 +68,62 @@ func (s *Server) table() []route {
 	}, pageRoutes()...)
 }
 
-// find returns the route of a request and what stands at the braces of its path. An unknown path
-// is 404 without a token: the paths are no secret.
-func (s *Server) find(ctx *fasthttp.RequestCtx) (*route, []string, error) {
-	method := string(ctx.Method())
-	if method == fasthttp.MethodHead {
-		method = fasthttp.MethodGet
+// newMux gives the requests of each route to what handle makes of it. A path with other methods,
+// and any other path, has a route as well, which refuses.
+func newMux(routes []route, handle func(*route) http.Handler) *http.ServeMux {
+	mux := http.NewServeMux()
+	allowed := map[string][]string{}
+	for i := range routes {
+		r := &routes[i]
+		mux.Handle(r.method+" "+r.pattern(), handle(r))
+		allowed[r.pattern()] = append(allowed[r.pattern()], r.method)
 	}
-	path := string(ctx.URI().PathOriginal())
-	var allowed []string
-	for i := range s.routes {
-		r := &s.routes[i]
-		args, ok := r.match(path)
-		if ok && r.method == method {
-			return r, args, nil
+	for pattern, methods := range allowed {
+		if slices.Contains(methods, http.MethodGet) {
+			methods = append(methods, http.MethodHead)
 		}
-		if ok {
-			allowed = append(allowed, r.method)
-		}
+		mux.Handle(pattern, handle(&route{guard: nowhere, serve: allowOnly(methods)}))
 	}
-	if len(allowed) == 0 {
-		refusal := Refuse(fasthttp.StatusNotFound, codeNotFound, "there is nothing at %q",
-			shorten(path))
-		refusal.Hint = "events are posted to server.listen; the API here begins with /v1"
-		return nil, nil, refusal
-	}
-	if slices.Contains(allowed, fasthttp.MethodGet) {
-		allowed = append(allowed, fasthttp.MethodHead)
-	}
-	ctx.Response.Header.Set(fasthttp.HeaderAllow, strings.Join(allowed, ", "))
-	return nil, nil, Refuse(fasthttp.StatusMethodNotAllowed, codeMethodNotAllowed,
-		"%s is not allowed here; %s is", shorten(method), strings.Join(allowed, " or "))
+	mux.Handle("/", handle(&route{guard: nowhere, serve: notFound}))
+	return mux
 }
 
-// match compares part by part, and decodes what stands at the braces: an event's id may hold
-// anything, a slash too.
-func (r *route) match(path string) ([]string, bool) {
-	if strings.Count(path, "/") != strings.Count(r.path, "/") {
-		return nil, false
+// pattern is the path as http.ServeMux has it, where "/" would stand for all paths.
+func (r *route) pattern() string {
+	if r.path == "/" {
+		return "/{$}"
 	}
-	var args []string
-	for want := range strings.SplitSeq(r.path, "/") {
-		part, rest, _ := strings.Cut(path, "/")
-		path = rest
-		if !strings.HasPrefix(want, "{") {
-			if part != want {
-				return nil, false
-			}
-			continue
-		}
-		arg, err := url.PathUnescape(part)
-		if err != nil || arg == "" {
-			return nil, false
-		}
-		args = append(args, arg)
+	return r.path
+}
+
+// asWritten gives the mux the path of a request as it is written, and reports whether it may have
+// it. By itself it would compare what the escapes stand for, so that /%761 were /v1, which a proxy
+// in front may have other rules for, and an id that is a slash were none. A path that is not clean
+// it would answer with a redirect.
+func asWritten(req *http.Request) bool {
+	at, _, _ := strings.Cut(req.RequestURI, "?")
+	if req.URL.IsAbs() {
+		at = cmp.Or(req.URL.EscapedPath(), "/")
 	}
-	return args, true
+	req.URL.Path, req.URL.RawPath = at, ""
+	clean := path.Clean(at)
+	return strings.HasPrefix(at, "/") && (at == clean || clean != "/" && at == clean+"/")
+}
+
+// notFound refuses a path at which there is nothing. It does so without a token: the paths are no
+// secret.
+func notFound(c *call) error {
+	refusal := Refuse(http.StatusNotFound, codeNotFound, "there is nothing at %q",
+		shorten(c.r.URL.Path))
+	refusal.Hint = "events are posted to server.listen; the API here begins with /v1"
+	return refusal
+}
+
+// allowOnly refuses all methods but those of a path.
+func allowOnly(methods []string) func(*call) error {
+	return func(c *call) error {
+		c.header().Set("Allow", strings.Join(methods, ", "))
+		return Refuse(http.StatusMethodNotAllowed, codeMethodNotAllowed,
+			"%s is not allowed here; %s is", shorten(c.r.Method), strings.Join(methods, " or "))
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/prometheus/common/expfmt"
-	"github.com/valyala/fasthttp"
 )
 
 // scraper collects the metrics, one time after another. Whoever asks while that is under way waits
@@ -32,18 +31,15 @@ func newScraper() *scraper {
 	return &scraper{gathering: make(chan struct{}, 1), next: map[expfmt.Format]*scrape{}}
 }
 
-func (s *Server) metrics(ctx *fasthttp.RequestCtx, _ []string) error {
-	if x, ok := ctx.Conn().(*conn); ok {
-		x.beginScrape()
-	}
-	accept := http.Header{"Accept": {string(ctx.Request.Header.Peek(fasthttp.HeaderAccept))}}
+func (s *Server) metrics(c *call) error {
+	c.conn.beginScrape()
+	accept := http.Header{"Accept": {c.r.Header.Get("Accept")}}
 	format := expfmt.NegotiateAccept(accept, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	body, err := s.scrape(format)
 	if err != nil {
 		return err
 	}
-	ctx.SetContentType(string(format))
-	ctx.Response.SetBodyRaw(body)
+	c.send(http.StatusOK, string(format), body)
 	return nil
 }
 
@@ -71,8 +67,8 @@ func (s *Server) scrape(format expfmt.Format) ([]byte, error) {
 	return mine.body, mine.err
 }
 
-// encode encodes with expfmt directly: promhttp would need an adaptor to net/http, which has a
-// history of leaks (fasthttp #2246).
+// encode encodes with expfmt directly: promhttp would collect once for each scrape, and answer its
+// own errors.
 func (s *Server) encode(format expfmt.Format) ([]byte, error) {
 	families, err := s.options.Backend.Gather()
 	if err != nil {

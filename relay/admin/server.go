@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"runtime/debug"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/hookspool/hookspool/relay/framing"
 )
@@ -18,7 +17,6 @@ import (
 // a scraper and a handful of verbs.
 const (
 	bodyBytesMax = 16 << 10
-	headBytesMax = 16 << 10
 	samplesMax   = 8 // sample callbacks under way at once
 	readTimeout  = 10 * time.Second
 	writeTimeout = 30 * time.Second // of one answer, from its first byte
@@ -40,12 +38,14 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Server is the HTTP side of the admin listener. It starts no goroutines but fasthttp's, one a
-// connection, which all end with Shutdown. Its methods are safe for concurrent use.
+// Server is the HTTP side of the admin listener. It starts no goroutines but those of net/http, two
+// a connection at most, which all end with Shutdown. Its methods are safe for concurrent use.
 type Server struct {
 	options Options
-	http    *fasthttp.Server
+	http    *http.Server
 	routes  []route
+	mux     *http.ServeMux
+	nothing http.Handler // what the mux must not see
 	// samples holds a token for every sample callback under way; sender and receiver are the same
 	// request.
 	samples                    chan struct{}
@@ -56,8 +56,8 @@ type Server struct {
 	pulse             pulse
 	crowd             *crowd
 	scraper           *scraper
-	// life ends with Shutdown, and with it the samples under way. A RequestCtx would not do: it is
-	// used again after the answer.
+	// life ends with Shutdown, and with it the samples under way. The context of a request would not
+	// do: a call goes on although its caller has left.
 	life context.Context
 	end  context.CancelFunc
 }
@@ -77,179 +77,157 @@ func New(o Options) *Server {
 		explains: make(chan struct{}, explainsMax), streams: make(chan struct{}, streamsMax),
 		crowd: newCrowd(o.ConnectionsMax), scraper: newScraper(), life: life, end: end}
 	s.routes = s.table()
-	s.http = &fasthttp.Server{
-		Handler:      s.Handler,
-		ErrorHandler: s.handleError,
-		Logger:       debugLog{o.Log},
-		// The crowd bounds the connections. At this bound the library would refuse new ones.
-		Concurrency:                  4 * connectionsMax,
-		ConnState:                    rested,
-		ReadBufferSize:               headBytesMax,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
-		MaxRequestBodySize:           bodyBytesMax,
-		HeaderReceived:               disown,
-		StreamRequestBody:            true, // body.go reads it: an import may have more
-		DisablePreParseMultipartForm: true,
-		NoDefaultServerHeader:        true,
-		// The library's own messages may quote what a stranger sent.
-		SecureErrorLogMessage: true,
-		CloseOnShutdown:       true,
-	}
+	s.mux = newMux(s.routes, s.handle)
+	s.nothing = s.handle(&route{guard: nowhere, serve: notFound})
+	s.http = s.listenerHTTP()
 	return s
 }
+
+// listenerHTTP spells out what of the library's defaults would hang, or speak in words of its own.
+func (s *Server) listenerHTTP() *http.Server {
+	var one http.Protocols
+	one.SetHTTP1(true)
+	return &http.Server{
+		Handler:   http.HandlerFunc(s.serveHTTP),
+		Protocols: &one,
+		// A request has this time from its first byte to its last.
+		ReadTimeout: readTimeout,
+		// It counts from the head of a request; an answer begins with a deadline of its own.
+		WriteTimeout: writeTimeout,
+		IdleTimeout:  idleTimeout,
+		// The guard of the connections has this bound, too, and is exact.
+		MaxHeaderBytes:               framing.HeadBytesMax,
+		DisableGeneralOptionsHandler: true,
+		ConnState:                    rested,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		// Connections that ended early, which is news to nobody else.
+		ErrorLog: slog.NewLogLogger(s.options.Log.With("listener", "admin").Handler(),
+			slog.LevelDebug),
+	}
+}
+
+// connKey is the key of a request's *conn in its context.
+type connKey struct{}
 
 // Serve answers what comes over ln until Shutdown, and then returns nil. It may be called for
 // several listeners at once.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.http.Serve(newListener(ln, s.crowd)); err != nil {
+	err := s.http.Serve(newListener(ln, s.crowd))
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("cannot serve admin on %q: %w", ln.Addr(), err)
 	}
 	return nil
 }
 
-// Shutdown closes the listeners, cuts samples short, lets the other requests in hand end, and
-// waits for that until ctx is done. It may be called twice, and before Serve.
+// Shutdown closes the listeners, cuts samples and streams short, lets the other requests in hand
+// end, and waits for that until ctx is done. It may be called twice, and before Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.end()
-	err := s.http.ShutdownWithContext(ctx)
+	s.crowd.end()
+	err := s.http.Shutdown(ctx)
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("cannot stop the admin listener: %w", err)
 	}
 	return nil
 }
 
-// Handler answers one request: who may ask is settled first, then what is asked.
-func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
-	setSecurityHeaders(&ctx.Response.Header)
-	// The library holds an answer back while anything follows on its connection, unless it has a
-	// deadline of ours.
-	defer func() { _ = ctx.SetWriteDeadline(time.Now().Add(writeTimeout)) }()
-	defer finishBody(ctx)
-	defer s.recover(ctx)
-	if err := s.serve(ctx); err != nil {
-		s.refuse(ctx, err)
-	}
-	answerAtOnce(ctx)
-}
-
-// answerAtOnce keeps a finished answer from waiting for a request that has begun to come after this
-// one: the library holds answers back while anything follows, and a deadline of our own is what
-// makes it send.
-func answerAtOnce(ctx *fasthttp.RequestCtx) {
-	if x, ok := ctx.Conn().(*conn); ok && x.Begun() > ctx.ConnRequestNum() {
-		_ = ctx.SetWriteDeadline(time.Now().Add(writeTimeout)) // writing says if it is gone
+// serveHTTP has every request first.
+func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
+	x := req.Context().Value(connKey{}).(*conn)
+	x.handles()
+	x.turn()
+	setSecurityHeaders(w.Header())
+	if asWritten(req) {
+		s.mux.ServeHTTP(w, req)
+	} else {
+		s.nothing.ServeHTTP(w, req)
 	}
 }
 
-func (s *Server) serve(ctx *fasthttp.RequestCtx) error {
-	if x, ok := ctx.Conn().(*conn); ok {
-		x.turn()
+// handle answers the requests of a route: who may ask is settled first, then what is asked.
+func (s *Server) handle(r *route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		c := &call{w: w, r: req, conn: req.Context().Value(connKey{}).(*conn),
+			control: http.NewResponseController(w)}
+		defer s.recover(c)
+		if err := s.serve(c, r); err != nil {
+			s.refuse(c, err)
+		}
+	})
+}
+
+func (s *Server) serve(c *call, r *route) error {
+	if err := s.checkHost(c.r, r.guard); err != nil {
+		return err // who is not served learns nothing
 	}
-	disowned := checkDisowned(ctx) // ends the connection, whatever the answer is
-	r, args, err := s.find(ctx)
-	if misdirected := s.checkHost(ctx, r); misdirected != nil {
-		ctx.Response.Header.Del(fasthttp.HeaderAllow) // who is not served learns nothing
-		return misdirected
-	}
-	if err != nil {
-		return err
+	if r.guard == nowhere {
+		return r.serve(c)
 	}
 	if r.guard != open {
-		if err := s.checkToken(ctx, r.guard); err != nil {
+		if err := s.checkToken(c, r.guard); err != nil {
 			return err
 		}
 	}
-	if disowned != nil {
-		return disowned
+	if c.isEndless() {
+		return bodyTooLarge(importBytesMax)
 	}
-	if err := r.checkOrigin(ctx); err != nil {
+	if err := r.checkOrigin(c.r); err != nil {
 		return err
 	}
 	if r.guard != open {
-		if err := s.spare(ctx); err != nil {
+		if err := s.spare(c); err != nil {
 			return err
 		}
 	}
-	if r.method == fasthttp.MethodPost && r.path != importPath && r.path != explainPath {
-		if err := checkEmptyBody(ctx); err != nil {
+	if r.method == http.MethodPost && r.path != importPath && r.path != explainPath {
+		if err := checkEmptyBody(c); err != nil {
 			return err
 		}
 	}
 	if r.guard == api {
-		if err := checkQuery(ctx, r.query); err != nil {
+		if err := checkQuery(c, r.query); err != nil {
 			return err
 		}
 	}
-	return r.serve(ctx, args)
+	return r.serve(c)
 }
 
 // spare takes one of the places for calls, which ends with the answer.
-func (s *Server) spare(ctx *fasthttp.RequestCtx) error {
-	if x, ok := ctx.Conn().(*conn); !ok || x.spare() {
+func (s *Server) spare(c *call) error {
+	if c.conn.spare() {
 		return nil
 	}
-	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
-	return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+	c.header().Set("Retry-After", "1")
+	return Refuse(http.StatusServiceUnavailable, codeOverloaded,
 		"%d calls are under way; try again in a second", s.crowd.callsMost())
 }
 
 // rested follows the library's view of a connection.
-func rested(c net.Conn, state fasthttp.ConnState) {
-	if x, ok := c.(*conn); ok && state == fasthttp.StateIdle {
+func rested(c net.Conn, state http.ConnState) {
+	if x, ok := c.(*conn); ok && state == http.StateIdle {
+		x.answered()
 		x.rest()
 	}
 }
 
-// recover keeps one broken request from ending the process, and events with it.
-func (s *Server) recover(ctx *fasthttp.RequestCtx) {
+// recover keeps one broken request from being answered by a reset.
+func (s *Server) recover(c *call) {
 	r := recover()
 	if r == nil {
 		return
 	}
+	if r == http.ErrAbortHandler {
+		panic(r) // ours; the library takes it
+	}
 	s.options.Log.Error("BUG: an admin request panicked; the relay goes on", "panic", r,
-		"method", string(ctx.Method()), "path", string(ctx.Path()), "stack", string(debug.Stack()))
-	ctx.Response.Reset()
-	setSecurityHeaders(&ctx.Response.Header)
-	writeProblem(ctx, Refuse(fasthttp.StatusInternalServerError, codeInternal,
+		"method", c.r.Method, "path", c.r.URL.Path, "stack", string(debug.Stack()))
+	if c.begun {
+		panic(http.ErrAbortHandler)
+	}
+	clear(c.header())
+	setSecurityHeaders(c.header())
+	s.refuse(c, Refuse(http.StatusInternalServerError, codeInternal,
 		"the relay could not answer; its log says why"))
-}
-
-// handleError answers what was no request, in the words of all other refusals.
-func (s *Server) handleError(ctx *fasthttp.RequestCtx, err error) {
-	setSecurityHeaders(&ctx.Response.Header)
-	var small *fasthttp.ErrSmallBuffer
-	var network *net.OpError
-	var fault *framing.Error
-	refusal := Refuse(fasthttp.StatusBadRequest, codeMalformed, "the request cannot be read")
-	switch {
-	case errors.As(err, &fault):
-		refusal = misframed(fault)
-	case errors.As(err, &small):
-		refusal = Refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, codeTooLarge,
-			"a request head has %d bytes at most here", headBytesMax)
-	case errors.As(err, &network) && network.Timeout():
-		refusal = Refuse(fasthttp.StatusRequestTimeout, codeTimeout,
-			"the request did not arrive within %s", readTimeout)
-	}
-	writeProblem(ctx, refusal)
-}
-
-// misframed refuses what a proxy in front might read differently, and so let a second request slip
-// past its own checks. The connection ends with the answer.
-func misframed(fault *framing.Error) *Error {
-	status := fasthttp.StatusBadRequest
-	if fault.Version {
-		status = fasthttp.StatusHTTPVersionNotSupported
-	}
-	return Refuse(status, codeMalformed, "%v", fault)
-}
-
-// debugLog takes what the library logs: connections that ended early, news to nobody else.
-type debugLog struct{ log *slog.Logger }
-
-// Printf implements fasthttp.Logger.
-func (d debugLog) Printf(format string, args ...any) {
-	d.log.Debug("admin listener", "library", fmt.Sprintf(format, args...))
 }

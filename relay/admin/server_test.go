@@ -15,6 +15,8 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/hookspool/hookspool/relay/framing"
 )
 
 // fake is a Backend that remembers what it was asked.
@@ -333,7 +335,7 @@ func TestRefusals(t *testing.T) {
 	f.ok(f.askBody("POST", "/v1/targets/crm/sample", "{}"), "")
 	f.problem(f.askBody("POST", "/v1/reload", strings.Repeat("x", bodyBytesMax+1)), 413,
 		codeTooLarge)
-	f.problem(f.ask("GET", "/v1/status", "X-Long: "+strings.Repeat("x", headBytesMax)), 431,
+	f.problem(f.ask("GET", "/v1/status", "X-Long: "+strings.Repeat("x", framing.HeadBytesMax)), 431,
 		codeTooLarge)
 	a := f.ask("GET", "/v1/reload")
 	f.problem(a, 405, codeMethodNotAllowed)

@@ -5,15 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
+	"net/http"
 	"runtime/debug"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 const (
-	ndjson = "application/x-ndjson"
 	// tellEvery lies between two lines about progress. It is also how soon it shows that a caller has
 	// gone while nothing else is written.
 	tellEvery       = 250 * time.Millisecond
@@ -30,7 +27,7 @@ func (s slot) enter(what string) (leave func(), err error) {
 	case s <- struct{}{}:
 		return func() { <-s }, nil
 	default:
-		return nil, Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+		return nil, Refuse(http.StatusServiceUnavailable, codeOverloaded,
 			"%s is under way; wait until it is done", what)
 	}
 }
@@ -43,29 +40,25 @@ type streamed struct {
 
 // stream answers with what write writes, as it comes. The status is long gone when that breaks off,
 // so the connection is closed then, without the end that HTTP gives a whole answer.
-func (s *Server) stream(ctx *fasthttp.RequestCtx, kind *streamed,
+func (s *Server) stream(c *call, kind *streamed, content string,
 	write func(context.Context, *patientWriter) error) error {
 	leave, err := kind.slot.enter(kind.what)
 	if err != nil {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "10")
+		c.header().Set("Retry-After", "10")
 		return err
 	}
-	conn := ctx.Conn()
-	ctx.SetContentType("application/octet-stream")
-	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer leave()
-		if err := s.guarded(&patientWriter{w, conn, s.life}, write); err != nil {
-			s.options.Log.Warn(kind.what+" broke off; what was sent of it has no end",
-				"error", err)
-			_ = conn.Close() // it may be closed already
-		}
-	})
+	defer leave()
+	c.begin(http.StatusOK, content)
+	if err := s.guarded(c, write); err != nil {
+		s.options.Log.Warn(kind.what+" broke off; what was sent of it has no end", "error", err)
+		panic(http.ErrAbortHandler) // the library closes the connection, and says nothing
+	}
 	return nil
 }
 
-// guarded runs outside of Handler, so it has its own guard against a panic, which would end the
-// process: a damaged file can make the engine panic.
-func (s *Server) guarded(w *patientWriter,
+// guarded has a guard of its own against a panic, so that what began to be sent is told of as
+// something that broke off: a damaged file can make the engine panic.
+func (s *Server) guarded(c *call,
 	write func(context.Context, *patientWriter) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -73,27 +66,30 @@ func (s *Server) guarded(w *patientWriter,
 		}
 	}()
 	// A caller that does not read must not hold up a relay that stops.
-	defer context.AfterFunc(s.life, func() { _ = w.conn.SetWriteDeadline(time.Now()) })()
+	defer context.AfterFunc(s.life, func() { _ = c.conn.SetWriteDeadline(time.Now()) })()
+	w := &patientWriter{c, s.life}
+	if err := w.flush(); err != nil { // whoever asked hears at once that it goes on
+		return err
+	}
 	return write(s.life, w)
 }
 
 // patientWriter gives every piece of a long answer the time of a whole one, until the end of life.
 type patientWriter struct {
-	w    *bufio.Writer
-	conn net.Conn
+	call *call
 	life context.Context
 }
 
 // Write is part of io.Writer.
 func (p *patientWriter) Write(b []byte) (int, error) {
-	if err := p.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
-	}
+	p.call.patience()
 	if p.life.Err() != nil { // after the deadline was moved, so that AfterFunc's is never undone
 		return 0, context.Cause(p.life)
 	}
-	return p.w.Write(b)
+	return p.call.w.Write(b)
 }
+
+func (p *patientWriter) flush() error { return p.call.control.Flush() }
 
 // Told is a line about a Work, between or after what it writes. One field is set.
 type Told struct {
@@ -165,5 +161,5 @@ func (t *teller) flush() error {
 	if err := t.lines.Flush(); err != nil {
 		return err
 	}
-	return t.w.w.Flush()
+	return t.w.flush()
 }

@@ -1,9 +1,9 @@
 package admin
 
-import "github.com/valyala/fasthttp"
+import "net/http"
 
-func (s *Server) status(ctx *fasthttp.RequestCtx, _ []string) error {
-	writeJSON(ctx, s.statusNow())
+func (s *Server) status(c *call) error {
+	c.json(http.StatusOK, s.statusNow())
 	return nil
 }
 
@@ -13,8 +13,8 @@ func (s *Server) statusNow() Status {
 	return status
 }
 
-func (s *Server) targets(ctx *fasthttp.RequestCtx, _ []string) error {
-	writeJSON(ctx, s.targetsNow())
+func (s *Server) targets(c *call) error {
+	c.json(http.StatusOK, s.targetsNow())
 	return nil
 }
 
@@ -26,53 +26,53 @@ func (s *Server) targetsNow() TargetList {
 	return TargetList{Targets: list}
 }
 
-func (s *Server) target(ctx *fasthttp.RequestCtx, args []string) error {
-	target, ok := s.options.Backend.Target(args[0])
+func (s *Server) target(c *call) error {
+	name := c.arg("name")
+	target, ok := s.options.Backend.Target(name)
 	if !ok {
-		refusal := Refuse(fasthttp.StatusNotFound, codeNotFound, "there is no target %q",
-			shorten(args[0]))
+		refusal := Refuse(http.StatusNotFound, codeNotFound, "there is no target %q", shorten(name))
 		refusal.Hint = "GET /v1/targets lists them"
 		return refusal
 	}
 	target.Events = array(target.Events)
-	writeJSON(ctx, target)
+	c.json(http.StatusOK, target)
 	return nil
 }
 
 // change makes a call of an order to one target, answered with what the target is afterwards.
-func (s *Server) change(order func(name string) error) func(*fasthttp.RequestCtx, []string) error {
-	return func(ctx *fasthttp.RequestCtx, args []string) error {
-		if err := order(args[0]); err != nil {
+func (s *Server) change(order func(name string) error) func(*call) error {
+	return func(c *call) error {
+		if err := order(c.arg("name")); err != nil {
 			return err
 		}
-		return s.target(ctx, args)
+		return s.target(c)
 	}
 }
 
 // sample waits for the target as long as its timeout is, so that only few may wait at once.
-func (s *Server) sample(ctx *fasthttp.RequestCtx, args []string) error {
+func (s *Server) sample(c *call) error {
 	select {
 	case s.samples <- struct{}{}:
 		defer func() { <-s.samples }()
 	default:
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
-		return Refuse(fasthttp.StatusServiceUnavailable, codeOverloaded,
+		c.header().Set("Retry-After", "1")
+		return Refuse(http.StatusServiceUnavailable, codeOverloaded,
 			"%d samples are under way; try again in a second", samplesMax)
 	}
-	typ := string(ctx.QueryArgs().Peek("type"))
-	answer, err := s.options.Backend.Sample(s.life, args[0], typ)
+	typ := c.query().Get("type")
+	answer, err := s.options.Backend.Sample(s.life, c.arg("name"), typ)
 	if err != nil {
 		return err
 	}
-	writeJSON(ctx, answer)
+	c.json(http.StatusOK, answer)
 	return nil
 }
 
-func (s *Server) reload(ctx *fasthttp.RequestCtx, _ []string) error {
+func (s *Server) reload(c *call) error {
 	restart, err := s.options.Backend.Reload()
 	if err != nil {
 		return err
 	}
-	writeJSON(ctx, Reloaded{s.statusNow(), array(restart)})
+	c.json(http.StatusOK, Reloaded{s.statusNow(), array(restart)})
 	return nil
 }
