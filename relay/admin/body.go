@@ -31,9 +31,6 @@ func (c *call) body(limit int) ([]byte, error) {
 		return body, nil
 	case errors.As(err, &large):
 		return nil, bodyTooLarge(limit)
-	}
-	c.header().Set("Connection", "close")
-	switch {
 	case c.conn.fault() != nil:
 		return nil, misframed(c.conn.fault())
 	case errors.As(err, &network) && network.Timeout():
@@ -50,17 +47,12 @@ func bodyTooLarge(limit int) *Error {
 		"a body has %d bytes at most here", limit)
 }
 
-// finishBody readies the connection for what follows: what is left of a body must not be taken for
-// another request. A caller that waits to be told to go on with its body is not told.
+// finishBody reads what is left of a body. The library would read less of it, and ends the
+// connection where there is still more, or something wrong. A caller that waits to be told to go on
+// with its body is not told.
 func (c *call) finishBody() {
-	if c.r.Header.Get("Expect") != "" && !c.reading {
-		return // the library ends the connection
+	if c.isEndless() || c.r.Header.Get("Expect") != "" && !c.reading {
+		return
 	}
-	if !c.isEndless() {
-		n, err := io.Copy(io.Discard, io.LimitReader(c.r.Body, courtesyBytesMax))
-		if err == nil && n < courtesyBytesMax {
-			return
-		}
-	}
-	c.header().Set("Connection", "close")
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.r.Body, courtesyBytesMax))
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -239,6 +240,36 @@ func TestWireFields(t *testing.T) {
 	f.says("POST /v1/reload HTTP/1.0\r\n"+here+expect+"\r\n{}", "200")
 	f.token = "secret"
 	post(importPath, expect, "", "401 unauthorized: …")
+}
+
+// A refusal that needs no more of a request does not wait for more.
+func TestWireRefusesAtOnce(t *testing.T) {
+	f := newFixture(t)
+	const head = "POST /v1/reload HTTP/1.1\r\n" + here
+	for raw, want := range map[string]int{
+		head + "Content-Length: 99999999\r\n\r\n":                                413,
+		"POST /nothing HTTP/1.1\r\nContent-Length: 99999999\r\n" + here + "\r\n": 404,
+		head + "Content-Length: 20000\r\nExpect: 100-continue\r\n\r\n":           413,
+		head + "Transfer-Encoding: chunked\r\n\r\nz":                             400,
+		head + "a b: c\r\n":           400,
+		"{":                           400,
+		after + "{":                   400,
+		"GET /livez HTTP/2.0\r\n":     505,
+		"GET /livez HTTP/1.1\n":       400,
+		head + "Expect: more\r\n\r\n": 417,
+	} {
+		c := f.open(raw)
+		c.SetDeadline(time.Now().Add(readTimeout / 2))
+		in := bufio.NewReader(c)
+		a, err := http.ReadResponse(in, nil)
+		if err == nil && strings.HasPrefix(raw, after) {
+			_, _ = io.Copy(io.Discard, a.Body)
+			a, err = http.ReadResponse(in, nil)
+		}
+		if err != nil || a.StatusCode != want {
+			t.Errorf("%q: %v, %v; want %d", raw, a, err, want)
+		}
+	}
 }
 
 // What is wrong with a request is said although others were answered before it, whatever of it has
@@ -475,6 +506,8 @@ func TestStreamBegins(t *testing.T) {
 func TestShutdownAmongTheSilent(t *testing.T) {
 	f := newFixture(t)
 	f.backend.wait, f.backend.entered = make(chan struct{}), make(chan struct{}, 1)
+	goOn := sync.OnceFunc(func() { close(f.backend.wait) })
+	defer goOn()
 	for _, text := range []string{"", "GET /li", after, after + "GET"} {
 		c := f.open(text)
 		if strings.HasPrefix(text, after) {
@@ -501,10 +534,10 @@ func TestShutdownAmongTheSilent(t *testing.T) {
 	f.until("the silent to go", func(c *crowd) bool { return c.waiting.Len() == 0 })
 	select {
 	case err := <-ended:
-		t.Errorf("it did not wait for the request at hand: %v", err)
+		t.Fatalf("it did not wait for the request at hand: %v", err)
 	default:
 	}
-	close(f.backend.wait)
+	goOn()
 	if status := <-answered; status != 200 {
 		t.Errorf("the request at hand is answered %d", status)
 	}
