@@ -57,6 +57,14 @@ var importRules = []struct {
 	{module + "/cmd", []string{"cmd/"}},
 }
 
+// importBans name directories that may not import something although they lie in one that may.
+var importBans = []struct {
+	imported string
+	not      []string
+}{
+	{"github.com/valyala/fasthttp", []string{"relay/admin/", "relay/attempt/"}},
+}
+
 // TestTidy holds the repository's shipped code to the house style. Every rule is about non-test
 // files; the line length holds for all.
 func TestTidy(t *testing.T) {
@@ -204,6 +212,12 @@ func checkImports(t *testing.T, s *source) {
 			if within(imported, rule.imported) && !allowed(s.path, rule.by) {
 				t.Errorf("%s:%d: %s may be imported only by %v", s.path, s.line(spec.Pos()),
 					imported, rule.by)
+			}
+		}
+		for _, ban := range importBans {
+			if within(imported, ban.imported) && allowed(s.path, ban.not) {
+				t.Errorf("%s:%d: %s may not be imported in %v", s.path, s.line(spec.Pos()), imported,
+					ban.not)
 			}
 		}
 	}
