@@ -15,7 +15,7 @@ import (
 // their own.
 const (
 	// connectionsMax is far above what consoles, scrapers and probes need; each costs a descriptor
-	// and about 24 KiB. The bound of a server is lower when its Options say so.
+	// and about 20 KiB. The bound of a server is lower when its Options say so.
 	connectionsMax = 512
 	connectionsMin = 32
 	// leavingMax are closed already, but their goroutines have not seen it yet.
