@@ -3,9 +3,7 @@ package admin
 import (
 	"bytes"
 	"html"
-	"strings"
-
-	"github.com/valyala/fasthttp"
+	"net/http"
 )
 
 // Manual returns a page of the manual: its title, and its content as HTML, in which pages are
@@ -64,14 +62,14 @@ func helpPage(manual Manual, name string) (page []byte, ok bool) {
 }
 
 // help answers with a page of the manual.
-func (s *Server) help(ctx *fasthttp.RequestCtx, args []string) error {
-	name := strings.Join(args, "")
+func (s *Server) help(c *call) error {
+	name := c.arg("name") // of the list: none
 	page, ok := helpPage(s.options.Manual, name)
 	if !ok {
-		refusal := Refuse(fasthttp.StatusNotFound, codeNotFound, "the manual has no page %q",
+		refusal := Refuse(http.StatusNotFound, codeNotFound, "the manual has no page %q",
 			shorten(name))
 		refusal.Hint = helpPath + " lists its pages"
 		return refusal
 	}
-	return serveBytes(pageKind(".html"), page)(ctx, nil)
+	return serveBytes(pageKind(".html"), page)(c)
 }

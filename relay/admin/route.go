@@ -88,10 +88,11 @@ func newMux(routes []route, handle func(*route) http.Handler) *http.ServeMux {
 	return mux
 }
 
-// pattern is the path as http.ServeMux has it, where "/" would stand for all paths.
+// pattern is the path as http.ServeMux has it, where one that ends in a slash would stand for all
+// below it.
 func (r *route) pattern() string {
-	if r.path == "/" {
-		return "/{$}"
+	if strings.HasSuffix(r.path, "/") {
+		return r.path + "{$}"
 	}
 	return r.path
 }
