@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/hookspool/hookspool/spool/badger/mend"
 )
 
 // asideDir is where the originals of files lie that a start has repaired or could not use, below
@@ -85,7 +87,7 @@ func writeFile(path string, content []byte) error {
 	if err != nil {
 		return fmt.Errorf("cannot make %q: %w", path, err)
 	}
-	_, err = f.Write(bytes.TrimRight(content, "\x00"))
+	_, err = f.Write(mend.TrimZeros(content))
 	if err == nil {
 		err = f.Truncate(int64(len(content)))
 	}

@@ -118,21 +118,20 @@
 //
 // Badger ends the replay of its log at the first entry that it cannot read, and deletes the tables
 // that its manifest does not name, both in silence. So a start looks at its files first (precheck)
-// and repairs them; the original of whatever it changes stays in aside/, and the log says so. A
-// repair writes beside the file, syncs and renames; cut off anywhere, it is done again.
+// and repairs them, as package mend decides; the original of whatever it changes stays in aside/,
+// and the log says so. A repair writes beside the file, syncs and renames; cut off anywhere, it is
+// done again.
 //
-//	one byte of a log, the manifest, a table's index, its last block or the engine's keys, whichever
-//	bits of it
-//	                                   nothing: the checksum says which byte it was (correctByte).
-//	                                   What no checksum covers, the head of a log or of the keys, is
-//	                                   found by trial
-//	more of an entry in a log          the entry. What lies before and behind it is replayed, with
-//	                                   the ends of transactions made anew (salvage). An event that
-//	                                   was in it is set aside as missing
+//	an entry of a log, one bit of it or all
+//	                                   the entry. What lies before and after it is replayed, with
+//	                                   the ends of transactions made again (mend.Log). An event that
+//	                                   was in it is set aside as missing. An entry that ends a
+//	                                   transaction: nothing
 //	a log that is cut off              what was behind the cut, if anybody was told of it; set
 //	                                   aside, up to the high-water mark. The last transaction is
-//	                                   dropped unless it must have been whole; see salvage
-//	the manifest: more, cut off, gone  nothing, as long as the tables are there: what it does not
+//	                                   dropped unless it must have been whole; see mend.Log
+//	the manifest: one bit of it, cut off, gone
+//	                                   nothing, as long as the tables are there: what it does not
 //	                                   name any more is listed on level 0
 //	a table's index or last block      the table; what was in it and is known to be missing is set
 //	                                   aside
@@ -143,12 +142,12 @@
 //	the name of a target               refused (ErrLoss): nobody would miss its deliveries
 //	a tick, a standing, a lane's record, the checkpoint
 //	                                   what it said: it is counted again, or begins again (loadmend)
-//	the head of an encrypted log: more than a byte
-//	                                   refused (ErrLoss): the engine would read nothing of the log.
-//	                                   Told to go on, a start sets the log aside and what is missing
-//	more of the engine's keys, of an encrypted spool
-//	                                   refused (ErrWrongKey, ErrDamaged); if nothing is encrypted,
-//	                                   nothing
+//	the head of a log                  in the clear, or the number of its key: nothing. The rest of
+//	                                   it, in an encrypted log: refused (ErrLoss), because the engine
+//	                                   would read nothing of the log. Told to go on, a start sets the
+//	                                   log aside and what is missing
+//	the engine's keys                  nothing, if nothing is encrypted; else refused (ErrWrongKey,
+//	                                   ErrDamaged): what they encrypt cannot be read without them
 //
 // After a repair everything is counted anew, once (recount.go): O(events), the only start that is.
 // The file "recount" is there from before the first change until the counts are stored, in one
@@ -157,9 +156,13 @@
 // exception that is deleted is deleted again, because compaction might otherwise drop the deletion
 // before the record it hides.
 //
+// A single flipped bit is not put right, although a checksum could say which one it was: no such
+// case has come from the field, disks lose whole sectors, and every trick for it is one more place
+// that can take a sound file for a damaged one.
+//
 // Nothing but the engine, and what only the right key can decrypt, refuses a start. How our own
-// records look helps to choose between keys and to find the next entry after damage; where it says
-// nothing, the engine gets the file as it is.
+// records look helps to find the next entry after damage; where it says nothing, the engine gets
+// the file as it is.
 //
 // To repair an encrypted log takes its data key, which the engine keeps, encrypted with the spool's
 // key, in its KEYREGISTRY. Whoever only reads a spool (verify, export, stat) repairs nothing.

@@ -1,18 +1,14 @@
 package spool
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
-
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -20,7 +16,7 @@ import (
 // deletes every table that its manifest does not name, so a manifest that is gone or cut short
 // costs the whole spool, in silence; it ends the replay of a log at the first flipped bit, in
 // silence as well; and it panics, where nothing can catch it, on a table whose end is damaged (each
-// seen).
+// seen). What becomes of a file package mend decides; here it is read, set aside, written and told.
 func (s *Spool) precheck(o badger.Options) error {
 	dir, err := os.Open(o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,82 +65,34 @@ func namesIn(dir *os.File) ([]string, error) {
 	return names, err
 }
 
-// tableEnd is a table's end as Badger will read it, which panics where this finds a fault:
-//
-//	index · u32 its length
-//	checksum (protobuf: 1 algorithm, 2 CRC-32C of the index) · u32 its length
-type tableEnd struct {
-	index []byte
-	at    int64 // where the index begins
-	sum   uint32
-}
+// Every record fits an entry of a log as package mend reads one.
+var (
+	_ [0]struct{} = [RecordBytesMax - mend.ValueBytesMax]struct{}{}
+	_ [0]struct{} = [record.KeyBytesMax - mend.KeyBytesMax]struct{}{}
+)
 
-func (e *tableEnd) fits() bool {
-	return len(e.index) > 0 && e.sum == crc32.Checksum(e.index, record.Castagnoli())
-}
-
-// checkTable reads a table's end; ErrDamaged if it does not add up.
-func checkTable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	e, err := readTableEnd(f, info.Size())
-	if err == nil && !e.fits() {
-		err = fmt.Errorf("%w: its index does not fit its checksum", ErrDamaged)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot use table %q: %w", path, err)
-	}
-	return nil
-}
-
-func readTableEnd(r io.ReaderAt, end int64) (e tableEnd, err error) {
-	before := func(n int64) []byte { // the n bytes before end, or nil
-		if err != nil {
-			return nil // what follows from that is no finding
-		}
-		if n < 0 || n > end {
-			err = fmt.Errorf("%w: its end is unreadable", ErrDamaged)
+// mendRecords is what package mend is told of the records in a log.
+func mendRecords() mend.Records {
+	return mend.Records{
+		Check: func(key, value []byte) error {
+			if value != nil {
+				return record.Check(key, value)
+			}
+			if k := record.KindOf(key); k == nil || k.Fits(key) != nil {
+				return errNoKey
+			}
 			return nil
-		}
-		b := make([]byte, n)
-		end -= n
-		if _, rerr := r.ReadAt(b, end); rerr != nil {
-			err = rerr
-			return nil
-		}
-		return b
+		},
+		Event: func(key, value []byte) (seq, batchEnd uint64) {
+			if len(key) != 9 || key[0] != record.PrefixLog {
+				return 0, 0
+			}
+			if e, err := record.DecodeEvent(value, record.KeySeq(key)); err == nil {
+				batchEnd = e.BatchEnd
+			}
+			return record.KeySeq(key), batchEnd
+		},
 	}
-	length := func() int64 {
-		if b := before(4); b != nil {
-			return int64(binary.BigEndian.Uint32(b))
-		}
-		return -1
-	}
-	e.sum = tableChecksum(before(length()))
-	e.index = before(length())
-	e.at = end
-	return e, err
 }
 
-// tableChecksum is the sum in a table's checksum message; 0 if it has none.
-func tableChecksum(b []byte) uint32 {
-	const tagAlgorithm, tagSum = 0x08, 0x10
-	for len(b) > 1 && (b[0] == tagAlgorithm || b[0] == tagSum) {
-		v, n := binary.Uvarint(b[1:])
-		if n <= 0 {
-			break
-		}
-		if b[0] == tagSum {
-			return uint32(v)
-		}
-		b = b[1+n:]
-	}
-	return 0
-}
+var errNoKey = errors.New("it is no key of a record")

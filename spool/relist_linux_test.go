@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // unsynced lets the engine's list be written and not synced, until the returned function is called:
@@ -126,18 +129,19 @@ func TestCompactionNotNoted(t *testing.T) {
 	}
 	_ = f.Close()
 	engine := filepath.Join(f.dir, ondisk.Dir)
-	list, err := readTableList(engine)
-	if err != nil || len(list.tables) == 0 {
-		t.Fatalf("%d tables: %v", len(list.tables), err)
+	list, text, err := readTableList(engine)
+	if err != nil || len(list.Tables) == 0 {
+		t.Fatalf("%d tables: %v", len(list.Tables), err)
 	}
 	set := &pb.ManifestChangeSet{Changes: []*pb.ManifestChange{{Id: 1000, Level: ondisk.Levels - 1}}}
-	for id := range list.tables {
+	for id := range list.Tables {
 		set.Changes = append(set.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE})
 	}
 	change, err := proto.Marshal(set)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(engine, badger.ManifestFilename),
-			appendFrame(list.text, change), 0o600)
+		text = binary.BigEndian.AppendUint32(text, uint32(len(change)))
+		text = binary.BigEndian.AppendUint32(text, crc32.Checksum(change, record.Castagnoli()))
+		err = os.WriteFile(filepath.Join(engine, badger.ManifestFilename), append(text, change...), 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)

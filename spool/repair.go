@@ -1,9 +1,7 @@
 package spool
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +13,11 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 )
 
-// repairLogs makes the engine's logs whole before it replays them; see salvage. It returns the
+// repairLogs makes the engine's logs whole before it replays them; see mend.Log. It returns the
 // number of the first transaction in them; 0: there is none.
 func (s *Spool) repairLogs(o badger.Options, files []string) (uint64, error) {
 	var names []string
@@ -63,37 +61,48 @@ func (s *Spool) repairLog(o badger.Options, path string, answered, later uint64)
 		return 0, fmt.Errorf("cannot read %q: %w", path, err)
 	}
 	original := func() []byte { return append(slices.Clip(b), make([]byte, size-len(b))...) }
-	if len(b) < logHeadBytes {
+	if _, ok := mend.LogKey(b); !ok {
 		return 0, nil // nothing was ever in it, or nothing is left
 	}
 	s.logs++
-	w, keyID, err := s.unlock(o, slices.Clone(b))
-	if errors.Is(err, errLogKey) && s.acceptLoss {
+	v, err := openLog(o, b)
+	if errors.Is(err, mend.ErrKey) && s.acceptLoss {
 		return 0, s.dropFile(path, "no key opens a log of the engine; it is set aside, and what is "+
 			"missing with it is counted")
 	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot read log %q: %w", path, err)
 	}
-	v := newSalvage(w)
-	v.head = keyID != binary.BigEndian.Uint64(b) || len(w.secret) > 0 && [12]byte(b[8:20]) != w.iv
-	v.judge(answered, later)
+	v.Judge(answered, later)
 	switch {
-	case v.damaged():
-		err = s.rewriteLog(path, original(), v, keyID)
-	case v.begun+v.torn > 0 && later == 0 && answered > v.newestEvent():
+	case v.Damaged():
+		err = s.rewriteLog(path, original(), v)
+	case v.Cut() > 0 && later == 0 && answered > v.NewestEvent():
 		// Perhaps a crash has cut off its last write, perhaps something was in it that was answered.
 		var kept string
 		kept, err = s.keepOriginal(path, original())
 		s.log.Warn("the end of a log of the engine cannot be read; a copy is kept", "log", path,
-			"bytes", v.begun+v.torn, "original", kept)
+			"bytes", v.Cut(), "original", kept)
 	}
-	return v.first(), err
+	return v.First(), err
 }
 
-// logSlack are the zeros behind a log's last byte that belong to what is read of it: a checksum may
-// end in some.
-const logSlack = 64
+// openLog reads a log with the engine's keys.
+func openLog(o badger.Options, text []byte) (*mend.Log, error) {
+	var keys mend.Keys
+	if said, _ := mend.LogKey(text); said != 0 || len(o.EncryptionKey) > 0 {
+		// Of a spool in the clear as well: then its file of keys says that the log's head is wrong.
+		var err error
+		if keys, err = openDataKeys(o); err != nil {
+			return nil, err
+		}
+	}
+	l, err := mend.OpenLog(text, keys, mendRecords())
+	if errors.Is(err, mend.ErrKey) {
+		err = fmt.Errorf("%w: %w", ErrLoss, err)
+	}
+	return l, err
+}
 
 // readLog reads a log without the zeros at its end, tens of MiB that take no room on disk and
 // should take none in memory. size is with them.
@@ -109,7 +118,7 @@ func readLog(path string) (b []byte, size int, err error) {
 		var n int
 		n, err = io.ReadFull(f, chunk)
 		size += n
-		used := bytes.TrimRight(chunk[:n], "\x00")
+		used := mend.TrimZeros(chunk[:n])
 		if len(used) == 0 {
 			zeros += n
 			continue
@@ -120,25 +129,25 @@ func readLog(path string) (b []byte, size int, err error) {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, 0, err
 	}
-	return append(b, make([]byte, min(zeros, logSlack))...), size, nil
+	return append(b, make([]byte, min(zeros, mend.LogSlack))...), size, nil
 }
 
 // rewriteLog puts what could be read in the place of a damaged log. A batch that lost its last
 // record was answered all the same, so the high-water mark has to say so first.
-func (s *Spool) rewriteLog(path string, original []byte, v *salvage, keyID uint64) error {
-	if to := v.promised(); to > 0 {
+func (s *Spool) rewriteLog(path string, original []byte, v *mend.Log) error {
+	if to := v.Promised(); to > 0 {
 		if err := raiseHighWater(s.dir, to); err != nil {
 			return err
 		}
 	}
-	kept, err := s.replace(path, original, v.remade(keyID))
+	kept, err := s.replace(path, original, v.Text())
 	if err != nil {
 		return fmt.Errorf("cannot repair log %q: %w", path, err)
 	}
+	places, bytes := v.Lost()
 	s.log.Error("a log of the engine was damaged; what can be read of it goes on, and its original "+
-		"is kept", "log", path, "original", kept, "bytes_corrected", v.corrected,
-		"places_unreadable", len(v.lost), "bytes_unreadable", v.lostBytes(),
-		"transactions", len(v.txns))
+		"is kept", "log", path, "original", kept, "places_unreadable", places,
+		"bytes_unreadable", bytes, "ends_unreadable", v.Ended(), "transactions", v.Transactions())
 	return nil
 }
 
@@ -157,19 +166,12 @@ func raiseHighWater(dir string, to uint64) error {
 // dataKeysMax bounds the keys that are tried; the engine makes one in ten days.
 const dataKeysMax = 10_000
 
-// dataKeys are the engine's keys, which the spool's key encrypts.
-type dataKeys struct {
-	registry *badger.KeyRegistry
-	last     uint64
-}
-
-func openDataKeys(o badger.Options) (*dataKeys, error) {
+// openDataKeys reads the engine's keys, which the spool's key encrypts; nil: nothing is encrypted.
+func openDataKeys(o badger.Options) (mend.Keys, error) {
 	if _, err := os.Stat(filepath.Join(o.Dir, badger.KeyRegistryFileName)); err != nil {
 		return nil, fmt.Errorf("cannot read the engine's keys: %w", err)
 	}
-	k := new(dataKeys)
-	var err error
-	k.registry, err = badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true,
+	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true,
 		EncryptionKey: o.EncryptionKey})
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
@@ -177,20 +179,16 @@ func openDataKeys(o badger.Options) (*dataKeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the engine's keys: %w", ondisk.NameEngine(err))
 	}
-	for k.last < dataKeysMax && k.secret(k.last+1) != nil {
-		k.last++
+	if len(o.EncryptionKey) == 0 {
+		return nil, nil
 	}
-	return k, nil
-}
-
-// secret is a key; nil: there is none of that number.
-func (k *dataKeys) secret(id uint64) []byte {
-	if k.registry == nil {
-		return nil
+	keys := mend.Keys{}
+	for id := uint64(1); id < dataKeysMax; id++ {
+		key, err := registry.DataKey(id)
+		if err != nil || key == nil {
+			break
+		}
+		keys[id] = key.Data
 	}
-	key, err := k.registry.DataKey(id)
-	if err != nil || key == nil {
-		return nil
-	}
-	return key.Data
+	return keys, nil
 }

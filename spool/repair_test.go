@@ -2,20 +2,19 @@ package spool
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
-
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -96,22 +95,22 @@ func (f *fixture) furnishRest() {
 
 // shapeOf is what a damaged log may be told by: the kind of a record, how long its key is, and
 // whether it is a deletion.
-func shapeOf(e *walEntry) string {
-	k := record.KindOf(e.key)
+func shapeOf(e *mend.Entry) string {
+	k := record.KindOf(e.Key)
 	if k == nil {
-		return fmt.Sprintf("%q, which is no record", e.key)
+		return fmt.Sprintf("%q, which is no record", e.Key)
 	}
 	s := k.String()
-	if least, most := k.KeyBytes(); most == least+1 && len(e.key) == least {
+	if least, most := k.KeyBytes(); most == least+1 && len(e.Key) == least {
 		s += " without its last part"
 	}
-	if _, ok := k.Lane(e.key); !ok && len(k.Parts) > 0 && k.Parts[0] == record.PartAbout {
+	if _, ok := k.Lane(e.Key); !ok && len(k.Parts) > 0 && k.Parts[0] == record.PartAbout {
 		s += " of the spool"
 	}
 	if k.Prefix == record.PrefixMeta {
-		s += " " + string(e.key[1:])
+		s += " " + string(e.Key[1:])
 	}
-	if e.meta&walMetaDeleted != 0 {
+	if e.Deleted {
 		s += ", deleted"
 	}
 	return s
@@ -143,23 +142,20 @@ func shapes() (all []string) {
 	return all
 }
 
-// The log that the tests of repairs damage holds every kind of record in every shape.
+// The log that the tests of repairs damage holds every kind of record in every shape, and each is
+// told from noise.
 func TestLogHasEveryKind(t *testing.T) {
-	for _, key := range []string{"", "0123456789abcdef"} {
+	for _, key := range []string{"", testKey} {
 		f, dir := furnishLog(t, key)
 		_, text := onlyLog(t, dir)
-		w, _, err := f.unlocked(dir, text)
-		if err != nil {
-			t.Fatal(err)
-		}
 		seen := map[string]bool{}
-		for _, txn := range newSalvage(w).txns {
-			for i := range txn.entries {
-				e := &txn.entries[i]
-				seen[shapeOf(e)] = true
-				if !e.plausible() || !e.sound() {
-					t.Errorf("%s is not taken for a record", shapeOf(e))
-				}
+		for _, e := range f.entries(dir, text) {
+			seen[shapeOf(&e)] = true
+			if e.Deleted {
+				e.Value = nil
+			}
+			if err := mendRecords().Check(e.Key, e.Value); err != nil {
+				t.Errorf("%s is not taken for a record: %v", shapeOf(&e), err)
 			}
 		}
 		for _, want := range shapes() {
@@ -170,10 +166,46 @@ func TestLogHasEveryKind(t *testing.T) {
 	}
 }
 
-// unlocked is a log of the spool, readable.
-func (f *fixture) unlocked(dir string, text []byte) (*wal, uint64, error) {
-	s := &Spool{dir: dir, log: f.options().Log}
-	return s.unlock(ondisk.Options(dir, f.secret, nil), bytes.Clone(text))
+// What is no record is taken for noise, and events say how far they and their batches go.
+func TestMendRecords(t *testing.T) {
+	event := record.NewEvent(record.Parts{ID: "id", Given: true, Payload: []byte("{}")},
+		record.Seal{Seq: 7, BatchEnd: 9, Spool: 1})
+	r := mendRecords()
+	for _, noise := range []struct{ key, value []byte }{
+		{[]byte("?"), nil}, {[]byte("?"), event}, {record.LogKey(7)[:8], nil}, {record.LogKey(8), event},
+		{record.LogKey(7), event[1:]}, {nil, nil}, {[]byte{record.PrefixFlush}, []byte("x")},
+	} {
+		if r.Check(noise.key, noise.value) == nil {
+			t.Errorf("%q is taken for a record", noise.key)
+		}
+	}
+	if err := errors.Join(r.Check(record.LogKey(7), event), r.Check(record.LogKey(7), nil),
+		r.Check([]byte{record.PrefixFlush}, []byte{})); err != nil {
+		t.Error(err)
+	}
+	f := func(key, value []byte, seq, batchEnd uint64) {
+		if gotSeq, gotEnd := r.Event(key, value); gotSeq != seq || gotEnd != batchEnd {
+			t.Errorf("%q: event %d of a batch up to %d; want %d, %d", key, gotSeq, gotEnd, seq, batchEnd)
+		}
+	}
+	f(record.LogKey(7), event, 7, 9)
+	f(record.LogKey(7), []byte("smashed"), 7, 0)
+	f(record.UnreadKey(7), event, 0, 0)
+	f(nil, nil, 0, 0)
+}
+
+// entries are those of a log of the spool.
+func (f *fixture) entries(dir string, text []byte) []mend.Entry {
+	f.t.Helper()
+	l, err := openLog(ondisk.Options(dir, f.secret, nil), text)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	l.Judge(0, 0)
+	if l.Damaged() {
+		f.t.Fatal("a sound log is damaged")
+	}
+	return l.Entries()
 }
 
 // onlyLog is the log of a crashed spool.
@@ -246,87 +278,38 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 	return got, aside
 }
 
-// Whichever byte of a log is flipped, and however, the log is put right: nothing is lost.
-func TestSalvageFlippedByte(t *testing.T) {
-	for _, key := range []string{"", "0123456789abcdef"} {
-		f, dir := furnishLog(t, key)
-		_, text := onlyLog(t, dir)
-		w, _, err := f.unlocked(dir, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole := newSalvage(w)
-		want := whole.plainly()
-		end := len(bytes.TrimRight(text, "\x00"))
-		if whole.damaged() || len(whole.open.entries) > 0 || len(whole.txns) < 10 ||
-			key == "" && !bytes.Equal(whole.remade(0)[:end], text[:end]) {
-			t.Fatalf("a sound log is read as %d transactions", len(whole.txns))
-		}
-		flips := []byte{0x10, 0x80, 0xff}
-		for at := logHeadBytes; at < len(want); at++ {
-			for _, flip := range flips {
-				if key != "" && flip != flips[at%len(flips)] {
-					continue // it takes longer
-				}
-				b := &wal{b: bytes.Clone(text[:len(want)+100]), secret: w.secret, iv: w.iv, budget: walBudget}
-				b.b[at] ^= flip
-				s := newSalvage(b)
-				s.judge(furnished, 0)
-				if !s.damaged() || !bytes.Equal(s.plainly(), want) {
-					t.Fatalf("byte %d xor %x: %d corrected, %d places lost, %d transactions of %d", at, flip,
-						s.corrected, len(s.lost), len(s.txns), len(whole.txns))
-				}
-			}
-		}
-	}
-}
-
-// plainly is remade in the clear.
-func (s *salvage) plainly() []byte {
-	plain := *s
-	plain.wal = new(wal)
-	return plain.remade(0)
-}
-
-// Whichever entry of a log is destroyed, the relay starts and delivers every event but the one in
-// it, which it sets aside; and every count fits.
+// Whatever record of a log is destroyed, the relay starts and delivers every event but the one in it,
+// which it sets aside; and every count fits. (Package mend destroys each entry in every way.)
 func TestRepairDestroyedEntry(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"", "0123456789abcdef"} {
+	for _, key := range []string{"", testKey} {
 		f, dir := furnishLog(t, key)
 		path, text := onlyLog(t, dir)
-		w, _, err := f.unlocked(dir, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ways := []func(b []byte){
-			func(b []byte) { clear(b[:4]) },
-			func(b []byte) { clear(b) },
-			func(b []byte) { copy(b, bytes.Repeat([]byte{0xa5}, len(b))) },
-		}
-		for at, i := logHeadBytes, 0; ; i++ {
-			e, ok := w.entry(at)
-			if !ok {
-				break
+		done := map[byte]bool{}
+		for _, e := range f.entries(dir, text) {
+			enough := done[e.Key[0]] || key != "" && e.Key[0] != record.PrefixLog
+			if enough && os.Getenv("HOOKSPOOL_LONG") == "" || e.Key[0] == record.PrefixName {
+				continue
 			}
-			every := 9
-			if os.Getenv("HOOKSPOOL_LONG") != "" {
-				every = 1
-			}
-			if e.key[0] != record.PrefixName && i%every == 0 && (key == "" || i%3 == 0) {
-				got, aside := f.starts(dir, func(dir string) {
-					b := bytes.Clone(text)
-					ways[i/5%3](b[at : at+e.size])
-					if err := writeFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), b); err != nil {
-						t.Fatal(err)
-					}
-				})
-				lost := furnished - arrived(got)
-				if int64(lost) > aside || lost > 1 || lost == 1 && e.key[0] != record.PrefixLog {
-					t.Errorf("%q at %d: %d events are lost, %d set aside", e.key, at, lost, aside)
+			done[e.Key[0]] = true
+			got, aside := f.starts(dir, func(dir string) {
+				b := bytes.Clone(text)
+				b[e.At+e.Bytes-1] ^= 0x10
+				if err := writeFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), b); err != nil {
+					t.Fatal(err)
 				}
+			})
+			lost := int64(furnished - arrived(got))
+			if want := int64(0); e.Key[0] == record.PrefixLog && !e.Deleted {
+				if want = 1; record.KeySeq(e.Key) == furnishedAside {
+					want = 0 // it had been set aside before
+				}
+				if lost != want || aside != want {
+					t.Errorf("%s at %d: %d events are lost, %d set aside", shapeOf(&e), e.At, lost, aside)
+				}
+			} else if lost > 0 {
+				t.Errorf("%s at %d: %d events are lost", shapeOf(&e), e.At, lost)
 			}
-			at += e.size
 		}
 	}
 }
@@ -347,17 +330,10 @@ func arrived(got map[uint64]bool) int {
 func TestRepairLostName(t *testing.T) {
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
-	w := newWAL(text)
-	for at := logHeadBytes; ; {
-		e, ok := w.entry(at)
-		if !ok {
-			t.Fatal("there is no name")
+	for _, e := range f.entries(dir, text) {
+		if string(e.Key) == string(record.LaneKey(record.PrefixName, 2)) {
+			clear(text[e.At : e.At+e.Bytes])
 		}
-		if string(e.key) == string(record.LaneKey(record.PrefixName, 2)) {
-			clear(text[at : at+e.size])
-			break
-		}
-		at += e.size
 	}
 	if err := writeFile(path, text); err != nil {
 		t.Fatal(err)
@@ -383,16 +359,15 @@ func TestRepairLostName(t *testing.T) {
 	}
 }
 
-// A log that ends anywhere, because it was cut short, costs what was behind the cut, and that is
+// A log that ends anywhere, because it was cut short, costs what was after the cut, and that is
 // counted; but a last transaction that nobody was told of goes without a word.
 func TestRepairTornLog(t *testing.T) {
 	t.Parallel()
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
 	end := len(bytes.TrimRight(text, "\x00"))
-	whole := newSalvage(newWAL(bytes.Clone(text)))
-	first := whole.txns[0].entries[0]
-	for cut := first.at + first.size + 50; cut < end; cut += 251 {
+	first := f.entries(dir, text)[0]
+	for cut := first.At + first.Bytes + 50; cut < end; cut += 900 {
 		got, aside := f.starts(dir, func(dir string) {
 			if err := os.Truncate(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), int64(cut)); err != nil {
 				t.Fatal(err)
@@ -405,60 +380,40 @@ func TestRepairTornLog(t *testing.T) {
 	}
 }
 
-// What a crash leaves costs nothing: the last transaction is dropped if nobody can have been told of
-// it, whether its end is missing or a hole in it was never written.
-func TestSalvageUnanswered(t *testing.T) {
-	_, dir := furnishLog(t, "")
-	_, text := onlyLog(t, dir)
-	w := &wal{b: bytes.Clone(text[:len(bytes.TrimRight(text, "\x00"))])}
-	before := len(newSalvage(newWAL(bytes.Clone(w.b))).txns)
-	from := len(w.b)
-	number := newSalvage(newWAL(bytes.Clone(w.b))).last + 1
-	for i := range uint64(3) {
-		w.write(logInTxn, 0, record.LogKey(furnished+1+i), number, bytes.Repeat([]byte("x"), 1500))
-	}
-	open := bytes.Clone(w.b)
-	w.write(logEndTxn, 0, []byte(walTxnKey), number, txnNumber(number))
-	hole := bytes.Clone(w.b)
-	clear(hole[from+400 : from+400+2*sectorBytes])
-	f := func(text []byte, answered, later uint64, want int, damaged bool) {
-		t.Helper()
-		s := newSalvage(newWAL(bytes.Clone(append(bytes.Clone(text), make([]byte, 100)...))))
-		s.judge(answered, later)
-		if len(s.txns) != before+want || s.damaged() != damaged {
-			t.Errorf("%d transactions, damaged %v; want %d, %v", len(s.txns), s.damaged(), before+want,
-				damaged)
-		}
-	}
-	// Its end is missing; nobody was told.
-	f(open, furnished, 0, 0, false)
-	// Its end is missing, and an event in it was answered.
-	f(open, furnished+3, 0, 1, true)
-	// Its end is missing, and another log goes on with the next transaction, or with the same number.
-	f(open, furnished, number+1, 1, true)
-	f(open, furnished+3, number, 0, false)
-	// It has a hole; nobody was told, or somebody was.
-	f(hole, furnished, 0, 0, false)
-	f(hole, furnished+3, 0, 1, true)
-	f(hole, furnished, number+1, 1, true)
-	// A torn last entry.
-	f(w.b[:from+700], furnished, 0, 0, false)
-}
-
-// The head of an encrypted log, which no checksum covers, is found again.
+// The head of a log, which no checksum covers, says nothing in the clear. In an encrypted one the key
+// is found again; without the counter the log is refused.
 func TestRepairLogHead(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"", "0123456789abcdef"} {
+	for _, key := range []string{"", testKey} {
 		f, dir := furnishLog(t, key)
 		path, _ := onlyLog(t, dir)
-		for at := 0; at < logHeadBytes; at += 3 {
-			got, aside := f.starts(dir, func(dir string) {
+		for _, at := range []int{0, 7, 8, 19} {
+			damage := func(dir string) {
 				flipAt(t, filepath.Join(dir, ondisk.Dir, filepath.Base(path)), at)
-			})
+			}
+			if key != "" && at > 7 {
+				f.refuses(dir, damage, ErrLoss)
+				continue
+			}
+			got, aside := f.starts(dir, damage)
 			if len(got) != furnished || aside > 0 {
 				t.Errorf("byte %d: %d events, %d set aside", at, len(got), aside)
 			}
 		}
+	}
+}
+
+// refuses wants that a copy of a crashed spool is not opened after damage, and that nothing of it is
+// changed.
+func (f *fixture) refuses(dir string, damage func(dir string), want error) {
+	f.t.Helper()
+	g := f.copied(dir)
+	damage(g.dir)
+	if _, err := Open(g.options()); !errors.Is(err, want) {
+		f.t.Errorf("got %v; want %v", err, want)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(g.dir, asideDir, "*")); len(kept) > 0 {
+		f.t.Errorf("it refuses, and has changed %q", kept)
 	}
 }
 
@@ -516,7 +471,7 @@ func TestRepairManifest(t *testing.T) {
 			}
 		}
 		f1("gone", os.Remove)
-		const step = 11 // TestTableListFlipped looks at every byte
+		const step = 23 // mend.TestListFlipped looks at every byte
 		for at := 0; at < len(text); at += step {
 			f1(fmt.Sprintf("cut at %d", at), func(path string) error { return os.Truncate(path, int64(at)) })
 			f1(fmt.Sprintf("flipped at %d", at), func(path string) error { flipAt(t, path, at); return nil })
@@ -533,7 +488,7 @@ func TestNewerManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary.BigEndian.PutUint16(text[6:], manifestVersion+1)
+	text[7]++
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -542,28 +497,128 @@ func TestNewerManifest(t *testing.T) {
 	}
 }
 
-// A flipped byte in a table's end is put right; a table that cannot be is set aside, and what is
-// missing with it is counted, or refused.
+// A table with a damaged end or last block is set aside: what was in it is counted, exactly, and
+// nothing else is lost. One that holds the names of targets is refused.
 func TestRepairTable(t *testing.T) {
-	f, dir := inTables(t, "")
-	tables, _ := filepath.Glob(filepath.Join(dir, ondisk.Dir, "*.sst"))
-	if len(tables) == 0 {
-		t.Fatal("there is no table")
-	}
-	for _, table := range tables {
-		info, err := os.Stat(table)
+	t.Parallel()
+	const each = 20
+	for _, key := range []string{"", testKey} {
+		f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: []byte(key)}
+		f.reopen()
+		f.lane("b")
+		for range 3 {
+			f.reopen() // each close writes a table
+			for range each {
+				f.append("x", "b")
+			}
+		}
+		f.close()
+		tables, _ := filepath.Glob(filepath.Join(f.dir, ondisk.Dir, "*.sst"))
+		if len(tables) != 4 {
+			t.Fatalf("there are tables %q; want four", tables)
+		}
+		info, err := os.Stat(tables[1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		for back := 1; back < 40; back += 3 {
-			got, aside := f.starts(dir, func(dir string) {
-				flipAt(t, filepath.Join(dir, ondisk.Dir, filepath.Base(table)), int(info.Size())-back)
-			})
-			if len(got) != furnished || aside > 0 {
-				t.Errorf("byte -%d: %d events arrive, %d are set aside", back, len(got), aside)
+		for _, back := range []int{1, 9, 15, 100, int(info.Size()) / 3} {
+			g := f.copied(f.dir)
+			flipAt(t, filepath.Join(g.dir, ondisk.Dir, filepath.Base(tables[1])), int(info.Size())-back)
+			if rep, err := Verify(t.Context(), g.readerOptions(), nil); err != nil || rep.FaultCount == 0 {
+				t.Errorf("byte -%d: verify: %v, faults %q", back, err, rep.Faults)
+			}
+			if _, err := os.Stat(filepath.Join(g.dir, asideDir)); err == nil {
+				t.Errorf("byte -%d: whoever only reads has set something aside", back)
+			}
+			g.reopen()
+			if n := g.Quarantined(); n != each {
+				t.Errorf("byte -%d: %d records are set aside; want %d", back, n, each)
+			}
+			l := g.lane("b")
+			l.Open(true)
+			g.fetch(l, 2*each)
+			g.none(l)
+			g.counts(l, 2*each, 0)
+			g.close()
+			if kept, _ := filepath.Glob(filepath.Join(g.dir, asideDir, "*.sst")); len(kept) != 1 {
+				t.Errorf("byte -%d: the originals %q are kept; want one", back, kept)
 			}
 		}
+		gone := func(dir string) {
+			if err := os.Remove(filepath.Join(dir, ondisk.Dir, filepath.Base(tables[1]))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.refuses(f.dir, gone, ErrLoss)
+		g := f.copied(f.dir)
+		gone(g.dir)
+		o := g.options()
+		o.AcceptLoss = true
+		if g.Spool, err = Open(o); err != nil {
+			t.Fatal(err)
+		}
+		g.Start()
+		if n := g.Quarantined(); n != each {
+			t.Errorf("without a table: %d records are set aside; want %d", n, each)
+		}
+		g.close()
+		g = f.copied(f.dir)
+		names := filepath.Join(g.dir, ondisk.Dir, filepath.Base(tables[0]))
+		if info, err = os.Stat(names); err != nil {
+			t.Fatal(err)
+		}
+		flipAt(t, names, int(info.Size())-1)
+		if _, err := Open(g.options()); !errors.Is(err, ErrLoss) {
+			t.Errorf("without the names of targets: %v; want ErrLoss", err)
+		}
 	}
+}
+
+// copied is a spool of its own with the files of another.
+func (f *fixture) copied(dir string) *fixture {
+	f.t.Helper()
+	g := &fixture{t: f.t, dir: filepath.Join(f.t.TempDir(), "copied"), now: f.now, secret: f.secret}
+	copySparse(f.t, dir, g.dir)
+	return g
+}
+
+// A batch that was answered and lost its last record is not taken for one that never was, although no
+// high-water mark says so.
+func TestRepairBatchEnd(t *testing.T) {
+	f := open(t)
+	f.lane("b")
+	f.append("one", "b")
+	var batch []*Draft
+	for i := range 3 {
+		batch = append(batch, &Draft{Type: "t", Payload: []byte("batch"), At: f.now, Given: true,
+			ID: fmt.Sprint("batch-", i), Note: []string{"b"}})
+	}
+	if err := f.Append(batch...); err != nil {
+		t.Fatal(err)
+	}
+	g := f.copied(f.crash())
+	f.close()
+	if err := writeHighWater(g.dir, 1); err != nil {
+		t.Fatal(err)
+	}
+	path, text := onlyLog(t, g.dir)
+	for _, e := range g.entries(g.dir, text) {
+		if string(e.Key) == string(record.LogKey(4)) {
+			text[e.At+e.Bytes-1] ^= 1
+		}
+	}
+	if err := writeFile(path, text); err != nil {
+		t.Fatal(err)
+	}
+	g.reopen()
+	l := g.lane("b")
+	l.Open(true)
+	g.fetch(l, 3)
+	g.none(l)
+	if n := g.Quarantined(); n != 1 {
+		t.Errorf("%d events are set aside; want 1", n)
+	}
+	g.close()
 }
 
 // A repair that is cut off at any of its steps, done or not, is done again by the next start.
@@ -571,17 +626,10 @@ func TestRepairCutOff(t *testing.T) {
 	t.Parallel()
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
-	w := newWAL(text)
-	for at := logHeadBytes; ; { // the fifth event
-		e, ok := w.entry(at)
-		if !ok {
-			t.Fatal("there is no fifth event")
+	for _, e := range f.entries(dir, text) { // the fifth event
+		if string(e.Key) == string(record.LogKey(5)) {
+			copy(text[e.At+20:], "smashed")
 		}
-		if string(e.key) == string(record.LogKey(5)) {
-			copy(text[at+20:], "smashed")
-			break
-		}
-		at += e.size
 	}
 	fails := errors.New("cut off")
 	for _, after := range []bool{false, true} {
@@ -624,87 +672,55 @@ func TestRepairCutOff(t *testing.T) {
 	}
 }
 
-// Only the byte that is wrong is put right, wherever it is, and other damage is not taken for one.
-func TestCorrectByte(t *testing.T) {
-	for n := range 300 {
-		w := new(wal)
-		w.write(logInTxn, 0, record.LogKey(1), 1, bytes.Repeat([]byte{7}, n))
-		for at := range w.b {
-			b := bytes.Clone(w.b)
-			b[at] ^= byte(at*31 | 1)
-			if !correctByte(b, func() bool { return bytes.Equal(b, w.b) }) {
-				t.Fatalf("byte %d of %d was not found", at, len(b))
-			}
-		}
-	}
-	for _, b := range [][]byte{nil, {1}, {0, 0, 0}, {0, 0, 0, 0}} {
-		if correctByte(b, func() bool { return true }) {
-			t.Errorf("%x was corrected", b)
-		}
-	}
-}
-
-// Whichever byte of a manifest is flipped, it reads as it was.
-func TestTableListFlipped(t *testing.T) {
-	_, dir := inTables(t, "")
-	engine := filepath.Join(dir, ondisk.Dir)
-	want, err := readTableList(engine)
-	if err != nil || !want.whole || want.changed || len(want.tables) == 0 {
-		t.Fatalf("%+v, %v", want, err)
-	}
-	path := filepath.Join(engine, badger.ManifestFilename)
-	for at := range want.text {
-		for _, flip := range []byte{0x10, 0x80, 0xff} {
-			b := bytes.Clone(want.text)
-			b[at] ^= flip
-			if err := os.WriteFile(path, b, 0o600); err != nil {
+// The file of keys of a spool in the clear is made again, whatever is in it. That of an encrypted one
+// is refused, whichever byte is flipped and wherever it ends, and nothing is changed.
+func TestRepairKeys(t *testing.T) {
+	t.Parallel()
+	f, dir := inTables(t, "")
+	for _, damage := range []func(path string) error{
+		func(path string) error { flipAt(t, path, 20); return nil },
+		func(path string) error { return os.Truncate(path, 0) },
+	} {
+		got, aside := f.starts(dir, func(dir string) {
+			if err := damage(filepath.Join(dir, ondisk.Dir, badger.KeyRegistryFileName)); err != nil {
 				t.Fatal(err)
 			}
-			got, err := readTableList(engine)
-			if err != nil || !got.whole || !got.changed || !reflect.DeepEqual(got.tables, want.tables) {
-				t.Errorf("byte %d xor %x: %+v, %v", at, flip, got, err)
-			}
+		})
+		if len(got) != furnished || aside > 0 {
+			t.Errorf("%d events arrive, %d are set aside", len(got), aside)
 		}
 	}
-}
-
-// Whichever byte of the engine's file of keys is flipped, it is put right; a wrong key stays one.
-func TestRepairKeys(t *testing.T) {
-	for _, key := range []string{"", "0123456789abcdef"} {
-		f, dir := inTables(t, key)
-		text, err := os.ReadFile(filepath.Join(dir, ondisk.Dir, badger.KeyRegistryFileName))
-		if err != nil {
+	_, dir = inTables(t, testKey)
+	path := filepath.Join(dir, ondisk.Dir, badger.KeyRegistryFileName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Spool{dir: dir, log: f.options().Log, repairs: true}
+	refused := func(name, words string, b []byte) {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for at := range text {
-			b := bytes.Clone(text)
-			b[at] ^= 0x41
-			if key != "" && !bytes.Equal(fixKeys(b, f.secret), text) {
-				t.Errorf("byte %d of %d is not put right", at, len(text))
-			}
+		err := s.precheck(ondisk.Options(dir, []byte(testKey), nil))
+		if !errors.Is(err, ErrWrongKey) && !errors.Is(err, ErrDamaged) ||
+			!strings.Contains(err.Error(), words) {
+			t.Errorf("%s: got %v; want %q", name, err, words)
 		}
-		for at := 1; at < len(text); at += 9 {
-			got, aside := f.starts(dir, func(dir string) {
-				flipAt(t, filepath.Join(dir, ondisk.Dir, badger.KeyRegistryFileName), at)
-			})
-			if len(got) != furnished || aside > 0 {
-				t.Errorf("byte %d: %d events arrive, %d are set aside", at, len(got), aside)
-			}
+	}
+	for at := range text {
+		b := bytes.Clone(text)
+		b[at] ^= 0x41
+		words := "the key at byte 28 cannot be read" // said before the engine reads it
+		if at < 28 {
+			refused(fmt.Sprintf("cut at %d", at), "cut off", text[:at])
+			words = "key does not open"
+		} else if at > 36 { // see mend.CheckKeys
+			refused(fmt.Sprintf("cut at %d", at), words, text[:at])
 		}
-		for _, wrong := range []string{"", "0123456789abcdeX"} {
-			if wrong == key || wrong != "" && key == "" {
-				continue
-			}
-			// The engine refuses it, later, and leaves goroutines behind.
-			s := &Spool{dir: dir, log: f.options().Log, repairs: true}
-			if err := s.precheck(ondisk.Options(dir, []byte(wrong), nil)); err != nil &&
-				!errors.Is(err, ErrWrongKey) {
-				t.Errorf("key %q: got %v; want none, or ErrWrongKey", wrong, err)
-			}
-		}
-		if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
-			t.Errorf("a wrong key has changed %q", kept)
-		}
+		refused(fmt.Sprintf("byte %d", at), words, b)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 || s.recounting() {
+		t.Errorf("it refuses, and has changed %q", kept)
 	}
 }
 
@@ -733,16 +749,22 @@ func TestRepairOlderLog(t *testing.T) {
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
 	text = bytes.TrimRight(text, "\x00")
-	whole := newSalvage(newWAL(bytes.Clone(text)))
-	for _, k := range []int{8, 12, len(whole.txns) - 1} {
-		cut := whole.txns[k].entries[0].at
+	var begins []int
+	txn := uint64(0)
+	for _, e := range f.entries(dir, text) {
+		if e.Txn != txn {
+			txn, begins = e.Txn, append(begins, e.At)
+		}
+	}
+	for _, k := range []int{8, 12, len(begins) - 1} {
+		cut := begins[k]
 		got, aside := f.starts(dir, func(dir string) {
 			first := filepath.Join(dir, ondisk.Dir, filepath.Base(path))
 			older := bytes.Clone(text[:cut])
 			copy(older[cut-20:], "no end of a transaction")
 			err := errors.Join(writeFile(first, append(older, make([]byte, 1000)...)),
 				writeFile(strings.Replace(first, "00001", "00002", 1),
-					append(bytes.Clone(text[:logHeadBytes]), text[cut:]...)))
+					append(bytes.Clone(text[:mend.LogHeadBytes]), text[cut:]...)))
 			if err != nil {
 				t.Fatal(err)
 			}

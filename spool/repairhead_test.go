@@ -7,85 +7,27 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
-
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
 const testKey = "0123456789abcdef"
 
-// logOf is a log, encrypted like w, with one transaction of these entries; whole: it has its end.
-func (w *wal) logOf(whole bool, entries ...walEntry) []byte {
-	out := &wal{secret: w.secret, iv: w.iv, b: bytes.Clone(w.b[:logHeadBytes])}
-	for i := range entries {
-		e := &entries[i]
-		out.write(e.meta, e.expires, e.key, 7, e.content)
-	}
-	if whole {
-		out.write(logEndTxn, 0, []byte(walTxnKey), 7, txnNumber(7))
-	}
-	return append(out.b, make([]byte, logSlack)...)
-}
-
-// Whatever record an encrypted log begins with, of ours or of nobody that we know, its key is found,
-// or the log is left to the engine with the key that its head names. Nothing of it is damaged.
-func TestUnlockWhateverIsFirst(t *testing.T) {
-	f, dir := furnishLog(t, testKey)
-	_, text := onlyLog(t, dir)
-	w, keyID, err := f.unlocked(dir, text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := []walEntry{
-		{logEntry: logEntry{meta: logInTxn}, key: []byte("?new"), content: []byte("of a later version")},
-		{logEntry: logEntry{meta: logInTxn}, key: record.LaneSeqKey(record.PrefixLane, 1, 1), content: []byte("new")},
-	}
-	for _, txn := range newSalvage(w).txns {
-		first = append(first, txn.entries...)
-	}
-	for i := range first {
-		for _, whole := range []bool{true, false} {
-			text := w.logOf(whole, first[i])
-			got, id, err := f.unlocked(dir, text)
-			if err != nil || id != keyID || got.iv != w.iv {
-				t.Errorf("%s first, whole %v: key %d, %v", shapeOf(&first[i]), whole, id, err)
-				continue
-			}
-			if v := newSalvage(got); v.damaged() {
-				t.Errorf("%s first, whole %v: taken for damaged", shapeOf(&first[i]), whole)
-			}
-		}
-	}
-}
-
-// A head that is damaged is told by the ends of transactions alone: one byte of it is found again,
-// and more is refused, unless the operator gives up what is in the log.
+// A log whose head no key opens is refused, and no byte changes, unless the operator gives up what is
+// in it: then it is kept aside.
 func TestUnlockDamagedHead(t *testing.T) {
 	f, dir := furnishLog(t, testKey)
 	path, text := onlyLog(t, dir)
-	w, keyID, err := f.unlocked(dir, text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unknown := walEntry{logEntry: logEntry{meta: logInTxn}, key: []byte("?"), content: []byte("x")}
-	for at := range logHeadBytes {
-		text := w.logOf(true, unknown)
-		text[at] ^= 0x21
-		got, id, err := f.unlocked(dir, text)
-		if err != nil || id != keyID || got.iv != w.iv {
-			t.Errorf("byte %d: key %d, %v", at, id, err)
-		}
-	}
 	binary.BigEndian.PutUint64(text[8:], 0)
 	if err := writeFile(path, text); err != nil {
 		t.Fatal(err)
 	}
 	f.dir = dir
-	if _, err := Open(f.options()); !errors.Is(err, ErrLoss) || !errors.Is(err, errLogKey) {
+	if _, err := Open(f.options()); !errors.Is(err, ErrLoss) || !errors.Is(err, mend.ErrKey) {
 		t.Fatalf("a head without its counter: %v; want ErrLoss", err)
 	}
 	now, err := os.ReadFile(path)
@@ -145,39 +87,6 @@ func TestStartEncryptedAfterKill(t *testing.T) {
 	}
 }
 
-// One flipped bit in a memo or a notice of any way costs nothing, as doc.go says.
-func TestFlippedWords(t *testing.T) {
-	for _, key := range []string{"", testKey} {
-		f, dir := furnishLog(t, key)
-		_, text := onlyLog(t, dir)
-		w, _, err := f.unlocked(dir, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		flipped := 0
-		for _, txn := range newSalvage(w).txns {
-			for _, e := range txn.entries {
-				if e.meta&walMetaDeleted != 0 || !strings.ContainsRune("oka", rune(e.key[0])) {
-					continue
-				}
-				flipped++
-				b := bytes.Clone(text[:e.at+e.size+100])
-				b[e.at+e.head+int(e.logEntry.key)+7] ^= 0x10 // in the body
-				got, _, err := f.unlocked(dir, b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if v := newSalvage(got); v.corrected != 1 || len(v.lost) > 0 {
-					t.Errorf("%s: %d corrected, %d lost", shapeOf(&e), v.corrected, len(v.lost))
-				}
-			}
-		}
-		if flipped < 8 {
-			t.Errorf("only %d were flipped", flipped)
-		}
-	}
-}
-
 // A file that is called like a table and is none is not the engine's, and keeps nothing from
 // starting.
 func TestStrangeTable(t *testing.T) {
@@ -190,58 +99,6 @@ func TestStrangeTable(t *testing.T) {
 	})
 	if arrived(got) != furnished || aside > 0 {
 		t.Errorf("%d events arrive, %d are set aside", arrived(got), aside)
-	}
-}
-
-// An encrypted table whose key is not found by its index stays where the list has it: the list names
-// the key, and the engine opens it or says why not.
-func TestTableUnknownIndex(t *testing.T) {
-	f, dir := inTables(t, testKey)
-	tables, _ := filepath.Glob(filepath.Join(dir, ondisk.Dir, "*.sst"))
-	if len(tables) == 0 {
-		t.Fatal("there is no table")
-	}
-	s := &Spool{dir: dir, log: f.options().Log, repairs: true}
-	o := ondisk.Options(dir, f.secret, nil)
-	list, err := readTableList(o.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := openDataKeys(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &tableRepair{s: s, o: o, list: list, keys: keys}
-	for id, table := range list.tables {
-		span := tableSpan{id: id}
-		if ok, err := span.look(r.path(id), keys); err != nil || !ok || span.keyID != table.KeyID {
-			t.Errorf("table %d: key %d, %v, %v; want %d", id, span.keyID, ok, err, table.KeyID)
-		}
-		text, err := os.ReadFile(r.path(id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := readTableEnd(bytes.NewReader(text), int64(len(text)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := openIndex(e.index, keys.secret(table.KeyID), e.at-1); ok {
-			t.Error("an index is taken for one of a shorter table")
-		}
-		if _, ok := openIndex(e.index, []byte("another key of16"), e.at); ok {
-			t.Error("an index is opened by another key")
-		}
-		clear(text[e.at:][:40])
-		if err := os.WriteFile(r.path(id), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		span = tableSpan{id: id}
-		if ok, err := r.readable(&span, table, true); !ok || err != nil || span.keyID != table.KeyID {
-			t.Errorf("listed table %d: %v, %v, key %d", id, ok, err, span.keyID)
-		}
-		if ok, err := r.readable(&span, badger.TableManifest{}, false); ok || err != nil {
-			t.Errorf("table %d, not listed: %v, %v", id, ok, err)
-		}
 	}
 }
 
@@ -292,7 +149,7 @@ func TestMendTick(t *testing.T) {
 	a.Open(true)
 	f.append("one", "a")
 	e := f.fetch(a, 1)[0]
-	if err := f.Apply(Change{Tick: &record.Tick{Number: 40, At: f.now}}); err != nil {
+	if err := f.Apply(Change{Tick: &Tick{Number: 40, At: f.now}}); err != nil {
 		t.Fatal(err)
 	}
 	f.settle(Settlement{Lane: a.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 41})

@@ -1,34 +1,21 @@
 package spool
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/pb"
-	"github.com/dgraph-io/badger/v4/y"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 )
 
-// The engine's file of keys: 16 bytes that a counter begins with, 12 bytes of a text that is always
-// the same, encrypted with the spool's key, then a frame for each key. That of a spool in the clear
-// has no keys, and its text is in the clear.
-const (
-	keysHeadBytes = 16 + len(keysText)
-	keysText      = "Hello Badger"
-)
-
-// repairKeys puts the engine's file of keys right. Badger takes a flipped bit in its head for a
-// wrong key. In a spool in the clear the file says nothing, and is made anew; with a key that opens
-// it but for one byte, that byte is put right. Anything else is left to the engine, which refuses
-// it.
+// repairKeys makes the engine's file of keys again where it says nothing: in a spool in the clear.
+// That of an encrypted spool has to be as it was written, because what it encrypts is lost without
+// it, so whoever has a backup of it must be told.
 func (s *Spool) repairKeys(o badger.Options, files []string) error {
 	path := filepath.Join(o.Dir, badger.KeyRegistryFileName)
 	text, err := os.ReadFile(path)
@@ -38,41 +25,37 @@ func (s *Spool) repairKeys(o badger.Options, files []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %q: %w", path, err)
 	}
-	var fixed []byte
-	switch {
-	case len(o.EncryptionKey) > 0:
-		if fixed = fixKeys(text, o.EncryptionKey); fixed == nil || bytes.Equal(fixed, text) {
-			return nil
+	if len(o.EncryptionKey) > 0 || mend.HasKeys(text) {
+		if fault := mend.CheckKeys(text); fault != "" {
+			return fmt.Errorf("cannot use %q: %w: %s", path, ErrDamaged, fault)
 		}
-	case len(text) > keysHeadBytes:
-		return nil // it has keys, so its spool is encrypted
-	case len(text) == keysHeadBytes && string(text[16:]) == keysText:
 		return nil
-	default:
-		clear, err := inTheClear(o.Dir, files)
-		if err != nil || !clear {
-			return err
-		}
-		fixed = append(make([]byte, 16), keysText...)
 	}
-	kept, err := s.replace(path, text, fixed)
+	if mend.SoundClear(text) {
+		return nil
+	}
+	clear, err := inTheClear(o.Dir, files)
+	if err != nil || !clear {
+		return err
+	}
+	kept, err := s.replace(path, text, mend.ClearKeys())
 	if err != nil {
 		return fmt.Errorf("cannot repair %q: %w", path, err)
 	}
-	s.log.Error("the engine's file of keys was damaged and is put right", "file", path,
-		"original", kept)
+	s.log.Error("the engine's file of keys was damaged, in which there are none, and is made again",
+		"file", path, "original", kept)
 	return nil
 }
 
 // inTheClear reports whether the tables and logs say that nothing of a spool is encrypted; if there
 // are none, nobody says so.
 func inTheClear(dir string, files []string) (bool, error) {
-	list, err := readTableList(dir)
+	list, _, err := readTableList(dir)
 	if err != nil {
 		return false, err
 	}
-	said := len(list.tables) > 0
-	for _, t := range list.tables {
+	said := len(list.Tables) > 0
+	for _, t := range list.Tables {
 		if t.KeyID != 0 {
 			return false, nil
 		}
@@ -100,63 +83,10 @@ func keyNumber(path string) (uint64, error) {
 		return 0, err
 	}
 	defer f.Close()
-	var head [logHeadBytes]byte
-	_, err = io.ReadFull(f, head[:])
-	return binary.BigEndian.Uint64(head[:]), err
-}
-
-// fixKeys puts one byte of a file of keys right, in its head and in each of its keys; nil if that
-// is not enough. No wrong key of the spool is taken for one: 95 bits would have to fit.
-func fixKeys(text, secret []byte) []byte {
-	if len(text) < keysHeadBytes {
-		return nil
-	}
-	fixed := slices.Clone(text[:keysHeadBytes])
-	if !fixKeysHead(fixed, secret) {
-		return nil
-	}
-	for rest := text[keysHeadBytes:]; len(rest) > 0; {
-		content, size, _ := readFrame(rest, new(pb.DataKey))
-		if size == 0 {
-			return nil
-		}
-		fixed = appendFrame(fixed, content)
-		rest = rest[size:]
-	}
-	return fixed
-}
-
-func fixKeysHead(head, secret []byte) bool {
-	opened := func() (wrong int) {
-		plain, err := y.XORBlockAllocate(head[16:], secret, head[:16])
-		if err != nil {
-			return len(keysText)
-		}
-		for i := range plain {
-			if plain[i] != keysText[i] {
-				wrong++
-			}
-		}
-		return wrong
-	}
-	switch opened() {
-	case 0:
-		return true
-	case 1:
-		text, err := y.XORBlockAllocate([]byte(keysText), secret, head[:16])
-		copy(head[16:], text)
-		return err == nil
-	}
-	for at := range 16 {
-		for flip := 1; flip < 256; flip++ {
-			head[at] ^= byte(flip)
-			if opened() == 0 {
-				return true
-			}
-			head[at] ^= byte(flip)
-		}
-	}
-	return false
+	head := make([]byte, mend.LogHeadBytes)
+	_, err = io.ReadFull(f, head)
+	id, _ := mend.LogKey(head)
+	return id, err
 }
 
 // repairValueLogs takes away value logs with a head that Badger refuses. Nothing is ever in them:
@@ -176,7 +106,7 @@ func (s *Spool) repairValueLogs(o badger.Options, files []string) error {
 			if err != nil {
 				return err
 			}
-			if keys.secret(id) != nil {
+			if keys[id] != nil {
 				continue
 			}
 		} else if clear, err := inTheClear(o.Dir, files); err != nil || !clear {

@@ -13,6 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4/y"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -88,7 +89,7 @@ func TestLockErrorIsNoUse(t *testing.T) {
 func TestHighWaterSystemError(t *testing.T) {
 	_, dir := furnishLog(t, "")
 	log, _ := onlyLog(t, dir)
-	flipAt(t, log, logHeadBytes+100)
+	flipAt(t, log, mend.LogHeadBytes+100)
 	path := filepath.Join(dir, highWaterName)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -136,19 +137,6 @@ func TestTableSystemError(t *testing.T) {
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
 		t.Errorf("%q are set aside", kept)
-	}
-}
-
-// sickReader fails whatever is read.
-type sickReader struct{}
-
-func (sickReader) ReadAt([]byte, int64) (int, error) { return 0, syscall.EIO }
-
-// A table's end that cannot be read is not one that does not add up.
-func TestTableEndSystemError(t *testing.T) {
-	if _, err := readTableEnd(sickReader{}, 1000); !errors.Is(err, syscall.EIO) ||
-		errors.Is(err, ErrDamaged) {
-		t.Errorf("got %v; want EIO", err)
 	}
 }
 

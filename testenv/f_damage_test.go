@@ -76,7 +76,9 @@ func mostLost(kind, damage string) (events int, repaired bool) {
 	switch {
 	case kind == "MANIFEST", kind == "KEYREGISTRY", kind == "vlog":
 		return 0, true
-	case kind == "mem" && (flipped || damage == "torn tail"):
+	case kind == "mem" && flipped:
+		return 1, true // the entry
+	case kind == "mem" && damage == "torn tail":
 		return 0, true
 	case kind == "mem" && damage == "smashed in the middle":
 		return 2, true
