@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // asideDir is where the originals of files lie that a start has repaired or could not use, below
@@ -27,8 +28,8 @@ const asideMax = 10_000
 
 // keepOriginal copies a file to where originals are kept, unless it is there already, and returns
 // its name there. The copy is on disk when this returns.
-func (s *Spool) keepOriginal(path string, content []byte) (string, error) {
-	aside := filepath.Join(s.dir, asideDir)
+func (f *files) keepOriginal(path string, content []byte) (string, error) {
+	aside := filepath.Join(f.dir, asideDir)
 	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return "", fmt.Errorf("cannot make %q: %w", aside, err)
 	}
@@ -47,28 +48,28 @@ func (s *Spool) keepOriginal(path string, content []byte) (string, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("cannot look at %q: %w", kept, err)
 		}
-		if err := s.write(kept, content); err != nil {
+		if err := f.write(kept, content); err != nil {
 			return "", err
 		}
-		return kept, errors.Join(syncDir(aside), syncDir(s.dir))
+		return kept, errors.Join(syncDir(aside), syncDir(f.dir))
 	}
 	return "", fmt.Errorf("cannot keep %q: %q is full of others", path, aside)
 }
 
 // replace puts another file in the place of one, as a whole or not at all. The original is kept.
-func (s *Spool) replace(path string, original, content []byte) (kept string, err error) {
-	if err := s.wantRecount(); err != nil {
+func (f *files) replace(path string, original, content []byte) (kept string, err error) {
+	if err := f.wantRecount(); err != nil {
 		return "", err
 	}
 	if original != nil {
-		if kept, err = s.keepOriginal(path, original); err != nil {
+		if kept, err = f.keepOriginal(path, original); err != nil {
 			return "", err
 		}
 	}
-	if err := s.write(path+repairedSuffix, content); err != nil {
+	if err := f.write(path+repairedSuffix, content); err != nil {
 		return kept, err
 	}
-	return kept, s.through("repair", func() error {
+	return kept, f.through.Do("repair", func() error {
 		if err := os.Rename(path+repairedSuffix, path); err != nil {
 			return fmt.Errorf("cannot put the repaired file into place: %w", err)
 		}
@@ -76,8 +77,8 @@ func (s *Spool) replace(path string, original, content []byte) (kept string, err
 	})
 }
 
-func (s *Spool) write(path string, content []byte) error {
-	return s.through("repair", func() error { return writeFile(path, content) })
+func (f *files) write(path string, content []byte) error {
+	return f.through.Do("repair", func() error { return writeFile(path, content) })
 }
 
 // writeFile writes a file anew and syncs it. Zeros at its end take no room: the engine's logs are
@@ -99,20 +100,43 @@ func writeFile(path string, content []byte) error {
 
 // wantRecount has this start, or the next one that comes so far, count everything anew. Every
 // repair begins with it, so that who only reads a spool is stopped here.
-func (s *Spool) wantRecount() error {
-	if !s.repairs {
-		return fmt.Errorf("%w: its files have to be repaired, which the next start does", ErrDamaged)
+func (f *files) wantRecount() error {
+	if !f.repairs {
+		return fmt.Errorf("%w: its files have to be repaired, which the next start does", engine.ErrDamaged)
 	}
-	if s.recounting() {
+	if f.recounting() {
 		return nil
 	}
-	if err := s.write(filepath.Join(s.dir, recountName), nil); err != nil {
+	if err := f.write(filepath.Join(f.dir, recountName), nil); err != nil {
 		return err
 	}
-	return syncDir(s.dir)
+	return syncDir(f.dir)
 }
 
-func (s *Spool) recounting() bool {
-	_, err := os.Stat(filepath.Join(s.dir, recountName))
+func (f *files) recounting() bool {
+	_, err := os.Stat(filepath.Join(f.dir, recountName))
 	return !errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
+}
+
+// removeFile removes a file, if it is there.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove a file: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes renames and removals in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot sync %q: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("cannot sync %q: %w", dir, err)
+	}
+	return nil
 }

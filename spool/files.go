@@ -10,13 +10,14 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // checkFiles looks at the engine's files. notes are findings that a crash explains.
-func checkFiles(dir string) (bad faults, notes []string, err error) {
+func checkFiles(dir string) (bad, notes []string, err error) {
 	files, err := os.ReadDir(filepath.Join(dir, ondisk.Dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return bad, nil, fmt.Errorf("%w: %q", ErrNoSpool, dir)
+		return nil, nil, fmt.Errorf("%w: %q", engine.ErrNoSpool, dir)
 	}
 	if err != nil {
 		return bad, nil, fmt.Errorf("cannot read %q: %w", dir, err)
@@ -47,13 +48,13 @@ func checkFiles(dir string) (bad faults, notes []string, err error) {
 		case err != nil:
 			return bad, notes, err
 		case fault != "":
-			bad.add("file %s: %s", name, fault)
+			bad = append(bad, fmt.Sprintf("file %s: %s", name, fault))
 		case note != "":
 			notes = append(notes, fmt.Sprintf("file %s: %s", name, note))
 		}
 	}
 	if !manifest && len(files) > 0 {
-		bad.add("the file MANIFEST is missing")
+		bad = append(bad, "the file MANIFEST is missing")
 	}
 	return bad, notes, nil
 }

@@ -6,18 +6,38 @@ import (
 	"os"
 	"syscall"
 
+	"log/slog"
+
 	"github.com/dgraph-io/badger/v4"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
+
+// files are the engine's at rest, and what is needed to repair them.
+type files struct {
+	dir     string // the spool's
+	key     []byte // of encryption; empty: none
+	log     *slog.Logger
+	through engine.Seam
+	free    func(dir string) (int64, error)
+	// answered is the newest event that anybody was told of, raise notes that there is a newer one.
+	answered func() (uint64, error)
+	raise    func(to uint64) error
+	// repairs: damaged files are repaired. acceptLoss goes on without what is lost.
+	repairs, acceptLoss bool
+	// logs are those that a start found with something in them: a crash leaves one, and one that is
+	// torn explains a loss of the newest events.
+	logs int
+}
 
 // precheck looks at the engine's files before the engine does, and repairs what can be. Badger
 // deletes every table that its manifest does not name, so a manifest that is gone or cut short
 // costs the whole spool, in silence; it ends the replay of a log at the first flipped bit, in
 // silence as well; and it panics, where nothing can catch it, on a table whose end is damaged (each
 // seen). What becomes of a file package mend decides; here it is read, set aside, written and told.
-func (s *Spool) precheck(o badger.Options) error {
+func (f *files) precheck(o badger.Options) error {
 	dir, err := os.Open(o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -34,22 +54,22 @@ func (s *Spool) precheck(o badger.Options) error {
 	if err != nil {
 		return err
 	}
-	if err := s.repairKeys(o, files); err != nil {
+	if err := f.repairKeys(o, files); err != nil {
 		return err
 	}
 	// Before all else, because nothing may be done to a spool that is not ours to read, and because
 	// Badger leaves goroutines behind when it finds a wrong key. Other errors are Badger's to tell.
-	if err := ondisk.CheckKey(o); errors.Is(err, ErrWrongKey) {
+	if err := ondisk.CheckKey(o); errors.Is(err, engine.ErrWrongKey) {
 		return err
 	}
-	if err := s.repairValueLogs(o, files); err != nil {
+	if err := f.repairValueLogs(o, files); err != nil {
 		return err
 	}
-	first, err := s.repairLogs(o, files)
+	first, err := f.repairLogs(o, files)
 	if err != nil {
 		return err
 	}
-	return s.repairTables(o, files, first)
+	return f.repairTables(o, files, first)
 }
 
 // namesIn are the names of what the engine may look at in its directory: it takes no notice of
@@ -67,7 +87,7 @@ func namesIn(dir *os.File) ([]string, error) {
 
 // Every record fits an entry of a log as package mend reads one.
 var (
-	_ [0]struct{} = [RecordBytesMax - mend.ValueBytesMax]struct{}{}
+	_ [0]struct{} = [record.BytesMax - mend.ValueBytesMax]struct{}{}
 	_ [0]struct{} = [record.KeyBytesMax - mend.KeyBytesMax]struct{}{}
 )
 

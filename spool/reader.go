@@ -16,7 +16,7 @@ import (
 // Errors of reading a spool at rest.
 var (
 	// ErrNoSpool: there is no spool in this directory.
-	ErrNoSpool = errors.New("there is no spool")
+	ErrNoSpool = engine.ErrNoSpool
 	// ErrDamaged: something in the spool cannot be read or does not add up.
 	ErrDamaged = engine.ErrDamaged
 )
@@ -69,7 +69,7 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	}
 	bad, _, err := checkFiles(o.Dir)
 	if err == nil {
-		err = bad.err()
+		err = faultsOf(bad).err()
 	}
 	if err != nil {
 		return err

@@ -22,43 +22,30 @@ import (
 // rest of the run, and a next start that refused because a table was missing, although nothing was.
 const relistName = "relist"
 
-// engineSaid hears what the engine tells of its work in its log only. A list that could not be
-// written stops the spool, as a commit would that has failed: what the list says from now on is not
-// what there is.
-func (s *Spool) engineSaid(msg string) {
-	if !s.aboutList(msg) {
-		return
-	}
-	if err := s.wantRelist(); err != nil {
-		s.log.Error("cannot note that the engine's list of tables is not to be trusted", "error", err)
-	}
-	_ = s.fail(errors.New(msg))
-}
-
-func (s *Spool) aboutList(msg string) bool {
-	path := filepath.Join(s.dir, ondisk.Dir, badger.ManifestFilename)
+func (f *files) aboutList(msg string) bool {
+	path := filepath.Join(f.dir, ondisk.Dir, badger.ManifestFilename)
 	return strings.Contains(msg, path) || strings.Contains(msg, "MANIFEST invalid, table ")
 }
 
 // wantRelist has the next start make the engine's list anew. The file counts even if it could not
 // be synced: the disk has failed already.
-func (s *Spool) wantRelist() error {
-	f, err := os.OpenFile(filepath.Join(s.dir, relistName), os.O_WRONLY|os.O_CREATE, 0o600)
+func (f *files) wantRelist() error {
+	file, err := os.OpenFile(filepath.Join(f.dir, relistName), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot make a file: %w", err)
 	}
-	return errors.Join(f.Sync(), f.Close(), syncDir(s.dir))
+	return errors.Join(file.Sync(), file.Close(), syncDir(f.dir))
 }
 
-func (s *Spool) relisting() bool {
-	_, err := os.Stat(filepath.Join(s.dir, relistName))
+func (f *files) relisting() bool {
+	_, err := os.Stat(filepath.Join(f.dir, relistName))
 	return !errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
 }
 
 // relisted ends it: the list is made anew, or there was none.
-func (s *Spool) relisted() error {
-	if !s.repairs || !s.relisting() {
+func (f *files) relisted() error {
+	if !f.repairs || !f.relisting() {
 		return nil
 	}
-	return errors.Join(removeFile(filepath.Join(s.dir, relistName)), syncDir(s.dir))
+	return errors.Join(removeFile(filepath.Join(f.dir, relistName)), syncDir(f.dir))
 }

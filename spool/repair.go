@@ -15,11 +15,12 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // repairLogs makes the engine's logs whole before it replays them; see mend.Log. It returns the
 // number of the first transaction in them; 0: there is none.
-func (s *Spool) repairLogs(o badger.Options, files []string) (uint64, error) {
+func (f *files) repairLogs(o badger.Options, files []string) (uint64, error) {
 	var names []string
 	for _, name := range files {
 		if strings.HasSuffix(name, ".mem") {
@@ -28,7 +29,7 @@ func (s *Spool) repairLogs(o badger.Options, files []string) (uint64, error) {
 	}
 	// Newest first: what follows a transaction says whether it was whole.
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
-	answered, err := readHighWater(s.dir)
+	answered, err := f.answered()
 	if _, system := ondisk.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err // without it, what was answered might be taken for what was not
 	}
@@ -37,7 +38,7 @@ func (s *Spool) repairLogs(o badger.Options, files []string) (uint64, error) {
 	}
 	later := uint64(0)
 	for _, name := range names {
-		first, err := s.repairLog(o, filepath.Join(o.Dir, name), answered, later)
+		first, err := f.repairLog(o, filepath.Join(o.Dir, name), answered, later)
 		if err != nil {
 			return 0, err
 		}
@@ -55,7 +56,7 @@ func logNumber(name string) uint64 {
 }
 
 // repairLog makes one log whole and returns the number of its first transaction.
-func (s *Spool) repairLog(o badger.Options, path string, answered, later uint64) (uint64, error) {
+func (f *files) repairLog(o badger.Options, path string, answered, later uint64) (uint64, error) {
 	b, size, err := readLog(path)
 	if err != nil {
 		return 0, fmt.Errorf("cannot read %q: %w", path, err)
@@ -64,10 +65,10 @@ func (s *Spool) repairLog(o badger.Options, path string, answered, later uint64)
 	if _, ok := mend.LogKey(b); !ok {
 		return 0, nil // nothing was ever in it, or nothing is left
 	}
-	s.logs++
+	f.logs++
 	v, err := openLog(o, b)
-	if errors.Is(err, mend.ErrKey) && s.acceptLoss {
-		return 0, s.dropFile(path, "no key opens a log of the engine; it is set aside, and what is "+
+	if errors.Is(err, mend.ErrKey) && f.acceptLoss {
+		return 0, f.dropFile(path, "no key opens a log of the engine; it is set aside, and what is "+
 			"missing with it is counted")
 	}
 	if err != nil {
@@ -76,12 +77,12 @@ func (s *Spool) repairLog(o badger.Options, path string, answered, later uint64)
 	v.Judge(answered, later)
 	switch {
 	case v.Damaged():
-		err = s.rewriteLog(path, original(), v)
+		err = f.rewriteLog(path, original(), v)
 	case v.Cut() > 0 && later == 0 && answered > v.NewestEvent():
 		// Perhaps a crash has cut off its last write, perhaps something was in it that was answered.
 		var kept string
-		kept, err = s.keepOriginal(path, original())
-		s.log.Warn("the end of a log of the engine cannot be read; a copy is kept", "log", path,
+		kept, err = f.keepOriginal(path, original())
+		f.log.Warn("the end of a log of the engine cannot be read; a copy is kept", "log", path,
 			"bytes", v.Cut(), "original", kept)
 	}
 	return v.First(), err
@@ -99,7 +100,7 @@ func openLog(o badger.Options, text []byte) (*mend.Log, error) {
 	}
 	l, err := mend.OpenLog(text, keys, mendRecords())
 	if errors.Is(err, mend.ErrKey) {
-		err = fmt.Errorf("%w: %w", ErrLoss, err)
+		err = fmt.Errorf("%w: %w", engine.ErrLoss, err)
 	}
 	return l, err
 }
@@ -134,33 +135,21 @@ func readLog(path string) (b []byte, size int, err error) {
 
 // rewriteLog puts what could be read in the place of a damaged log. A batch that lost its last
 // record was answered all the same, so the high-water mark has to say so first.
-func (s *Spool) rewriteLog(path string, original []byte, v *mend.Log) error {
+func (f *files) rewriteLog(path string, original []byte, v *mend.Log) error {
 	if to := v.Promised(); to > 0 {
-		if err := raiseHighWater(s.dir, to); err != nil {
+		if err := f.raise(to); err != nil {
 			return err
 		}
 	}
-	kept, err := s.replace(path, original, v.Text())
+	kept, err := f.replace(path, original, v.Text())
 	if err != nil {
 		return fmt.Errorf("cannot repair log %q: %w", path, err)
 	}
 	places, bytes := v.Lost()
-	s.log.Error("a log of the engine was damaged; what can be read of it goes on, and its original "+
+	f.log.Error("a log of the engine was damaged; what can be read of it goes on, and its original "+
 		"is kept", "log", path, "original", kept, "places_unreadable", places,
 		"bytes_unreadable", bytes, "ends_unreadable", v.Ended(), "transactions", v.Transactions())
 	return nil
-}
-
-// raiseHighWater writes a newer mark, never an older one.
-func raiseHighWater(dir string, to uint64) error {
-	seq, err := readHighWater(dir)
-	if _, system := ondisk.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil && seq >= to {
-		return nil
-	}
-	return writeHighWater(dir, to)
 }
 
 // dataKeysMax bounds the keys that are tried; the engine makes one in ten days.
@@ -174,7 +163,7 @@ func openDataKeys(o badger.Options) (mend.Keys, error) {
 	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true,
 		EncryptionKey: o.EncryptionKey})
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
-		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
+		return nil, fmt.Errorf("%w: %w", engine.ErrWrongKey, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the engine's keys: %w", ondisk.NameEngine(err))

@@ -696,7 +696,7 @@ func TestRepairKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Spool{dir: dir, log: f.options().Log, repairs: true}
+	s := newSpool(Options{Dir: dir, Log: f.options().Log})
 	refused := func(name, words string, b []byte) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
@@ -729,7 +729,7 @@ func TestRepairWrongKey(t *testing.T) {
 	f, dir := furnishLog(t, "0123456789abcdef")
 	path, text := onlyLog(t, dir)
 	for _, wrong := range []string{"", "0123456789abcdeX"} {
-		s := &Spool{dir: dir, log: f.options().Log, repairs: true}
+		s := newSpool(Options{Dir: dir, Log: f.options().Log})
 		if err := s.precheck(ondisk.Options(dir, []byte(wrong), nil)); !errors.Is(err, ErrWrongKey) {
 			t.Errorf("key %q: got %v; want ErrWrongKey", wrong, err)
 		}
@@ -795,7 +795,7 @@ func TestRepairUnlistedTable(t *testing.T) {
 				b = b[:len(b)/2]
 			}
 			err = errors.Join(err, writeFile(filepath.Join(dir, ondisk.Dir, "000077.sst"), b))
-			s := &Spool{dir: dir, log: f.options().Log, repairs: true}
+			s := newSpool(Options{Dir: dir, Log: f.options().Log})
 			if err := errors.Join(err, s.precheck(ondisk.Options(dir, nil, nil))); err != nil {
 				t.Fatal(err)
 			}

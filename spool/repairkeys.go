@@ -11,12 +11,13 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // repairKeys makes the engine's file of keys again where it says nothing: in a spool in the clear.
 // That of an encrypted spool has to be as it was written, because what it encrypts is lost without
 // it, so whoever has a backup of it must be told.
-func (s *Spool) repairKeys(o badger.Options, files []string) error {
+func (f *files) repairKeys(o badger.Options, files []string) error {
 	path := filepath.Join(o.Dir, badger.KeyRegistryFileName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -27,7 +28,7 @@ func (s *Spool) repairKeys(o badger.Options, files []string) error {
 	}
 	if len(o.EncryptionKey) > 0 || mend.HasKeys(text) {
 		if fault := mend.CheckKeys(text); fault != "" {
-			return fmt.Errorf("cannot use %q: %w: %s", path, ErrDamaged, fault)
+			return fmt.Errorf("cannot use %q: %w: %s", path, engine.ErrDamaged, fault)
 		}
 		return nil
 	}
@@ -38,11 +39,11 @@ func (s *Spool) repairKeys(o badger.Options, files []string) error {
 	if err != nil || !clear {
 		return err
 	}
-	kept, err := s.replace(path, text, mend.ClearKeys())
+	kept, err := f.replace(path, text, mend.ClearKeys())
 	if err != nil {
 		return fmt.Errorf("cannot repair %q: %w", path, err)
 	}
-	s.log.Error("the engine's file of keys was damaged, in which there are none, and is made again",
+	f.log.Error("the engine's file of keys was damaged, in which there are none, and is made again",
 		"file", path, "original", kept)
 	return nil
 }
@@ -91,7 +92,7 @@ func keyNumber(path string) (uint64, error) {
 
 // repairValueLogs takes away value logs with a head that Badger refuses. Nothing is ever in them:
 // every value of ours lies beside its key.
-func (s *Spool) repairValueLogs(o badger.Options, files []string) error {
+func (f *files) repairValueLogs(o badger.Options, files []string) error {
 	for _, name := range files {
 		if !strings.HasSuffix(name, ".vlog") {
 			continue
@@ -112,7 +113,7 @@ func (s *Spool) repairValueLogs(o badger.Options, files []string) error {
 		} else if clear, err := inTheClear(o.Dir, files); err != nil || !clear {
 			return err
 		}
-		err = s.dropFile(path, "an empty file of the engine was damaged and is set aside")
+		err = f.dropFile(path, "an empty file of the engine was damaged and is set aside")
 		if err != nil {
 			return fmt.Errorf("cannot repair value log %q: %w", path, err)
 		}
@@ -121,20 +122,20 @@ func (s *Spool) repairValueLogs(o badger.Options, files []string) error {
 }
 
 // dropFile takes a file of no use away from the engine and keeps it. told is the line in the log.
-func (s *Spool) dropFile(path, told string) error {
-	if err := s.wantRecount(); err != nil {
+func (f *files) dropFile(path, told string) error {
+	if err := f.wantRecount(); err != nil {
 		return err
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	kept, err := s.keepOriginal(path, content)
+	kept, err := f.keepOriginal(path, content)
 	if err != nil {
 		return err
 	}
-	s.log.Error(told, "file", path, "original", kept)
-	return s.through("repair", func() error {
+	f.log.Error(told, "file", path, "original", kept)
+	return f.through.Do("repair", func() error {
 		return errors.Join(removeFile(path), syncDir(filepath.Dir(path)))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -21,16 +22,16 @@ import (
 // this way; recount makes that good.
 //
 // firstTxn is the first transaction in the engine's logs.
-func (s *Spool) repairTables(o badger.Options, files []string, firstTxn uint64) error {
+func (f *files) repairTables(o badger.Options, files []string, firstTxn uint64) error {
 	list, text, err := readTableList(o.Dir)
 	if err != nil {
 		return err
 	}
 	ids, logs := tablesIn(files)
 	if list.Empty() && len(ids) == 0 && !logs {
-		return s.relisted() // a new spool, or one that was killed while it was made
+		return f.relisted() // a new spool, or one that was killed while it was made
 	}
-	if s.relisting() {
+	if f.relisting() {
 		list.Distrust()
 	}
 	there, err := readTables(o, list, ids)
@@ -39,48 +40,48 @@ func (s *Spool) repairTables(o badger.Options, files []string, firstTxn uint64) 
 	}
 	fit := list.Fit(there, firstTxn)
 	for _, id := range fit.Missing {
-		s.log.Error("a table is listed and missing", "table", table.NewFilename(id, o.Dir))
+		f.log.Error("a table is listed and missing", "table", table.NewFilename(id, o.Dir))
 	}
-	if n := len(fit.Missing); n > 0 && !fit.Explained && !s.acceptLoss {
-		return fmt.Errorf("%w: %d tables are missing that the engine's list names", ErrLoss, n)
+	if n := len(fit.Missing); n > 0 && !fit.Explained && !f.acceptLoss {
+		return fmt.Errorf("%w: %d tables are missing that the engine's list names", engine.ErrLoss, n)
 	}
 	for _, id := range fit.Aside {
-		if err := s.keepTable(table.NewFilename(id, o.Dir), there[id].Fault); err != nil {
+		if err := f.keepTable(table.NewFilename(id, o.Dir), there[id].Fault); err != nil {
 			return err
 		}
 	}
 	if fit.List != nil {
-		if err := s.rewriteList(filepath.Join(o.Dir, badger.ManifestFilename), text, fit); err != nil {
+		if err := f.rewriteList(filepath.Join(o.Dir, badger.ManifestFilename), text, fit); err != nil {
 			return err
 		}
 	}
-	return s.relisted()
+	return f.relisted()
 }
 
 // keepTable keeps a table that cannot be used. The engine deletes it: no list names it.
-func (s *Spool) keepTable(path, fault string) error {
+func (f *files) keepTable(path, fault string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("cannot read %q: %w", path, err)
 	}
-	if err := s.wantRecount(); err != nil {
+	if err := f.wantRecount(); err != nil {
 		return err
 	}
-	kept, err := s.keepOriginal(path, content)
+	kept, err := f.keepOriginal(path, content)
 	if err != nil {
 		return err
 	}
-	s.log.Error("a table cannot be used and is set aside; what is missing with it is counted",
+	f.log.Error("a table cannot be used and is set aside; what is missing with it is counted",
 		"table", path, "original", kept, "reason", fault)
 	return nil
 }
 
-func (s *Spool) rewriteList(path string, original []byte, fit mend.Fit) error {
-	kept, err := s.replace(path, original, fit.List)
+func (f *files) rewriteList(path string, original []byte, fit mend.Fit) error {
+	kept, err := f.replace(path, original, fit.List)
 	if err != nil {
 		return fmt.Errorf("cannot repair %q: %w", path, err)
 	}
-	s.log.Error("the engine's list of tables did not fit them and is made again", "list", path,
+	f.log.Error("the engine's list of tables did not fit them and is made again", "list", path,
 		"original", kept, "not_listed", len(fit.Added), "listed_and_missing", len(fit.Missing),
 		"set_aside", len(fit.Aside))
 	return nil
@@ -130,7 +131,7 @@ func readTables(o badger.Options, list *mend.List, ids []uint64) (map[uint64]men
 		}
 		if len(keys) == 0 {
 			return nil, fmt.Errorf("%w: there are tables, and no key in the engine's file of keys",
-				ErrDamaged)
+				engine.ErrDamaged)
 		}
 	}
 	there := make(map[uint64]mend.Table, len(ids))
@@ -150,9 +151,9 @@ func readTables(o badger.Options, list *mend.List, ids []uint64) (map[uint64]men
 // removeUnfinished removes the tables that a compaction had begun to write when a full disk ended
 // it, as the engine does when it is opened, for which there is no room. Whatever is doubtful
 // stays.
-func (s *Spool) removeUnfinished(free int64) (int64, error) {
-	dir, err := os.Open(filepath.Join(s.dir, ondisk.Dir))
-	if errors.Is(err, fs.ErrNotExist) || !s.repairs {
+func (f *files) removeUnfinished(free int64) (int64, error) {
+	dir, err := os.Open(filepath.Join(f.dir, ondisk.Dir))
+	if errors.Is(err, fs.ErrNotExist) || !f.repairs {
 		return free, nil
 	}
 	if err != nil {
@@ -166,7 +167,7 @@ func (s *Spool) removeUnfinished(free int64) (int64, error) {
 	if err != nil {
 		return free, err
 	}
-	o := badger.Options{Dir: dir.Name(), EncryptionKey: s.key}
+	o := badger.Options{Dir: dir.Name(), EncryptionKey: f.key}
 	ids, _ := tablesIn(files)
 	list, _, err := readTableList(o.Dir)
 	var there map[uint64]mend.Table
@@ -183,8 +184,8 @@ func (s *Spool) removeUnfinished(free int64) (int64, error) {
 		}
 	}
 	if n := len(unfinished); n > 0 {
-		s.log.Warn("the disk is full; what an interrupted compaction had written was removed to start",
+		f.log.Warn("the disk is full; what an interrupted compaction had written was removed to start",
 			"tables", n)
 	}
-	return s.tree.Room.Free(s.dir)
+	return f.free(f.dir)
 }

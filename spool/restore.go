@@ -156,24 +156,14 @@ func writeHighWater(dir string, seq uint64) error {
 	return h.close(seq, true)
 }
 
-func removeFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot remove a file: %w", err)
+// raiseHighWater writes a newer mark, never an older one.
+func raiseHighWater(dir string, to uint64) error {
+	seq, err := readHighWater(dir)
+	if _, system := ondisk.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return nil
-}
-
-// syncDir makes renames and removals in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if err == nil && seq >= to {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("cannot sync %q: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("cannot sync %q: %w", dir, err)
-	}
-	return nil
+	return writeHighWater(dir, to)
 }

@@ -67,6 +67,11 @@ func (f *faults) add(format string, args ...any) {
 	}
 }
 
+// faultsOf are faults that were found elsewhere.
+func faultsOf(list []string) *faults {
+	return &faults{list: list[:min(len(list), faultsMax)], count: len(list)}
+}
+
 func (f *faults) err() error {
 	if f.count == 0 {
 		return nil

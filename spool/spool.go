@@ -89,12 +89,8 @@ type Spool struct {
 	seam         engine.Seam
 	format       record.Format
 	key          []byte // of encryption; empty: none
-	// repairs: damaged files are repaired. acceptLoss is Options.AcceptLoss. logs are the engine's
-	// logs that a start found with something in them: a crash leaves one, and one that is torn
-	// explains a loss of the newest events.
-	repairs, acceptLoss bool
-	logs                int
-	limits              atomic.Pointer[Limits]
+	*files
+	limits atomic.Pointer[Limits]
 
 	// ops carries work to the committer. Its senders are Append and Apply; nobody closes it.
 	// Capacity: enough that a thousand waiting callers fill a group while the last one syncs.
@@ -233,6 +229,19 @@ func (s *Spool) openPastEmptyFiles(o badger.Options) error {
 	})
 }
 
+// engineSaid hears what the engine tells of its work in its log only. A list that could not be
+// written stops the spool, as a commit would that has failed: what the list says from now on is not
+// what there is.
+func (s *Spool) engineSaid(msg string) {
+	if !s.aboutList(msg) {
+		return
+	}
+	if err := s.wantRelist(); err != nil {
+		s.log.Error("cannot note that the engine's list of tables is not to be trusted", "error", err)
+	}
+	_ = s.fail(errors.New(msg))
+}
+
 // settleIn takes the engine's files as they are now.
 func (s *Spool) settleIn() error {
 	err := s.welcome()
@@ -264,8 +273,8 @@ func newSpool(o Options) *Spool {
 	s := &Spool{
 		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now, engine: o.Engine,
 		onCommit: o.OnCommit, onCompaction: o.OnCompaction,
-		seam: o.seam, repairs: true, acceptLoss: o.AcceptLoss,
-		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		seam: o.seam,
+		ops:  make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool),
 		dirtyC:    make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
@@ -279,6 +288,13 @@ func newSpool(o Options) *Spool {
 	}
 	s.gate.leave = make(chan struct{})
 	s.ballast = openBallast(o.Dir)
+	s.files = &files{dir: o.Dir, key: o.EncryptionKey, log: o.Log, through: o.seam, repairs: true,
+		acceptLoss: o.AcceptLoss, free: o.free,
+		answered: func() (uint64, error) { return readHighWater(o.Dir) },
+		raise:    func(to uint64) error { return raiseHighWater(o.Dir, to) }}
+	if s.files.free == nil {
+		s.files.free = ondisk.FreeBytes
+	}
 	if o.Engine == nil {
 		s.tree = ondisk.NewTree(ondisk.TreeOptions{Dir: o.Dir, Log: o.Log, Through: o.seam,
 			Said: s.engineSaid,

@@ -73,7 +73,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 		return rep, fmt.Errorf("cannot verify: %w", err)
 	}
 	rep.Notes = append(rep.Notes, notes...)
-	all = bad
+	all = *faultsOf(bad)
 	if all.count > 0 {
 		return rep, nil
 	}

@@ -24,6 +24,8 @@ var (
 	ErrWrongKey = errors.New("the encryption key does not open this spool")
 	// ErrLoss: the spool holds less than it acknowledged.
 	ErrLoss = errors.New("the spool has lost events that it had acknowledged")
+	// ErrNoSpool: there is no spool in this directory.
+	ErrNoSpool = errors.New("there is no spool")
 	// ErrDamaged: something in the spool cannot be read or does not add up.
 	ErrDamaged = errors.New("the spool is damaged")
 )

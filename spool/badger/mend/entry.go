@@ -181,11 +181,11 @@ func (w *wal) writeEnd(txn uint64) {
 	w.write(metaEndTxn, 0, []byte(txnKey), txn, txnNumber(txn))
 }
 
-// find looks for the next entry after the unreadable one at a place, up to which the transaction last
-// came, or 0. Where the head of that one is whole it says so itself. Otherwise bytes of a payload can
-// look like an entry. So an entry counts that another one follows, or the log's end, and of these the
-// first of the earliest transaction: a payload would have to guess which that is. An entry alone
-// will do where there is no such.
+// find looks for the next entry after the unreadable one at a place, up to which the transaction
+// last came, or 0. Where the head of that one is whole it says so itself. Otherwise bytes of a
+// payload can look like an entry. So an entry counts that another one follows, or the log's end,
+// and of these the first of the earliest transaction: a payload would have to guess which that is.
+// An entry alone will do where there is no such.
 func (w *wal) find(at, end int, last uint64) (next int, ok bool) {
 	if h, fits := readLogEntry(w.b[at:]); fits {
 		if e, found := w.entry(at + h.size); found && w.follows(&e, at, last) {
