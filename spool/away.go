@@ -51,7 +51,7 @@ func (s *Spool) leaveWord() {
 			continue
 		}
 		if err = writeNew(path, text); err == nil {
-			err = syncDir(filepath.Dir(path))
+			err = ondisk.SyncDir(filepath.Dir(path))
 		}
 		break
 	}
@@ -64,7 +64,7 @@ func (s *Spool) leaveWord() {
 // writeNew writes a file that replaces whatever has its name, and follows no link: others may be
 // able to write beside the spool.
 func writeNew(path, text string) error {
-	if err := removeFile(path); err != nil {
+	if err := ondisk.RemoveFile(path); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -139,8 +139,8 @@ func (s *Spool) welcome() error {
 		back = back || a.spool == fmt.Sprintf("%x", former)
 	}
 	switch {
-	case back || s.acceptLoss:
-		return removeFile(a.path)
+	case back || s.AcceptLoss:
+		return ondisk.RemoveFile(a.path)
 	case s.head.Load() == 0 && s.hw.last == 0:
 		return a.refusal(s.dir)
 	}

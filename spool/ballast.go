@@ -60,7 +60,7 @@ func (b *ballast) throwOff() (bool, error) {
 		return false, fmt.Errorf("cannot throw off the ballast: %w", err)
 	}
 	b.bytes = 0
-	if err := syncDir(filepath.Dir(b.path)); err != nil {
+	if err := ondisk.SyncDir(filepath.Dir(b.path)); err != nil {
 		return true, fmt.Errorf("cannot throw off the ballast: %w", err)
 	}
 	return true, nil

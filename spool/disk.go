@@ -96,7 +96,7 @@ func (s *Spool) preflight() error {
 		}
 	}
 	if free < ondisk.PreflightBytes {
-		if free, err = s.removeUnfinished(free); err != nil {
+		if free, err = s.RemoveUnfinished(free); err != nil {
 			return err
 		}
 	}

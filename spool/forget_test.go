@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -120,7 +121,7 @@ func TestForget(t *testing.T) {
 	if _, err := f.Backup(context.Background(), &backup); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(f.dir, recountName), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(f.dir, ondisk.RecountName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f.reopen()

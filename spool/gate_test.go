@@ -327,7 +327,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 		t.Fatal(err)
 	}
 	unfinished := []string{filepath.Join(engine, "000077.sst"), filepath.Join(engine, "000078.sst")}
-	err = errors.Join(writeFile(unfinished[0], b), writeFile(unfinished[1], make([]byte, len(b))))
+	err = errors.Join(ondisk.WriteFile(unfinished[0], b), ondisk.WriteFile(unfinished[1], make([]byte, len(b))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 	newest := tables[len(tables)-1]
 	b, err = os.ReadFile(newest)
 	path := filepath.Join(before, ondisk.Dir, filepath.Base(newest))
-	if err = errors.Join(err, writeFile(path, b)); err != nil {
+	if err = errors.Join(err, ondisk.WriteFile(path, b)); err != nil {
 		t.Fatal(err)
 	}
 	g := &fixture{t: t, dir: before, secret: secret, free: func(string) (int64, error) { return 1 << 20, nil }}

@@ -62,7 +62,7 @@ func (s *Spool) loadFormat() error {
 	f, err := record.DecodeFormat(value)
 	if err != nil && !errors.Is(err, record.ErrFormat) {
 		s.log.Error("cannot read the spool's first record; it is taken for gone", "error", err)
-		if err := errors.Join(s.wantRecount(), s.checkFirstRecord()); err != nil {
+		if err := errors.Join(s.WantRecount(), s.checkFirstRecord()); err != nil {
 			return err
 		}
 		return s.initialize()
@@ -77,7 +77,7 @@ func (s *Spool) loadFormat() error {
 // checkFirstRecord judges a spool without its format. A new one has nothing; one that was repaired
 // goes on with a new id, if there is anything left to go on with.
 func (s *Spool) checkFirstRecord() error {
-	if s.hw.last == 0 && !s.recounting() || s.acceptLoss {
+	if s.hw.last == 0 && !s.Recounting() || s.AcceptLoss {
 		return nil
 	}
 	left := false
@@ -85,7 +85,7 @@ func (s *Spool) checkFirstRecord() error {
 		left = true
 		return false, nil
 	})
-	if err == nil && (!left || !s.recounting()) {
+	if err == nil && (!left || !s.Recounting()) {
 		err = fmt.Errorf("%w: events up to %d were answered, but the spool's first record is gone",
 			ErrLoss, s.hw.last)
 	}

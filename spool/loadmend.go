@@ -44,7 +44,7 @@ func (s *Spool) mendSmall() error {
 // mendCounted leaves a record that recount makes again. A name is for recount to judge: without one
 // deliveries would be owed to nobody.
 func (s *Spool) mendCounted(key []byte) error {
-	if err := s.wantRecount(); err != nil || key[0] == record.PrefixName {
+	if err := s.WantRecount(); err != nil || key[0] == record.PrefixName {
 		return err
 	}
 	return s.update(func(txn engine.Txn) error { return txn.Delete(key) })

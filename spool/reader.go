@@ -67,7 +67,7 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	if err := inUse(o.Dir); err != nil {
 		return err
 	}
-	bad, _, err := checkFiles(o.Dir)
+	bad, _, err := ondisk.CheckFiles(o.Dir)
 	if err == nil {
 		err = faultsOf(bad).err()
 	}
@@ -77,13 +77,13 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	opts := ondisk.Options(o.Dir, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
 	opts.NumCompactors = 0
 	s := newSpool(Options{Dir: o.Dir, Log: o.Log})
-	s.repairs = false
+	s.Repairs = false
 	if logs, _ := filepath.Glob(filepath.Join(o.Dir, ondisk.Dir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
 	} else if err := s.preflight(); err != nil {
 		return err
 	}
-	err = s.openPastEmptyFiles(opts)
+	err = s.tree.Start(s.Files, opts, s.emptyFileFound)
 	r.tree = s.tree
 	return err
 }

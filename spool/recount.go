@@ -31,24 +31,25 @@ func (s *Spool) loadRepaired() error {
 	if lost := s.hw.last - min(head, s.hw.last); lost > 0 {
 		// A log with a torn end explains a loss, and what is missing is known one by one. A log that
 		// is gone may be elsewhere.
-		if s.logs == 0 && !s.recounting() && !s.acceptLoss {
+		if s.Logs == 0 && !s.Recounting() && !s.AcceptLoss {
 			return fmt.Errorf("%w: event %d was answered, but the newest on disk is %d (%d missing)",
 				ErrLoss, s.hw.last, head, lost)
 		}
 		s.log.Error("the spool has lost events that it had acknowledged; they count as set aside, and "+
 			"it goes on without them", "missing", lost, "newest", head, "answered", s.hw.last)
-		if err := s.wantRecount(); err != nil {
+		if err := s.WantRecount(); err != nil {
 			return err
 		}
 	}
-	if !s.recounting() {
+	if !s.Recounting() {
 		return nil
 	}
 	if err := s.recount(max(head, s.hw.last)); err != nil {
 		return fmt.Errorf("cannot count the spool anew: %w", err)
 	}
 	return s.through("repair", func() error {
-		return errors.Join(removeFile(filepath.Join(s.dir, recountName)), syncDir(s.dir))
+		return errors.Join(ondisk.RemoveFile(filepath.Join(s.dir, ondisk.RecountName)),
+			ondisk.SyncDir(s.dir))
 	})
 }
 
@@ -231,7 +232,7 @@ func (r *recount) there(seq uint64) bool {
 // nameLanes refuses to go on when deliveries are owed to lanes whose names are gone: nobody would
 // ever make them, and nobody would miss them. Told to, it gives those lanes names.
 func (r *recount) nameLanes() error {
-	if !r.s.acceptLoss {
+	if !r.s.AcceptLoss {
 		return fmt.Errorf("%w: the names of %d targets that events are owed to", ErrLoss,
 			len(r.unnamed))
 	}

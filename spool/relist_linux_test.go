@@ -129,7 +129,7 @@ func TestCompactionNotNoted(t *testing.T) {
 	}
 	_ = f.Close()
 	engine := filepath.Join(f.dir, ondisk.Dir)
-	list, text, err := readTableList(engine)
+	list, text, err := ondisk.ReadTableList(engine)
 	if err != nil || len(list.Tables) == 0 {
 		t.Fatalf("%d tables: %v", len(list.Tables), err)
 	}
@@ -165,8 +165,8 @@ func (f *fixture) startsWhole() {
 		f.Spool = nil
 		f.reopen()
 		f.counts(f.lane("crm"), uint64(f.answered), 0)
-		if f.Quarantined() > 0 || f.relisting() {
-			f.t.Errorf("%d records are set aside; a list to make anew: %v", f.Quarantined(), f.relisting())
+		if f.Quarantined() > 0 || f.Relisting() {
+			f.t.Errorf("%d records are set aside; a list to make anew: %v", f.Quarantined(), f.Relisting())
 		}
 		if err := f.Close(); err != nil {
 			f.t.Fatal(err)

@@ -154,7 +154,7 @@ func TestLogHasEveryKind(t *testing.T) {
 			if e.Deleted {
 				e.Value = nil
 			}
-			if err := mendRecords().Check(e.Key, e.Value); err != nil {
+			if err := ondisk.MendRecords().Check(e.Key, e.Value); err != nil {
 				t.Errorf("%s is not taken for a record: %v", shapeOf(&e), err)
 			}
 		}
@@ -170,7 +170,7 @@ func TestLogHasEveryKind(t *testing.T) {
 func TestMendRecords(t *testing.T) {
 	event := record.NewEvent(record.Parts{ID: "id", Given: true, Payload: []byte("{}")},
 		record.Seal{Seq: 7, BatchEnd: 9, Spool: 1})
-	r := mendRecords()
+	r := ondisk.MendRecords()
 	for _, noise := range []struct{ key, value []byte }{
 		{[]byte("?"), nil}, {[]byte("?"), event}, {record.LogKey(7)[:8], nil}, {record.LogKey(8), event},
 		{record.LogKey(7), event[1:]}, {nil, nil}, {[]byte{record.PrefixFlush}, []byte("x")},
@@ -197,7 +197,7 @@ func TestMendRecords(t *testing.T) {
 // entries are those of a log of the spool.
 func (f *fixture) entries(dir string, text []byte) []mend.Entry {
 	f.t.Helper()
-	l, err := openLog(ondisk.Options(dir, f.secret, nil), text)
+	l, err := ondisk.OpenLog(ondisk.Options(dir, f.secret, nil), text)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestRepairDestroyedEntry(t *testing.T) {
 			got, aside := f.starts(dir, func(dir string) {
 				b := bytes.Clone(text)
 				b[e.At+e.Bytes-1] ^= 0x10
-				if err := writeFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), b); err != nil {
+				if err := ondisk.WriteFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), b); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -335,7 +335,7 @@ func TestRepairLostName(t *testing.T) {
 			clear(text[e.At : e.At+e.Bytes])
 		}
 	}
-	if err := writeFile(path, text); err != nil {
+	if err := ondisk.WriteFile(path, text); err != nil {
 		t.Fatal(err)
 	}
 	f.dir = dir
@@ -412,7 +412,7 @@ func (f *fixture) refuses(dir string, damage func(dir string), want error) {
 	if _, err := Open(g.options()); !errors.Is(err, want) {
 		f.t.Errorf("got %v; want %v", err, want)
 	}
-	if kept, _ := filepath.Glob(filepath.Join(g.dir, asideDir, "*")); len(kept) > 0 {
+	if kept, _ := filepath.Glob(filepath.Join(g.dir, ondisk.AsideDir, "*")); len(kept) > 0 {
 		f.t.Errorf("it refuses, and has changed %q", kept)
 	}
 }
@@ -424,7 +424,7 @@ func flipAt(t *testing.T, path string, at int) {
 		t.Fatal(err)
 	}
 	b[at] ^= 0x10
-	if err := writeFile(path, b); err != nil {
+	if err := ondisk.WriteFile(path, b); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -527,7 +527,7 @@ func TestRepairTable(t *testing.T) {
 			if rep, err := Verify(t.Context(), g.readerOptions(), nil); err != nil || rep.FaultCount == 0 {
 				t.Errorf("byte -%d: verify: %v, faults %q", back, err, rep.Faults)
 			}
-			if _, err := os.Stat(filepath.Join(g.dir, asideDir)); err == nil {
+			if _, err := os.Stat(filepath.Join(g.dir, ondisk.AsideDir)); err == nil {
 				t.Errorf("byte -%d: whoever only reads has set something aside", back)
 			}
 			g.reopen()
@@ -540,7 +540,7 @@ func TestRepairTable(t *testing.T) {
 			g.none(l)
 			g.counts(l, 2*each, 0)
 			g.close()
-			if kept, _ := filepath.Glob(filepath.Join(g.dir, asideDir, "*.sst")); len(kept) != 1 {
+			if kept, _ := filepath.Glob(filepath.Join(g.dir, ondisk.AsideDir, "*.sst")); len(kept) != 1 {
 				t.Errorf("byte -%d: the originals %q are kept; want one", back, kept)
 			}
 		}
@@ -607,7 +607,7 @@ func TestRepairBatchEnd(t *testing.T) {
 			text[e.At+e.Bytes-1] ^= 1
 		}
 	}
-	if err := writeFile(path, text); err != nil {
+	if err := ondisk.WriteFile(path, text); err != nil {
 		t.Fatal(err)
 	}
 	g.reopen()
@@ -635,7 +635,7 @@ func TestRepairCutOff(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for n, reached := 1, true; reached; n++ {
 			got, aside := f.starts(dir, func(dir string) {
-				if err := writeFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), text); err != nil {
+				if err := ondisk.WriteFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), text); err != nil {
 					t.Fatal(err)
 				}
 				calls := 0
@@ -701,7 +701,7 @@ func TestRepairKeys(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := s.precheck(ondisk.Options(dir, []byte(testKey), nil))
+		err := s.Precheck(ondisk.Options(dir, []byte(testKey), nil))
 		if !errors.Is(err, ErrWrongKey) && !errors.Is(err, ErrDamaged) ||
 			!strings.Contains(err.Error(), words) {
 			t.Errorf("%s: got %v; want %q", name, err, words)
@@ -719,7 +719,7 @@ func TestRepairKeys(t *testing.T) {
 		}
 		refused(fmt.Sprintf("byte %d", at), words, b)
 	}
-	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 || s.recounting() {
+	if kept, _ := filepath.Glob(filepath.Join(dir, ondisk.AsideDir, "*")); len(kept) > 0 || s.Recounting() {
 		t.Errorf("it refuses, and has changed %q", kept)
 	}
 }
@@ -730,14 +730,14 @@ func TestRepairWrongKey(t *testing.T) {
 	path, text := onlyLog(t, dir)
 	for _, wrong := range []string{"", "0123456789abcdeX"} {
 		s := newSpool(Options{Dir: dir, Log: f.options().Log})
-		if err := s.precheck(ondisk.Options(dir, []byte(wrong), nil)); !errors.Is(err, ErrWrongKey) {
+		if err := s.Precheck(ondisk.Options(dir, []byte(wrong), nil)); !errors.Is(err, ErrWrongKey) {
 			t.Errorf("key %q: got %v; want ErrWrongKey", wrong, err)
 		}
 		now, err := os.ReadFile(path)
 		if err != nil || !bytes.Equal(now, text) {
 			t.Errorf("key %q: the log has changed, %v", wrong, err)
 		}
-		if s.recounting() {
+		if s.Recounting() {
 			t.Errorf("key %q: a repair was begun", wrong)
 		}
 	}
@@ -762,8 +762,8 @@ func TestRepairOlderLog(t *testing.T) {
 			first := filepath.Join(dir, ondisk.Dir, filepath.Base(path))
 			older := bytes.Clone(text[:cut])
 			copy(older[cut-20:], "no end of a transaction")
-			err := errors.Join(writeFile(first, append(older, make([]byte, 1000)...)),
-				writeFile(strings.Replace(first, "00001", "00002", 1),
+			err := errors.Join(ondisk.WriteFile(first, append(older, make([]byte, 1000)...)),
+				ondisk.WriteFile(strings.Replace(first, "00001", "00002", 1),
 					append(bytes.Clone(text[:mend.LogHeadBytes]), text[cut:]...)))
 			if err != nil {
 				t.Fatal(err)
@@ -794,12 +794,12 @@ func TestRepairUnlistedTable(t *testing.T) {
 			if err == nil && !whole {
 				b = b[:len(b)/2]
 			}
-			err = errors.Join(err, writeFile(filepath.Join(dir, ondisk.Dir, "000077.sst"), b))
+			err = errors.Join(err, ondisk.WriteFile(filepath.Join(dir, ondisk.Dir, "000077.sst"), b))
 			s := newSpool(Options{Dir: dir, Log: f.options().Log})
-			if err := errors.Join(err, s.precheck(ondisk.Options(dir, nil, nil))); err != nil {
+			if err := errors.Join(err, s.Precheck(ondisk.Options(dir, nil, nil))); err != nil {
 				t.Fatal(err)
 			}
-			if s.recounting() {
+			if s.Recounting() {
 				t.Error("it was taken for damage")
 			}
 		})

@@ -23,7 +23,7 @@ func TestUnlockDamagedHead(t *testing.T) {
 	f, dir := furnishLog(t, testKey)
 	path, text := onlyLog(t, dir)
 	binary.BigEndian.PutUint64(text[8:], 0)
-	if err := writeFile(path, text); err != nil {
+	if err := ondisk.WriteFile(path, text); err != nil {
 		t.Fatal(err)
 	}
 	f.dir = dir
@@ -44,7 +44,7 @@ func TestUnlockDamagedHead(t *testing.T) {
 	if err != nil && !errors.Is(err, ErrLoss) {
 		t.Fatal(err)
 	}
-	kept, err := os.ReadFile(filepath.Join(dir, asideDir, filepath.Base(path)))
+	kept, err := os.ReadFile(filepath.Join(dir, ondisk.AsideDir, filepath.Base(path)))
 	if err != nil || !bytes.HasPrefix(kept, bytes.TrimRight(text, "\x00")) {
 		t.Errorf("the log is not kept aside: %v", err)
 	}
@@ -80,7 +80,7 @@ func TestStartEncryptedAfterKill(t *testing.T) {
 			g.reopen()
 			g.counts(g.lane("a"), 1, 0)
 			g.close()
-			if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
+			if kept, _ := filepath.Glob(filepath.Join(dir, ondisk.AsideDir, "*")); len(kept) > 0 {
 				t.Errorf("something was taken for damaged: %q", kept)
 			}
 		})

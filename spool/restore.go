@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dgraph-io/badger/v4"
-
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -63,9 +61,9 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 	}
 	if err != nil {
 		// What was built is of no use; the directory is left as empty as it was.
-		err = errors.Join(err, removeFile(filepath.Join(o.Dir, highWaterName)))
+		err = errors.Join(err, ondisk.RemoveFile(filepath.Join(o.Dir, highWaterName)))
 	}
-	err = errors.Join(err, os.RemoveAll(work), syncDir(o.Dir))
+	err = errors.Join(err, os.RemoveAll(work), ondisk.SyncDir(o.Dir))
 	if err != nil {
 		return info, report, fmt.Errorf("cannot restore into %q: %w", o.Dir, err)
 	}
@@ -109,7 +107,7 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	if err := s.tree.Open(opts); err != nil {
 		return info, err
 	}
-	batch := s.tree.DB.NewWriteBatch()
+	batch := s.tree.Load()
 	var format record.Format
 	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f
@@ -120,7 +118,7 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 			format.Former = f.Former
 			return err
 		}
-		return errors.Join(ctx.Err(), batch.SetEntry(entryOf(b)))
+		return errors.Join(ctx.Err(), batch.Put(b.key, b.value, b.expiresAt))
 	})
 	if err == nil {
 		err = batch.Flush()
@@ -131,12 +129,6 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 		err = s.storeFormat(descendant(format))
 	}
 	return info, errors.Join(err, s.tree.Close())
-}
-
-func entryOf(b backedUp) *badger.Entry {
-	e := badger.NewEntry(b.key, b.value)
-	e.ExpiresAt = b.expiresAt
-	return e
 }
 
 // descendant is the format record of a spool restored from one of this record.

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
@@ -89,7 +88,7 @@ type Spool struct {
 	seam         engine.Seam
 	format       record.Format
 	key          []byte // of encryption; empty: none
-	*files
+	*ondisk.Files
 	limits atomic.Pointer[Limits]
 
 	// ops carries work to the committer. Its senders are Append and Apply; nobody closes it.
@@ -210,33 +209,23 @@ func (s *Spool) openOnDisk() error {
 	opts := ondisk.Options(s.dir, s.key,
 		ondisk.Logger{Log: s.log, Failed: s.engineFailed, Said: s.engineSaid})
 	ondisk.SetLevelZero(&opts, ondisk.LevelZeroFor(s.attainable()))
-	return s.openPastEmptyFiles(opts)
+	return s.tree.Start(s.Files, opts, s.emptyFileFound)
 }
 
-// openPastEmptyFiles opens the engine once its files are found fit or mended.
-func (s *Spool) openPastEmptyFiles(o badger.Options) error {
-	err := ondisk.DescriptorsFor(o.Dir)
-	if err == nil {
-		err = s.precheck(o)
-	}
-	if err != nil {
-		named, _ := ondisk.NameSystem(err)
-		return named
-	}
-	return s.tree.OpenPastEmptyFiles(o, func(reason error) {
-		s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", reason)
-		s.engineErrs.Store(0)
-	})
+// emptyFileFound tells of a file that a kill has left empty: the engine was opened again.
+func (s *Spool) emptyFileFound(reason error) {
+	s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", reason)
+	s.engineErrs.Store(0)
 }
 
 // engineSaid hears what the engine tells of its work in its log only. A list that could not be
 // written stops the spool, as a commit would that has failed: what the list says from now on is not
 // what there is.
 func (s *Spool) engineSaid(msg string) {
-	if !s.aboutList(msg) {
+	if !s.AboutList(msg) {
 		return
 	}
-	if err := s.wantRelist(); err != nil {
+	if err := s.WantRelist(); err != nil {
 		s.log.Error("cannot note that the engine's list of tables is not to be trusted", "error", err)
 	}
 	_ = s.fail(errors.New(msg))
@@ -288,12 +277,13 @@ func newSpool(o Options) *Spool {
 	}
 	s.gate.leave = make(chan struct{})
 	s.ballast = openBallast(o.Dir)
-	s.files = &files{dir: o.Dir, key: o.EncryptionKey, log: o.Log, through: o.seam, repairs: true,
-		acceptLoss: o.AcceptLoss, free: o.free,
-		answered: func() (uint64, error) { return readHighWater(o.Dir) },
-		raise:    func(to uint64) error { return raiseHighWater(o.Dir, to) }}
-	if s.files.free == nil {
-		s.files.free = ondisk.FreeBytes
+	s.Files = &ondisk.Files{Dir: o.Dir, Key: o.EncryptionKey, Log: o.Log, Through: o.seam,
+		Repairs:    true,
+		AcceptLoss: o.AcceptLoss, Free: o.free,
+		Answered: func() (uint64, error) { return readHighWater(o.Dir) },
+		Raise:    func(to uint64) error { return raiseHighWater(o.Dir, to) }}
+	if s.Files.Free == nil {
+		s.Files.Free = ondisk.FreeBytes
 	}
 	if o.Engine == nil {
 		s.tree = ondisk.NewTree(ondisk.TreeOptions{Dir: o.Dir, Log: o.Log, Through: o.seam,
@@ -438,75 +428,6 @@ func (s *Spool) engineFailed(string) {
 // EngineErrors counts what the engine reported only in its log, and says when it last did.
 func (s *Spool) EngineErrors() (n int64, last time.Time) {
 	return s.engineErrs.Load(), time.Unix(0, s.engineErrAt.Load())
-}
-
-// Lanes are all lanes, in the order of their making.
-func (s *Spool) Lanes() []*Lane {
-	s.lanesMu.RLock()
-	defer s.lanesMu.RUnlock()
-	return append([]*Lane(nil), s.lanes...)
-}
-
-// Lane is the lane of a target, made durably if there is none yet.
-func (s *Spool) Lane(name string) (*Lane, error) {
-	s.lanesMu.RLock()
-	l := s.byName[name]
-	s.lanesMu.RUnlock()
-	if l != nil {
-		return l, nil
-	}
-	if err := s.Apply(Change{newLane: name}); err != nil {
-		return nil, fmt.Errorf("cannot make a lane for target %q: %w", name, err)
-	}
-	s.lanesMu.RLock()
-	defer s.lanesMu.RUnlock()
-	return s.byName[name], nil
-}
-
-// addLane makes a lane known. The committer calls it, and load.
-func (s *Spool) addLane(id record.LaneID, name string) *Lane {
-	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1)}
-	l.next = s.head.Load() + 1
-	s.lanesMu.Lock()
-	defer s.lanesMu.Unlock()
-	s.byName[name] = l
-	s.byID[id] = l
-	s.lanes = append(s.lanes, l)
-	s.lastLane = max(s.lastLane, id)
-	return l
-}
-
-// NameOf is the name of a lane's target; empty if there is none, or it was forgotten.
-func (s *Spool) NameOf(id record.LaneID) string {
-	if l := s.LaneByID(id); l != nil {
-		return l.name
-	}
-	return ""
-}
-
-// LaneByID is the lane with a number; nil: there is none, or its target was forgotten.
-func (s *Spool) LaneByID(id record.LaneID) *Lane {
-	s.lanesMu.RLock()
-	defer s.lanesMu.RUnlock()
-	return s.byID[id]
-}
-
-func (s *Spool) markDirty(l *Lane) {
-	s.dirtyMu.Lock()
-	s.dirty = append(s.dirty, l)
-	s.dirtyMu.Unlock()
-	select {
-	case s.dirtyC <- struct{}{}:
-	default:
-	}
-}
-
-func (s *Spool) takeDirty() []*Lane {
-	s.dirtyMu.Lock()
-	defer s.dirtyMu.Unlock()
-	d := s.dirty
-	s.dirty = nil
-	return d
 }
 
 // spoolNumber is the part of the spool's id that goes into the ids of events.

@@ -102,7 +102,7 @@ func TestHighWaterSystemError(t *testing.T) {
 	if !errors.Is(err, syscall.EISDIR) || errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v; want EISDIR", err)
 	}
-	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
+	if kept, _ := filepath.Glob(filepath.Join(dir, ondisk.AsideDir, "*")); len(kept) > 0 {
 		t.Errorf("something was repaired: %q", kept)
 	}
 	if err := raiseHighWater(dir, 1); !errors.Is(err, syscall.EISDIR) {
@@ -135,7 +135,7 @@ func TestTableSystemError(t *testing.T) {
 	if rep, err := Verify(t.Context(), f.readerOptions(), nil); err == nil {
 		t.Errorf("verify tells of faults in what it could not look at: %q", rep.Faults)
 	}
-	if kept, _ := filepath.Glob(filepath.Join(dir, asideDir, "*")); len(kept) > 0 {
+	if kept, _ := filepath.Glob(filepath.Join(dir, ondisk.AsideDir, "*")); len(kept) > 0 {
 		t.Errorf("%q are set aside", kept)
 	}
 }

@@ -68,7 +68,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 			return rep, fmt.Errorf("cannot verify spool %q: %w", o.Dir, err)
 		}
 	}
-	bad, notes, err := checkFiles(o.Dir)
+	bad, notes, err := ondisk.CheckFiles(o.Dir)
 	if err != nil {
 		return rep, fmt.Errorf("cannot verify: %w", err)
 	}

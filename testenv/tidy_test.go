@@ -48,7 +48,7 @@ var importRules = []struct {
 	imported string
 	by       []string
 }{
-	{"github.com/dgraph-io/badger", []string{"spool/"}},
+	{"github.com/dgraph-io/badger", []string{"spool/badger/"}},
 	{"github.com/valyala/fasthttp", []string{"relay/", "testenv/"}},
 	{"github.com/BurntSushi/toml", []string{"relay/config/"}},
 	{"github.com/prometheus/client_golang", []string{"relay/admin/", "relay/metrics.go"}},

@@ -63,6 +63,39 @@ func (t *Tree) Open(o badger.Options) error {
 	return err
 }
 
+// Start opens the database once its files are found fit, or mended. told hears of each file that a
+// kill had left empty.
+func (t *Tree) Start(f *Files, o badger.Options, told func(reason error)) error {
+	err := DescriptorsFor(o.Dir)
+	if err == nil {
+		err = f.Precheck(o)
+	}
+	if err != nil {
+		named, _ := NameSystem(err)
+		return named
+	}
+	return t.OpenPastEmptyFiles(o, told)
+}
+
+// Loader fills a new database.
+type Loader struct{ batch *badger.WriteBatch }
+
+// Load begins to fill the database.
+func (t *Tree) Load() Loader { return Loader{t.DB.NewWriteBatch()} }
+
+// Put adds a record that may be forgotten at an instant, in unix seconds; 0: never.
+func (l Loader) Put(key, value []byte, expiresAt uint64) error {
+	e := badger.NewEntry(key, value)
+	e.ExpiresAt = expiresAt
+	return l.batch.SetEntry(e)
+}
+
+// Flush writes what was added.
+func (l Loader) Flush() error { return l.batch.Flush() }
+
+// Cancel forgets it, as far as it is not written yet.
+func (l Loader) Cancel() { l.batch.Cancel() }
+
 // Close is part of engine.Engine.
 func (t *Tree) Close() error {
 	if t.DB == nil {

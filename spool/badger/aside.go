@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"bytes"
@@ -12,13 +12,13 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 )
 
-// asideDir is where the originals of files lie that a start has repaired or could not use, below
+// AsideDir is where the originals of files lie that a start has repaired or could not use, below
 // the spool's directory. Nobody but the operator removes them.
-const asideDir = "aside"
+const AsideDir = "aside"
 
-// recountName is a file, below the spool's directory, that is there from before the first repair to
+// RecountName is a file, below the spool's directory, that is there from before the first repair to
 // after every count was made right again: a start that is cut off in between goes on with it.
-const recountName = "recount"
+const RecountName = "recount"
 
 // repairedSuffix is of files that a repair is writing; the engine does not look at them.
 const repairedSuffix = ".repaired"
@@ -28,8 +28,8 @@ const asideMax = 10_000
 
 // keepOriginal copies a file to where originals are kept, unless it is there already, and returns
 // its name there. The copy is on disk when this returns.
-func (f *files) keepOriginal(path string, content []byte) (string, error) {
-	aside := filepath.Join(f.dir, asideDir)
+func (f *Files) keepOriginal(path string, content []byte) (string, error) {
+	aside := filepath.Join(f.Dir, AsideDir)
 	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return "", fmt.Errorf("cannot make %q: %w", aside, err)
 	}
@@ -51,14 +51,14 @@ func (f *files) keepOriginal(path string, content []byte) (string, error) {
 		if err := f.write(kept, content); err != nil {
 			return "", err
 		}
-		return kept, errors.Join(syncDir(aside), syncDir(f.dir))
+		return kept, errors.Join(SyncDir(aside), SyncDir(f.Dir))
 	}
 	return "", fmt.Errorf("cannot keep %q: %q is full of others", path, aside)
 }
 
 // replace puts another file in the place of one, as a whole or not at all. The original is kept.
-func (f *files) replace(path string, original, content []byte) (kept string, err error) {
-	if err := f.wantRecount(); err != nil {
+func (f *Files) replace(path string, original, content []byte) (kept string, err error) {
+	if err := f.WantRecount(); err != nil {
 		return "", err
 	}
 	if original != nil {
@@ -69,21 +69,21 @@ func (f *files) replace(path string, original, content []byte) (kept string, err
 	if err := f.write(path+repairedSuffix, content); err != nil {
 		return kept, err
 	}
-	return kept, f.through.Do("repair", func() error {
+	return kept, f.Through.Do("repair", func() error {
 		if err := os.Rename(path+repairedSuffix, path); err != nil {
 			return fmt.Errorf("cannot put the repaired file into place: %w", err)
 		}
-		return syncDir(filepath.Dir(path))
+		return SyncDir(filepath.Dir(path))
 	})
 }
 
-func (f *files) write(path string, content []byte) error {
-	return f.through.Do("repair", func() error { return writeFile(path, content) })
+func (f *Files) write(path string, content []byte) error {
+	return f.Through.Do("repair", func() error { return WriteFile(path, content) })
 }
 
-// writeFile writes a file anew and syncs it. Zeros at its end take no room: the engine's logs are
+// WriteFile writes a file anew and syncs it. Zeros at its end take no room: the engine's logs are
 // tens of MiB of them.
-func writeFile(path string, content []byte) error {
+func WriteFile(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot make %q: %w", path, err)
@@ -98,36 +98,38 @@ func writeFile(path string, content []byte) error {
 	return nil
 }
 
-// wantRecount has this start, or the next one that comes so far, count everything anew. Every
+// WantRecount has this start, or the next one that comes so far, count everything anew. Every
 // repair begins with it, so that who only reads a spool is stopped here.
-func (f *files) wantRecount() error {
-	if !f.repairs {
-		return fmt.Errorf("%w: its files have to be repaired, which the next start does", engine.ErrDamaged)
+func (f *Files) WantRecount() error {
+	if !f.Repairs {
+		return fmt.Errorf("%w: its files have to be repaired, which the next start does",
+			engine.ErrDamaged)
 	}
-	if f.recounting() {
+	if f.Recounting() {
 		return nil
 	}
-	if err := f.write(filepath.Join(f.dir, recountName), nil); err != nil {
+	if err := f.write(filepath.Join(f.Dir, RecountName), nil); err != nil {
 		return err
 	}
-	return syncDir(f.dir)
+	return SyncDir(f.Dir)
 }
 
-func (f *files) recounting() bool {
-	_, err := os.Stat(filepath.Join(f.dir, recountName))
+// Recounting reports that everything is to be counted again, at this start or the next.
+func (f *Files) Recounting() bool {
+	_, err := os.Stat(filepath.Join(f.Dir, RecountName))
 	return !errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
 }
 
-// removeFile removes a file, if it is there.
-func removeFile(path string) error {
+// RemoveFile removes a file, if it is there.
+func RemoveFile(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot remove a file: %w", err)
 	}
 	return nil
 }
 
-// syncDir makes renames and removals in a directory durable.
-func syncDir(dir string) error {
+// SyncDir makes renames and removals in a directory durable.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

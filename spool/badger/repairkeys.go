@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 // repairKeys makes the engine's file of keys again where it says nothing: in a spool in the clear.
 // That of an encrypted spool has to be as it was written, because what it encrypts is lost without
 // it, so whoever has a backup of it must be told.
-func (f *files) repairKeys(o badger.Options, files []string) error {
+func (f *Files) repairKeys(o badger.Options, files []string) error {
 	path := filepath.Join(o.Dir, badger.KeyRegistryFileName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +43,7 @@ func (f *files) repairKeys(o badger.Options, files []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot repair %q: %w", path, err)
 	}
-	f.log.Error("the engine's file of keys was damaged, in which there are none, and is made again",
+	f.Log.Error("the engine's file of keys was damaged, in which there are none, and is made again",
 		"file", path, "original", kept)
 	return nil
 }
@@ -51,7 +51,7 @@ func (f *files) repairKeys(o badger.Options, files []string) error {
 // inTheClear reports whether the tables and logs say that nothing of a spool is encrypted; if there
 // are none, nobody says so.
 func inTheClear(dir string, files []string) (bool, error) {
-	list, _, err := readTableList(dir)
+	list, _, err := ReadTableList(dir)
 	if err != nil {
 		return false, err
 	}
@@ -92,7 +92,7 @@ func keyNumber(path string) (uint64, error) {
 
 // repairValueLogs takes away value logs with a head that Badger refuses. Nothing is ever in them:
 // every value of ours lies beside its key.
-func (f *files) repairValueLogs(o badger.Options, files []string) error {
+func (f *Files) repairValueLogs(o badger.Options, files []string) error {
 	for _, name := range files {
 		if !strings.HasSuffix(name, ".vlog") {
 			continue
@@ -122,8 +122,8 @@ func (f *files) repairValueLogs(o badger.Options, files []string) error {
 }
 
 // dropFile takes a file of no use away from the engine and keeps it. told is the line in the log.
-func (f *files) dropFile(path, told string) error {
-	if err := f.wantRecount(); err != nil {
+func (f *Files) dropFile(path, told string) error {
+	if err := f.WantRecount(); err != nil {
 		return err
 	}
 	content, err := os.ReadFile(path)
@@ -134,8 +134,8 @@ func (f *files) dropFile(path, told string) error {
 	if err != nil {
 		return err
 	}
-	f.log.Error(told, "file", path, "original", kept)
-	return f.through.Do("repair", func() error {
-		return errors.Join(removeFile(path), syncDir(filepath.Dir(path)))
+	f.Log.Error(told, "file", path, "original", kept)
+	return f.Through.Do("repair", func() error {
+		return errors.Join(RemoveFile(path), SyncDir(filepath.Dir(path)))
 	})
 }

@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
@@ -22,8 +21,8 @@ import (
 // this way; recount makes that good.
 //
 // firstTxn is the first transaction in the engine's logs.
-func (f *files) repairTables(o badger.Options, files []string, firstTxn uint64) error {
-	list, text, err := readTableList(o.Dir)
+func (f *Files) repairTables(o badger.Options, files []string, firstTxn uint64) error {
+	list, text, err := ReadTableList(o.Dir)
 	if err != nil {
 		return err
 	}
@@ -31,7 +30,7 @@ func (f *files) repairTables(o badger.Options, files []string, firstTxn uint64) 
 	if list.Empty() && len(ids) == 0 && !logs {
 		return f.relisted() // a new spool, or one that was killed while it was made
 	}
-	if f.relisting() {
+	if f.Relisting() {
 		list.Distrust()
 	}
 	there, err := readTables(o, list, ids)
@@ -40,9 +39,9 @@ func (f *files) repairTables(o badger.Options, files []string, firstTxn uint64) 
 	}
 	fit := list.Fit(there, firstTxn)
 	for _, id := range fit.Missing {
-		f.log.Error("a table is listed and missing", "table", table.NewFilename(id, o.Dir))
+		f.Log.Error("a table is listed and missing", "table", table.NewFilename(id, o.Dir))
 	}
-	if n := len(fit.Missing); n > 0 && !fit.Explained && !f.acceptLoss {
+	if n := len(fit.Missing); n > 0 && !fit.Explained && !f.AcceptLoss {
 		return fmt.Errorf("%w: %d tables are missing that the engine's list names", engine.ErrLoss, n)
 	}
 	for _, id := range fit.Aside {
@@ -59,29 +58,29 @@ func (f *files) repairTables(o badger.Options, files []string, firstTxn uint64) 
 }
 
 // keepTable keeps a table that cannot be used. The engine deletes it: no list names it.
-func (f *files) keepTable(path, fault string) error {
+func (f *Files) keepTable(path, fault string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("cannot read %q: %w", path, err)
 	}
-	if err := f.wantRecount(); err != nil {
+	if err := f.WantRecount(); err != nil {
 		return err
 	}
 	kept, err := f.keepOriginal(path, content)
 	if err != nil {
 		return err
 	}
-	f.log.Error("a table cannot be used and is set aside; what is missing with it is counted",
+	f.Log.Error("a table cannot be used and is set aside; what is missing with it is counted",
 		"table", path, "original", kept, "reason", fault)
 	return nil
 }
 
-func (f *files) rewriteList(path string, original []byte, fit mend.Fit) error {
+func (f *Files) rewriteList(path string, original []byte, fit mend.Fit) error {
 	kept, err := f.replace(path, original, fit.List)
 	if err != nil {
 		return fmt.Errorf("cannot repair %q: %w", path, err)
 	}
-	f.log.Error("the engine's list of tables did not fit them and is made again", "list", path,
+	f.Log.Error("the engine's list of tables did not fit them and is made again", "list", path,
 		"original", kept, "not_listed", len(fit.Added), "listed_and_missing", len(fit.Missing),
 		"set_aside", len(fit.Aside))
 	return nil
@@ -89,12 +88,12 @@ func (f *files) rewriteList(path string, original []byte, fit mend.Fit) error {
 
 // listFormat is what the engine's options put into its list of tables.
 func listFormat() mend.ListFormat {
-	return mend.ListFormat{Magic: ondisk.Magic, Levels: ondisk.Levels}
+	return mend.ListFormat{Magic: Magic, Levels: Levels}
 }
 
-// readTableList reads the engine's list of tables as far as it goes; the text is nil if there is
+// ReadTableList reads the engine's list of tables as far as it goes; the text is nil if there is
 // none. Only one that says another version is an error.
-func readTableList(dir string) (*mend.List, []byte, error) {
+func ReadTableList(dir string) (*mend.List, []byte, error) {
 	text, err := os.ReadFile(filepath.Join(dir, badger.ManifestFilename))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("cannot read %q: %w", badger.ManifestFilename, err)
@@ -148,12 +147,12 @@ func readTables(o badger.Options, list *mend.List, ids []uint64) (map[uint64]men
 	return there, nil
 }
 
-// removeUnfinished removes the tables that a compaction had begun to write when a full disk ended
+// RemoveUnfinished removes the tables that a compaction had begun to write when a full disk ended
 // it, as the engine does when it is opened, for which there is no room. Whatever is doubtful
 // stays.
-func (f *files) removeUnfinished(free int64) (int64, error) {
-	dir, err := os.Open(filepath.Join(f.dir, ondisk.Dir))
-	if errors.Is(err, fs.ErrNotExist) || !f.repairs {
+func (f *Files) RemoveUnfinished(free int64) (int64, error) {
+	dir, err := os.Open(filepath.Join(f.Dir, Dir))
+	if errors.Is(err, fs.ErrNotExist) || !f.Repairs {
 		return free, nil
 	}
 	if err != nil {
@@ -167,9 +166,9 @@ func (f *files) removeUnfinished(free int64) (int64, error) {
 	if err != nil {
 		return free, err
 	}
-	o := badger.Options{Dir: dir.Name(), EncryptionKey: f.key}
+	o := badger.Options{Dir: dir.Name(), EncryptionKey: f.Key}
 	ids, _ := tablesIn(files)
-	list, _, err := readTableList(o.Dir)
+	list, _, err := ReadTableList(o.Dir)
 	var there map[uint64]mend.Table
 	if err == nil {
 		there, err = readTables(o, list, ids)
@@ -184,8 +183,8 @@ func (f *files) removeUnfinished(free int64) (int64, error) {
 		}
 	}
 	if n := len(unfinished); n > 0 {
-		f.log.Warn("the disk is full; what an interrupted compaction had written was removed to start",
+		f.Log.Warn("the disk is full; what an interrupted compaction had written was removed to start",
 			"tables", n)
 	}
-	return f.free(f.dir)
+	return f.Free(f.Dir)
 }

@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -8,14 +8,13 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4/table"
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 )
 
-// checkFiles looks at the engine's files. notes are findings that a crash explains.
-func checkFiles(dir string) (bad, notes []string, err error) {
-	files, err := os.ReadDir(filepath.Join(dir, ondisk.Dir))
+// CheckFiles looks at the engine's files. notes are findings that a crash explains.
+func CheckFiles(dir string) (bad, notes []string, err error) {
+	files, err := os.ReadDir(filepath.Join(dir, Dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%w: %q", engine.ErrNoSpool, dir)
 	}
@@ -25,7 +24,7 @@ func checkFiles(dir string) (bad, notes []string, err error) {
 	manifest := false
 	for _, f := range files {
 		name := f.Name()
-		path := filepath.Join(dir, ondisk.Dir, name)
+		path := filepath.Join(dir, Dir, name)
 		var fault, note string
 		switch {
 		case filepath.Ext(name) == ".sst":

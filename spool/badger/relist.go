@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 )
 
 // relistName is a file, below the spool's directory, that is there once the engine could not write
@@ -22,30 +20,32 @@ import (
 // rest of the run, and a next start that refused because a table was missing, although nothing was.
 const relistName = "relist"
 
-func (f *files) aboutList(msg string) bool {
-	path := filepath.Join(f.dir, ondisk.Dir, badger.ManifestFilename)
+// AboutList reports whether a message of the engine is about its list of tables.
+func (f *Files) AboutList(msg string) bool {
+	path := filepath.Join(f.Dir, Dir, badger.ManifestFilename)
 	return strings.Contains(msg, path) || strings.Contains(msg, "MANIFEST invalid, table ")
 }
 
-// wantRelist has the next start make the engine's list anew. The file counts even if it could not
+// WantRelist has the next start make the engine's list anew. The file counts even if it could not
 // be synced: the disk has failed already.
-func (f *files) wantRelist() error {
-	file, err := os.OpenFile(filepath.Join(f.dir, relistName), os.O_WRONLY|os.O_CREATE, 0o600)
+func (f *Files) WantRelist() error {
+	file, err := os.OpenFile(filepath.Join(f.Dir, relistName), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot make a file: %w", err)
 	}
-	return errors.Join(file.Sync(), file.Close(), syncDir(f.dir))
+	return errors.Join(file.Sync(), file.Close(), SyncDir(f.Dir))
 }
 
-func (f *files) relisting() bool {
-	_, err := os.Stat(filepath.Join(f.dir, relistName))
+// Relisting reports that the list of tables is to be made again.
+func (f *Files) Relisting() bool {
+	_, err := os.Stat(filepath.Join(f.Dir, relistName))
 	return !errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
 }
 
 // relisted ends it: the list is made anew, or there was none.
-func (f *files) relisted() error {
-	if !f.repairs || !f.relisting() {
+func (f *Files) relisted() error {
+	if !f.Repairs || !f.Relisting() {
 		return nil
 	}
-	return errors.Join(removeFile(filepath.Join(f.dir, relistName)), syncDir(f.dir))
+	return errors.Join(RemoveFile(filepath.Join(f.Dir, relistName)), SyncDir(f.Dir))
 }

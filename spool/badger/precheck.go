@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -9,35 +9,34 @@ import (
 	"log/slog"
 
 	"github.com/dgraph-io/badger/v4"
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// files are the engine's at rest, and what is needed to repair them.
-type files struct {
-	dir     string // the spool's
-	key     []byte // of encryption; empty: none
-	log     *slog.Logger
-	through engine.Seam
-	free    func(dir string) (int64, error)
-	// answered is the newest event that anybody was told of, raise notes that there is a newer one.
-	answered func() (uint64, error)
-	raise    func(to uint64) error
-	// repairs: damaged files are repaired. acceptLoss goes on without what is lost.
-	repairs, acceptLoss bool
-	// logs are those that a start found with something in them: a crash leaves one, and one that is
+// Files are the engine's at rest, and what is needed to repair them.
+type Files struct {
+	Dir     string // the spool's
+	Key     []byte // of encryption; empty: none
+	Log     *slog.Logger
+	Through engine.Seam
+	Free    func(dir string) (int64, error)
+	// Answered is the newest event that anybody was told of, raise notes that there is a newer one.
+	Answered func() (uint64, error)
+	Raise    func(to uint64) error
+	// Repairs: damaged files are repaired. acceptLoss goes on without what is lost.
+	Repairs, AcceptLoss bool
+	// Logs are those that a start found with something in them: a crash leaves one, and one that is
 	// torn explains a loss of the newest events.
-	logs int
+	Logs int
 }
 
-// precheck looks at the engine's files before the engine does, and repairs what can be. Badger
+// Precheck looks at the engine's files before the engine does, and repairs what can be. Badger
 // deletes every table that its manifest does not name, so a manifest that is gone or cut short
 // costs the whole spool, in silence; it ends the replay of a log at the first flipped bit, in
 // silence as well; and it panics, where nothing can catch it, on a table whose end is damaged (each
 // seen). What becomes of a file package mend decides; here it is read, set aside, written and told.
-func (f *files) precheck(o badger.Options) error {
+func (f *Files) Precheck(o badger.Options) error {
 	dir, err := os.Open(o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -59,7 +58,7 @@ func (f *files) precheck(o badger.Options) error {
 	}
 	// Before all else, because nothing may be done to a spool that is not ours to read, and because
 	// Badger leaves goroutines behind when it finds a wrong key. Other errors are Badger's to tell.
-	if err := ondisk.CheckKey(o); errors.Is(err, engine.ErrWrongKey) {
+	if err := CheckKey(o); errors.Is(err, engine.ErrWrongKey) {
 		return err
 	}
 	if err := f.repairValueLogs(o, files); err != nil {
@@ -91,8 +90,8 @@ var (
 	_ [0]struct{} = [record.KeyBytesMax - mend.KeyBytesMax]struct{}{}
 )
 
-// mendRecords is what package mend is told of the records in a log.
-func mendRecords() mend.Records {
+// MendRecords is what package mend is told of the records in a log.
+func MendRecords() mend.Records {
 	return mend.Records{
 		Check: func(key, value []byte) error {
 			if value != nil {

@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"cmp"
@@ -13,14 +13,13 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // repairLogs makes the engine's logs whole before it replays them; see mend.Log. It returns the
 // number of the first transaction in them; 0: there is none.
-func (f *files) repairLogs(o badger.Options, files []string) (uint64, error) {
+func (f *Files) repairLogs(o badger.Options, files []string) (uint64, error) {
 	var names []string
 	for _, name := range files {
 		if strings.HasSuffix(name, ".mem") {
@@ -29,8 +28,8 @@ func (f *files) repairLogs(o badger.Options, files []string) (uint64, error) {
 	}
 	// Newest first: what follows a transaction says whether it was whole.
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
-	answered, err := f.answered()
-	if _, system := ondisk.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+	answered, err := f.Answered()
+	if _, system := NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err // without it, what was answered might be taken for what was not
 	}
 	if err != nil {
@@ -56,7 +55,7 @@ func logNumber(name string) uint64 {
 }
 
 // repairLog makes one log whole and returns the number of its first transaction.
-func (f *files) repairLog(o badger.Options, path string, answered, later uint64) (uint64, error) {
+func (f *Files) repairLog(o badger.Options, path string, answered, later uint64) (uint64, error) {
 	b, size, err := readLog(path)
 	if err != nil {
 		return 0, fmt.Errorf("cannot read %q: %w", path, err)
@@ -65,9 +64,9 @@ func (f *files) repairLog(o badger.Options, path string, answered, later uint64)
 	if _, ok := mend.LogKey(b); !ok {
 		return 0, nil // nothing was ever in it, or nothing is left
 	}
-	f.logs++
-	v, err := openLog(o, b)
-	if errors.Is(err, mend.ErrKey) && f.acceptLoss {
+	f.Logs++
+	v, err := OpenLog(o, b)
+	if errors.Is(err, mend.ErrKey) && f.AcceptLoss {
 		return 0, f.dropFile(path, "no key opens a log of the engine; it is set aside, and what is "+
 			"missing with it is counted")
 	}
@@ -82,14 +81,14 @@ func (f *files) repairLog(o badger.Options, path string, answered, later uint64)
 		// Perhaps a crash has cut off its last write, perhaps something was in it that was answered.
 		var kept string
 		kept, err = f.keepOriginal(path, original())
-		f.log.Warn("the end of a log of the engine cannot be read; a copy is kept", "log", path,
+		f.Log.Warn("the end of a log of the engine cannot be read; a copy is kept", "log", path,
 			"bytes", v.Cut(), "original", kept)
 	}
 	return v.First(), err
 }
 
-// openLog reads a log with the engine's keys.
-func openLog(o badger.Options, text []byte) (*mend.Log, error) {
+// OpenLog reads a log with the engine's keys.
+func OpenLog(o badger.Options, text []byte) (*mend.Log, error) {
 	var keys mend.Keys
 	if said, _ := mend.LogKey(text); said != 0 || len(o.EncryptionKey) > 0 {
 		// Of a spool in the clear as well: then its file of keys says that the log's head is wrong.
@@ -98,7 +97,7 @@ func openLog(o badger.Options, text []byte) (*mend.Log, error) {
 			return nil, err
 		}
 	}
-	l, err := mend.OpenLog(text, keys, mendRecords())
+	l, err := mend.OpenLog(text, keys, MendRecords())
 	if errors.Is(err, mend.ErrKey) {
 		err = fmt.Errorf("%w: %w", engine.ErrLoss, err)
 	}
@@ -135,9 +134,9 @@ func readLog(path string) (b []byte, size int, err error) {
 
 // rewriteLog puts what could be read in the place of a damaged log. A batch that lost its last
 // record was answered all the same, so the high-water mark has to say so first.
-func (f *files) rewriteLog(path string, original []byte, v *mend.Log) error {
+func (f *Files) rewriteLog(path string, original []byte, v *mend.Log) error {
 	if to := v.Promised(); to > 0 {
-		if err := f.raise(to); err != nil {
+		if err := f.Raise(to); err != nil {
 			return err
 		}
 	}
@@ -146,7 +145,7 @@ func (f *files) rewriteLog(path string, original []byte, v *mend.Log) error {
 		return fmt.Errorf("cannot repair log %q: %w", path, err)
 	}
 	places, bytes := v.Lost()
-	f.log.Error("a log of the engine was damaged; what can be read of it goes on, and its original "+
+	f.Log.Error("a log of the engine was damaged; what can be read of it goes on, and its original "+
 		"is kept", "log", path, "original", kept, "places_unreadable", places,
 		"bytes_unreadable", bytes, "ends_unreadable", v.Ended(), "transactions", v.Transactions())
 	return nil
@@ -166,7 +165,7 @@ func openDataKeys(o badger.Options) (mend.Keys, error) {
 		return nil, fmt.Errorf("%w: %w", engine.ErrWrongKey, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the engine's keys: %w", ondisk.NameEngine(err))
+		return nil, fmt.Errorf("cannot read the engine's keys: %w", NameEngine(err))
 	}
 	if len(o.EncryptionKey) == 0 {
 		return nil, nil

@@ -1,0 +1,76 @@
+package spool
+
+import (
+	"fmt"
+
+	"github.com/hookspool/hookspool/spool/record"
+)
+
+// Lanes are all lanes, in the order of their making.
+func (s *Spool) Lanes() []*Lane {
+	s.lanesMu.RLock()
+	defer s.lanesMu.RUnlock()
+	return append([]*Lane(nil), s.lanes...)
+}
+
+// Lane is the lane of a target, made durably if there is none yet.
+func (s *Spool) Lane(name string) (*Lane, error) {
+	s.lanesMu.RLock()
+	l := s.byName[name]
+	s.lanesMu.RUnlock()
+	if l != nil {
+		return l, nil
+	}
+	if err := s.Apply(Change{newLane: name}); err != nil {
+		return nil, fmt.Errorf("cannot make a lane for target %q: %w", name, err)
+	}
+	s.lanesMu.RLock()
+	defer s.lanesMu.RUnlock()
+	return s.byName[name], nil
+}
+
+// addLane makes a lane known. The committer calls it, and load.
+func (s *Spool) addLane(id record.LaneID, name string) *Lane {
+	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1)}
+	l.next = s.head.Load() + 1
+	s.lanesMu.Lock()
+	defer s.lanesMu.Unlock()
+	s.byName[name] = l
+	s.byID[id] = l
+	s.lanes = append(s.lanes, l)
+	s.lastLane = max(s.lastLane, id)
+	return l
+}
+
+// NameOf is the name of a lane's target; empty if there is none, or it was forgotten.
+func (s *Spool) NameOf(id record.LaneID) string {
+	if l := s.LaneByID(id); l != nil {
+		return l.name
+	}
+	return ""
+}
+
+// LaneByID is the lane with a number; nil: there is none, or its target was forgotten.
+func (s *Spool) LaneByID(id record.LaneID) *Lane {
+	s.lanesMu.RLock()
+	defer s.lanesMu.RUnlock()
+	return s.byID[id]
+}
+
+func (s *Spool) markDirty(l *Lane) {
+	s.dirtyMu.Lock()
+	s.dirty = append(s.dirty, l)
+	s.dirtyMu.Unlock()
+	select {
+	case s.dirtyC <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Spool) takeDirty() []*Lane {
+	s.dirtyMu.Lock()
+	defer s.dirtyMu.Unlock()
+	d := s.dirty
+	s.dirty = nil
+	return d
+}
