@@ -9,13 +9,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
 )
 
 // Purge is part of admin.Care. An orphan can be purged as well, and then be forgotten: that is what
 // ends it.
-func (r *Relay) Purge(ctx context.Context, name string, q admin.PurgeQuery) (admin.Purged, error) {
+func (r desk) Purge(ctx context.Context, name string, q admin.PurgeQuery) (admin.Purged, error) {
 	out := admin.Purged{Target: name, State: q.State, DryRun: q.DryRun}
 	if q.Forget {
 		out.Forgotten = true
@@ -43,7 +44,7 @@ func (r *Relay) Purge(ctx context.Context, name string, q admin.PurgeQuery) (adm
 	if q.Limit == 0 && q.After == "" {
 		out.Count, err = l.spool.Purge(ctx, p)
 	} else {
-		out.Count, out.Next, err = l.purgePage(ctx, &p, &q)
+		out.Count, out.Next, err = purgePage(ctx, l, &p, &q)
 	}
 	if out.Count > 0 && !q.DryRun {
 		r.log.Warn("deliveries were purged by hand", "target", name, "state", q.State,
@@ -53,7 +54,7 @@ func (r *Relay) Purge(ctx context.Context, name string, q admin.PurgeQuery) (adm
 }
 
 // purgePage purges one page, and returns how many deliveries that were and where to go on.
-func (l *lane) purgePage(ctx context.Context, p *spool.Purge, q *admin.PurgeQuery) (uint64, string,
+func purgePage(ctx context.Context, l *lane, p *spool.Purge, q *admin.PurgeQuery) (uint64, string,
 	error) {
 	at := l.spool.BeginPurge(p)
 	if q.After != "" {
@@ -91,13 +92,13 @@ func readPurgeCursor(text string, c *spool.PurgeCursor) error {
 	c.Kept = stage == "kept"
 	if errors.Join(ferr, herr) != nil || stage != "log" && stage != "kept" || kept && !c.Kept ||
 		c.Head > newest {
-		return admin.Refuse(400, codeMalformed, "after is not the next of an answer")
+		return admin.Refuse(400, accept.CodeMalformed, "after is not the next of an answer")
 	}
 	return nil
 }
 
 // Backup is part of admin.Care.
-func (r *Relay) Backup(ctx context.Context, w io.Writer) error {
+func (r desk) Backup(ctx context.Context, w io.Writer) error {
 	info, err := r.spool.Backup(ctx, w)
 	if err == nil {
 		r.log.Info("the spool was backed up", "newest", info.Head, "bytes", info.Bytes)
@@ -106,7 +107,7 @@ func (r *Relay) Backup(ctx context.Context, w io.Writer) error {
 }
 
 // Export is part of admin.Care.
-func (r *Relay) Export(q admin.ExportQuery) (admin.Work, error) {
+func (r desk) Export(q admin.ExportQuery) (admin.Work, error) {
 	if q.Target != "" && r.laneNamed(q.Target) == nil {
 		return nil, noTarget(q.Target)
 	}
@@ -121,7 +122,7 @@ func (r *Relay) Export(q admin.ExportQuery) (admin.Work, error) {
 }
 
 // Verify is part of admin.Care.
-func (r *Relay) Verify(ctx context.Context, _ io.Writer, progress func(done, total int64)) (any,
+func (r desk) Verify(ctx context.Context, _ io.Writer, progress func(done, total int64)) (any,
 	error) {
 	rep, err := r.spool.Verify(ctx, progress)
 	switch {
@@ -137,7 +138,7 @@ func (r *Relay) Verify(ctx context.Context, _ io.Writer, progress func(done, tot
 }
 
 // Import is part of admin.Care.
-func (r *Relay) Import(lines []byte) (any, error) {
+func (r desk) Import(lines []byte) (any, error) {
 	events, numbers, err := parseLines(lines)
 	if err != nil {
 		return nil, err
@@ -160,14 +161,15 @@ func (r *Relay) Import(lines []byte) (any, error) {
 
 // parseLines reads lines of an export, and what number each event has among them.
 func parseLines(lines []byte) (events []*spool.Exported, numbers []int, _ error) {
-	bad := admin.Refuse(400, codeMalformed, "some lines cannot be imported; nothing was written")
+	bad := admin.Refuse(400, accept.CodeMalformed,
+		"some lines cannot be imported; nothing was written")
 	number := 0
 	for line := range bytes.Lines(lines) {
 		number++
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		x, err := ParseImported(line)
+		x, err := accept.ParseImported(line)
 		if err != nil {
 			bad.Faults, bad.Lines = append(bad.Faults, err.Error()), append(bad.Lines, number)
 			continue
@@ -182,9 +184,9 @@ func parseLines(lines []byte) (events []*spool.Exported, numbers []int, _ error)
 
 // meetLanes adds the lanes that an import has made for targets that the relay never had: they are
 // orphans until the config has them.
-func (r *Relay) meetLanes() error {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
+func (r desk) meetLanes() error {
+	r.reloads.mu.Lock()
+	defer r.reloads.mu.Unlock()
 	if closed(r.stopping) {
 		return spool.ErrClosed // the next start finds them
 	}
@@ -197,9 +199,9 @@ func (r *Relay) meetLanes() error {
 }
 
 // forget removes an orphan that owes nothing any more.
-func (r *Relay) forget(name string) error {
-	r.reloading.Lock() // or the target could come back meanwhile
-	defer r.reloading.Unlock()
+func (r desk) forget(name string) error {
+	r.reloads.mu.Lock() // or the target could come back meanwhile
+	defer r.reloads.mu.Unlock()
 	l := r.laneNamed(name)
 	if l == nil {
 		return noTarget(name)
@@ -209,12 +211,13 @@ func (r *Relay) forget(name string) error {
 		e.Hint = "remove its table and reload; then its deliveries can be purged and it be forgotten"
 		return e
 	}
+	r.settleRetired()
 	err := r.spool.Forget(l.spool)
 	if errors.Is(err, spool.ErrOwing) {
 		c := l.spool.Counts()
 		e := admin.Refuse(409, "not_empty", "target %q still has %d pending and %d exhausted deliveries",
 			name, c.Pending, c.Exhausted)
-		e.Hint = fmt.Sprintf("hookspool purge --target %q", cut(name, 100))
+		e.Hint = fmt.Sprintf("hookspool purge --target %.100q", name)
 		if c.Pending == 0 {
 			e.Hint += " --state exhausted"
 		}
@@ -238,7 +241,7 @@ func (r *Relay) forget(name string) error {
 func importError(err error, numbers []int) error {
 	var bad *spool.ImportError
 	if errors.As(err, &bad) {
-		e := admin.Refuse(400, codeMalformed, "some lines cannot be imported; nothing was written")
+		e := admin.Refuse(400, accept.CodeMalformed, "some lines cannot be imported; nothing was written")
 		for i, number := range numbers {
 			if reason := bad.Reasons[i]; reason != "" {
 				e.Faults, e.Lines = append(e.Faults, reason), append(e.Lines, number)
@@ -250,4 +253,4 @@ func importError(err error, numbers []int) error {
 }
 
 // SpoolStat is part of admin.Care.
-func (r *Relay) SpoolStat() (any, error) { return r.spool.Stat() }
+func (r desk) SpoolStat() (any, error) { return r.spool.Stat() }

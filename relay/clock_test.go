@@ -4,8 +4,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/hookspool/hookspool/spool"
 )
 
 // wallClock is a clock that somebody sets.
@@ -77,7 +75,7 @@ func TestClockJumpWhileAway(t *testing.T) {
 			if d > 0 {
 				f.wait("the missed tick", func() bool { return bad.count() == 2 })
 			}
-			if wait := f.nextWait(clock.now()); wait > f.cfg.Retry.Interval {
+			if wait := f.clock.nextWait(clock.now()); wait > f.cfg.Retry.Interval {
 				t.Errorf("the next tick is %s away; the interval is %s", wait, f.cfg.Retry.Interval)
 			}
 			f.stop() // the relay reads the fixture's config
@@ -127,31 +125,4 @@ func TestClockJumpKeepsEvents(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A conversation goes on after the clock was set back, and is over when it jumped past its end.
-func TestClockJumpOfSession(t *testing.T) {
-	s := talkSpool(t, 24*time.Hour)
-	start := time.Unix(1_700_000_000, 0)
-	say := func(at time.Time, side side) spool.Session {
-		d := &spool.Draft{At: at, Note: &talk{keys: []string{"waId=1"}, side: side}}
-		if err := s.Append(d); err != nil {
-			t.Fatal(err)
-		}
-		return d.Session
-	}
-	f := func(after time.Duration, side side, want spool.Session) {
-		t.Helper()
-		if got := say(start.Add(after), side); got != want {
-			t.Errorf("after %s: got %v; want %v", after, got, want)
-		}
-	}
-	f(0, sideUser, spool.SessionInactive)
-	f(time.Minute, sideBusiness, spool.SessionActive)
-	// An hour back, to before the increment began, and on from there.
-	f(-time.Hour, sideUser, spool.SessionActive)
-	f(-time.Hour+time.Minute, sideBusiness, spool.SessionActive)
-	f(5*time.Minute, sideNone, spool.SessionActive)
-	// A day forward.
-	f(25*time.Hour, sideBusiness, spool.SessionInactive)
 }

@@ -3,6 +3,28 @@ package relay
 import (
 	"sync"
 	"time"
+
+	"github.com/hookspool/hookspool/relay/attempt"
+)
+
+// An attempt that is withheld was none: this machine had no descriptor, memory or port for it,
+// there was no credential to be had, or the request cannot be sent at all. It is the target's
+// failure in no sum, spends nothing and moves no standing. A want of this machine's is waited out
+// by the worker that met it, which keeps its slot, so that a lane without descriptors takes no more
+// from the spool than it has workers. The rest waits for a tick.
+const (
+	// withheldPauseMin to withheldPauseMax is how long a worker waits before it makes the attempt
+	// again; each wait is twice the one before.
+	withheldPauseMin = 5 * time.Millisecond
+	withheldPauseMax = time.Second
+	// withheldPatience is how long a worker stays with one delivery. Then it waits for a tick, like
+	// one that failed, so that a restart or a pause finds no worker busy with it.
+	withheldPatience = time.Minute
+	// saySeldom is how often the log says it.
+	saySeldom = time.Minute
+	// roomSeldom is how often idle connections make room, and roomFor how long none are kept then.
+	roomSeldom = 100 * time.Millisecond
+	roomFor    = time.Second
 )
 
 // workerIdle ends a worker that had nothing to do; a lane at rest has none.
@@ -17,6 +39,7 @@ type crew struct {
 
 // worker makes attempts, one after the other.
 type worker struct {
+	l *lane
 	// next has capacity 1; whoever took the worker out of idle sends exactly one task.
 	next chan task
 }
@@ -32,20 +55,21 @@ func (l *lane) hire(t task) {
 		return
 	}
 	l.crew.mu.Unlock()
-	w := &worker{next: make(chan task, 1)}
-	l.r.spawn(func() { l.work1(w, t) })
+	w := &worker{l: l, next: make(chan task, 1)}
+	l.r.spawn(func() { w.work(t) })
 }
 
-// work1 is one worker's life.
-func (l *lane) work1(w *worker, t task) {
+// work is one worker's life.
+func (w *worker) work(t task) {
+	l := w.l
 	idle := time.NewTimer(workerIdle)
 	defer idle.Stop()
 	for {
-		settle := l.attempt(t)
+		settle := w.attempt(t)
 		l.crew.mu.Lock()
 		l.crew.idle = append(l.crew.idle, w)
 		l.crew.mu.Unlock()
-		l.slots.release()
+		l.slots.Release()
 		settle()
 		idle.Reset(workerIdle)
 		select {
@@ -58,6 +82,118 @@ func (l *lane) work1(w *worker, t task) {
 			return
 		}
 		t = <-w.next
+	}
+}
+
+// attempt makes one request and returns what settles its outcome. The caller gives the slot back
+// in between, so that the next attempt does not wait for the committer.
+func (w *worker) attempt(t task) (settle func()) {
+	l := w.l
+	req, out := w.insist(&t)
+	switch {
+	case out.Kind == attempt.Aborted:
+		// Our own stopping cut it off: it counts as never made, and the next start makes it.
+		return t.landed
+	case !out.Kind.Made():
+		st := l.settlement(&t, &out)
+		return func() {
+			l.r.spool.Settle(st)
+			t.landed()
+		}
+	}
+	ended := l.r.now()
+	l.m().observe(&out, t.event.At, ended)
+	if l.r.setup.Load().cfg.Log.Deliveries {
+		l.logAttempt(&req, &out)
+	}
+	if out.Kind == attempt.Success {
+		l.successes.add(ended, 1)
+		l.succeeded(t.event.Seq)
+	} else {
+		l.failures.add(ended, 1)
+		l.failed(&out)
+	}
+	if t.job != nil {
+		t.job.note(&out) // before the slot is given back, so that whoever takes it knows
+	}
+	st := l.settlement(&t, &out)
+	return func() {
+		if t.job != nil {
+			t.job.finish(st)
+		} else {
+			l.r.spool.Settle(st)
+		}
+	}
+}
+
+// insist makes the attempt of a task, again and again while a want of ours withholds it, as long as
+// the lane may send. It is Aborted when the relay stops meanwhile.
+func (w *worker) insist(t *task) (attempt.Request, attempt.Outcome) {
+	l := w.l
+	end := time.Now().Add(l.r.patience)
+	for pause := withheldPauseMin; ; pause = min(2*pause, withheldPauseMax) {
+		req, out := w.once(t)
+		if out.Kind.Made() || out.Kind == attempt.Aborted {
+			return req, out
+		}
+		w.withheld(&req, &out)
+		if out.Want == attempt.WantRoom {
+			l.r.makeRoom()
+		}
+		if out.Want == attempt.WantNone || time.Now().Add(pause).After(end) {
+			return req, out
+		}
+		if !l.r.waits(pause) {
+			return req, attempt.Outcome{Kind: attempt.Aborted}
+		}
+		if now := l.work.Load(); now != nil && w.sends(t) {
+			t.work = now // a reload may have mended it
+			continue
+		}
+		return req, out
+	}
+}
+
+// sends reports whether the lane may go on with a task.
+func (w *worker) sends(t *task) bool {
+	if t.job != nil {
+		return !t.job.over()
+	}
+	return w.l.status() == Enabled
+}
+
+// once makes the request of a task.
+func (w *worker) once(t *task) (attempt.Request, attempt.Outcome) {
+	l := w.l
+	e := t.event
+	req := attempt.Request{
+		ID: e.ID(), Type: e.Type(), Session: e.Session.String(), ContentType: e.ContentType(),
+		Payload: e.Payload(), Attempt: t.attempts, Replay: t.replay, At: l.r.now(),
+	}
+	for _, h := range e.Headers() {
+		req.Header = append(req.Header, attempt.Header(h))
+	}
+	span := l.r.tracer.Attempt(l.name, &req)
+	out := t.work.client.Do(l.r.attempts, &req)
+	span.End(&out)
+	return req, out
+}
+
+// withheld counts and says that an attempt was not made. A want is the whole relay's, so it is said
+// once for all targets.
+func (w *worker) withheld(req *attempt.Request, out *attempt.Outcome) {
+	l := w.l
+	l.m().withheld.Inc()
+	if out.Want == attempt.WantNone {
+		if n, ok := l.unsent.Pass(time.Now(), saySeldom); ok {
+			l.r.log.Error("cannot send an event to a target; it is tried again at every tick and spends "+
+				"nothing", "target", l.name, "id", req.ID, "error", out.Error, "withheld", n)
+		}
+		return
+	}
+	if n, ok := l.r.wanting.Pass(time.Now(), saySeldom); ok {
+		l.r.log.Error("attempts are withheld for a want of this machine's; they are made again until "+
+			"it passes and spend nothing", "target", l.name, "error", out.Error, "withheld", n)
 	}
 }
 

@@ -89,10 +89,10 @@ func (l *lane) succeeded(seq uint64) {
 	if t == nil {
 		return
 	}
-	full := l.slots.ramp(true, t.Concurrency)
-	if full || l.spool.Counts().Pending <= uint64(l.slots.inUse()) {
+	full := l.slots.Ramp(true, t.Concurrency)
+	if full || l.spool.Counts().Pending <= uint64(l.slots.InUse()) {
 		l.ramping.Store(false)
-		l.slots.setLimit(t.Concurrency)
+		l.slots.SetLimit(t.Concurrency)
 	}
 }
 
@@ -125,7 +125,7 @@ func (l *lane) recover(done uint64) {
 	wait := l.r.spool.Begin(change)
 	if !since.IsZero() && l.target() != nil {
 		l.ramping.Store(true)
-		l.slots.setLimit(1)
+		l.slots.SetLimit(1)
 	}
 	l.mu.Unlock()
 	l.m().failedJobs.Set(0)

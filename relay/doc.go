@@ -3,24 +3,22 @@
 //
 // # An event's journey
 //
-//  1. The connection's guard (listener.go, package framing) stops what two readers could read
-//     differently. accept.go reads the head (head.go), then the body (body.go), refuses what cannot
-//     be an event
-//     (problem.go), and, in its turn (turn.go), finds type, id and conversation (event.go,
-//     cloudevent.go, batch.go).
-//  2. The spool's committer asks setup.go which targets want it: the session is brought up to date
-//     (session.go), the router matches types (route.go), filters apply. All of that is frozen.
+//  1. Package accept stops what two readers could read differently, reads the request, refuses what
+//     cannot be an event, and, in its turn, finds type, id and conversation.
+//  2. Who gets it is decided by want.go in two stages: types and the status of targets while the
+//     request is in hand, by the setup of that moment; then the session (package session) and its
+//     filters, by the spool's committer. All of that is frozen.
 //  3. The event is synced to disk, alone or with whoever waits beside it.
 //  4. The sender is answered 200.
 //  5. Each lane (lane.go) is handed the event and makes attempt 0 at once, on a worker of its crew
-//     (crew.go), within its slots (slots.go).
+//     (crew.go), within its slots (package slots).
 //  6. The outcome is judged by the head of the answer alone (package attempt) and settled:
 //     delivered, or an exception that waits for a tick. An attempt that we could not make for a
-//     reason of our own is none (withheld.go).
+//     reason of our own is none (crew.go).
 //  7. A tick (tick.go) is stored, then every lane with something due runs a job (job.go): each
 //     delivery that failed before gets one attempt, oldest first.
 //  8. The job's verdict moves the standing (defect.go). The 101st failed job in a row makes the
-//     target Defective and an alert owed (notice.go, payer.go); the first success makes it Enabled
+//     target Defective and an alert owed (payer.go); the first success makes it Enabled
 //     again. What comes on before is warned of (warn.go).
 //  9. After the 144th retry a delivery is exhausted: kept, listed, replayable.
 //  10. When nobody needs the event any more the spool sweeps it.
@@ -33,10 +31,10 @@
 //	lane.live     1 a target          the spool's Ready, a slot          stopping, forgetting
 //	lane.jobLoop  1 a target          an order from Tick                 the same; its attempts
 //	worker        ≤ slots a lane      a task, at most workerIdle         stopping, idleness
-//	tickLoop      1                   its timer, a new interval          stopping
+//	clock.loop    1                   its timer, a new interval          stopping
 //	payer.loop    1 a way: mail, post something owed                     stopping; its conversation
 //	warnLoop      1                   its timer                          stopping; a commit
-//	watchLoop     1                   its timer                          stopping
+//	reloader      1                   its timer                          stopping
 //	serving       1 a listener        connections                        shutdown of the listener
 //
 // A target that goes from the config keeps its two until it is forgotten; a lane that has had no
@@ -45,7 +43,7 @@
 // The HTTP library has one goroutine a connection of its own, which holds the request until the
 // spool has answered; the spool has three (committer, keeper, memory). Reading a file of the config
 // has one (config.Files), which leaving does not wait for: a network file system may never answer.
-// A build with the tag otel (trace.go) has the exporter's, which tracer.close ends.
+// A build with the tag otel (package trace) has the exporter's, which Tracer.Close ends.
 //
 // # Leaving
 //

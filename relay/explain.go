@@ -2,15 +2,15 @@ package relay
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-	"github.com/valyala/fastjson"
-
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/session"
 	"github.com/hookspool/hookspool/spool"
 )
 
@@ -22,127 +22,115 @@ const (
 )
 
 // BodyBytesMax is part of admin.Explainer.
-func (r *Relay) BodyBytesMax() int { return int(r.setup.Load().cfg.Server.MaxBodySize) }
+func (r desk) BodyBytesMax() int { return int(r.setup.Load().cfg.Server.MaxBodySize) }
 
 // Explain is part of admin.Explainer. It goes the way of an accepted event up to the spool, with a
 // stateView in place of the small state that is committed with an event.
-func (r *Relay) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
+func (r desk) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 	s := r.setup.Load()
-	p := r.accept.parsers.Get()
-	defer r.accept.parsers.Put(p)
-	d, source, no := explained(s.cfg, &q, p)
-	if no != nil {
-		return admin.Explanation{}, admin.Refuse(refusalCodes()[no.code], no.code, "%s", no.detail)
+	h := &hearing{f: s.fanout}
+	d, out, err := h.hear(&q)
+	if err != nil {
+		return out, err
 	}
 	d.At = r.now()
-	out := admin.Explanation{Type: d.Type, TypeSource: source, IDGiven: d.Given}
-	if t, ok := d.Note.(*talk); ok {
+	if len(h.talk.Keys) > 0 {
 		m := &stateView{spool: r.spool, puts: make(map[string][]byte)}
 		window := s.cfg.Session.Window
-		before, key := stateBefore(m, t, d.At, window)
+		before, key := session.Before(m, &h.talk, d.At, window)
 		out.Session = &admin.ExplainedSession{Key: key, StateBefore: before.String()}
-		d.Session = applyTalk(m, t, d.At, window)
+		d.Session = session.Apply(m, &h.talk, d.At, window)
 		out.Session.StateAfter = d.Session.String()
 	}
-	out.Targets = explainTargets(s.router.lanes, d)
+	out.Targets = explainTargets(h.verdicts, d, func(t *config.Target) (subject, bool) {
+		l := r.laneNamed(t.Name)
+		if l == nil || l.work.Load() == nil {
+			return subject{}, false // a reload took it away just now
+		}
+		return subject{l.status(), l.work.Load().client}, true
+	})
 	return out, nil
 }
 
-// explainTargets explains every target of the config, with requests as far as there is room.
-func explainTargets(lanes []*lane, d *spool.Draft) []admin.ExplainedTarget {
+// hear reads the event of a query and judges it. Errors are *admin.Error when the event is at
+// fault.
+func (h *hearing) hear(q *admin.ExplainQuery) (*spool.Draft, admin.Explanation, error) {
+	rules := &accept.Rules{Config: h.f.cfg, Judge: h}
+	d, source, no := accept.Read(rules, posted(q))
+	if large := accept.TooLarge(rules, q.Payload); large != nil { // it did not come by the door
+		no = large
+	}
+	if no != nil {
+		return nil, admin.Explanation{}, admin.Refuse(no.Status(), no.Code, "%s", no.Detail)
+	}
+	return d, admin.Explanation{Type: d.Type, TypeSource: source, IDGiven: d.Given}, nil
+}
+
+// subject is what an explanation shows of a target beside the verdict.
+type subject struct {
+	status Status
+	client *attempt.Client
+}
+
+// explainTargets explains the verdict over every target that there is, with requests as far as
+// there is room.
+func explainTargets(verdicts []verdict, d *spool.Draft,
+	of func(*config.Target) (subject, bool)) []admin.ExplainedTarget {
 	var out []admin.ExplainedTarget
 	room := explainedBytesMax
-	for _, l := range lanes {
-		if w := l.work.Load(); w != nil {
-			e := l.explain(w, d)
-			if room -= len(e.Request); room < 0 {
-				e.Request, e.Note = "", "the request is left out; the answer would be too large"
-			}
-			out = append(out, e)
+	for _, v := range verdicts {
+		s, ok := of(v.target)
+		if !ok {
+			continue
 		}
+		e := v.settle(d.Session).explain(s, d)
+		if room -= len(e.Request); room < 0 {
+			e.Request, e.Note = "", "the request is left out; the answer would be too large"
+		}
+		out = append(out, e)
 	}
 	return out
 }
 
-// explained reads an event as the accepter does, and says what named its type.
-func explained(cfg *config.Config, q *admin.ExplainQuery, p *fastjson.Parser) (_ *spool.Draft,
-	source string, no *refusal) {
-	var h fasthttp.RequestHeader
-	for name, values := range q.Header {
-		for _, value := range values {
-			h.Add(name, value)
+// posted is the event of a query.
+func posted(q *admin.ExplainQuery) *accept.Posted {
+	p := &accept.Posted{Type: q.Type, ID: q.ID, ContentType: q.ContentType, Payload: q.Payload}
+	if q.Header != nil {
+		p.Header = func(yield func(name, value string) bool) {
+			for name, values := range q.Header {
+				for _, value := range values {
+					if !yield(name, value) {
+						return
+					}
+				}
+			}
 		}
 	}
-	if q.ContentType != "" {
-		h.SetContentType(q.ContentType)
-	}
-	a := arrival{typ: q.Type, typed: q.Type != "", payload: q.Payload,
-		contentType: string(h.ContentType())}
-	if a.typed {
-		source = "path"
-	}
-	if no = a.readHeaders(&h); no == nil {
-		no = a.readMode(&h)
-	}
-	if q.ID != "" {
-		a.id = q.ID
-	}
-	if no == nil {
-		no = a.checkNames()
-	}
-	if no != nil {
-		return nil, "", no
-	}
-	if source == "" && a.typed {
-		source = "header"
-	}
-	switch media := mediaType(h.ContentType()); media {
-	case ndjson, ceBatch:
-		return nil, "", refuse(codeUnsupported, "%q is not explained; post one event", media)
-	case ceStructured:
-		if no := readStructuredCE(&a, p); no != nil {
-			return nil, "", no
-		}
-	}
-	d, no := a.draft(cfg, p)
-	switch {
-	case source != "":
-	case a.typed:
-		source = "field"
-	default:
-		source = "default"
-	}
-	return d, source, no
+	return p
 }
 
-// explain says what decide would, and why.
-func (l *lane) explain(w *work, d *spool.Draft) admin.ExplainedTarget {
-	status := l.status()
-	e := admin.ExplainedTarget{Target: l.name, Status: status.String()}
-	for _, p := range w.target.Events {
-		if p.Match(d.Type) {
-			e.Matched, e.Pattern = true, string(p)
-			break
-		}
+// explain tells a verdict in words, and shows the request that would be sent.
+func (v verdict) explain(s subject, d *spool.Draft) admin.ExplainedTarget {
+	e := admin.ExplainedTarget{Target: v.target.Name, Status: s.status.String(), Matched: v.matched,
+		Pattern: string(v.pattern), RefusedBy: string(v.refusedBy)}
+	switch v.refusedBy {
+	case byEvents:
+		e.Note = "none of its events matches the type"
+	case byStatus:
+		e.Note = "it is disabled by the config: no delivery is made"
+	case bySession:
+		e.Note = "it wants " + v.target.Session + " sessions; this one would be " + d.Session.String()
 	}
-	switch {
-	case !e.Matched:
-		e.RefusedBy, e.Note = "events", "none of its events matches the type"
+	if v.refusedBy != "" {
 		return e
-	case w.target.Status == config.StatusDisabled:
-		e.RefusedBy, e.Note = "disabled", "it is disabled by the config: no delivery is made"
-		return e
-	case !wants(w.target.Session, d.Session):
-		e.RefusedBy = "session"
-		e.Note = "it wants " + w.target.Session + " sessions; this one would be " +
-			d.Session.String()
-		return e
-	case status == Paused:
+	}
+	switch s.status {
+	case Paused:
 		e.Note = "the delivery would be held until the target is resumed"
-	case status == Defective:
+	case Defective:
 		e.Note = "the delivery would wait for the next job"
 	}
-	e.Request = strings.ToValidUTF8(string(preview(w.client, d)), "\uFFFD")
+	e.Request = strings.ToValidUTF8(string(preview(s.client, d)), "\uFFFD")
 	return e
 }
 
@@ -175,7 +163,7 @@ type stateView struct {
 	puts  map[string][]byte
 }
 
-// Get is part of memory.
+// Get is part of session.Memory.
 func (m *stateView) Get(key []byte) []byte {
 	if value, ok := m.puts[string(key)]; ok {
 		return value
@@ -183,5 +171,71 @@ func (m *stateView) Get(key []byte) []byte {
 	return m.spool.State(key)
 }
 
-// Put is part of memory.
+// Put is part of session.Memory.
 func (m *stateView) Put(key, value []byte, _ time.Duration) { m.puts[string(key)] = value }
+
+const (
+	// sessionUnknown stands for the state of a conversation, which only a spool knows.
+	sessionUnknown = "unknown"
+	unknownNote    = "the request would carry webhook-session"
+)
+
+// ExplainByConfig is Explain without a relay: what the config alone says of an event. Nothing is
+// known of conversations, standings and pauses by hand; q.Header may be nil. It opens no
+// connection, and is safe for concurrent use. Errors are *admin.Error when the event is at fault.
+func ExplainByConfig(cfg *config.Config, version string, q admin.ExplainQuery) (admin.Explanation,
+	error) {
+	h := &hearing{f: newFanout(cfg, nil)}
+	d, out, err := h.hear(&q)
+	if err != nil {
+		return out, err
+	}
+	d.At = time.Now()
+	conversation := len(h.talk.Keys) > 0
+	if conversation {
+		out.Session = &admin.ExplainedSession{Key: h.talk.Keys[0], StateBefore: sessionUnknown,
+			StateAfter: sessionUnknown}
+	}
+	subjects := make(map[string]subject)
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		client, err := newClient(t, version)
+		if err != nil {
+			return admin.Explanation{}, err
+		}
+		subjects[t.Name] = subject{statusOf(t, spool.Standing{}), client}
+	}
+	out.Targets = explainTargets(h.verdicts, d, func(t *config.Target) (subject, bool) {
+		return subjects[t.Name], true
+	})
+	for i := range out.Targets {
+		if e := &out.Targets[i]; conversation && e.RefusedBy == "" {
+			e.Note = unknownNoteOf(cfg.Targets[i].Session, e.Note)
+		}
+	}
+	return out, nil
+}
+
+// newClient makes what the attempts at a target are made with.
+func newClient(t *config.Target, version string) (*attempt.Client, error) {
+	o, err := AttemptOptions(t, version)
+	if err != nil {
+		return nil, err
+	}
+	client, err := attempt.NewClient(o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use target %q: %w", t.Name, err)
+	}
+	return client, nil
+}
+
+// unknownNoteOf says what the state of the session would decide.
+func unknownNoteOf(filter, note string) string {
+	if note != "" {
+		note += "; "
+	}
+	if filter != "any" {
+		note += "only if the session is " + filter + "; "
+	}
+	return note + unknownNote
+}

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
 )
@@ -15,7 +18,7 @@ import (
 // This file says where events and deliveries are. Every answer is a bounded look into the spool.
 
 // Event is part of admin.Finder.
-func (r *Relay) Event(id string) (admin.Event, error) {
+func (r desk) Event(id string) (admin.Event, error) {
 	e, err := r.eventByID(id)
 	if err != nil {
 		return admin.Event{}, err
@@ -30,10 +33,10 @@ func (r *Relay) Event(id string) (admin.Event, error) {
 	return out, nil
 }
 
-func (r *Relay) eventByID(id string) (*spool.Event, error) {
+func (r desk) eventByID(id string) (*spool.Event, error) {
 	e, err := r.spool.EventByID(id)
 	if errors.Is(err, spool.ErrNotFound) {
-		no := admin.Refuse(404, codeNotFound, "there is no event %q", cut(id, 256))
+		no := admin.Refuse(404, accept.CodeNotFound, "there is no event %.256q", id)
 		no.Hint = "delivered events are kept for spool.keep_delivered; one that no target wanted " +
 			"was never spooled"
 		return nil, no
@@ -45,7 +48,7 @@ func (r *Relay) eventByID(id string) (*spool.Event, error) {
 }
 
 // Payload is part of admin.Finder.
-func (r *Relay) Payload(id string) ([]byte, error) {
+func (r desk) Payload(id string) ([]byte, error) {
 	e, err := r.eventByID(id)
 	if err != nil {
 		return nil, err
@@ -54,7 +57,7 @@ func (r *Relay) Payload(id string) ([]byte, error) {
 }
 
 // Events is part of admin.Finder.
-func (r *Relay) Events(q admin.EventQuery) (admin.Events, error) {
+func (r desk) Events(q admin.EventQuery) (admin.Events, error) {
 	s := spool.Search{Since: q.Since, Until: q.Until, Match: matcher(q.Type),
 		State: stateNamed(q.State), Limit: q.Limit}
 	var err error
@@ -88,7 +91,7 @@ func (r *Relay) Events(q admin.EventQuery) (admin.Events, error) {
 
 // Deliveries is part of admin.Finder. Without a target a cursor names the one to go on with; a page
 // holds deliveries of one target, so that it costs one look.
-func (r *Relay) Deliveries(q admin.Query) (admin.Deliveries, error) {
+func (r desk) Deliveries(q admin.Query) (admin.Deliveries, error) {
 	lanes := r.shownLanes()
 	after, name := q.After, q.Target
 	if name == "" {
@@ -106,13 +109,13 @@ func (r *Relay) Deliveries(q admin.Query) (admin.Deliveries, error) {
 		lanes = []*lane{l}
 	}
 	for i, l := range lanes {
-		if l.name < name || !l.has(q.State) {
+		if l.name < name || !has(l, q.State) {
 			continue
 		}
 		if l.name > name {
 			from = 0 // the one that the cursor names is gone
 		}
-		page, next, err := l.deliveries(&q, from)
+		page, next, err := deliveries(l, &q, from)
 		if page.Next = cursor(next); q.Target == "" {
 			page.Next = goOn(l, next, lanes[i+1:], q.State)
 		}
@@ -127,7 +130,7 @@ func goOn(l *lane, next uint64, rest []*lane, state string) string {
 		return cursor(next) + "@" + l.name
 	}
 	for _, l := range rest {
-		if l.has(state) {
+		if has(l, state) {
 			return "0@" + l.name
 		}
 	}
@@ -135,7 +138,7 @@ func goOn(l *lane, next uint64, rest []*lane, state string) string {
 }
 
 // has reports whether a target may have deliveries in a state.
-func (l *lane) has(state string) bool {
+func has(l *lane, state string) bool {
 	c := l.spool.Counts()
 	switch stateNamed(state) {
 	case spool.StatePending:
@@ -147,8 +150,8 @@ func (l *lane) has(state string) bool {
 }
 
 // deliveries is one page of a target.
-func (l *lane) deliveries(q *admin.Query, from uint64) (admin.Deliveries, uint64, error) {
-	found, next, err := l.find(q, from)
+func deliveries(l *lane, q *admin.Query, from uint64) (admin.Deliveries, uint64, error) {
+	found, next, err := find(l, q, from)
 	page := admin.Deliveries{Deliveries: make([]admin.Delivery, len(found))}
 	for i := range found {
 		f := &found[i]
@@ -160,7 +163,7 @@ func (l *lane) deliveries(q *admin.Query, from uint64) (admin.Deliveries, uint64
 }
 
 // find is one page of the deliveries of a target in one state, each with its one place.
-func (l *lane) find(q *admin.Query, from uint64) ([]spool.Found, uint64, error) {
+func find(l *lane, q *admin.Query, from uint64) ([]spool.Found, uint64, error) {
 	state := stateNamed(q.State)
 	if state == spool.StateDelivered {
 		return l.r.spool.Search(spool.Search{Below: from, Since: q.Since, Until: q.Until,
@@ -202,7 +205,7 @@ func readCursor(text string) (uint64, error) {
 	}
 	next, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, admin.Refuse(400, codeMalformed, "after is not the next of an answer")
+		return 0, admin.Refuse(400, accept.CodeMalformed, "after is not the next of an answer")
 	}
 	return next, nil
 }
@@ -211,4 +214,110 @@ func deliveryState(target string, state spool.State, d spool.Delivery) admin.Del
 	return admin.DeliveryState{Target: target, State: state.String(), Attempts: d.Attempts,
 		FirstFailure: instantOrNil(d.FirstFailed), LastAttempt: instantOrNil(d.LastAt),
 		LastStatus: d.LastStatus, LastError: d.LastError, Replay: d.Replay}
+}
+
+// Attempts is part of admin.Finder.
+func (r desk) Attempts(id, target string) (admin.Attempts, error) {
+	e, err := r.eventByID(id)
+	if err != nil {
+		return admin.Attempts{}, err
+	}
+	out := admin.Attempts{ID: e.ID()}
+	owed := target == ""
+	for _, l := range r.spool.OwedBy(e) {
+		if target != "" && l.Name() != target {
+			continue
+		}
+		owed = true
+		list, err := l.History(e.Seq)
+		if err != nil {
+			return out, err
+		}
+		for i := range list {
+			out.Attempts = append(out.Attempts, r.attemptMade(&list[i]))
+		}
+		out.KeptFrom = max(out.KeptFrom, keptFrom(list))
+	}
+	if !owed {
+		return out, admin.Refuse(404, accept.CodeNotFound,
+			"event %.256q is not owed to a target %.100q", id, target)
+	}
+	slices.SortStableFunc(out.Attempts, func(a, b admin.Attempt) int { return a.At.Compare(b.At) })
+	return out, nil
+}
+
+// keptFrom is the number from which on every attempt up to the newest is in a history; 0: nothing
+// is left out, or nothing is known.
+func keptFrom(list []spool.Attempt) int {
+	for i := len(list) - 1; i > 0; i-- {
+		// One that was withheld has the number of the next.
+		was := attempt.Kind(list[i-1].Outcome)
+		again := (was == attempt.Withheld || was == attempt.Auth) &&
+			list[i].Number == list[i-1].Number
+		if list[i].Number != list[i-1].Number+1 && list[i].Number > 0 && !again {
+			return list[i].Number
+		}
+	}
+	if len(list) == 0 {
+		return 0
+	}
+	return list[0].Number
+}
+
+func (r desk) attemptMade(a *spool.Attempt) admin.Attempt {
+	return admin.Attempt{Target: r.spool.NameOf(a.Lane), Attempt: a.Number, At: a.At.UTC(),
+		Outcome: attempt.Kind(a.Outcome).String(), Status: a.Status, Error: a.Error,
+		Duration: a.Duration.Seconds(), Remote: a.Remote,
+		Snippet: strings.ToValidUTF8(string(a.Snippet), "\uFFFD"), Replay: a.Replay}
+}
+
+// RecentAttempts is part of admin.Finder.
+func (r desk) RecentAttempts(name string, limit int) (admin.RecentAttempts, error) {
+	var out admin.RecentAttempts
+	l := r.laneNamed(name)
+	if l == nil || !r.shown(l) {
+		return out, noTarget(name)
+	}
+	list, _ := l.spool.Recent(0)
+	slices.Reverse(list)
+	for i := range list[:min(limit, len(list))] {
+		out.Attempts = append(out.Attempts, r.recentAttempt(&list[i]))
+	}
+	return out, nil
+}
+
+// recentAttempt adds what the attempt was for.
+func (r desk) recentAttempt(a *spool.Attempt) admin.RecentAttempt {
+	out := admin.RecentAttempt{Attempt: r.attemptMade(a)}
+	if f, err := r.spool.Summary(a.Seq); err == nil {
+		out.ID, out.Type = f.ID, f.Type
+	}
+	return out
+}
+
+// Follow is part of admin.Backend.
+func (r desk) Follow() func(most int) ([]admin.RecentAttempt, uint64) {
+	told := make(map[*lane]uint64) // how many attempts of each lane, ever
+	for _, l := range r.allLanes() {
+		told[l] = l.spool.Made()
+	}
+	return func(most int) ([]admin.RecentAttempt, uint64) {
+		var list []spool.Attempt
+		made := uint64(0)
+		for _, l := range r.allLanes() {
+			if n := l.spool.Made(); n != told[l] {
+				recent, n := l.spool.Recent(told[l])
+				list = append(list, recent...)
+				made += n - told[l]
+				told[l] = n
+			}
+		}
+		slices.SortFunc(list, func(a, b spool.Attempt) int { return a.At.Compare(b.At) })
+		list = list[max(len(list)-most, 0):]
+		out := make([]admin.RecentAttempt, len(list))
+		for i := range list {
+			out[i] = r.recentAttempt(&list[i])
+		}
+		return out, made - uint64(len(list))
+	}
 }

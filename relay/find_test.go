@@ -15,8 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
 )
 
 // api makes one call of the admin API and decodes its answer into out, unless that is nil.
@@ -155,7 +158,7 @@ func TestSearchAndListings(t *testing.T) {
 		"/v1/events/none", "/v1/events/none/payload", "/v1/attempts/none", "/v1/attempts/a1?target=x",
 		"/v1/targets/none/attempts"} {
 		var p admin.Problem
-		if code := f.api("GET", bad, &p); code != 404 || p.Code != codeNotFound {
+		if code := f.api("GET", bad, &p); code != 404 || p.Code != accept.CodeNotFound {
 			t.Errorf("%s: %d %+v", bad, code, p)
 		}
 	}
@@ -354,4 +357,29 @@ func TestJobBehindJob(t *testing.T) {
 	if len(requests) > 0 {
 		t.Errorf("%d more attempts came", len(requests))
 	}
+}
+
+// A history is whole from the number on from which none is missing; one that was not made has the
+// number of the next, and leaves no gap.
+func TestKeptFrom(t *testing.T) {
+	type made struct {
+		number int
+		kind   attempt.Kind
+	}
+	f := func(want int, list ...made) {
+		t.Helper()
+		history := make([]spool.Attempt, len(list))
+		for i, m := range list {
+			history[i].Number, history[i].Outcome = m.number, uint8(m.kind)
+		}
+		if got := keptFrom(history); got != want {
+			t.Errorf("%v: got %d; want %d", list, got, want)
+		}
+	}
+	f(0)
+	f(0, made{0, attempt.Status}, made{1, attempt.Timeout}, made{2, attempt.Success})
+	f(7, made{0, attempt.Status}, made{7, attempt.Status}, made{8, attempt.Success})
+	f(7, made{7, attempt.Status}, made{8, attempt.Success})
+	f(0, made{0, attempt.Status}, made{1, attempt.Withheld}, made{1, attempt.Auth},
+		made{1, attempt.Auth}, made{1, attempt.Status}, made{2, attempt.Success})
 }

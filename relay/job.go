@@ -134,9 +134,9 @@ func (j *job) sendDue(tick uint64) {
 // still in the log: what the job does not reach costs nothing and is not charged.
 func (j *job) sendFresh(head uint64) {
 	l := j.l
-	l.turn.Lock()
+	l.fetching.Lock()
 	defer func() {
-		l.turn.Unlock()
+		l.fetching.Unlock()
 		l.spool.Wake()
 	}()
 	for !j.over() && l.status() == Defective {

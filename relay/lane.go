@@ -9,6 +9,8 @@ import (
 
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/seldom"
+	"github.com/hookspool/hookspool/relay/slots"
 	"github.com/hookspool/hookspool/spool"
 )
 
@@ -39,7 +41,7 @@ type lane struct {
 	fetch func(most int) ([]*spool.Event, error)
 	// series are the lane's metrics; replaced when the name returns after its series were removed.
 	series atomic.Pointer[laneMetrics]
-	slots  slots
+	slots  slots.Slots
 	// work is the target and its client as of the last reload; nil: no target of this name (an
 	// orphan).
 	work atomic.Pointer[work]
@@ -52,9 +54,9 @@ type lane struct {
 	jobs       chan jobOrder
 	jobRunning atomic.Bool
 	another    atomic.Bool // somebody asked for a job while one ran
-	// turn is held by whoever takes fresh deliveries: the live side, or the job of a Defective
+	// fetching is held by whoever takes fresh deliveries: the live side, or the job of a Defective
 	// target. A delivery is handed out to one of them only.
-	turn sync.Mutex
+	fetching sync.Mutex
 	// troubled is set while a success has something to mend: failed jobs, or a ramp.
 	troubled atomic.Bool
 	ramping  atomic.Bool
@@ -63,7 +65,7 @@ type lane struct {
 	// successes and failures are the attempts of the last seconds.
 	successes, failures rate
 	// unsent and unread let through what the log says of events that cannot be sent, or read.
-	unsent, unread seldom
+	unsent, unread seldom.Gate
 	// expires is when the target's certificate does, as last seen, in unix seconds; 0: none was.
 	expires atomic.Int64
 
@@ -116,14 +118,16 @@ func (l *lane) target() *config.Target {
 }
 
 // statusLocked is what the lane is to the operator; mu is held.
-func (l *lane) statusLocked() Status {
-	t := l.target()
+func (l *lane) statusLocked() Status { return statusOf(l.target(), l.standing) }
+
+// statusOf is what a target is to the operator; nil: there is none.
+func statusOf(t *config.Target, st spool.Standing) Status {
 	switch {
 	case t == nil || t.Status == config.StatusDisabled:
 		return Disabled
-	case t.Status == config.StatusPaused || l.standing.Held:
+	case t.Status == config.StatusPaused || st.Held:
 		return Paused
-	case !l.standing.DefectiveSince.IsZero():
+	case !st.DefectiveSince.IsZero():
 		return Defective
 	}
 	return Enabled
@@ -149,7 +153,7 @@ func (l *lane) changed() {
 	}
 	l.mu.Unlock()
 	if t := l.target(); t != nil && !l.ramping.Load() {
-		l.slots.setLimit(t.Concurrency)
+		l.slots.SetLimit(t.Concurrency)
 	}
 	l.spool.Open(live || status == Defective)
 	l.m().status.Set(float64(status))
@@ -187,7 +191,7 @@ func (l *lane) sendFresh() bool {
 	if err == nil {
 		return more
 	}
-	if n, ok := l.unread.pass(time.Now(), saySeldom); ok {
+	if n, ok := l.unread.Pass(time.Now(), saySeldom); ok {
 		l.r.log.Error("cannot read the log for a target; it is tried again every second", "target",
 			l.name, "error", err, "failures", n)
 	}
@@ -196,8 +200,8 @@ func (l *lane) sendFresh() bool {
 }
 
 func (l *lane) sendPortion(halt <-chan struct{}) (more bool, err error) {
-	l.turn.Lock()
-	defer l.turn.Unlock()
+	l.fetching.Lock()
+	defer l.fetching.Unlock()
 	events, err := l.fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
 	if err != nil {
 		return false, err
@@ -214,56 +218,16 @@ func (l *lane) sendPortion(halt <-chan struct{}) (more bool, err error) {
 // dispatch waits for a slot and hands the delivery to a worker; false if halt was closed or the job
 // was over first.
 func (l *lane) dispatch(t task, halt <-chan struct{}) bool {
-	if !l.slots.acquire(halt) {
+	if !l.slots.Acquire(halt) {
 		return false
 	}
 	t.work = l.work.Load()
 	if t.work == nil || closed(l.r.stopping) || t.job != nil && t.job.over() {
-		l.slots.release()
+		l.slots.Release()
 		return false
 	}
 	l.hire(t)
 	return true
-}
-
-// attempt makes one request and returns what settles its outcome. The caller gives the slot back
-// in between, so that the next attempt does not wait for the committer.
-func (l *lane) attempt(t task) (settle func()) {
-	req, out := l.insist(&t)
-	switch {
-	case out.Kind == attempt.Aborted:
-		// Our own stopping cut it off: it counts as never made, and the next start makes it.
-		return t.landed
-	case !out.Kind.Made():
-		st := l.settlement(&t, &out)
-		return func() {
-			l.r.spool.Settle(st)
-			t.landed()
-		}
-	}
-	ended := l.r.now()
-	l.m().observe(&out, t.event.At, ended)
-	if l.r.setup.Load().cfg.Log.Deliveries {
-		l.logAttempt(&req, &out)
-	}
-	if out.Kind == attempt.Success {
-		l.successes.add(ended, 1)
-		l.succeeded(t.event.Seq)
-	} else {
-		l.failures.add(ended, 1)
-		l.failed(&out)
-	}
-	if t.job != nil {
-		t.job.note(&out) // before the slot is given back, so that whoever takes it knows
-	}
-	st := l.settlement(&t, &out)
-	return func() {
-		if t.job != nil {
-			t.job.finish(st)
-		} else {
-			l.r.spool.Settle(st)
-		}
-	}
 }
 
 // landed tells the task's job, if it has one, that it need not wait for it.
@@ -271,22 +235,6 @@ func (t *task) landed() {
 	if t.job != nil {
 		t.job.flying.Done()
 	}
-}
-
-// once makes the request of a task.
-func (l *lane) once(t *task) (attempt.Request, attempt.Outcome) {
-	e := t.event
-	req := attempt.Request{
-		ID: e.ID(), Type: e.Type(), Session: e.Session.String(), ContentType: e.ContentType(),
-		Payload: e.Payload(), Attempt: t.attempts, Replay: t.replay, At: l.r.now(),
-	}
-	for _, h := range e.Headers() {
-		req.Header = append(req.Header, attempt.Header(h))
-	}
-	span := l.r.tracer.attempt(l.name, &req)
-	out := t.work.client.Do(l.r.attempts, &req)
-	span.end(&out)
-	return req, out
 }
 
 // logAttempt writes the line of log.deliveries. What is in it is neither payload nor secret: an
@@ -330,7 +278,7 @@ func (l *lane) failed(out *attempt.Outcome) {
 	l.lastStatus.Store(int64(out.Status))
 	if l.ramping.Load() {
 		if t := l.target(); t != nil {
-			l.slots.ramp(false, t.Concurrency)
+			l.slots.Ramp(false, t.Concurrency)
 		}
 	}
 	l.r.log.Debug("an attempt failed", "target", l.name, "outcome", out.Kind.String(),

@@ -5,12 +5,14 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/spool"
 )
@@ -129,7 +131,7 @@ func (m *metrics) makeGlobal() {
 		Help: "Requests with events that were refused, by the code of the answer."},
 		[]string{"reason"})
 	m.registry.MustRegister(refused)
-	for _, code := range slices.Sorted(maps.Keys(refusalCodes())) {
+	for _, code := range slices.Sorted(maps.Keys(accept.Codes())) {
 		m.refused[code] = refused.WithLabelValues(code)
 	}
 	m.acceptDuration = m.histogram("accept_duration_seconds",
@@ -251,8 +253,11 @@ func (m *metrics) forget(name string) {
 	delete(m.lanes, name)
 }
 
-// countAccepted counts what one request brought.
-func (m *metrics) countAccepted(drafts []*spool.Draft, took time.Duration) {
+// Refused is part of accept.Counter.
+func (m *metrics) Refused(code string) { m.refused[code].Inc() }
+
+// Accepted is part of accept.Counter.
+func (m *metrics) Accepted(drafts []*spool.Draft, took time.Duration) {
 	n := uint64(0)
 	for _, d := range drafts {
 		switch {
@@ -361,4 +366,41 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ready = 1
 	}
 	send(c.ready, ready)
+}
+
+// rate counts what happened in each of the last seconds, without a lock and at a fixed size: the
+// hot path pays one atomic operation. The zero value is ready.
+type rate struct {
+	// seconds hold a second in the upper half and its count in the lower one.
+	seconds [rateSeconds]atomic.Uint64
+}
+
+// rateSeconds is above the longest span that is asked for, by the running second and one more.
+const rateSeconds = 16
+
+func (r *rate) add(now time.Time, n uint64) {
+	second := uint64(now.Unix()) << 32
+	slot := &r.seconds[now.Unix()%rateSeconds]
+	for {
+		old := slot.Load()
+		next := second | n
+		if old&^0xffffffff == second {
+			next = old + n
+		}
+		if slot.CompareAndSwap(old, next) {
+			return
+		}
+	}
+}
+
+// mean is how many there were a second, in the whole seconds of a span and the running one.
+func (r *rate) mean(now time.Time, span int) float64 {
+	n := uint64(0)
+	for i := range r.seconds {
+		v := r.seconds[i].Load()
+		if ago := now.Unix() - int64(v>>32); ago >= 0 && ago <= int64(span) {
+			n += v & 0xffffffff
+		}
+	}
+	return float64(n) / (float64(span) + float64(now.Nanosecond())/1e9)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 )
 
@@ -51,7 +52,7 @@ func TestExplainByConfigRefuses(t *testing.T) {
 			t.Errorf("%.20q: %v, want %s", q.Payload, err, code)
 		}
 	}
-	f(admin.ExplainQuery{ID: "a b"}, codeMalformed)
-	f(admin.ExplainQuery{ContentType: ndjson}, codeUnsupported)
-	f(admin.ExplainQuery{Payload: make([]byte, fixture.cfg.Server.MaxBodySize+1)}, codeTooLarge)
+	f(admin.ExplainQuery{ID: "a b"}, accept.CodeMalformed)
+	f(admin.ExplainQuery{ContentType: "application/x-ndjson"}, accept.CodeUnsupported)
+	f(admin.ExplainQuery{Payload: make([]byte, fixture.cfg.Server.MaxBodySize+1)}, accept.CodeTooLarge)
 }

@@ -9,8 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/seldom"
+	"github.com/hookspool/hookspool/relay/trace"
 	"github.com/hookspool/hookspool/spool"
 )
 
@@ -43,51 +46,46 @@ type Relay struct {
 	now     func() time.Time
 	spool   *spool.Spool
 	metrics *metrics
-	tracer  tracer
+	tracer  trace.Tracer
 	payers  [ways]*payer
 	space   spaceWatch
-	accept  *accepter
+	accept  *accept.Server
 	servers *servers
 	// patience is withheldPatience, but for tests.
 	patience time.Duration
 	// wanting lets through what the log says of wants, roomMade the closing of idle connections.
-	wanting, roomMade seldom
+	wanting, roomMade seldom.Gate
 	// setup is the configuration at work, swapped whole by a reload.
 	setup atomic.Pointer[setup]
 	// tickNumber is the number of the last tick or job by hand.
 	tickNumber atomic.Uint64
-	// intervalC has capacity 1: a token means that retry.interval changed.
-	intervalC chan struct{}
+	clock      clock
 
 	// deaf is why a listener ended by itself, deafC is closed when it has.
 	deaf     atomic.Pointer[error]
 	deafC    chan struct{}
 	deafOnce sync.Once
 
-	files     config.Files
-	reloading sync.Mutex // held across a reload, and a look whether one is due
-	reload    reload     // guarded by reloading
-	lanesMu   sync.RWMutex
-	byName    map[string]*lane // guarded by lanesMu
-	started   bool             // guarded by lanesMu: lanes run
-	seriesMu  sync.Mutex       // held while a lane is given series, or loses them
+	reloads  reloader
+	retired  []*setup // guarded by reloads.mu; those with events in hand
+	lanesMu  sync.RWMutex
+	byName   map[string]*lane // guarded by lanesMu
+	started  bool             // guarded by lanesMu: lanes run
+	seriesMu sync.Mutex       // held while a lane is given series, or loses them
 
-	startedAt   time.Time
-	connections atomic.Int64 // of senders, open now
-	descriptors *descriptors
-	lastEvent   atomic.Int64 // unix nanoseconds
-	reloadAt    atomic.Int64
-	reloadBad   atomic.Bool
-	onReady     func()
-	ready       atomic.Bool
-	draining    atomic.Bool
-	stopOnce    sync.Once
-	stopping    chan struct{}   // closed when no new attempt, tick or mail may start
-	attempts    context.Context // of all attempts; cancelled when the drain's time is up
-	cutOff      context.CancelFunc
-	mailing     context.Context // of all alerts; cancelled when the relay stops
-	stopMail    context.CancelFunc
-	goroutines  sync.WaitGroup
+	startedAt  time.Time
+	reloadAt   atomic.Int64
+	reloadBad  atomic.Bool
+	onReady    func()
+	ready      atomic.Bool
+	draining   atomic.Bool
+	stopOnce   sync.Once
+	stopping   chan struct{}   // closed when no new attempt, tick or mail may start
+	attempts   context.Context // of all attempts; cancelled when the drain's time is up
+	cutOff     context.CancelFunc
+	mailing    context.Context // of all alerts; cancelled when the relay stops
+	stopMail   context.CancelFunc
+	goroutines sync.WaitGroup
 }
 
 // New opens the spool, binds the listeners and wires everything; nothing runs until Run. On an
@@ -95,19 +93,21 @@ type Relay struct {
 func New(o Options) (_ *Relay, err error) {
 	r := &Relay{
 		version: o.Version, log: o.Log, level: o.Level, now: o.Now, metrics: newMetrics(&o),
-		byName: make(map[string]*lane), intervalC: make(chan struct{}, 1),
+		byName:   make(map[string]*lane),
 		stopping: make(chan struct{}), deafC: make(chan struct{}), startedAt: time.Now(),
-		descriptors: newDescriptors(), patience: withheldPatience,
+		patience: withheldPatience,
 	}
 	if r.now == nil {
 		r.now = time.Now
 	}
 	r.attempts, r.cutOff = context.WithCancel(context.Background())
 	r.mailing, r.stopMail = context.WithCancel(context.Background())
-	r.payers, r.accept = newPayers(r), newAccepter(r)
-	r.files.Ended = r.stopping
-	r.reload.sources = o.Config.Sources
-	first := &setup{cfg: o.Config, router: newRouter(nil)}
+	r.payers, r.clock = newPayers(r), newClock(r)
+	r.reloads.r, r.reloads.files.Ended, r.reloads.sources = r, r.stopping, o.Config.Sources
+	first := &setup{cfg: &config.Config{}}
+	*first.cfg = *o.Config
+	first.cfg.Targets = nil // they have no lanes yet
+	first.judges(nil)
 	r.setup.Store(first)
 	if r.servers, err = listen(r, &o); err != nil {
 		return nil, err
@@ -115,6 +115,8 @@ func New(o Options) (_ *Relay, err error) {
 	if r.spool, err = spool.Open(r.spoolOptions(o)); err != nil {
 		return nil, errors.Join(err, r.servers.close())
 	}
+	r.tracer = trace.New(r.version, r.log)
+	r.accept = r.newAccept(o.Config)
 	r.spool.Start()
 	r.tickNumber.Store(r.spool.LastTick().Number)
 	r.space.memo = r.memoOf(nil)
@@ -122,24 +124,43 @@ func New(o Options) (_ *Relay, err error) {
 		r.addLane(l)
 	}
 	if err := r.apply(o.Config); err != nil {
+		r.tracer.Close(time.Now())
 		return nil, errors.Join(err, r.spool.Close(), r.servers.close())
 	}
 	r.metrics.registry.MustRegister(newCollector(r))
-	r.tracer = newTracer(r.version, r.log) // last: nothing after it can fail and leave it open
 	return r, nil
 }
 
 func (r *Relay) spoolOptions(o Options) spool.Options {
 	return spool.Options{
 		Dir: o.Config.Spool.Dir, EncryptionKey: o.Config.Spool.Key, Log: o.Log,
-		Decide: r.decide, Limits: limitsOf(o.Config), AcceptLoss: o.AcceptLoss, Now: r.now,
+		Decide: decide, Limits: limitsOf(o.Config), AcceptLoss: o.AcceptLoss, Now: r.now,
 		OnCompaction: o.OnCompaction,
 		OnCommit: func(events int, took time.Duration) {
 			r.metrics.syncDuration.Observe(took.Seconds())
 			r.metrics.commitEvents.Observe(float64(events))
-			r.accept.keepPace(time.Now(), r.spool.SyncLatency())
+			r.accept.KeepPace(time.Now(), r.spool.SyncLatency())
 		},
 	}
+}
+
+// newAccept makes what takes events; the spool is open.
+func (r *Relay) newAccept(cfg *config.Config) *accept.Server {
+	return accept.New(accept.Options{
+		Config: cfg, Rules: func() *accept.Rules { return &r.setup.Load().rules },
+		Spool: r.spool, Counter: r.metrics, Lag: r.freshLag, Log: r.log, Now: r.now,
+		Tracer: r.tracer.Accepting(),
+	})
+}
+
+// freshLag is how many deliveries wait for their first attempt at the Enabled target where most do.
+func (r *Relay) freshLag() (most uint64) {
+	for _, l := range r.allLanes() {
+		if n := l.spool.Counts().Fresh; n > most && l.status() == Enabled {
+			most = n
+		}
+	}
+	return most
 }
 
 func limitsOf(cfg *config.Config) spool.Limits {
@@ -178,12 +199,12 @@ func (r *Relay) start() {
 		r.startLaneLocked(l)
 	}
 	r.lanesMu.Unlock()
-	r.spawn(r.tickLoop)
+	r.spawn(r.clock.loop)
 	for _, p := range r.payers {
 		r.spawn(p.loop)
 	}
 	r.spawn(r.warnLoop)
-	r.spawn(r.watchLoop)
+	r.spawn(r.reloads.watchLoop)
 	r.wakePayers()
 	for _, serve := range r.servers.all() {
 		r.spawn(serve)
@@ -218,6 +239,32 @@ func (r *Relay) startLaneLocked(l *lane) {
 	r.spawn(l.jobLoop)
 }
 
+// waits lets some time pass; false if the relay stops.
+func (r *Relay) waits(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-r.stopping:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// makeRoom closes what connections are idle, at all targets, and lets none become idle for a
+// moment: where every descriptor is taken by targets that are asked often, the others would never
+// get one.
+func (r *Relay) makeRoom() {
+	if _, ok := r.roomMade.Pass(time.Now(), roomSeldom); !ok {
+		return
+	}
+	for _, l := range r.allLanes() {
+		if w := l.work.Load(); w != nil {
+			w.client.CloseIdle(roomFor)
+		}
+	}
+}
+
 func (r *Relay) laneNamed(name string) *lane {
 	r.lanesMu.RLock()
 	defer r.lanesMu.RUnlock()
@@ -233,8 +280,8 @@ func (r *Relay) drain() error {
 	r.log.Info("stopping: unready, still accepting until no request came for a second",
 		"drain_timeout", limit)
 	r.acceptUntilQuiet(limit / 2)
-	r.accept.closed.Store(true)
-	err := r.servers.shutdownEvents(time.Until(deadline))
+	r.accept.Close()
+	err := r.accept.Shutdown(time.Until(deadline))
 	err = errors.Join(err, r.stop(deadline))
 	if err == nil {
 		r.log.Info("stopped; what is pending is in the spool")
@@ -247,7 +294,7 @@ const movedPatience = time.Second
 
 // abandon stops after the spool failed: nothing can be acknowledged or settled any more.
 func (r *Relay) abandon() error {
-	r.accept.closed.Store(true)
+	r.accept.Close()
 	patience, drain := 5*time.Second, r.setup.Load().cfg.Server.DrainTimeout
 	if errors.Is(r.spool.Err(), spool.ErrMoved) {
 		// As long as it lives the engine may write where somebody else's files are by now.
@@ -255,7 +302,7 @@ func (r *Relay) abandon() error {
 	}
 	deadline := time.Now().Add(drain)
 	// Callers that are waiting hear 507 before the listeners go.
-	err := r.servers.shutdownEvents(patience)
+	err := r.accept.Shutdown(patience)
 	return errors.Join(r.spool.Err(), err, r.stop(deadline))
 }
 
@@ -268,7 +315,7 @@ func (r *Relay) acceptUntilQuiet(most time.Duration) {
 	check := time.NewTicker(20 * time.Millisecond)
 	defer check.Stop()
 	for now := range check.C {
-		last := time.Unix(0, r.accept.lastAt.Load())
+		last := r.accept.LastAt()
 		if last.Before(began) {
 			last = began
 		}
@@ -281,12 +328,6 @@ func (r *Relay) acceptUntilQuiet(most time.Duration) {
 	}
 }
 
-// awaitReload waits for a reload under way; after stopping is closed no other is applied.
-func (r *Relay) awaitReload() {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
-}
-
 // stop ends attempts, mail and ticks, waits for every goroutine and closes the spool.
 func (r *Relay) stop(deadline time.Time) error {
 	var err error
@@ -294,14 +335,14 @@ func (r *Relay) stop(deadline time.Time) error {
 		close(r.stopping)
 		r.spool.StopWaiting() // or a full disk would hold up the goroutines below
 		r.stopMail()
-		r.awaitReload()
+		r.reloads.await()
 		cut := time.AfterFunc(time.Until(deadline), r.cutOff)
 		defer cut.Stop()
 		err = r.servers.shutdownAdmin(time.Until(deadline))
 		r.goroutines.Wait()
 		r.cutOff()
 		err = errors.Join(err, r.spool.Close(), r.servers.close())
-		r.tracer.close(deadline)
+		r.tracer.Close(deadline)
 		for _, l := range r.allLanes() {
 			if w := l.work.Load(); w != nil {
 				w.client.Close()
@@ -314,6 +355,3 @@ func (r *Relay) stop(deadline time.Time) error {
 	}
 	return nil
 }
-
-// Admin's view of the relay is in status.go.
-var _ admin.Backend = (*Relay)(nil)

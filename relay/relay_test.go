@@ -22,7 +22,7 @@ import (
 
 // fixture is a relay whose clock only moves by hand: its interval is an hour, ticks are calls.
 type fixture struct {
-	*Relay
+	desk
 	t    testing.TB
 	cfg  config.Config
 	stop func()
@@ -66,7 +66,7 @@ func (f *fixture) start() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.Relay = r
+	f.desk = desk{r}
 	if f.made != nil {
 		f.made(r)
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/hookspool/hookspool/relay/admin"
@@ -26,8 +27,11 @@ const (
 
 var errStopping = errors.New("the relay stops")
 
-// reload is what the last reload has left.
-type reload struct {
+// reloader puts the config to work again when it has changed.
+type reloader struct {
+	r     *Relay
+	files config.Files
+	mu    sync.Mutex // held across a reload, and a look whether one is due; guards the rest
 	// sources are what the files were like when they were last read, for better or worse; nil:
 	// without a file (demo, tests) there is nothing to compare.
 	sources *config.Sources
@@ -44,22 +48,23 @@ type reload struct {
 // Reload reads the config file again and puts it to work. It returns the settings that changed but
 // need a restart. A bad file changes nothing; the error is an *admin.Error with all faults.
 func (r *Relay) Reload() (restart []string, err error) {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
-	r.reload.failed = nil
-	return r.reloadLocked()
+	r.reloads.mu.Lock()
+	defer r.reloads.mu.Unlock()
+	r.reloads.failed = nil
+	return r.reloads.againLocked()
 }
 
-func (r *Relay) reloadLocked() (restart []string, err error) {
-	path, before := r.setup.Load().cfg.Path, r.reload.failed
-	cfg, sources, err := r.files.Load(path)
+func (l *reloader) againLocked() (restart []string, err error) {
+	r := l.r
+	path, before := r.setup.Load().cfg.Path, l.failed
+	cfg, sources, err := l.files.Load(path)
 	if closed(r.stopping) {
 		return nil, reloadError(errStopping)
 	}
-	r.reload = reload{sources: sources, restart: r.reload.restart}
+	l.sources, l.changed, l.looks, l.failed = sources, nil, 0, nil
 	if err == nil {
 		err = r.apply(cfg)
-		r.reload.failed = err
+		l.failed = err
 	}
 	if err != nil {
 		r.reloadBad.Store(true)
@@ -69,13 +74,19 @@ func (r *Relay) reloadLocked() (restart []string, err error) {
 		}
 		return nil, reloadError(err)
 	}
-	restart = r.needRestart(cfg)
-	if len(restart) > 0 && !slices.Equal(restart, r.reload.restart) {
+	restart = needRestart(r.servers.cfg, cfg)
+	if len(restart) > 0 && !slices.Equal(restart, l.restart) {
 		r.log.Warn("these settings changed but need a restart", "keys", restart)
 	}
-	r.reload.restart = restart
+	l.restart = restart
 	r.log.Info("config reloaded", "path", path, "targets", len(cfg.Targets))
 	return restart, nil
+}
+
+// await waits for a reload under way; after the relay's stopping is closed no other is applied.
+func (l *reloader) await() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 }
 
 func reloadError(err error) *admin.Error {
@@ -95,9 +106,8 @@ func reloadError(err error) *admin.Error {
 	return e
 }
 
-// needRestart are the keys whose value is not the one at work, by name.
-func (r *Relay) needRestart(cfg *config.Config) []string {
-	bound := r.servers.cfg
+// needRestart are the keys whose value is not the one that a relay was bound for, by name.
+func needRestart(bound, cfg *config.Config) []string {
 	var fixed []string
 	for key, same := range map[string]bool{
 		"server.listen":        reflect.DeepEqual(bound.Server.Listen, cfg.Server.Listen),
@@ -118,7 +128,8 @@ func (r *Relay) needRestart(cfg *config.Config) []string {
 // watchLoop compares the content of the config and of all files that it names every
 // server.reload_check. Config maps and editors replace files, so neither inotify nor the time of
 // change can be trusted.
-func (r *Relay) watchLoop() {
+func (l *reloader) watchLoop() {
+	r := l.r
 	wait := time.Duration(0)
 	for {
 		every := r.setup.Load().cfg.Server.ReloadCheck
@@ -138,7 +149,7 @@ func (r *Relay) watchLoop() {
 			continue
 		}
 		began := time.Now()
-		if r.look() {
+		if l.look() {
 			wait = min(every, settlePause)
 		}
 		if pause := lookShare * time.Since(began); pause > every {
@@ -149,28 +160,27 @@ func (r *Relay) watchLoop() {
 
 // look reloads when something has changed and come to rest, or when the last reload failed for a
 // reason that may have gone. It reports that there is something to look at again soon.
-func (r *Relay) look() (soon bool) {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
-	last := &r.reload
-	if last.sources == nil {
+func (l *reloader) look() (soon bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sources == nil {
 		return false
 	}
-	now := last.sources.Again(&r.files)
+	now := l.sources.Again(&l.files)
 	switch {
-	case closed(r.stopping):
-	case now.Equal(last.sources):
-		last.changed, last.looks = nil, 0
-		if last.failed != nil {
-			_, _ = r.reloadLocked() // it says what is wrong, if that is new
+	case closed(l.r.stopping):
+	case now.Equal(l.sources):
+		l.changed, l.looks = nil, 0
+		if l.failed != nil {
+			_, _ = l.againLocked() // it says what is wrong, if that is new
 		}
-	case last.looks < settleLooks && (last.changed == nil || !now.Equal(last.changed)):
-		last.changed = now
-		last.looks++
+	case l.looks < settleLooks && (l.changed == nil || !now.Equal(l.changed)):
+		l.changed = now
+		l.looks++
 		return true
 	default:
-		last.failed = nil
-		_, _ = r.reloadLocked() // it says what is wrong
+		l.failed = nil
+		_, _ = l.againLocked() // it says what is wrong
 	}
 	return false
 }

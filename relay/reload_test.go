@@ -98,7 +98,7 @@ func TestLookSettles(t *testing.T) {
 	f := newOnDisk(t)
 	look := func(want bool) {
 		t.Helper()
-		if got := f.look(); got != want {
+		if got := f.reloads.look(); got != want {
 			t.Errorf("look again soon: %v", got)
 		}
 	}
@@ -132,19 +132,19 @@ func TestLookSettles(t *testing.T) {
 func TestReloadAgain(t *testing.T) {
 	f := newOnDisk(t)
 	f.write("key", "two")
-	f.look()
-	f.look()
-	if f.key() != "two" || f.reload.failed != nil {
-		t.Fatalf("the key is %q, %v", f.key(), f.reload.failed)
+	f.reloads.look()
+	f.reloads.look()
+	if f.key() != "two" || f.reloads.failed != nil {
+		t.Fatalf("the key is %q, %v", f.key(), f.reloads.failed)
 	}
-	f.reload.failed = errors.New("the disk is full")
+	f.reloads.failed = errors.New("the disk is full")
 	f.reloadBad.Store(true)
-	f.look()
-	if f.reload.failed != nil || f.reloadBad.Load() {
+	f.reloads.look()
+	if f.reloads.failed != nil || f.reloadBad.Load() {
 		t.Error("it was not tried again")
 	}
 	at := f.reloadAt.Load()
-	f.look()
+	f.reloads.look()
 	if f.reloadAt.Load() != at {
 		t.Error("it was put to work once more, although nothing has changed")
 	}

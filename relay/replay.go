@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
 )
@@ -13,7 +14,7 @@ import (
 // Replay is part of admin.Replayer. A page is one commit, so that a kill leaves whole pages, and
 // whoever goes on from the cursor, or begins anew, replays nothing twice: what is pending stays as
 // it is.
-func (r *Relay) Replay(ctx context.Context, q admin.ReplayQuery) (admin.Replayed, error) {
+func (r desk) Replay(ctx context.Context, q admin.ReplayQuery) (admin.Replayed, error) {
 	out := admin.Replayed{DryRun: q.DryRun}
 	refs, lanes, next, err := r.replayable(&q)
 	if err != nil {
@@ -50,7 +51,7 @@ func (r *Relay) Replay(ctx context.Context, q admin.ReplayQuery) (admin.Replayed
 }
 
 // replayable is one page of what a query selects, and the lanes that it is about.
-func (r *Relay) replayable(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lane, next uint64,
+func (r desk) replayable(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lane, next uint64,
 	err error) {
 	if q.ID != "" {
 		refs, lanes, err = r.replayableOf(q)
@@ -64,7 +65,7 @@ func (r *Relay) replayable(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lan
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	found, next, err := l.find(&admin.Query{State: q.State, Type: q.Type, Window: q.Window,
+	found, next, err := find(l, &admin.Query{State: q.State, Type: q.Type, Window: q.Window,
 		Page: q.Page}, from)
 	for i := range found {
 		if found[i].ID != "" { // else it cannot be read
@@ -75,7 +76,7 @@ func (r *Relay) replayable(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lan
 }
 
 // replayableOf selects among the deliveries of one event, which are one page.
-func (r *Relay) replayableOf(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lane, err error) {
+func (r desk) replayableOf(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lane, err error) {
 	e, err := r.eventByID(q.ID)
 	if err != nil {
 		return nil, nil, err
@@ -88,8 +89,8 @@ func (r *Relay) replayableOf(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*l
 	if q.Target != "" {
 		owed = slices.DeleteFunc(owed, func(l *spool.Lane) bool { return l.Name() != q.Target })
 		if len(owed) == 0 {
-			return nil, nil, admin.Refuse(404, codeNotFound, "event %q is not owed to a target %q",
-				cut(q.ID, 256), cut(q.Target, 100))
+			return nil, nil, admin.Refuse(404, accept.CodeNotFound,
+				"event %.256q is not owed to a target %.100q", q.ID, q.Target)
 		}
 	}
 	for _, l := range owed {
@@ -105,16 +106,16 @@ func (r *Relay) replayableOf(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*l
 func orderError(err error) error {
 	switch {
 	case errors.Is(err, spool.ErrFull):
-		e := admin.Refuse(507, codeSpoolFull, "%v", err)
+		e := admin.Refuse(507, accept.CodeSpoolFull, "%v", err)
 		e.Hint = "make room on its disk, or raise spool.max_size"
 		if errors.Is(err, spool.ErrNoInodes) {
 			e.Hint = "remove small files from its disk: it has too few free inodes (df -i)"
 		}
 		return e
 	case errors.Is(err, spool.ErrFailed):
-		return admin.Refuse(507, codeDiskError, "%v", err)
+		return admin.Refuse(507, accept.CodeDiskError, "%v", err)
 	case errors.Is(err, spool.ErrClosed):
-		return admin.Refuse(503, codeDraining, "the relay is stopping")
+		return admin.Refuse(503, accept.CodeDraining, "the relay is stopping")
 	}
 	return err
 }

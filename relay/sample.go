@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
@@ -16,7 +17,7 @@ import (
 // Sample sends one sample callback to a target, whatever its status, and waits for the outcome. It
 // touches no counter, standing or spool: a test is not an event, and an operator who pokes a dead
 // target must not push it to Defective, nor a lucky 200 hide a real fault.
-func (r *Relay) Sample(ctx context.Context, name, typ string) (admin.Sample, error) {
+func (r desk) Sample(ctx context.Context, name, typ string) (admin.Sample, error) {
 	l := r.laneNamed(name)
 	if l == nil || !r.shown(l) {
 		return admin.Sample{}, noTarget(name)
@@ -59,8 +60,8 @@ func SamplePayload(typ string, now time.Time) ([]byte, error) {
 	if payload, ok := sample.Payload(typ); ok {
 		return payload, nil
 	}
-	if r := checkName("type", typ, false); r != nil {
-		return nil, admin.Refuse(400, codeMalformed, "%s", r.detail)
+	if r := accept.CheckName("type", typ, false); r != nil {
+		return nil, admin.Refuse(400, accept.CodeMalformed, "%s", r.Detail)
 	}
 	return sample.Generic(typ, now), nil
 }
@@ -87,7 +88,7 @@ func FirstSample(t *config.Target) string {
 }
 
 func noTarget(name string) *admin.Error {
-	e := admin.Refuse(404, codeNotFound, "there is no target %q", cut(name, 100))
+	e := admin.Refuse(404, accept.CodeNotFound, "there is no target %.100q", name)
 	e.Hint = "hookspool targets lists them"
 	return e
 }

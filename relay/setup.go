@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"time"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/alert"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
@@ -18,9 +20,20 @@ import (
 // setup is one configuration at work. It is built whole and never changes.
 type setup struct {
 	cfg    *config.Config
-	router *router
+	rules  accept.Rules
+	fanout *fanout
 	mailer *alert.Mailer // nil: no mail
 	poster *alert.Poster // nil: nothing is posted
+}
+
+// judges completes a setup with what it says of accepting. lanes are those of its targets.
+func (s *setup) judges(lanes []*spool.Lane) {
+	ids := make([]spool.LaneID, len(lanes))
+	for i, l := range lanes {
+		ids[i] = l.ID()
+	}
+	s.fanout = newFanout(s.cfg, ids)
+	s.rules.Config, s.rules.Judge = s.cfg, s.fanout
 }
 
 // close lets go of what only this setup has.
@@ -57,21 +70,21 @@ func (r *Relay) apply(cfg *config.Config) (err error) {
 			return err
 		}
 	}
-	var lanes []*lane
+	lanes := make([]*spool.Lane, len(cfg.Targets))
 	for i := range cfg.Targets {
-		var s *spool.Lane
-		if s, err = r.spool.Lane(cfg.Targets[i].Name); err != nil {
+		if lanes[i], err = r.spool.Lane(cfg.Targets[i].Name); err != nil {
 			return err
 		}
-		lanes = append(lanes, r.addLane(s))
+		r.addLane(lanes[i])
 	}
-	r.swap(next, works, lanes)
+	next.judges(lanes)
+	r.swap(next, works)
 	return nil
 }
 
-// swap cannot fail. It completes next with the router, which looks at the lanes' new work.
-func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
-	cfg, before := next.cfg, r.setup.Load().cfg
+// swap cannot fail.
+func (r *Relay) swap(next *setup, works map[string]*work) {
+	cfg, before := next.cfg, r.setup.Load()
 	for _, l := range r.allLanes() {
 		old := l.work.Load()
 		l.work.Store(works[l.name])
@@ -80,8 +93,9 @@ func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
 			l.expires.Store(0) // of another URL, perhaps
 		}
 	}
-	next.router = newRouter(lanes)
-	r.setup.Swap(next).closeBut(next)
+	r.setup.Store(next)
+	before.closeBut(next)
+	r.retire(before)
 	r.spool.SetLimits(limitsOf(cfg))
 	for _, l := range r.allLanes() {
 		l.changed()
@@ -95,9 +109,9 @@ func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
 	if r.level != nil {
 		r.level.Set(cfg.Log.Level)
 	}
-	if before.Retry.Interval != cfg.Retry.Interval {
+	if before.cfg.Retry.Interval != cfg.Retry.Interval {
 		select {
-		case r.intervalC <- struct{}{}:
+		case r.clock.changed <- struct{}{}:
 		default:
 		}
 	}
@@ -106,6 +120,22 @@ func (r *Relay) swap(next *setup, works map[string]*work, lanes []*lane) {
 	r.reloadBad.Store(false)
 	r.metrics.reloadAt.Set(float64(now.UnixMilli()) / 1000)
 	r.metrics.reloadOK.Set(1)
+}
+
+// retire remembers a setup for as long as events that were judged by it are in hand.
+func (r *Relay) retire(old *setup) {
+	r.retired = append(slices.DeleteFunc(r.retired, func(s *setup) bool {
+		return s.rules.Settled()
+	}), old)
+}
+
+// settleRetired waits until no event is in hand that was judged by a setup of before. What only
+// such a setup refers to is in nobody's way then.
+func (r *Relay) settleRetired() {
+	for _, s := range r.retired {
+		s.rules.Settle()
+	}
+	r.retired = nil
 }
 
 // workFor makes a target's client, or keeps the one that does the same.
@@ -164,22 +194,6 @@ func AttemptOptions(t *config.Target, version string) (attempt.Options, error) {
 		o.Certificates = []tls.Certificate{cert}
 	}
 	return o, nil
-}
-
-// decide settles session and targets of a new event. The spool calls it in commit order.
-func (r *Relay) decide(v *spool.View, d *spool.Draft) {
-	s := r.setup.Load()
-	if t, ok := d.Note.(*talk); ok {
-		d.Session = applyTalk(v, t, d.At, s.cfg.Session.Window)
-	}
-	for _, i := range s.router.match(d.Type) {
-		l := s.router.lanes[i]
-		t := l.target()
-		if t == nil || t.Status == config.StatusDisabled || !wants(t.Session, d.Session) {
-			continue
-		}
-		d.Owe(l.spool.ID())
-	}
 }
 
 func (r *Relay) allLanes() []*lane {

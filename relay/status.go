@@ -11,8 +11,14 @@ import (
 	"github.com/hookspool/hookspool/relay/config"
 )
 
-// This file is the relay as the admin API sees it. Every answer comes from sums or from a bounded
-// look into an index.
+// desk is the relay as the admin API sees and steers it. Every answer comes from sums or from a
+// bounded look into an index.
+type desk struct{ *Relay }
+
+var _ admin.Backend = desk{}
+
+// Admin is the relay as the admin API sees and steers it.
+func (r *Relay) Admin() admin.Backend { return desk{r} }
 
 // The spans of the rates, in seconds (rateSeconds is above them).
 const (
@@ -21,7 +27,7 @@ const (
 )
 
 // Status is part of admin.Backend.
-func (r *Relay) Status() admin.Status {
+func (r desk) Status() admin.Status {
 	cfg := r.setup.Load().cfg
 	disk := r.spool.Disk()
 	unready := r.Unready()
@@ -33,7 +39,7 @@ func (r *Relay) Status() admin.Status {
 		Accepted: r.metrics.acceptedCount(), Quarantined: r.spool.Quarantined(),
 		SpoolBytes: disk.Bytes, SpoolLimit: disk.Limit, FreeBytes: disk.FreeBytes,
 		AcceptedPerSecond: r.metrics.acceptedRate.mean(time.Now(), acceptedSpan),
-		LastEvent:         instantOrNil(instant(uint64(r.lastEvent.Load()))),
+		LastEvent:         r.lastEvent(),
 		ReloadedAt:        time.Unix(0, r.reloadAt.Load()),
 		ReloadFailed:      r.reloadBad.Load(),
 	}
@@ -41,7 +47,7 @@ func (r *Relay) Status() admin.Status {
 		s.FreeInodes = &disk.FreeInodes
 	}
 	if at := r.spool.LastTick().At; !at.IsZero() {
-		s.NextTick = instantOrNil(r.now().Add(r.nextWait(r.now())))
+		s.NextTick = instantOrNil(r.now().Add(r.clock.nextWait(r.now())))
 	}
 	for _, l := range r.allLanes() {
 		c := l.spool.Counts()
@@ -49,6 +55,14 @@ func (r *Relay) Status() admin.Status {
 		s.Exhausted += c.Exhausted
 	}
 	return s
+}
+
+func (r desk) lastEvent() *time.Time {
+	at, ok := r.accept.LastEvent()
+	if !ok {
+		return nil
+	}
+	return instantOrNil(at)
 }
 
 func instantOrNil(t time.Time) *time.Time {
@@ -60,25 +74,25 @@ func instantOrNil(t time.Time) *time.Time {
 }
 
 // Targets is part of admin.Backend.
-func (r *Relay) Targets() []admin.Target {
+func (r desk) Targets() []admin.Target {
 	lanes := r.shownLanes()
 	out := make([]admin.Target, len(lanes))
 	for i, l := range lanes {
-		out[i] = l.describe()
+		out[i] = describe(l)
 	}
 	return out
 }
 
 // Target is part of admin.Backend.
-func (r *Relay) Target(name string) (admin.Target, bool) {
+func (r desk) Target(name string) (admin.Target, bool) {
 	l := r.laneNamed(name)
 	if l == nil || !r.shown(l) {
 		return admin.Target{}, false
 	}
-	return l.describe(), true
+	return describe(l), true
 }
 
-func (l *lane) describe() admin.Target {
+func describe(l *lane) admin.Target {
 	c := l.spool.Counts()
 	l.mu.Lock()
 	standing, status := l.standing, l.statusLocked()
@@ -89,13 +103,13 @@ func (l *lane) describe() admin.Target {
 		DefectiveSince: instantOrNil(standing.DefectiveSince),
 		Pending:        c.Pending, Exhausted: c.Exhausted, Delivered: c.Delivered,
 		Quarantined: c.Quarantined, LastSuccess: instantOrNil(c.LastSuccess),
-		LastFailure: instantOrNil(c.LastFailure), InFlight: l.slots.inUse(),
+		LastFailure: instantOrNil(c.LastFailure), InFlight: l.slots.InUse(),
 		JobRunning: l.jobRunning.Load(),
 	}
 	if c.LastError != "" {
 		t.LastError = &c.LastError
 	}
-	l.describeSending(&t)
+	describeSending(l, &t)
 	if p, ok := l.spool.OldestPending(); ok {
 		t.OldestPending = instantOrNil(p.At)
 	}
@@ -109,7 +123,7 @@ func (l *lane) describe() admin.Target {
 }
 
 // describeSending adds how it went lately.
-func (l *lane) describeSending(t *admin.Target) {
+func describeSending(l *lane, t *admin.Target) {
 	now := l.r.now()
 	t.RateSuccess = l.successes.mean(now, rateSpan)
 	t.RateFailed = l.failures.mean(now, rateSpan)
@@ -125,7 +139,7 @@ func (l *lane) describeSending(t *admin.Target) {
 }
 
 // Enable is part of admin.Backend.
-func (r *Relay) Enable(name string) error {
+func (r desk) Enable(name string) error {
 	l, err := r.sendable(name)
 	if err != nil {
 		return err
@@ -138,7 +152,7 @@ func (r *Relay) Enable(name string) error {
 }
 
 // Retry is part of admin.Backend.
-func (r *Relay) Retry(name string) error {
+func (r desk) Retry(name string) error {
 	l, err := r.sendable(name)
 	if err == nil {
 		_, err = r.jobNow(l)
@@ -147,7 +161,7 @@ func (r *Relay) Retry(name string) error {
 }
 
 // sendable is a target that a job can run at.
-func (r *Relay) sendable(name string) (*lane, error) {
+func (r desk) sendable(name string) (*lane, error) {
 	l, err := r.steerable(name)
 	if err == nil && l.status() == Paused {
 		e := admin.Refuse(409, "paused", "target %q is paused", name)
@@ -158,7 +172,7 @@ func (r *Relay) sendable(name string) (*lane, error) {
 }
 
 // Pause is part of admin.Backend.
-func (r *Relay) Pause(name string) error {
+func (r desk) Pause(name string) error {
 	l, err := r.steerable(name)
 	if err != nil {
 		return err
@@ -167,7 +181,7 @@ func (r *Relay) Pause(name string) error {
 }
 
 // Resume is part of admin.Backend.
-func (r *Relay) Resume(name string) error {
+func (r desk) Resume(name string) error {
 	l, err := r.steerable(name)
 	if err != nil {
 		return err
@@ -181,7 +195,7 @@ func (r *Relay) Resume(name string) error {
 }
 
 // steerable is a target that an operator may enable, pause or resume.
-func (r *Relay) steerable(name string) (*lane, error) {
+func (r desk) steerable(name string) (*lane, error) {
 	l := r.laneNamed(name)
 	if l == nil || !r.shown(l) {
 		return nil, noTarget(name)
@@ -217,7 +231,7 @@ func (r *Relay) Unready() []string {
 		reasons = append(reasons, (*err).Error())
 	}
 	for _, ln := range r.servers.patients() {
-		if err := ln.deaf(time.Now()); err != nil {
+		if err := ln.Deaf(time.Now()); err != nil {
 			reasons = append(reasons, err.Error())
 		}
 	}
@@ -252,7 +266,7 @@ func (r *Relay) Dead() error {
 }
 
 // Gather is part of admin.Backend.
-func (r *Relay) Gather() ([]*dto.MetricFamily, error) {
+func (r desk) Gather() ([]*dto.MetricFamily, error) {
 	for _, l := range r.allLanes() {
 		if r.shown(l) != r.metrics.has(l.name) {
 			l.matchSeries()

@@ -7,49 +7,58 @@ import (
 	"github.com/hookspool/hookspool/spool"
 )
 
-// tickLoop owns the only ticker. One tick missed while the relay was down runs at the start; more
+// clock beats the ticks, one for all targets.
+type clock struct {
+	r *Relay
+	// changed has capacity 1: a token means that retry.interval changed.
+	changed chan struct{}
+}
+
+func newClock(r *Relay) clock { return clock{r, make(chan struct{}, 1)} }
+
+// loop owns the only ticker. One tick missed while the relay was down runs at the start; more
 // of them are still one.
-func (r *Relay) tickLoop() {
-	timer := time.NewTimer(r.firstWait(r.now()))
+func (c *clock) loop() {
+	timer := time.NewTimer(c.firstWait(c.r.now()))
 	defer timer.Stop()
 	for {
 		select {
-		case <-r.stopping:
+		case <-c.r.stopping:
 			return
-		case <-r.intervalC:
-			timer.Reset(r.nextWait(r.now()))
+		case <-c.changed:
+			timer.Reset(c.nextWait(c.r.now()))
 		case <-timer.C:
 			// The next beat counts from this one, so that a slow tick does not shift the clock.
-			timer.Reset(r.interval())
-			if err := r.Tick(r.now()); err != nil {
+			timer.Reset(c.interval())
+			if err := c.r.Tick(c.r.now()); err != nil {
 				return // the spool has said why, and stops the relay
 			}
 		}
 	}
 }
 
-func (r *Relay) interval() time.Duration { return r.setup.Load().cfg.Retry.Interval }
+func (c *clock) interval() time.Duration { return c.r.setup.Load().cfg.Retry.Interval }
 
 // firstWait is how long the first tick is away. A spool that never ticked begins its clock now.
-func (r *Relay) firstWait(now time.Time) time.Duration {
-	if r.spool.LastTick().At.IsZero() {
-		r.beginClock(now)
-		return r.interval()
+func (c *clock) firstWait(now time.Time) time.Duration {
+	if c.r.spool.LastTick().At.IsZero() {
+		c.begin(now)
+		return c.interval()
 	}
-	return r.nextWait(now)
+	return c.nextWait(now)
 }
 
 // nextWait is how long the next tick is away, at least 0 and at most one interval: a clock that
 // was set back must not put it off.
-func (r *Relay) nextWait(now time.Time) time.Duration {
-	interval := r.interval()
-	wait := interval - now.Sub(r.spool.LastTick().At)
+func (c *clock) nextWait(now time.Time) time.Duration {
+	interval := c.interval()
+	wait := interval - now.Sub(c.r.spool.LastTick().At)
 	return min(max(wait, 0), interval)
 }
 
-func (r *Relay) beginClock(now time.Time) {
-	t := spool.Tick{Number: r.tickNumber.Load(), At: now}
-	r.spool.Begin(spool.Change{Tick: &t})
+func (c *clock) begin(now time.Time) {
+	t := spool.Tick{Number: c.r.tickNumber.Load(), At: now}
+	c.r.spool.Begin(spool.Change{Tick: &t})
 }
 
 // Tick lets one tick happen at the given instant: it is stored, then every lane with something due

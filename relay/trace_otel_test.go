@@ -21,6 +21,7 @@ import (
 
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/trace"
 )
 
 // otlp is a collector: it takes OTLP over HTTP as protobuf and keeps what came.
@@ -194,7 +195,7 @@ func TestSpansWithoutSender(t *testing.T) {
 	rx := newReceiver(t, always(200))
 	f.target("crm", rx.URL)
 	f.start()
-	f.post("/v1/events", "{\"a\":1}\n{\"a\":2}", "Content-Type", ndjson, "traceparent", "rubbish",
+	f.post("/v1/events", "{\"a\":1}\n{\"a\":2}", "Content-Type", "application/x-ndjson", "traceparent", "rubbish",
 		"tracestate", "vendor=a")
 	accept := c.named(t, "accept", 1)[0]
 	if len(accept.ParentSpanId) != 0 || accept.TraceState != "" {
@@ -213,7 +214,7 @@ func TestSpansWithoutSender(t *testing.T) {
 	_ = res.Body.Close()
 	f.post("/v1/elsewhere", "{}")
 	refused := c.named(t, "accept", 2)[1]
-	wantAttributes(t, refused, map[string]string{"error.type": codeNotFound,
+	wantAttributes(t, refused, map[string]string{"error.type": "not_found",
 		"http.response.status_code": "404"})
 	if refused.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR {
 		t.Error("a fault of the sender is told as one of the relay")
@@ -267,7 +268,7 @@ func TestCollectorDown(t *testing.T) {
 	f.wait("the deliveries", func() bool { return rx.count() == 4 })
 	began := time.Now()
 	f.stop()
-	if took := time.Since(began); took > traceFlushMax+3*time.Second {
+	if took := time.Since(began); took > trace.FlushMax+3*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 }
@@ -279,11 +280,11 @@ func TestExportErrors(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT",
 		strings.Replace(c.URL, "http://", "http://user:hunter2@", 1)+"/?key=querysecret")
 	var log syncBuffer
-	trace := newTracer("test", slog.New(slog.NewTextHandler(&log, nil)))
-	defer trace.close(time.Now().Add(time.Second))
+	tracer := trace.New("test", slog.New(slog.NewTextHandler(&log, nil)))
+	defer tracer.Close(time.Now().Add(time.Second))
 	for n := 1; n <= 3; n++ {
-		span := trace.attempt("crm", &attempt.Request{})
-		span.end(&attempt.Outcome{Kind: attempt.Success, Status: 200})
+		span := tracer.Attempt("crm", &attempt.Request{})
+		span.End(&attempt.Outcome{Kind: attempt.Success, Status: 200})
 		waitFor(t, "an export", func() bool {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -293,8 +294,8 @@ func TestExportErrors(t *testing.T) {
 			return c.requests >= n
 		})
 	}
-	span := trace.attempt("crm", &attempt.Request{})
-	span.end(&attempt.Outcome{Kind: attempt.Timeout, Error: "no answer"})
+	span := tracer.Attempt("crm", &attempt.Request{})
+	span.End(&attempt.Outcome{Kind: attempt.Timeout, Error: "no answer"})
 	c.named(t, "attempt crm", 1)
 	waitFor(t, "the all-clear", func() bool { return strings.Contains(log.String(), "again") })
 	text := log.String()
@@ -330,9 +331,9 @@ func TestUnusableSettings(t *testing.T) {
 		t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "")
 		t.Setenv(name, value)
 		var log syncBuffer
-		trace := newTracer("test", slog.New(slog.NewTextHandler(&log, nil)))
-		if trace.provider != nil {
-			trace.close(time.Now())
+		tracer := trace.New("test", slog.New(slog.NewTextHandler(&log, nil)))
+		if tracer.Accepting() != nil {
+			tracer.Close(time.Now())
 			t.Errorf("tracing is on with %s=%s", name, value)
 		}
 		if text := log.String(); !strings.Contains(text, want) || strings.Contains(text, "hunter2") {

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
@@ -92,8 +94,8 @@ func TestWantIsWaitedOut(t *testing.T) {
 	if n := counted(l.m().withheld); n < 2 {
 		t.Errorf("%g attempts were withheld", n)
 	}
-	if c := l.spool.Counts(); c.Fresh != 1 || good.count() != 0 || l.slots.inUse() != 1 {
-		t.Errorf("%+v, %d requests, %d slots", c, good.count(), l.slots.inUse())
+	if c := l.spool.Counts(); c.Fresh != 1 || good.count() != 0 || l.slots.InUse() != 1 {
+		t.Errorf("%+v, %d requests, %d slots", c, good.count(), l.slots.InUse())
 	}
 	w.lacks.Store(false)
 	f.wait("the delivery", func() bool { return l.spool.Counts().Delivered == 1 })
@@ -198,7 +200,7 @@ func TestWantAndLeaving(t *testing.T) {
 	if err := l.hold(true); err != nil {
 		t.Fatal(err)
 	}
-	f.wait("the slot", func() bool { return l.slots.inUse() == 0 })
+	f.wait("the slot", func() bool { return l.slots.InUse() == 0 })
 	f.wait("the exception", func() bool { c := l.spool.Counts(); return c.Fresh == 0 && c.Pending == 1 })
 	if err := l.hold(false); err != nil {
 		t.Fatal(err)
@@ -233,6 +235,7 @@ func TestUnsendable(t *testing.T) {
 	l := f.laneNamed("crm")
 	d := &spool.Draft{ID: "evil", Given: true, Type: "x", Payload: []byte("body"), At: f.tick,
 		Headers: []spool.Header{{Name: "ce-a b", Value: "v"}}}
+	f.setup.Load().fanout.Judge(d, accept.Inside{})
 	if err := f.spool.Append(d); err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +269,7 @@ func TestUnsendable(t *testing.T) {
 		!strings.Contains(last.Error, "cannot send request") {
 		t.Errorf("attempts %+v", made)
 	}
-	if p50 := l.describe().LatencyP50; p50 != nil {
+	if p50 := describe(l).LatencyP50; p50 != nil {
 		t.Errorf("latency %g of no request", *p50)
 	}
 	// its neighbours go out
@@ -315,22 +318,6 @@ func TestFetchFailsForAMoment(t *testing.T) {
 	f.wantUncharged(f.laneNamed("crm"))
 }
 
-func TestSeldom(t *testing.T) {
-	var s seldom
-	start := time.Now()
-	f := func(after time.Duration, n int, ok bool) {
-		t.Helper()
-		if gotN, got := s.pass(start.Add(after), time.Minute); gotN != n || got != ok {
-			t.Errorf("after %s: %d, %v; want %d, %v", after, gotN, got, n, ok)
-		}
-	}
-	f(0, 1, true)
-	f(time.Second, 0, false)
-	f(59*time.Second, 0, false)
-	f(time.Minute, 3, true)
-	f(time.Hour, 1, true)
-}
-
 // synced waits until what was handed to the spool is on disk.
 func (f *fixture) synced() {
 	f.t.Helper()
@@ -364,4 +351,63 @@ func counted(c prometheus.Counter) float64 {
 		panic(err)
 	}
 	return out.GetCounter().GetValue()
+}
+
+// locked is a credential that is not to be had until it is told otherwise.
+type locked struct{ open atomic.Bool }
+
+func (l *locked) Authorization(context.Context, time.Time) (string, error) {
+	if !l.open.Load() {
+		return "", errors.New("the token server is away")
+	}
+	return "Bearer token-of-today", nil
+}
+
+func (*locked) Refused(string, int) {}
+
+func (*locked) Secrets() []string { return nil }
+
+// Without a credential no attempt is made: nobody is charged, the delivery waits for a tick, not for
+// a worker, its history says why, and it goes out as attempt 0 once there is one.
+func TestNoCredential(t *testing.T) {
+	f := newFixture(t)
+	good := newReceiver(t, always(200))
+	f.target("crm", good.URL)
+	f.start()
+	l := f.laneNamed("crm")
+	before := l.work.Load()
+	o, err := AttemptOptions(before.target, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cred := new(locked)
+	o.Credential = cred
+	client, err := attempt.NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	l.work.Store(&work{target: before.target, client: client})
+	_, event := f.post("/v1/events/x", "body")
+	f.wait("the exception", func() bool { c := l.spool.Counts(); return c.Fresh == 0 && c.Pending == 1 })
+	if l.slots.InUse() != 0 || counted(l.m().withheld) != 1 {
+		t.Errorf("%d slots, %g withheld", l.slots.InUse(), counted(l.m().withheld))
+	}
+	f.runTick()
+	f.synced()
+	f.wantUncharged(l)
+	list, err := f.Attempts(event["id"].(string), "")
+	if err != nil || len(list.Attempts) == 0 || list.Attempts[0].Outcome != "auth" ||
+		list.Attempts[0].Attempt != 0 || list.KeptFrom != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	cred.open.Store(true)
+	f.runTick()
+	f.wait("the delivery", func() bool { return l.spool.Counts().Delivered == 1 })
+	if got := good.attempts(); len(got) != 1 || got[0] != 0 {
+		t.Errorf("attempts %v", got)
+	}
+	if got := good.requests[0].Header.Get("Authorization"); got != "Bearer token-of-today" {
+		t.Errorf("sent %q", got)
+	}
 }

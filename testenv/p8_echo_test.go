@@ -117,7 +117,7 @@ func TestP8TokenComparison(t *testing.T) {
 			return true
 		})
 	}
-	for _, place := range []string{"relay/head.go checkToken", "relay/admin/guard.go accepts"} {
+	for _, place := range []string{"relay/accept/head.go checkToken", "relay/admin/guard.go accepts"} {
 		if !constant[place] {
 			t.Errorf("%s does not compare digests in constant time", place)
 		}

@@ -49,10 +49,10 @@ var importRules = []struct {
 	by       []string
 }{
 	{"github.com/dgraph-io/badger", []string{"spool/badger/"}},
-	{"github.com/valyala/fasthttp", []string{"relay/", "testenv/"}},
+	{"github.com/valyala/fasthttp", []string{"relay/accept/", "relay/receiver/", "testenv/"}},
 	{"github.com/BurntSushi/toml", []string{"relay/config/"}},
 	{"github.com/prometheus/client_golang", []string{"relay/admin/", "relay/metrics.go"}},
-	{"go.opentelemetry.io", []string{"relay/trace_otel.go"}},
+	{"go.opentelemetry.io", []string{"relay/trace/otel.go"}},
 	{module + "/testenv", []string{"testenv/"}},
 	{module + "/cmd", []string{"cmd/"}},
 }

@@ -171,7 +171,7 @@ func (s *stage) openRelay(crmURL, erpURL string) error {
 	listen, admin := s.relay.Addresses()
 	s.events, s.admin = "http://"+listen[0], "http://"+admin
 	s.relay.OnReady(func() { close(s.ready) })
-	s.story.relay, s.story.onFailedJob = s.relay, s.repair
+	s.story.relay, s.story.onFailedJob = s.relay.Admin(), s.repair
 	return nil
 }
 
@@ -333,7 +333,7 @@ func (s *stage) awaitDelivered(ctx context.Context) error {
 }
 
 func (s *stage) deliveries() (delivered, pending uint64) {
-	for _, t := range s.relay.Targets() {
+	for _, t := range s.relay.Admin().Targets() {
 		delivered += t.Delivered
 		pending += t.Pending
 	}
@@ -343,7 +343,7 @@ func (s *stage) deliveries() (delivered, pending uint64) {
 func (s *stage) summary() string {
 	delivered, pending := s.deliveries()
 	return fmt.Sprintf("accepted %d, delivered %d, pending %d; the demo's spool is removed",
-		s.relay.Status().Accepted, delivered, pending)
+		s.relay.Admin().Status().Accepted, delivered, pending)
 }
 
 func (s *stage) outro() {

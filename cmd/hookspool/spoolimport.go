@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hookspool/hookspool/relay"
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
 )
@@ -215,7 +215,7 @@ type restImporter struct {
 }
 
 func (m *restImporter) add(line []byte) error {
-	x, err := relay.ParseImported(line)
+	x, err := accept.ParseImported(line)
 	if err == nil {
 		m.events = append(m.events, x)
 	}

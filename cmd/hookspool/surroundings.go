@@ -7,7 +7,7 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
-	"github.com/hookspool/hookspool/relay"
+	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/config"
 )
 
@@ -70,7 +70,7 @@ func (l limits) warnings() []string {
 // surroundings are what is legal around a relay, but worth saying once at start and by check.
 func (c *cli) surroundings(cfg *config.Config) []string {
 	w := c.readLimits().warnings()
-	for _, text := range []string{relay.DescriptorWarning(cfg), proxyWarning(c.getenv, cfg)} {
+	for _, text := range []string{accept.DescriptorWarning(cfg), proxyWarning(c.getenv, cfg)} {
 		if text != "" {
 			w = append(w, text)
 		}

@@ -6,7 +6,9 @@
 // small (one complete response head) and what a general client does around it is in the
 // way: fasthttp.Client reads whole bodies, answers 200 beside an error and fails on a stale
 // connection; net/http keeps two goroutines a connection. The response head is parsed here
-// as well (head.go says why).
+// as well (head.go says why). Another way to carry a request, such as a proxy or HTTP/2, is another
+// transport (transport.go): what an answer means, what is hidden, and who hears of a refusal stay
+// where they are. A Credential (credential.go) is asked for each attempt.
 //
 // # Goroutines
 //
@@ -35,7 +37,8 @@ import (
 // so that an Outcome nobody filled in cannot pass for a success.
 type Kind uint8
 
-// The kinds of an Outcome. Everything but Success, Aborted and Withheld is a failure that counts.
+// The kinds of an Outcome. Everything but Success, Aborted, Withheld and Auth is a failure that
+// counts.
 // The numbers are on disk.
 const (
 	// Success: a complete final response head in time, with a status the target accepts.
@@ -61,13 +64,16 @@ const (
 	// ports) or because this request cannot be sent as it stands. It says nothing about the target,
 	// hence it is never counted.
 	Withheld
+	// Auth: there was no credential to be had, so no request was made. Whoever gives credentials is
+	// at fault, not the target, hence it is never counted.
+	Auth
 	kinds // one more than the last
 )
 
 // String returns the word used in metrics and in the API; "unknown" for no Kind of these.
 func (k Kind) String() string {
 	names := [kinds]string{"unknown", "success", "status", "timeout", "connect", "dns", "tls",
-		"protocol", "aborted", "withheld"}
+		"protocol", "aborted", "withheld", "auth"}
 	if k >= kinds {
 		k = 0
 	}
@@ -111,6 +117,9 @@ type Options struct {
 	// URL is http or https with a host. Path and query are sent as configured. User-info is
 	// sent as Basic auth.
 	URL *url.URL
+	// Credential gives requests their Authorization; nil: Header or the URL may hold one. With it
+	// neither may.
+	Credential Credential
 	// Header is sent as given with every request. Authorization wins over user-info; Host,
 	// User-Agent and Content-Type win over ours. The framing of the request and the webhook-
 	// headers of CONTRACT §5 cannot be set.

@@ -152,10 +152,10 @@ func TestSample(t *testing.T) {
 }
 
 func TestRedact(t *testing.T) {
-	s := secrets{[]byte("hunter2hunter2")}
+	s := &secrets{config: []string{"hunter2hunter2"}}
 	f := func(in, want string) {
 		t.Helper()
-		if got := string(s.redact([]byte(in))); got != want {
+		if got := string(s.redact([]byte(in), "")); got != want {
 			t.Errorf("redact(%q) = %q, want %q", in, got, want)
 		}
 	}

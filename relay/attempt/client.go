@@ -1,7 +1,6 @@
 package attempt
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,13 +20,13 @@ const hostShownMax = 80
 // Client makes attempts at one target. It is safe for concurrent use. The zero Client is of
 // no use; NewClient makes real ones.
 type Client struct {
-	writer    *writer
-	dialer    *dialer
-	pool      *pool
-	secrets   secrets
-	success   func(status int) bool
-	timeout   time.Duration
-	exchanges sync.Pool // of *exchange
+	transport  transport
+	writer     *writer    // for previews
+	credential Credential // nil: no Authorization is sent
+	secrets    *secrets
+	success    func(status int) bool
+	timeout    time.Duration
+	calls      sync.Pool // of *call
 }
 
 // NewClient checks o and makes a Client; it opens no connection. It fails when the URL, a
@@ -48,24 +47,26 @@ func newClient(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	credential, err := credentialOf(o)
+	if err != nil {
+		return nil, err
+	}
 	w, err := newWriter(o, hostField(o.URL))
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
-		writer:  w,
-		dialer:  newDialer(o, host, port),
-		pool:    &pool{max: max(o.Concurrency, 1)},
-		secrets: newSecrets(o),
-		success: o.Success,
-		timeout: o.Timeout,
+		transport:  newHTTP1(w, newDialer(o, host, port), o.Concurrency),
+		writer:     w,
+		credential: credential,
+		secrets:    newSecrets(o, credential),
+		success:    o.Success,
+		timeout:    o.Timeout,
 	}
 	if c.success == nil {
 		c.success = func(status int) bool { return status == 200 }
 	}
-	c.exchanges.New = func() any {
-		return &exchange{br: bufio.NewReaderSize(nil, readerBytes)}
-	}
+	c.calls.New = func() any { return new(call) }
 	return c, nil
 }
 
@@ -158,13 +159,13 @@ func hostField(u *url.URL) string {
 // target has closed meanwhile is replaced once, so a target may see the beginning of the
 // request twice. Close does not interrupt Do.
 func (c *Client) Do(ctx context.Context, r *Request) Outcome {
-	x := c.exchanges.Get().(*exchange)
-	defer c.exchanges.Put(x)
-	x.begin(c, time.Now())
+	x := c.calls.Get().(*call)
+	defer c.calls.Put(x)
+	x.begin(c, r, time.Now())
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(x.deadline) {
 		x.deadline = deadline
 	}
-	o := x.run(ctx, r)
+	o := x.run(ctx)
 	if o.Duration == 0 {
 		o.Duration = time.Since(x.start)
 	}
@@ -176,7 +177,7 @@ func (c *Client) Do(ctx context.Context, r *Request) Outcome {
 // values, Authorization and query as "<redacted>". The signature is the true one. When Do
 // would refuse to send r, it returns the reason instead. It sends nothing.
 func (c *Client) Preview(r *Request) []byte {
-	head, err := c.writer.appendHead(append([]byte(nil), c.writer.preview...), r)
+	head, err := c.writer.appendHead(c.writer.beginPreview(c.credential != nil), r)
 	if err != nil {
 		return []byte(printable("cannot send request: " + err.Error()))
 	}
@@ -185,8 +186,8 @@ func (c *Client) Preview(r *Request) []byte {
 
 // CloseIdle closes the idle connections and keeps none for as long as d, so that their descriptors
 // go round. Attempts are not disturbed.
-func (c *Client) CloseIdle(d time.Duration) { c.pool.empty(time.Now().Add(d)) }
+func (c *Client) CloseIdle(d time.Duration) { c.transport.empty(time.Now().Add(d)) }
 
 // Close closes the idle connections. Attempts in flight go on to their end, and later ones
 // work, but their connections are not kept. It may be called twice.
-func (c *Client) Close() { c.pool.close() }
+func (c *Client) Close() { c.transport.close() }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -25,58 +26,79 @@ const (
 	lastLook = 10 * time.Millisecond
 )
 
-// exchange is what one Do needs, reused from call to call. It belongs to one goroutine.
+// http1 is the transport of HTTP/1.1, over connections of our own.
+type http1 struct {
+	writer    *writer
+	dialer    *dialer
+	pool      *pool
+	exchanges sync.Pool // of *exchange
+}
+
+// newHTTP1 makes the transport of a target; it opens no connection.
+func newHTTP1(w *writer, d *dialer, idleMost int) *http1 {
+	h := &http1{writer: w, dialer: d, pool: &pool{max: max(idleMost, 1)}}
+	h.exchanges.New = func() any {
+		return &exchange{br: bufio.NewReaderSize(nil, readerBytes)}
+	}
+	return h
+}
+
+// carry is part of transport. At most one request is answered per call, but a connection kept from
+// before that the target has closed meanwhile is replaced once.
+func (h *http1) carry(ctx context.Context, c *call) *fault {
+	x := h.exchanges.Get().(*exchange)
+	defer h.exchanges.Put(x)
+	x.h, x.call, x.answered = h, c, false
+	f := x.run(ctx)
+	x.end()
+	return f
+}
+
+// empty is part of transport.
+func (h *http1) empty(until time.Time) { h.pool.empty(until) }
+
+// close is part of transport.
+func (h *http1) close() { h.pool.close() }
+
+// exchange is what one call needs, reused from call to call. It belongs to one goroutine.
 type exchange struct {
-	client   *Client
-	start    time.Time
-	deadline time.Time
+	h        *http1
+	call     *call
 	br       *bufio.Reader
 	out      []byte      // head, and the payload if it is small
 	pieces   [2][]byte   // out and the payload, if it is large
 	vector   net.Buffers // pieces, consumed by a write
-	line     []byte      // the status line, for a sample
 	answered bool        // the target has said something to this request
-}
-
-// begin readies x for a call at start.
-func (x *exchange) begin(c *Client, start time.Time) {
-	x.client, x.start, x.deadline = c, start, start.Add(c.timeout)
-	x.out = append(x.out[:0], c.writer.static...)
-	x.line, x.answered = x.line[:0], false
 }
 
 // end lets go of what belongs to the call.
 func (x *exchange) end() {
 	x.br.Reset(nil)
-	x.client, x.pieces, x.vector = nil, [2][]byte{}, nil
+	x.h, x.call, x.pieces, x.vector = nil, nil, [2][]byte{}, nil
 	if cap(x.out) > outBytesMax {
 		x.out = nil
 	}
 }
 
-// run is the story of an attempt: write down the request, send it over a kept connection or
+// run is the story of an exchange: write down the request, send it over a kept connection or
 // a new one, and once more over a new one if the kept one had been closed.
-func (x *exchange) run(ctx context.Context, r *Request) Outcome {
+func (x *exchange) run(ctx context.Context) *fault {
+	c, r := x.call, &x.call.request
 	var err error
-	if x.out, err = x.client.writer.appendHead(x.out, r); err != nil {
-		return Outcome{Kind: Withheld, Error: printable("cannot send request: " + err.Error())}
+	x.out = x.h.writer.begin(x.out[:0], c.authorization)
+	if x.out, err = x.h.writer.appendHead(x.out, r); err != nil {
+		return &fault{Withheld, "send request", err}
 	}
 	if len(r.Payload) <= oneWriteMax {
 		x.out = append(x.out, r.Payload...)
 	}
-	if ctx.Err() != nil || !x.start.Before(x.deadline) {
-		return x.settle(ctx, &fault{Timeout, "begin attempt", os.ErrDeadlineExceeded}, nil)
-	}
-	if pc := x.client.pool.take(x.start, x.deadline); pc != nil {
-		o, f := x.try(ctx, pc, r)
-		if f == nil {
-			return o
-		}
-		if !x.isStale(ctx, f) {
-			return x.settle(ctx, f, pc)
+	if pc := x.h.pool.take(c.from, c.deadline); pc != nil {
+		f := x.try(ctx, pc)
+		if f == nil || !x.isStale(ctx, f) {
+			return f
 		}
 	}
-	return x.fresh(ctx, r)
+	return x.fresh(ctx)
 }
 
 // isStale reports that a kept connection had been closed by the target before it said
@@ -86,66 +108,53 @@ func (x *exchange) isStale(ctx context.Context, f *fault) bool {
 }
 
 // fresh sends the request over a new connection.
-func (x *exchange) fresh(ctx context.Context, r *Request) Outcome {
-	dialing, cancel := context.WithDeadline(ctx, x.deadline)
+func (x *exchange) fresh(ctx context.Context) *fault {
+	dialing, cancel := context.WithDeadline(ctx, x.call.deadline)
 	defer cancel()
-	pc, f := x.client.dialer.dial(dialing)
+	x.call.remote, x.call.tls = "", ""
+	pc, f := x.h.dialer.dial(dialing)
 	if f != nil {
-		return x.settle(ctx, f, nil)
+		return f
 	}
-	pc.SetDeadline(x.deadline)
-	o, f := x.try(ctx, pc, r)
-	if f != nil {
-		return x.settle(ctx, f, pc)
-	}
-	return o
-}
-
-// settle turns a fault into an Outcome; pc is the connection it happened on, or nil.
-func (x *exchange) settle(ctx context.Context, f *fault, pc *conn) Outcome {
-	o := f.settle(ctx, x.start, x.deadline)
-	if pc != nil {
-		o.Remote, o.TLS = pc.remote, pc.tlsText
-	}
-	return o
+	pc.SetDeadline(x.call.deadline)
+	return x.try(ctx, pc)
 }
 
 // try sends the request over pc, which has its deadline, and disposes of pc: to the pool when
-// it can be used again, else closed. With a complete head there is an Outcome and no fault.
-func (x *exchange) try(ctx context.Context, pc *conn, r *Request) (Outcome, *fault) {
+// it can be used again, else closed. With a complete head there is an answer and no fault.
+func (x *exchange) try(ctx context.Context, pc *conn) *fault {
+	x.call.remote, x.call.tls = pc.remote, pc.tlsText
 	stop := pc.watch(ctx)
-	h, f := x.ask(pc, r)
+	h, f := x.ask(pc)
 	if f != nil {
 		pc.unwatch(stop)
 		reset(pc.tcp)
-		return Outcome{}, f
+		return f
 	}
-	now := time.Now()
-	o := x.judge(pc, h, r)
-	o.Duration = now.Sub(x.start)
-	reusable := x.drain(pc, &h, &o, r, now)
-	// Cancelled meanwhile: the outcome stands, the connection does not.
+	reusable := x.drain(pc, &h)
+	// Cancelled meanwhile: the answer stands, the connection does not.
 	if pc.unwatch(stop) && reusable {
-		x.client.pool.put(pc, time.Now())
+		x.h.pool.put(pc, time.Now())
 	} else {
 		pc.close()
 	}
-	return o, nil
+	return nil
 }
 
 // ask writes the request and reads the final head.
-func (x *exchange) ask(pc *conn, r *Request) (head, *fault) {
+func (x *exchange) ask(pc *conn) (head, *fault) {
+	r := &x.call.request
 	x.br.Reset(pc.Conn)
 	failed := x.write(pc, r.Payload)
 	if failed != nil {
-		if errors.Is(failed, os.ErrDeadlineExceeded) && time.Now().Before(x.deadline) {
+		if errors.Is(failed, os.ErrDeadlineExceeded) && time.Now().Before(x.call.deadline) {
 			return head{}, &fault{Protocol, "write request", failed} // aborted
 		}
 		pc.SetReadDeadline(x.untilAfterWrite(time.Now()))
 	}
 	var line *[]byte
 	if r.Sample {
-		line = &x.line
+		line = &x.call.line
 	}
 	h, err := readHead(x.br, line)
 	x.answered = h.status != 0 || x.br.Buffered() > 0
@@ -163,8 +172,8 @@ func (x *exchange) ask(pc *conn, r *Request) (head, *fault) {
 // untilAfterWrite returns how long an answer is looked for after a write that failed by now.
 func (x *exchange) untilAfterWrite(now time.Time) time.Time {
 	until := now.Add(afterWrite)
-	if x.deadline.Before(until) {
-		until = x.deadline
+	if x.call.deadline.Before(until) {
+		until = x.call.deadline
 	}
 	if last := now.Add(lastLook); until.Before(last) {
 		until = last
@@ -185,18 +194,6 @@ func (x *exchange) write(pc *conn, payload []byte) error {
 	return err
 }
 
-// judge makes the Outcome of a complete head.
-func (x *exchange) judge(pc *conn, h head, r *Request) Outcome {
-	o := Outcome{Kind: Success, Status: h.status, Remote: pc.remote, TLS: pc.tlsText}
-	if !x.client.success(h.status) {
-		o.Kind, o.Error = Status, explainStatus(h.status)
-	}
-	if r.Sample {
-		o.StatusLine = printable(string(x.client.secrets.redact(x.line)))
-	}
-	return o
-}
-
 // explainStatus says what was answered, in the standard's words and not in the target's.
 func explainStatus(status int) string {
 	text := "answered " + strconv.Itoa(status)
@@ -214,20 +211,10 @@ func explainStatus(status int) string {
 
 // drain reads what is worth reading of the body, fills in the snippet and reports whether pc
 // can be used again.
-func (x *exchange) drain(pc *conn, h *head, o *Outcome, r *Request, now time.Time) bool {
-	b := body{br: x.br, pc: pc, until: now.Add(drainSuccessMax)}
-	if o.Kind != Success || r.Sample {
-		b.keep, b.until = snippetBytesMax, now.Add(drainMax)
-	}
-	if x.deadline.Before(b.until) {
-		b.until = x.deadline
-	}
+func (x *exchange) drain(pc *conn, h *head) bool {
+	b := body{br: x.br, pc: pc}
+	b.keep, b.until = x.call.answered(h.status, time.Now())
 	reusable := b.drain(h)
-	if b.keep > 0 {
-		o.Snippet = x.client.secrets.redact(b.snippet)
-		if len(o.Snippet) > snippetBytesMax {
-			o.Snippet = o.Snippet[:snippetBytesMax]
-		}
-	}
+	x.call.snippet = b.snippet
 	return reusable
 }

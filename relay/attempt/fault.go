@@ -25,25 +25,30 @@ type fault struct {
 }
 
 // settle turns the fault into an Outcome. Our stopping explains everything that failed after
-// it, a want of ours what it made fail; the deadline explains what it cut off.
+// it, a want of ours what it made fail; the deadline explains what it cut off. The error
+// is not yet cut short, nor free of what a stranger said.
 func (f *fault) settle(ctx context.Context, start, deadline time.Time) Outcome {
 	switch {
 	case ctx.Err() == context.Canceled:
-		return Outcome{Kind: Aborted, Error: printable("cannot " + f.verb + ": aborted")}
+		return Outcome{Kind: Aborted, Error: "cannot " + f.verb + ": aborted"}
+	case f.kind == Withheld:
+		return Outcome{Kind: Withheld, Error: "cannot " + f.verb + ": " + f.err.Error()}
 	case asWant(f.err) != nil:
 		w := asWant(f.err)
 		return Outcome{Kind: Withheld, Want: w.want,
-			Error: printable("cannot " + f.verb + ": " + w.Error())}
+			Error: "cannot " + f.verb + ": " + w.Error()}
+	case f.kind == Auth:
+		return Outcome{Kind: Auth, Error: "cannot " + f.verb + ": " + reason(f.err)}
 	case errors.Is(f.err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline):
 		within := deadline.Sub(start).Round(time.Millisecond).String()
 		return Outcome{Kind: Timeout,
-			Error: printable("cannot " + f.verb + ": not done within " + within)}
+			Error: "cannot " + f.verb + ": not done within " + within}
 	}
 	kind := f.kind
 	if kind == Protocol && isAlert(f.err) {
 		kind = TLS
 	}
-	return Outcome{Kind: kind, Error: printable("cannot " + f.verb + ": " + reason(f.err))}
+	return Outcome{Kind: kind, Error: "cannot " + f.verb + ": " + reason(f.err)}
 }
 
 // isAlert reports an error of TLS itself on an established connection: an alert of the

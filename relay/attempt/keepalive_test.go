@@ -95,9 +95,9 @@ func TestUnaskedAnswerOnIdleConnection(t *testing.T) {
 	close(spoof)
 	<-spoofed
 	eventually(t, "the spoofed answer to arrive", func() bool {
-		c.pool.mu.Lock()
-		defer c.pool.mu.Unlock()
-		return !c.pool.idle[0].quiet(time.Now().Add(testTimeout))
+		wireOf(c).pool.mu.Lock()
+		defer wireOf(c).pool.mu.Unlock()
+		return !wireOf(c).pool.idle[0].quiet(time.Now().Add(testTimeout))
 	})
 	do(t, c, 1, Status)
 	if got := r.conns.Load(); got != 2 {
@@ -181,11 +181,11 @@ func TestEndedIdleConnection(t *testing.T) {
 	c := newTestClient(t, options(t, r.url()))
 	do(t, c, 1, Success)
 	eventually(t, "the end to arrive", func() bool {
-		c.pool.mu.Lock()
-		defer c.pool.mu.Unlock()
-		return !c.pool.idle[0].quiet(time.Now().Add(testTimeout))
+		wireOf(c).pool.mu.Lock()
+		defer wireOf(c).pool.mu.Unlock()
+		return !wireOf(c).pool.idle[0].quiet(time.Now().Add(testTimeout))
 	})
-	if pc := c.pool.take(time.Now(), time.Now().Add(testTimeout)); pc != nil {
+	if pc := wireOf(c).pool.take(time.Now(), time.Now().Add(testTimeout)); pc != nil {
 		t.Error("an ended connection was given out")
 	}
 	do(t, c, 1, Success)
@@ -295,9 +295,9 @@ func TestConcurrency(t *testing.T) {
 		})
 	}
 	all.Wait()
-	c.pool.mu.Lock()
-	defer c.pool.mu.Unlock()
-	if n := len(c.pool.idle); n > 3 || n == 0 {
+	wireOf(c).pool.mu.Lock()
+	defer wireOf(c).pool.mu.Unlock()
+	if n := len(wireOf(c).pool.idle); n > 3 || n == 0 {
 		t.Errorf("%d idle connections", n)
 	}
 }
@@ -328,10 +328,10 @@ func TestCloseIdle(t *testing.T) {
 	}
 	idle := func(want int) {
 		t.Helper()
-		c.pool.mu.Lock()
-		defer c.pool.mu.Unlock()
-		if len(c.pool.idle) != want {
-			t.Errorf("%d idle connections, want %d", len(c.pool.idle), want)
+		wireOf(c).pool.mu.Lock()
+		defer wireOf(c).pool.mu.Unlock()
+		if len(wireOf(c).pool.idle) != want {
+			t.Errorf("%d idle connections, want %d", len(wireOf(c).pool.idle), want)
 		}
 	}
 	f(1)

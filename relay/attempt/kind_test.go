@@ -17,7 +17,7 @@ import (
 )
 
 func TestKindString(t *testing.T) {
-	want := "unknown success status timeout connect dns tls protocol aborted withheld unknown"
+	want := "unknown success status timeout connect dns tls protocol aborted withheld auth unknown"
 	var got []string
 	for k := range kinds + 1 {
 		got = append(got, k.String())

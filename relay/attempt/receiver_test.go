@@ -224,3 +224,6 @@ func resolvesTo(addrs ...string) Resolver {
 func port(r *receiver) string {
 	return fmt.Sprint(r.listener.Addr().(*net.TCPAddr).Port)
 }
+
+// wireOf is the transport of a client.
+func wireOf(c *Client) *http1 { return c.transport.(*http1) }

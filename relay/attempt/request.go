@@ -1,7 +1,7 @@
 package attempt
 
 import (
-	"encoding/base64"
+	"cmp"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -16,12 +16,18 @@ const redacted = "<redacted>"
 // writer makes the requests of one target. The part of a head that never changes is made
 // once. Read-only, safe for concurrent use.
 type writer struct {
-	static      []byte // request line, Host, User-Agent, Authorization, configured headers
-	preview     []byte // the same for people: secrets redacted
-	names       []string
-	contentType bool // configured, so that the event's is not sent
-	keys        []signature.Key
+	static  static // request line, Host, User-Agent, configured headers
+	preview static // the same for people: secrets redacted
+	// authorization is the name of that field, as configured.
+	authorization string
+	names         []string
+	contentType   bool // configured, so that the event's is not sent
+	keys          []signature.Key
 }
+
+// static is the part of a head that is the same for every request, but for Authorization, which
+// stands between before and after.
+type static struct{ before, after []byte }
 
 // newWriter checks and makes the static part. Errors never quote a value.
 func newWriter(o Options, host string) (*writer, error) {
@@ -38,15 +44,19 @@ func newWriter(o Options, host string) (*writer, error) {
 		if isOurs(h.Name) {
 			return nil, fmt.Errorf("cannot send header %q: hookspool sets it", h.Name)
 		}
+		if equalFold(h.Name, "authorization") && w.authorization == "" {
+			w.authorization = h.Name
+		}
 		w.names = append(w.names, strings.ToLower(h.Name))
 	}
 	if hasControl(o.UserAgent) {
 		return nil, fmt.Errorf("cannot send User-Agent %q: it is not legal", o.UserAgent)
 	}
+	w.authorization = cmp.Or(w.authorization, "Authorization")
 	w.contentType = w.configured("content-type")
 	target, shown := requestTarget(o.URL)
-	w.static = w.appendStatic(o, host, target, false)
-	w.preview = w.appendStatic(o, host, shown, true)
+	w.static = w.makeStatic(o, host, target, false)
+	w.preview = w.makeStatic(o, host, shown, true)
 	return w, nil
 }
 
@@ -72,14 +82,9 @@ func requestTarget(u *url.URL) (target, shown string) {
 	return path + "?" + query.String(), path + "?" + redacted
 }
 
-// appendStatic writes the part of the head that is the same for every request.
-func (w *writer) appendStatic(o Options, host, target string, redact bool) []byte {
-	secret := func(value string) string {
-		if redact {
-			return redacted
-		}
-		return value
-	}
+// makeStatic writes the static part of the heads.
+func (w *writer) makeStatic(o Options, host, target string, redact bool) static {
+	var s static
 	b := append([]byte("POST "), target...)
 	b = append(b, " HTTP/1.1\r\n"...)
 	if !w.configured("host") {
@@ -88,19 +93,40 @@ func (w *writer) appendStatic(o Options, host, target string, redact bool) []byt
 	if o.UserAgent != "" && !w.configured("user-agent") {
 		b = appendField(b, "User-Agent", o.UserAgent)
 	}
-	if o.URL.User != nil && !w.configured("authorization") {
-		b = appendField(b, "Authorization", secret("Basic "+basicAuth(o.URL.User)))
+	if !w.configured("authorization") {
+		s.before, b = b, nil
 	}
 	for _, h := range o.Header {
-		b = appendField(b, h.Name, secret(h.Value))
+		value := h.Value
+		if redact {
+			value = redacted
+		}
+		if s.before == nil && equalFold(h.Name, "authorization") {
+			s.before, b = b, nil
+		} else {
+			b = appendField(b, h.Name, value)
+		}
 	}
-	return b
+	s.after = b
+	return s
 }
 
-// basicAuth encodes user-info (RFC 7617).
-func basicAuth(user *url.Userinfo) string {
-	password, _ := user.Password()
-	return base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
+// begin appends the static part of a head; without an authorization that field is left out.
+func (w *writer) begin(dst []byte, authorization string) []byte {
+	dst = append(dst, w.static.before...)
+	if authorization != "" {
+		dst = appendField(dst, w.authorization, authorization)
+	}
+	return append(dst, w.static.after...)
+}
+
+// beginPreview is begin for people.
+func (w *writer) beginPreview(authorized bool) []byte {
+	dst := append([]byte(nil), w.preview.before...)
+	if authorized {
+		dst = appendField(dst, w.authorization, redacted)
+	}
+	return append(dst, w.preview.after...)
 }
 
 // configured reports whether Options.Header has a header; lower is in lower case.
@@ -113,8 +139,8 @@ func (w *writer) configured(lower string) bool {
 	return false
 }
 
-// appendHead appends the whole head of one request to dst, which begins with w.static or
-// w.preview. It fails, and nothing may be sent then, when a value would break out of its
+// appendHead appends the whole head of one request to dst, which holds what begin or
+// beginPreview gave. It fails, and nothing may be sent then, when a value would break out of its
 // line: accepting has refused such events, and this is the last look.
 func (w *writer) appendHead(dst []byte, r *Request) ([]byte, error) {
 	for _, v := range [...]struct{ name, value string }{

@@ -15,10 +15,10 @@ func TestRedactEchoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSecrets(Options{URL: u, Header: []Header{{"Authorization", "Bearer the-bearer-token"},
-		{"X-Key", `a"key\value`}, {"X-Flag", "true"}}})
+		{"X-Key", `a"key\value`}, {"X-Flag", "true"}}}, nil)
 	f := func(text, want string) {
 		t.Helper()
-		if got := string(s.redact([]byte(text))); got != want {
+		if got := string(s.redact([]byte(text), "")); got != want {
 			t.Errorf("redact(%q) = %q, want %q", text, got, want)
 		}
 	}
@@ -45,15 +45,15 @@ func FuzzRedact(f *testing.F) {
 	f.Add("12345678", "", "1234567812345678123456")
 	f.Fuzz(func(t *testing.T, one, two, text string) {
 		s := newSecrets(Options{URL: &url.URL{User: url.UserPassword(two, one)},
-			Header: []Header{{"X", two}}})
-		for _, secret := range s {
+			Header: []Header{{"X", two}}}, nil)
+		for _, secret := range s.forms("") {
 			// What hides a secret may, with its surroundings, spell another.
 			if strings.ContainsAny(string(secret), redacted) {
 				return
 			}
 		}
-		got := s.redact([]byte(text))
-		for _, secret := range s {
+		got := s.redact([]byte(text), "")
+		for _, secret := range s.forms("") {
 			if bytes.Contains(got, secret) {
 				t.Fatalf("%q is left in %q", secret, got)
 			}

@@ -22,7 +22,7 @@ func TestRacePassesSilentAddress(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	start := time.Now()
-	nc, err := c.dialer.race(ctx, []netip.AddrPort{
+	nc, err := wireOf(c).dialer.race(ctx, []netip.AddrPort{
 		full, netip.MustParseAddrPort(r.listener.Addr().String()),
 	})
 	if err != nil {

@@ -298,7 +298,7 @@ func TestAnswerWithoutReading(t *testing.T) {
 	if got.Kind != Status || got.Status != 401 {
 		t.Errorf("outcome %+v", got)
 	}
-	if len(c.pool.idle) != 0 {
+	if len(wireOf(c).pool.idle) != 0 {
 		t.Error("a connection in the middle of a request was kept")
 	}
 }

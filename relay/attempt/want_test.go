@@ -21,8 +21,8 @@ import (
 func failingDials(t *testing.T, o Options, fail func(network, address string) error) *Client {
 	t.Helper()
 	c := newTestClient(t, o)
-	rules := c.dialer.tcp.Control
-	c.dialer.tcp.Control = func(network, address string, raw syscall.RawConn) error {
+	rules := wireOf(c).dialer.tcp.Control
+	wireOf(c).dialer.tcp.Control = func(network, address string, raw syscall.RawConn) error {
 		if err := fail(network, address); err != nil {
 			return os.NewSyscallError("socket", err)
 		}

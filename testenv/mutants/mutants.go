@@ -100,8 +100,8 @@ func relayMutants() []mutant {
 		to:   "		case err != nil && s.head.status == 0:\n			return err\n		case last, err != nil:",
 		pkg:  "relay/attempt", tests: ".",
 	}, {
-		name: "believe any status", file: "relay/attempt/exchange.go",
-		from: "	if !x.client.success(h.status) {", to: "	if h.status >= 400 {",
+		name: "believe any status", file: "relay/attempt/transport.go",
+		from: "	if x.client.success(status) {", to: "	if status < 400 {",
 		pkg: "testenv", tests: "TestP5",
 	}, {
 		name: "one retry more", file: "relay/lane.go",

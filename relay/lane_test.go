@@ -1,0 +1,16 @@
+package relay
+
+import "testing"
+
+func TestFetchSize(t *testing.T) {
+	f := func(targets, want int) {
+		t.Helper()
+		if got := fetchSize(targets); got != want {
+			t.Errorf("%d targets: %d; want %d", targets, got, want)
+		}
+	}
+	f(0, fetchMax)
+	f(1, fetchMax)
+	f(40, 102)
+	f(1000, fetchMin)
+}
