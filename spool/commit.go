@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -135,8 +134,17 @@ func (s *Spool) drainOps() {
 	s.commitGroup(nil, true)
 }
 
+// groupMax bounds what is gathered for one group, by estimate: five eighths of the engine's
+// transaction, so that the records of lanes that ride with it fit as well. A group that becomes two
+// transactions may tear a change apart in a crash.
+func (s *Spool) groupMax() (bytes, entries int) {
+	bytes, entries = s.engine.Bounds()
+	return bytes / 8 * 5, entries / 2
+}
+
 // gather takes what waits, up to what fits into one transaction.
 func (s *Spool) gather() []*op {
+	bytesMax, entriesMax := s.groupMax()
 	bytes, entries := 0, 0
 	for n := 0; ; n++ {
 		if n == len(s.carry) {
@@ -149,7 +157,7 @@ func (s *Spool) gather() []*op {
 		}
 		o := s.carry[n]
 		bytes, entries = bytes+o.bytes, entries+o.entries
-		if n > 0 && (bytes > ondisk.TxnBytesMax || entries > ondisk.TxnEntriesMax) {
+		if n > 0 && (bytes > bytesMax || entries > entriesMax) {
 			return s.takeCarry(n)
 		}
 	}

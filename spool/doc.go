@@ -17,6 +17,17 @@
 // What is on disk is the log, under the sequences of its events, and small records beside it: lane
 // records, exceptions, standings, ids, and so on. Package record has the one table of them.
 //
+// # Engines
+//
+// What the spool stands on is an engine: an ordered log and small keyed records, written together.
+// Package engine draws the line and says what an engine promises: a transaction is all or nothing,
+// there is one writer, a look is of one instant. Lanes, sums, ticks and sweeps lie above that line
+// and are the same for every engine. There are two: Badger in the spool's directory (package
+// spool/badger), with the care for its files and its room on the disk that the sections below tell
+// of, and one in memory, for tests only (package spool/spooltest). Both pass the suite of that
+// package, which compares a whole ledger with the spool after every step, over crashes between any
+// two commits; an engine with any one promise broken fails it.
+//
 // # Commits
 //
 // One goroutine, the committer, writes. It takes whatever waited while the last group synced, up to

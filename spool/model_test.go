@@ -253,7 +253,7 @@ func (m *model) restart(t *rapid.T) {
 
 // copyOfOneInstant copies a spool's files as a crash would leave them: Badger's own housekeeping may
 // go on while it reads, so a copy counts only if the list of tables did not change meanwhile.
-func copyOfOneInstant(t *rapid.T, from, to string) {
+func copyOfOneInstant(t rapid.TB, from, to string) {
 	for range 50 {
 		before, _ := os.ReadFile(from + "/db/MANIFEST")
 		err := os.CopyFS(to, os.DirFS(from))

@@ -253,8 +253,9 @@ func (r *recount) store() error {
 		r.s.log.Error("events are missing from the log and are set aside", "events", n,
 			"first", r.missing[0], "last", r.missing[n-1])
 	}
+	_, most := r.s.groupMax()
 	for rest := r.missing; len(rest) > 0; {
-		n := min(len(rest), ondisk.TxnEntriesMax)
+		n := min(len(rest), most)
 		err := r.s.update(func(txn engine.Txn) error {
 			var errs error
 			for _, seq := range rest[:n] {
@@ -316,13 +317,14 @@ func mergeSorted(a, b []uint64) []uint64 {
 // newest of all, the deletion outlives what it hides. The table of records says which kinds need
 // it; events do not: what comes back of them is below every position.
 func (s *Spool) deleteAgain() error {
+	_, most := s.groupMax()
 	for i := range record.Kinds() {
 		if !record.Kinds()[i].Again {
 			continue
 		}
 		keys, err := s.hidden(record.Kinds()[i].Prefix)
 		for err == nil && len(keys) > 0 {
-			n := min(len(keys), ondisk.TxnEntriesMax)
+			n := min(len(keys), most)
 			err = s.update(func(txn engine.Txn) error {
 				var errs error
 				for _, key := range keys[:n] {

@@ -397,7 +397,8 @@ func (s *Spool) sweepExhausted(cut time.Time) error {
 				if err != nil || !x.LastAt.After(cut) {
 					c.expired = append(c.expired, record.Ref{Lane: l.id, Seq: record.KeySeq(key)})
 				}
-				// The oldest come first, so the first one to stay ends the look.
+				// The first one to stay ends the look. The oldest events come first; one that was
+				// exhausted late, after a replay, keeps those after it until it goes.
 				return err == nil && !x.LastAt.After(cut) && len(c.expired) < sweepMax, nil
 			})
 		if err != nil {

@@ -54,6 +54,7 @@ var importRules = []struct {
 	{"github.com/prometheus/client_golang", []string{"relay/admin/", "relay/metrics.go"}},
 	{"go.opentelemetry.io", []string{"relay/trace/otel.go"}},
 	{module + "/testenv", []string{"testenv/"}},
+	{module + "/spool/spooltest", []string{"spool/spooltest/"}},
 	{module + "/cmd", []string{"cmd/"}},
 }
 

@@ -26,10 +26,8 @@ const (
 	Levels = 7
 	// tableFileBytes is the least that a full table below level 0 holds.
 	tableFileBytes = 4 << 20
-	// TxnBytesMax and TxnEntriesMax stay under Badger's 15 % (2.5 MB, 26,214 entries), so that a
-	// group's events and the lane records that ride with them fit.
-	TxnBytesMax   = MemTableBytes * 15 / 100 * 6 / 10
-	TxnEntriesMax = 12_000 // see TxnBytesMax
+	// txnBytesMax is what a group takes of Badger's 15 % (2.5 MB).
+	txnBytesMax = MemTableBytes * 15 / 100 * 6 / 10
 	// levelZeroTables are there when a compaction begins: up to 160 MiB, which it writes again before
 	// it frees them. Twice as many where there is room (roomyBytes): in 12 s of saturation, four
 	// rounds, they wrote 2.77 bytes per payload byte instead of 3.57, and the longest waits (p99.9 of

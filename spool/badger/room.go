@@ -152,7 +152,7 @@ func (r *room) short(u Use, now time.Time, compaction func(sure bool) int64) err
 	need := r.reserved()
 	if turns {
 		need += tableBytesMax + r.fall
-		if u.Bytes > 2*TxnBytesMax {
+		if u.Bytes > 2*txnBytesMax {
 			need += 3 * u.Bytes // a batch of many transactions may fill several memtables
 		}
 		written := compaction(u.Turns)

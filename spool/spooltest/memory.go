@@ -1,0 +1,376 @@
+package spooltest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+)
+
+var (
+	errCrashed  = errors.New("the engine has crashed or was closed")
+	errInjected = errors.New("the test lets this commit fail")
+)
+
+// The bounds of a transaction are small, so that a batch soon needs several. No event of the suite
+// is larger than a transaction.
+const (
+	memoryBytesMax   = 64 << 10
+	memoryEntriesMax = 1000
+	entryBytes       = 12 // what an entry counts beside its key and value
+)
+
+// entry is a record. Nobody changes it.
+type entry struct {
+	key     string
+	value   []byte
+	expires time.Time // zero: never
+}
+
+func (e *entry) gone(now time.Time) bool { return !e.expires.IsZero() && !now.Before(e.expires) }
+
+// Memory is what engines in memory keep. It outlives them, as a disk outlives a process. Its
+// methods are safe for concurrent use.
+type Memory struct {
+	mu sync.Mutex // guards all below
+	// committed is sorted by key. A commit makes another one, so that a look is this slice.
+	committed []entry
+	now       time.Time
+	open      *memoryEngine // the only one that may write
+	failIn    int           // commits until one fails; 0: none does
+	kept      bool          // that one takes effect all the same
+	failing   bool          // and none succeeds any more
+	// tear is a fault of the engine, for a mutant: a commit that fails leaves half of it.
+	tear bool
+}
+
+// NewMemory is an empty memory.
+func NewMemory() *Memory { return &Memory{now: time.Unix(1_700_000_000, 0)} }
+
+// Engine opens the memory. One that is open already counts as crashed.
+func (m *Memory) Engine() engine.Engine {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open = &memoryEngine{m: m}
+	return m.open
+}
+
+// Crash ends the open engine: what it has committed stays, it commits nothing more.
+func (m *Memory) Crash() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open = nil
+}
+
+// FailCommit lets the n-th commit from now fail, and all after it; 0: none any more. kept: the
+// first of them takes effect all the same.
+func (m *Memory) FailCommit(n int, kept bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failIn, m.kept, m.failing = n, kept, false
+}
+
+// Pass moves the clock by which records expire.
+func (m *Memory) Pass(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now = m.now.Add(d)
+}
+
+// fault says what becomes of a commit: whether it takes effect, and what it returns.
+func (m *Memory) faultLocked() (effect bool, err error) {
+	switch {
+	case m.failing:
+		return false, errInjected
+	case m.failIn == 0:
+		return true, nil
+	}
+	if m.failIn--; m.failIn > 0 {
+		return true, nil
+	}
+	m.failing = true
+	return m.kept, errInjected
+}
+
+// memoryEngine is one opening of a memory.
+type memoryEngine struct {
+	m     *Memory
+	looks int // open ones; guarded by Memory.mu
+}
+
+var _ engine.Engine = (*memoryEngine)(nil)
+
+func (e *memoryEngine) Bounds() (bytes, entries int) { return memoryBytesMax, memoryEntriesMax }
+
+func (e *memoryEngine) Begin() engine.Txn {
+	return &memoryTxn{e: e, look: e.lookNow(), writes: make(map[string]*entry)}
+}
+
+func (e *memoryEngine) Get(key []byte) ([]byte, error) { return e.lookNow().Get(key) }
+
+func (e *memoryEngine) Look() engine.Look {
+	l := e.lookNow()
+	e.m.mu.Lock()
+	defer e.m.mu.Unlock()
+	e.looks++
+	return l
+}
+
+func (e *memoryEngine) lookNow() *memoryLook {
+	e.m.mu.Lock()
+	defer e.m.mu.Unlock()
+	return &memoryLook{e: e, entries: e.m.committed, now: e.m.now}
+}
+
+// Close finds a spool that forgot to close what it looked at.
+func (e *memoryEngine) Close() error {
+	e.m.mu.Lock()
+	defer e.m.mu.Unlock()
+	if e.m.open == e {
+		e.m.open = nil
+	}
+	if e.looks > 0 {
+		return fmt.Errorf("cannot close the engine: %d looks are open", e.looks)
+	}
+	return nil
+}
+
+// memoryTxn is a transaction over what was committed when it began.
+type memoryTxn struct {
+	e      *memoryEngine
+	look   *memoryLook
+	writes map[string]*entry // nil: it is deleted
+	bytes  int
+	last   uint64 // the newest sequence that was appended here
+	err    error
+	over   bool
+}
+
+func (t *memoryTxn) Get(key []byte) ([]byte, error) {
+	if w, ok := t.writes[string(key)]; ok {
+		if w == nil {
+			return nil, engine.ErrNotFound
+		}
+		return bytes.Clone(w.value), nil
+	}
+	return t.look.Get(key)
+}
+
+func (t *memoryTxn) Has(key []byte) bool {
+	_, err := t.Get(key)
+	return err == nil
+}
+
+func (t *memoryTxn) Keys(prefix []byte, most int) (keys [][]byte, err error) {
+	l := *t.look
+	l.entries = merge(l.entries, t.writes)
+	w := l.Walk(engine.Walk{Prefix: prefix})
+	for w.Seek(prefix); w.Valid() && len(keys) < most; w.Next() {
+		keys = append(keys, bytes.Clone(w.Key()))
+	}
+	return keys, nil
+}
+
+func (t *memoryTxn) Put(key, value []byte, ttl time.Duration) error {
+	w := &entry{key: string(key), value: value}
+	if ttl > 0 {
+		w.expires = t.look.now.Add(ttl)
+	}
+	return t.write(w.key, w, len(value))
+}
+
+func (t *memoryTxn) Delete(key []byte) error { return t.write(string(key), nil, 0) }
+
+func (t *memoryTxn) write(key string, w *entry, valueBytes int) error {
+	t.bytes += len(key) + valueBytes + entryBytes
+	t.writes[key] = w
+	switch {
+	case t.over:
+		return t.fail(errors.New("cannot write: the transaction is over"))
+	case t.bytes > memoryBytesMax || len(t.writes) > memoryEntriesMax:
+		return t.fail(fmt.Errorf("cannot write %d bytes in %d entries: too much for one transaction",
+			t.bytes, len(t.writes)))
+	}
+	return nil
+}
+
+// fail notes the first error, and returns it that one time.
+func (t *memoryTxn) fail(err error) error {
+	if t.err != nil {
+		return nil
+	}
+	t.err = err
+	return err
+}
+
+func (t *memoryTxn) Append(seq uint64, rec []byte, lanes []record.LaneID) error {
+	newest := t.last
+	key, _, err := engine.Last(t.look, []byte{record.PrefixLog}, []byte{record.PrefixLog + 1})
+	if err == nil {
+		newest = max(newest, record.KeySeq(key))
+	}
+	e, err := record.DecodeEvent(rec, seq)
+	switch {
+	case err != nil:
+	case seq <= newest:
+		err = fmt.Errorf("cannot append event %d: the newest is %d", seq, newest)
+	case !slices.Equal(e.Lanes(), lanes):
+		err = fmt.Errorf("cannot append event %d for lanes %v: it says %v", seq, lanes, e.Lanes())
+	}
+	if err != nil {
+		return t.fail(err)
+	}
+	t.last = seq
+	key = record.LogKey(seq)
+	return t.write(string(key), &entry{key: string(key), value: rec}, len(rec))
+}
+
+func (t *memoryTxn) Commit() error {
+	m := t.e.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t.err != nil || t.over {
+		return errors.Join(t.err, errors.New("cannot commit"))
+	}
+	t.over = true
+	if m.open != t.e {
+		return errCrashed
+	}
+	effect, err := m.faultLocked()
+	if !effect && m.tear {
+		for i, key := range sortedKeys(t.writes) {
+			if i%2 > 0 {
+				delete(t.writes, key)
+			}
+		}
+		effect = true
+	}
+	if effect {
+		m.committed = merge(m.committed, t.writes)
+	}
+	return err
+}
+
+func (t *memoryTxn) Discard() { t.over = true }
+
+func sortedKeys(writes map[string]*entry) []string {
+	keys := make([]string, 0, len(writes))
+	for key := range writes {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// merge is what is there after writes. It changes neither.
+func merge(before []entry, writes map[string]*entry) []entry {
+	after := make([]entry, 0, len(before)+len(writes))
+	for _, key := range sortedKeys(writes) {
+		n := sort.Search(len(before), func(i int) bool { return before[i].key >= key })
+		after = append(after, before[:n]...)
+		before = before[n:]
+		if len(before) > 0 && before[0].key == key {
+			before = before[1:]
+		}
+		if w := writes[key]; w != nil {
+			after = append(after, *w)
+		}
+	}
+	return append(after, before...)
+}
+
+// memoryLook is what was committed at one instant.
+type memoryLook struct {
+	e       *memoryEngine
+	entries []entry
+	now     time.Time
+}
+
+func (l *memoryLook) Get(key []byte) (value []byte, err error) {
+	err = l.View(key, func(v []byte) error {
+		value = append([]byte{}, v...)
+		return nil
+	})
+	return value, err
+}
+
+func (l *memoryLook) View(key []byte, visit func(value []byte) error) error {
+	i := l.from(string(key))
+	if i == len(l.entries) || l.entries[i].key != string(key) || l.entries[i].gone(l.now) {
+		return engine.ErrNotFound
+	}
+	return visit(l.entries[i].value)
+}
+
+// from is the place of the first entry at or after a key.
+func (l *memoryLook) from(key string) int {
+	return sort.Search(len(l.entries), func(i int) bool { return l.entries[i].key >= key })
+}
+
+func (l *memoryLook) Walk(o engine.Walk) engine.Walker {
+	return &memoryWalker{l: l, o: o, step: 1, at: len(l.entries)}
+}
+
+func (l *memoryLook) Close() {
+	l.e.m.mu.Lock()
+	defer l.e.m.mu.Unlock()
+	l.e.looks--
+}
+
+type memoryWalker struct {
+	l        *memoryLook
+	o        engine.Walk
+	at, step int
+}
+
+func (w *memoryWalker) Seek(key []byte) {
+	w.at = w.l.from(string(key))
+	if w.o.Reverse {
+		w.step = -1
+		if w.at == len(w.l.entries) || w.l.entries[w.at].key != string(key) {
+			w.at--
+		}
+	}
+	w.pass()
+}
+
+// pass goes on over what has expired.
+func (w *memoryWalker) pass() {
+	for w.Valid() && !w.o.Gone && w.Gone() {
+		w.at += w.step
+	}
+}
+
+func (w *memoryWalker) Valid() bool {
+	return w.at >= 0 && w.at < len(w.l.entries) &&
+		strings.HasPrefix(w.l.entries[w.at].key, string(w.o.Prefix))
+}
+
+func (w *memoryWalker) Next() {
+	w.at += w.step
+	w.pass()
+}
+
+func (w *memoryWalker) Key() []byte { return []byte(w.l.entries[w.at].key) }
+
+func (w *memoryWalker) View(visit func(value []byte) error) error {
+	return visit(w.l.entries[w.at].value)
+}
+
+func (w *memoryWalker) Gone() bool { return w.l.entries[w.at].gone(w.l.now) }
+
+func (w *memoryWalker) ExpiresAt() uint64 {
+	if at := w.l.entries[w.at].expires; !at.IsZero() {
+		return uint64(at.Unix())
+	}
+	return 0
+}
+
+func (w *memoryWalker) Close() {}

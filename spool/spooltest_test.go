@@ -1,0 +1,86 @@
+package spool_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/spooltest"
+)
+
+// The embedded engine passes what every engine must.
+func TestEngine(t *testing.T) {
+	spooltest.Run(t, func(tb testing.TB) spooltest.Bed { return &diskBed{tb: tb, root: tb.TempDir()} })
+}
+
+// diskBed is a directory with the files of the embedded engine. A crash copies them, as they are in
+// that moment, to another one.
+type diskBed struct {
+	tb      testing.TB
+	root    string
+	crashes int
+
+	mu     sync.Mutex // guards below
+	failIn int
+	kept   bool
+	failed bool
+}
+
+var _ spooltest.Bed = (*diskBed)(nil)
+
+func (b *diskBed) dir() string { return fmt.Sprintf("%s/spool-%d", b.root, b.crashes) }
+
+func (b *diskBed) Prepare(o *spool.Options) {
+	o.Dir = b.dir()
+	spool.SetSeam(o, b.through)
+}
+
+func (b *diskBed) Crash(s *spool.Spool) {
+	b.tb.Helper()
+	b.crashes++
+	spool.CrashTo(b.tb, s, b.dir())
+}
+
+func (b *diskBed) FailCommit(n int, kept bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failIn, b.kept, b.failed = n, kept, false
+}
+
+var errInjected = errors.New("the test lets this commit fail")
+
+func (b *diskBed) through(call string, do func() error) error {
+	if call != "commit" {
+		return do()
+	}
+	effect, err := b.fault()
+	if !effect {
+		return err
+	}
+	return errors.Join(do(), err)
+}
+
+func (b *diskBed) fault() (effect bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed {
+		return false, errInjected
+	}
+	if b.failIn == 0 {
+		return true, nil
+	}
+	if b.failIn--; b.failIn > 0 {
+		return true, nil
+	}
+	b.failed = true
+	return b.kept, errInjected
+}
+
+// TxnBytes is what the options of the engine allow.
+func (b *diskBed) TxnBytes() int { return 2_300_000 }
+
+// Pass is the machine's: a record that expires does so within its time and a second.
+func (b *diskBed) Pass(time.Duration) time.Duration { return 20 * time.Second }
