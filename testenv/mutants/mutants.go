@@ -17,7 +17,7 @@ func mutants() []mutant {
 
 func spoolMutants() []mutant {
 	return []mutant{{
-		name: "no sync", file: "spool/engine.go", from: "o.SyncWrites = true",
+		name: "no sync", file: "spool/badger/options.go", from: "o.SyncWrites = true",
 		to: "o.SyncWrites = false", pkg: "testenv", tests: "TestFaultPowerCuts",
 	}, {
 		name: "answer early", file: "spool/commit.go",
@@ -30,18 +30,18 @@ func spoolMutants() []mutant {
 		from: "answer(ops, s.fail(err))", to: "answer(ops, err)",
 		pkg: "spool", tests: "TestFaultAtEveryCall",
 	}, {
-		name: "keep a reused buffer", file: "spool/record.go",
-		from: "func encodeDraft(d *Draft, lanes int) ([]byte, uint32) {\n",
+		name: "keep a reused buffer", file: "spool/record/event.go",
+		from: "func (p *Parts) LayOut(lanes int) (rec []byte, sum uint32) {\n",
 		to: "var reused = make([]byte, 0, 1<<20)\n\n" +
-			"func encodeDraft(d *Draft, lanes int) ([]byte, uint32) {\n" +
-			"	rec, sum := encodeAnew(d, lanes)\n	return append(reused[:0], rec...), sum\n}\n\n" +
-			"func encodeAnew(d *Draft, lanes int) ([]byte, uint32) {\n",
+			"func (p *Parts) LayOut(lanes int) (rec []byte, sum uint32) {\n" +
+			"	rec, sum = p.layOutAgain(lanes)\n	return append(reused[:0], rec...), sum\n}\n\n" +
+			"func (p *Parts) layOutAgain(lanes int) (rec []byte, sum uint32) {\n",
 		pkg: "testenv", tests: "TestP6",
 	}, {
-		name: "believe any record", file: "spool/record.go",
-		from: "	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())",
+		name: "believe any record", file: "spool/record/event.go",
+		from: "	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], Castagnoli())",
 		to: "	if len(rec) > 0 {\n		return nil\n	}\n" +
-			"	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], castagnoli())",
+			"	sum := crc32.Checksum(rec[e.idEnd:e.payloadEnd], Castagnoli())",
 		pkg: "spool", tests: ".",
 	}, {
 		name: "believe any loss", file: "spool/recount.go",
@@ -50,14 +50,14 @@ func spoolMutants() []mutant {
 		pkg:  "spool", tests: "TestHighWater",
 	}, {
 		name: "half a batch", file: "spool/load.go",
-		from: "		if e == nil || e.batchEnd <= max(seq, s.hw.last) {",
-		to:   "		if e == nil || e.batchEnd <= max(seq, s.hw.last) || true {",
+		from: "		if e == nil || e.BatchEnd <= max(seq, s.hw.last) {",
+		to:   "		if e == nil || e.BatchEnd <= max(seq, s.hw.last) || true {",
 		pkg:  "spool", tests: "TestFaultAtEveryCall",
 	}, {
 		name: "position passes a failure", file: "spool/change.go",
-		from: "	case st.Verdict == Retry:\n		g.put(badger.NewEntry(key, st.exception().encode()))",
+		from: "	case st.Verdict == Retry:\n		g.put(key, st.exception().Encode(), 0)",
 		to: "	case st.Verdict == Retry && !st.Fresh:\n" +
-			"		g.put(badger.NewEntry(key, st.exception().encode()))",
+			"		g.put(key, st.exception().Encode(), 0)",
 		pkg: "spool", tests: "TestModel|TestJourney|TestFaultAtEveryCall",
 	}, {
 		name: "forget ids", file: "spool/append.go",
@@ -77,12 +77,12 @@ func diskMutants() []mutant {
 		pkg: "testenv", tests: "TestFaultDisk",
 	}, {
 		name: "no gate", file: "spool/gate.go",
-		from: "		err := s.room.short(useOf(ops), time.Now(), s.compactionDue)\n",
-		to: "		err := s.room.short(useOf(ops), time.Now(), s.compactionDue)\n" +
+		from: "		err := s.tree.Short(useOf(ops), time.Now())\n",
+		to: "		err := s.tree.Short(useOf(ops), time.Now())\n" +
 			"		err = nil\n",
 		pkg: "testenv", tests: "TestFaultDiskFilledToTheLastByte",
 	}, {
-		name: "no blocks ahead", file: "spool/room.go",
+		name: "no blocks ahead", file: "spool/badger/room.go",
 		from: "	err := r.extend(to)\n", to: "	err := error(nil)\n",
 		pkg: "testenv", tests: "TestFaultDiskFilledToTheLastByte",
 	}, {
