@@ -299,13 +299,13 @@ func (r desk) recentAttempt(a *spool.Attempt) admin.RecentAttempt {
 func (r desk) Follow() func(most int) ([]admin.RecentAttempt, uint64) {
 	told := make(map[*lane]uint64) // how many attempts of each lane, ever
 	for _, l := range r.allLanes() {
-		told[l] = l.spool.Made()
+		told[l] = l.spool.Noted()
 	}
 	return func(most int) ([]admin.RecentAttempt, uint64) {
 		var list []spool.Attempt
 		made := uint64(0)
 		for _, l := range r.allLanes() {
-			if n := l.spool.Made(); n != told[l] {
+			if n := l.spool.Noted(); n != told[l] {
 				recent, n := l.spool.Recent(told[l])
 				list = append(list, recent...)
 				made += n - told[l]

@@ -303,12 +303,12 @@ func TestReplay(t *testing.T) {
 
 func TestRetryNow(t *testing.T) {
 	f := stocked(t)
-	before := f.laneNamed("bad").spool.Made()
+	before := f.laneNamed("bad").spool.Noted()
 	var target admin.Target
 	if code := f.api("POST", "/v1/targets/bad/retry", &target); code != 200 || target.Name != "bad" {
 		t.Fatalf("%d %+v", code, target)
 	}
-	f.wait("the job", func() bool { return f.laneNamed("bad").spool.Made() == before+4 })
+	f.wait("the job", func() bool { return f.laneNamed("bad").spool.Noted() == before+4 })
 	if code := f.api("POST", "/v1/targets/held/retry", nil); code != 409 {
 		t.Errorf("a paused target: %d", code)
 	}

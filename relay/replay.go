@@ -12,7 +12,7 @@ import (
 )
 
 // Replay is part of admin.Replayer. A page is one commit, so that a kill leaves whole pages, and
-// whoever goes on from the cursor, or begins anew, replays nothing twice: what is pending stays as
+// whoever goes on from the cursor, or begins again, replays nothing twice: what is pending stays as
 // it is.
 func (r desk) Replay(ctx context.Context, q admin.ReplayQuery) (admin.Replayed, error) {
 	out := admin.Replayed{DryRun: q.DryRun}

@@ -112,7 +112,7 @@ func (l *lane) tellStep(cfg *config.Config, s step, now time.Time) []spool.Notic
 	return l.r.owe(cfg, l, n)
 }
 
-// forgetLevelLocked ends the run of failed jobs for the warnings: the next one begins anew. It
+// forgetLevelLocked ends the run of failed jobs for the warnings: the next one begins again. It
 // returns what was warned of.
 func (l *lane) forgetLevelLocked(change *spool.Change) int {
 	level := l.memo.Level

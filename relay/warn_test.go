@@ -135,7 +135,7 @@ func (f *fixture) failing(t *testing.T) (heal func(status int)) {
 
 // TestWarnLevels asserts that each level of a run of failed jobs is warned of once, at the first job
 // that reaches it, also across a restart and a reload that moves the limit; that a success begins
-// anew; and that the defect is told after its warnings.
+// again; and that the defect is told after its warnings.
 func TestWarnLevels(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.Alert.WarnAt, f.cfg.Defect.AfterFailedJobs = []int{90, 50, 75}, 20

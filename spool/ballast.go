@@ -13,7 +13,8 @@ import (
 )
 
 // A ballast is a file of blocks that nobody else can take. It is thrown off when the disk has no
-// room left for what settling and retrying write, or for a start, and made anew once there is room.
+// room left for what settling and retrying write, or for a start, and made again once there is
+// room.
 const (
 	ballastName = "ballast"
 	// ballastBytes lets one memtable of settlements more reach a disk that others have filled: its

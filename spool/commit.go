@@ -226,7 +226,7 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if !ok {
 		return
 	}
-	if s.onDisk() && s.tree.Room.Turns(useOf(ops)) {
+	if s.onDisk() && s.tree.Room.Rotates(useOf(ops)) {
 		if err := s.checkPremises(); err != nil {
 			answer(ops, err)
 			return
@@ -429,7 +429,7 @@ func (g *group) putLane(l *Lane) {
 }
 
 // planCheckpoint writes the records of all lanes that moved, and the point from which a start
-// counts the log anew.
+// counts the log again.
 func (g *group) planCheckpoint() {
 	s := g.s
 	if s.closed() {

@@ -316,7 +316,7 @@ func TestRestoreRefusals(t *testing.T) {
 	}
 }
 
-// A restore that was cut off leaves a directory in which no relay begins anew, and in which the
+// A restore that was cut off leaves a directory in which no relay begins again, and in which the
 // restore can be done again.
 func TestRestoreCutOff(t *testing.T) {
 	f := open(t)
@@ -345,7 +345,7 @@ func TestRestoreCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Open(f.options()); !errors.Is(err, ErrLoss) {
-		t.Errorf("a relay begins anew where a restore was cut off: %v", err)
+		t.Errorf("a relay begins again where a restore was cut off: %v", err)
 	}
 }
 

@@ -40,7 +40,7 @@ type diskState struct {
 	// ample: the disk and the limit leave room for what need not be there any more.
 	ample atomic.Bool
 	// compaction is what the engine may write before it frees what it has read; deep is the size of
-	// the levels that only deletions make it write anew.
+	// the levels that only deletions make it write again.
 	compaction, deep atomic.Int64
 }
 

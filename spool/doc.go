@@ -77,13 +77,13 @@
 // An event goes KeepDelivered after its last delivery was settled, at once when space is short.
 // Deleting writes tombstones, and Badger has no reason to compact a tree that nobody writes to any
 // more, so after a large sweep the keeper flattens and flushes it (reclaim.go): 79 MB of delivered
-// events become 32 KB. A backlog is let drain before that: flattening on the way wrote anew what
+// events become 32 KB. A backlog is let drain before that: flattening on the way wrote again what
 // was still pending (1,000,000 events: 39,700/s with peaks of 1.3 GiB resident; 59,900/s with
 // 225 MiB at the end of the drain only).
 //
 // A log of more than 1 GiB is swept in portions of half of it (sweep.go), because a table that
 // holds both the last deletions and the newest events overlaps all that is kept, and the engine
-// writes all of that anew when it takes that table down a level. When the disk has no room for
+// writes all of that again when it takes that table down a level. When the disk has no room for
 // that, a portion waits until what is kept fits, begins with little in level 0, and nothing is
 // reclaimed before its end. Nothing else deletes in the log meanwhile.
 //
@@ -160,7 +160,7 @@
 //	the engine's keys                  nothing, if nothing is encrypted; else refused (ErrWrongKey,
 //	                                   ErrDamaged): what they encrypt cannot be read without them
 //
-// After a repair everything is counted anew, once (recount.go): O(events), the only start that is.
+// After a repair everything is counted again, once (recount.go): O(events), the only start that is.
 // The file "recount" is there from before the first change until the counts are stored, in one
 // transaction, so no start relies on counts that a repair has made wrong. Older versions of records
 // may have come back: a lane's old record repeats deliveries, which at-least-once allows; an

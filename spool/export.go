@@ -269,7 +269,7 @@ func (x *Exported) check() error {
 }
 
 // exportedFieldMax bounds content type and headers: accepting takes no longer ones, because a head
-// has 16 KiB at the most, and a record counts them in 16 bits.
+// has 16 KiB at most, and a record counts them in 16 bits.
 const exportedFieldMax = 16 << 10
 
 // hasControl reports what no header may hold: an event with it would be kept but never sent.

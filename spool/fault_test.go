@@ -276,7 +276,7 @@ func (j *faultJourney) live() error {
 	return nil
 }
 
-// recover starts anew, with a fault at one of the calls of the start, then without.
+// recover starts again, with a fault at one of the calls of the start, then without.
 func (j *faultJourney) recover(failAt int) {
 	j.t.Helper()
 	j.plan = &faultPlan{failAt: failAt, done: failAt%2 == 0}

@@ -60,7 +60,7 @@ func useOf(ops []*op) ondisk.Use {
 	u := ondisk.Use{Bytes: rideBytes}
 	for _, o := range ops {
 		u.Bytes += int64(o.bytes + o.entries*ondisk.EntryRoomBytes)
-		u.Turns = u.Turns || o.flush
+		u.Rotates = u.Rotates || o.flush
 	}
 	return u
 }

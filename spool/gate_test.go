@@ -359,7 +359,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 	}
 }
 
-// While the disk has no room to write all of the log anew, it is swept once what is kept fits.
+// While the disk has no room to write all of the log again, it is swept once what is kept fits.
 func TestRoomToSweep(t *testing.T) {
 	const events, size, mib = 40, 400 << 10, 1 << 20
 	f, _ := openOn(t)
@@ -400,10 +400,10 @@ func TestRoomToSweep(t *testing.T) {
 	due(at, -f.engineNeeds()+ondisk.PreflightBytes, false, 0)
 	kept := f.tree.RewrittenBytes(1)
 	if half := f.tree.RewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
-		t.Errorf("%d bytes are written anew from the first event on, %d from the middle", kept, half)
+		t.Errorf("%d bytes are written again from the first event on, %d from the middle", kept, half)
 	}
 	if n := f.tree.RewrittenBytes(events + 1); n > kept/2 {
-		t.Errorf("%d of %d bytes are written anew behind the last event", n, kept)
+		t.Errorf("%d of %d bytes are written again behind the last event", n, kept)
 	}
 	// What failed deliveries need of the swept part stays.
 	held := func(swept uint64, want int64) {
@@ -524,7 +524,7 @@ func TestGateWithoutFiles(t *testing.T) {
 	t.Parallel()
 	f, _ := openOn(t)
 	f.fillLog(f.lane("a").name)
-	turn := filepath.Join(f.tree.Room.Dir, ondisk.TurnName)
+	turn := filepath.Join(f.tree.Room.Dir, ondisk.RotateName)
 	if err := os.Mkdir(turn, 0o700); err != nil { // making the file is EISDIR
 		t.Fatal(err)
 	}

@@ -106,8 +106,8 @@ func (l *Lane) Recent(n uint64) ([]record.Attempt, uint64) {
 	return l.recent.since(n), l.recent.n
 }
 
-// Made is how many attempts of the lane were noted, ever: what Recent goes on from.
-func (l *Lane) Made() uint64 {
+// Noted is how many attempts of the lane were noted, ever: what Recent goes on from.
+func (l *Lane) Noted() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.recent.n

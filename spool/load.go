@@ -90,7 +90,7 @@ func (s *Spool) checkFirstRecord() error {
 			ErrLoss, s.hw.last)
 	}
 	if err == nil {
-		s.log.Error("the spool's first record is gone and is made anew: events whose ids were made " +
+		s.log.Error("the spool's first record is gone and is made again: events whose ids were made " +
 			"here are not found by them any more")
 	}
 	return err
@@ -118,7 +118,7 @@ func (s *Spool) initialize() error {
 	return s.storeFormat(s.format)
 }
 
-// loadCheckpoint reads the last tick and the point from which the log is counted anew.
+// loadCheckpoint reads the last tick and the point from which the log is counted again.
 func (s *Spool) loadCheckpoint() (uint64, error) {
 	s.tick.Store(&record.Tick{})
 	s.tick.Store(&record.Tick{})

@@ -25,7 +25,7 @@ type migration struct {
 func migrations() []migration { return nil }
 
 // migrate runs the steps between what is on disk and a version. The new version is stored after
-// each step, so that a crash repeats one at the most. A newer spool never comes here: decodeFormat
+// each step, so that a crash repeats one at most. A newer spool never comes here: decodeFormat
 // refuses it, because nothing that it says can be trusted to mean what it meant.
 func (s *Spool) migrate(f record.Format, to uint64, steps []migration) (record.Format, error) {
 	for f.Version < to {

@@ -215,7 +215,7 @@ func (p *premises) missing(now *survey, tables func() map[string]bool) error {
 			if !listed[name] {
 				continue
 			}
-		case !there && ext == logExt && p.turned(name, now):
+		case !there && ext == logExt && p.rotated(name, now):
 			continue
 		}
 		path := filepath.Join(p.dir, name)
@@ -227,9 +227,9 @@ func (p *premises) missing(now *survey, tables func() map[string]bool) error {
 	return nil
 }
 
-// turned reports whether a log may have gone because its memtable was written out: one that was
+// rotated reports whether a log may have gone because its memtable was written out: one that was
 // begun after it is there, or the engine is between the two.
-func (p *premises) turned(name string, now *survey) bool {
+func (p *premises) rotated(name string, now *survey) bool {
 	if now.flushes%2 == 1 || p.flushes.Load() != now.flushes {
 		return true
 	}

@@ -331,7 +331,7 @@ func TestLogTurned(t *testing.T) {
 		for _, name := range names {
 			now.files[filepath.Join(ondisk.Dir, name)] = nil
 		}
-		if got := p.turned(filepath.Join(ondisk.Dir, "00007.mem"), now); got != want {
+		if got := p.rotated(filepath.Join(ondisk.Dir, "00007.mem"), now); got != want {
 			t.Errorf("flushes %d, files %v: got %v; want %v", flushes, names, got, want)
 		}
 	}

@@ -13,9 +13,9 @@ import (
 const (
 	// reclaimBytes must have been swept since the last time: with them and what the engine has for
 	// itself, 32 MiB, a spool at rest stays below three memtables. And a part of what is on disk must
-	// have been, all of which may be written anew: an eighth when the sweep rests or space is short, a
-	// half when a sweep has gone on for reclaimGoing. An eighth in any case made a backlog of 1.1 GiB
-	// drain at 15,000/s instead of 55,000/s, for it was written anew on the way.
+	// have been, all of which may be written again: an eighth when the sweep rests or space is short,
+	// a half when a sweep has gone on for reclaimGoing. An eighth in any case made a backlog of 1.1
+	// GiB drain at 15,000/s instead of 55,000/s, for it was written again on the way.
 	reclaimBytes      = 8 << 20
 	reclaimShare      = 8
 	reclaimGoingShare = 2

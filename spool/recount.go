@@ -10,8 +10,8 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// loadRepaired compares what was found with what had been answered, and counts the spool anew after
-// a repair.
+// loadRepaired compares what was found with what had been answered, and counts the spool again
+// after a repair.
 func (s *Spool) loadRepaired() error {
 	if err := s.mendSmall(); err != nil {
 		return err
@@ -25,7 +25,7 @@ func (s *Spool) loadRepaired() error {
 		return err
 	}
 	if s.hw.damaged {
-		s.log.Error("cannot read the high-water mark; it is written anew, and a loss of the newest "+
+		s.log.Error("cannot read the high-water mark; it is written again, and a loss of the newest "+
 			"events would go unnoticed at this start", "file", highWaterName)
 	}
 	if lost := s.hw.last - min(head, s.hw.last); lost > 0 {
@@ -45,7 +45,7 @@ func (s *Spool) loadRepaired() error {
 		return nil
 	}
 	if err := s.recount(max(head, s.hw.last)); err != nil {
-		return fmt.Errorf("cannot count the spool anew: %w", err)
+		return fmt.Errorf("cannot count the spool again: %w", err)
 	}
 	return s.through("repair", func() error {
 		return errors.Join(ondisk.RemoveFile(filepath.Join(s.dir, ondisk.RecountName)),
@@ -82,7 +82,7 @@ type recountedLane struct {
 }
 
 func (s *Spool) recount(head uint64) error {
-	s.log.Warn("the spool was repaired; everything in it is counted anew", "newest", head)
+	s.log.Warn("the spool was repaired; everything in it is counted again", "newest", head)
 	if err := s.deleteAgain(); err != nil {
 		return err
 	}
@@ -311,11 +311,11 @@ func mergeSorted(a, b []uint64) []uint64 {
 	return append(append(out, a...), b...)
 }
 
-// deleteAgain deletes anew what is deleted while older versions of it are still there. A table that
-// was listed again may hold the older version where the engine, merging others, drops the deletion
-// first: an exception that was settled long ago would come back in the middle of a run. As the
-// newest of all, the deletion outlives what it hides. The table of records says which kinds need
-// it; events do not: what comes back of them is below every position.
+// deleteAgain deletes again what is deleted while older versions of it are still there. A table
+// that was listed again may hold the older version where the engine, merging others, drops the
+// deletion first: an exception that was settled long ago would come back in the middle of a run. As
+// the newest of all, the deletion outlives what it hides. The table of records says which kinds
+// need it; events do not: what comes back of them is below every position.
 func (s *Spool) deleteAgain() error {
 	_, most := s.groupMax()
 	for i := range record.Kinds() {
@@ -335,7 +335,7 @@ func (s *Spool) deleteAgain() error {
 			keys = keys[n:]
 		}
 		if err != nil {
-			return fmt.Errorf("cannot delete anew what had been deleted: %w", err)
+			return fmt.Errorf("cannot delete again what had been deleted: %w", err)
 		}
 	}
 	return nil

@@ -166,7 +166,7 @@ func (f *fixture) startsWhole() {
 		f.reopen()
 		f.counts(f.lane("crm"), uint64(f.answered), 0)
 		if f.Quarantined() > 0 || f.Relisting() {
-			f.t.Errorf("%d records are set aside; a list to make anew: %v", f.Quarantined(), f.Relisting())
+			f.t.Errorf("%d records are set aside; a list to make again: %v", f.Quarantined(), f.Relisting())
 		}
 		if err := f.Close(); err != nil {
 			f.t.Fatal(err)

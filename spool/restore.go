@@ -33,7 +33,7 @@ type RestoreOptions struct {
 
 // Restore makes a spool of a backup, verifies it and only then puts it into place, with one rename.
 // While it works, and after it was cut off, the directory holds nothing but a high-water mark, so
-// that a relay that is started there refuses (ErrLoss) instead of beginning anew.
+// that a relay that is started there refuses (ErrLoss) instead of beginning again.
 //
 // The restored spool has an id of its own: it and the one it comes from may both go on, and ids of
 // events must not meet. It remembers whose ids it descends from, so that events made before are

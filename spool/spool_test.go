@@ -808,7 +808,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A high-water mark that cannot be read is told, written anew, and keeps nothing from starting.
+// A high-water mark that cannot be read is told, written again, and keeps nothing from starting.
 func TestDamagedHighWater(t *testing.T) {
 	f := open(t)
 	f.lane("crm")
@@ -836,7 +836,7 @@ func TestDamagedHighWater(t *testing.T) {
 	said.Reset()
 	f.reopen()
 	if f.hw.damaged || f.hw.last != 1 {
-		t.Errorf("the mark is %d, damaged %v; want 1 anew", f.hw.last, f.hw.damaged)
+		t.Errorf("the mark is %d, damaged %v; want 1 again", f.hw.last, f.hw.damaged)
 	}
 }
 

@@ -21,7 +21,7 @@ const (
 	sweepScan  = 20_000
 	// Above sweepWholeBytes on disk the log is swept when half of its events may go. Deletions
 	// carry old keys and new events carry new ones, and a compaction puts both into one table, which
-	// overlaps all that is kept in between: going one level down it writes all of that anew. In five
+	// overlaps all that is kept in between: going one level down it writes all of that again. In five
 	// minutes of saturation with a window of 1.5 GiB, swept as it came, that were 7.8 bytes written
 	// per payload byte instead of 6.3, and 12,100 instead of 15,800 events/s. A backlog is let drain
 	// to its end before: 5,000,000 events, swept at a half and at a quarter, stood nearly still for
@@ -157,7 +157,7 @@ func (s *Spool) sweepDue(cut time.Time) (bool, error) {
 	return s.roomToSweep(swept, to)
 }
 
-// tight: the disk has no room to write all of the deep levels anew.
+// tight: the disk has no room to write all of the deep levels again.
 func (s *Spool) tight() bool {
 	deep := s.disk.deep.Load()
 	return deep > 0 && s.disk.free.Load()-s.engineNeeds() < deep

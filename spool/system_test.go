@@ -106,7 +106,7 @@ func TestHighWaterSystemError(t *testing.T) {
 		t.Errorf("something was repaired: %q", kept)
 	}
 	if err := raiseHighWater(dir, 1); !errors.Is(err, syscall.EISDIR) {
-		t.Errorf("the mark was written anew: %v", err)
+		t.Errorf("the mark was written again: %v", err)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestInodesAreWatched(t *testing.T) {
 	inodes.free.Store(1 << 20)
 	f.measureDisk()
 	f.fillLog("a")
-	inodes.free.Store(ondisk.TurnInodes - 1)
+	inodes.free.Store(ondisk.RotateInodes - 1)
 	ballast := f.ballast.size()
 	tick := f.tickLater(7)
 	f.until("the gate to close", f.gate.closed)

@@ -271,7 +271,7 @@ func (v *verifier) checkLog() {
 	}
 }
 
-// events is how many the log holds at the most, as far as its ends tell.
+// events is how many the log holds at most, as far as its ends tell.
 func (v *verifier) events() int64 { return int64(v.head - min(v.head, v.swept)) }
 
 // withoutEvent is told of a delivery whose event is not in the log or was never owed.

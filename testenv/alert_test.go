@@ -114,7 +114,7 @@ func TestAlertAtNinetyPercent(t *testing.T) {
 
 // TestAlertEveryLevel asserts that 50, 75 and 90 percent are told once each, in order and before the
 // defect, although the mail server is away for the whole of it and the relay is killed; and that a
-// success begins anew.
+// success begins again.
 func TestAlertEveryLevel(t *testing.T) {
 	t.Parallel()
 	j, box, _ := defectJourney(t, -2)

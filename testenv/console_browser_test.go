@@ -148,7 +148,7 @@ func quote(text string) string {
 	return string(b)
 }
 
-// open loads the page anew with a view.
+// open loads the page again with a view.
 func (c *console) open(view string) {
 	c.t.Helper()
 	if err := chromedp.Do(c.ctx, chromedp.Navigate("about:blank"),

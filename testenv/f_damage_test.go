@@ -194,7 +194,7 @@ func (s *owedSpool) damaged(t *testing.T, kind, file string, d damage) {
 	}
 	missing := s.arrives(t, j, 0)
 	if repaired && missing > most {
-		t.Errorf("%d events did not arrive; want %d at the most\n%s", missing, most, tail(j.Log()))
+		t.Errorf("%d events did not arrive; want %d at most\n%s", missing, most, tail(j.Log()))
 	}
 	if missing > 0 && kind == "mem" && len(j.originals()) == 0 {
 		t.Error("the original of what cannot be read was not kept")

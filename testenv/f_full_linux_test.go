@@ -96,7 +96,7 @@ func TestFaultDiskFullOfEvents(t *testing.T) {
 }
 
 // TestFaultLargeDiskDrains does the same on a disk so large that the engine has a second level, where
-// sweeping while the backlog drains once wrote anew all that was still pending: more than there was
+// sweeping while the backlog drains once wrote again all that was still pending: more than there was
 // room for. It takes a minute and 3 GiB: HOOKSPOOL_LONG=1.
 func TestFaultLargeDiskDrains(t *testing.T) {
 	if os.Getenv("HOOKSPOOL_LONG") == "" {

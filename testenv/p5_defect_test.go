@@ -148,7 +148,7 @@ func TestP5KillKeepsFailedJobs(t *testing.T) {
 }
 
 // TestP5SuccessResetsTheCount asserts that one live success after 100 failed jobs begins the count
-// anew: the 101st failed job is the first.
+// again: the 101st failed job is the first.
 func TestP5SuccessResetsTheCount(t *testing.T) {
 	t.Parallel()
 	j, box, gate := defectJourney(t, 101)
@@ -286,7 +286,7 @@ func TestP5MailNeverDelaysDeliveries(t *testing.T) {
 }
 
 // TestP5LiveWaitsWhileDefective asserts that while a target is Defective its new events wait for a
-// job, one probe at the most, that nothing of them is lost, and that enable runs a job at once.
+// job, one probe at most, that nothing of them is lost, and that enable runs a job at once.
 func TestP5LiveWaitsWhileDefective(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("dead", "fine")

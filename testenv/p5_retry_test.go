@@ -68,7 +68,7 @@ func TestP5Exactly145Requests(t *testing.T) {
 }
 
 // TestP5KillKeepsAttempts kills the relay three times on the way to exhaustion and asserts that
-// attempts 0 to 144 are all made, none is skipped, and each kill repeats one at the most.
+// attempts 0 to 144 are all made, none is skipped, and each kill repeats one at most.
 func TestP5KillKeepsAttempts(t *testing.T) {
 	t.Parallel()
 	rng := Seed(t)

@@ -44,7 +44,7 @@ func TestP5MissedTicks(t *testing.T) {
 }
 
 // TestP5TickIsRemembered asserts that a restart within an interval runs no job and does not begin
-// the interval anew: the next tick comes when it would have come.
+// the interval again: the next tick comes when it would have come.
 func TestP5TickIsRemembered(t *testing.T) {
 	t.Parallel()
 	const interval = 12 * time.Second // a busy machine starts a relay slowly, here twice

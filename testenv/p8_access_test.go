@@ -205,7 +205,7 @@ func TestP8SecurityHeaders(t *testing.T) {
 }
 
 // TestP8FileModes asserts that a running relay's files are its user's alone whatever the umask was,
-// also in a directory that was there before, and that its sockets are its group's at the most.
+// also in a directory that was there before, and that its sockets are its group's at most.
 func TestP8FileModes(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,18 @@ func TestTidy(t *testing.T) {
 		checkGoroutines(t, s)
 		checkDocs(t, s)
 		checkVars(t, s)
+		checkWords(t, s)
+	}
+}
+
+// checkWords keeps words out of comments and messages that nobody says (HOUSE §7).
+func checkWords(t *testing.T, s *source) {
+	t.Helper()
+	signs := regexp.MustCompile(`(?i)\b(ane` + `w|at the mos` + `t|the begi` + `n)\b`)
+	for i, line := range strings.Split(string(s.text), "\n") {
+		if sign := signs.FindString(line); sign != "" {
+			t.Errorf("%s:%d has %q", s.path, i+1, sign)
+		}
 	}
 }
 
@@ -174,19 +187,19 @@ func checkSize(t *testing.T, s *source) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(string(s.text), "\n"), "\n")
 	if len(lines) > fileLinesMax {
-		t.Errorf("%s has %d lines; %d at the most", s.path, len(lines), fileLinesMax)
+		t.Errorf("%s has %d lines; %d at most", s.path, len(lines), fileLinesMax)
 	}
 	for i, line := range lines {
 		columns := utf8.RuneCountInString(line) + strings.Count(line, "\t")*(tabColumns-1)
 		if columns > lineColumnsMax {
-			t.Errorf("%s:%d has %d columns (tab = %d); %d at the most", s.path, i+1, columns,
+			t.Errorf("%s:%d has %d columns (tab = %d); %d at most", s.path, i+1, columns,
 				tabColumns, lineColumnsMax)
 		}
 	}
 	for _, decl := range s.file.Decls {
 		if f, ok := decl.(*ast.FuncDecl); ok {
 			if n := s.line(f.End()) - s.line(f.Pos()) + 1; n > functionLinesMax {
-				t.Errorf("%s:%d: function %s has %d lines; %d at the most", s.path,
+				t.Errorf("%s:%d: function %s has %d lines; %d at most", s.path,
 					s.line(f.Pos()), f.Name.Name, n, functionLinesMax)
 			}
 		}

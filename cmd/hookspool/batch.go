@@ -148,8 +148,8 @@ func (b *batch) locate(err error) error {
 	return no
 }
 
-// withoutLines takes out of the detail of a refused batch what counts lines from the begin of the
-// request, and leaves the reason. A relay that words it otherwise is quoted as it is.
+// withoutLines takes out of the detail of a refused batch what counts lines from the beginning of
+// the request, and leaves the reason. A relay that words it otherwise is quoted as it is.
 func withoutLines(detail string) string {
 	reason, ok := strings.CutPrefix(detail, "nothing of the batch was accepted; line ")
 	if !ok {

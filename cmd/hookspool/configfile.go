@@ -119,7 +119,7 @@ func serverTable(text []byte) []byte {
 	return []byte(strings.Join(lines, "\n"))
 }
 
-// isTableHeader tells [table.name] from the begin of a list inside a list.
+// isTableHeader tells [table.name] from the beginning of a list inside a list.
 func isTableHeader(line string) bool {
 	name := strings.TrimSuffix(strings.TrimPrefix(line, "["), "]")
 	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")

@@ -121,7 +121,7 @@ func listingBroke(ctx context.Context, c *cli, again string, err error) error {
 }
 
 // counter shows on a terminal how far a long search or change is; end takes the line away, and what
-// is shown after that writes it anew.
+// is shown after that writes it again.
 func (c *cli) counter(what string) (show func(int), end func()) {
 	if !isTerminal(c.errOut) {
 		return func(int) {}, func() {}

@@ -60,8 +60,8 @@ func (c *cli) openSource(s *sending) (*source, error) {
 	return from, nil
 }
 
-// read looks at the begin of the input and reads on to its end if it is one event. What the flags
-// or the name of the file say is believed, so that a bad first line is an error of that line;
+// read looks at the beginning of the input and reads on to its end if it is one event. What the
+// flags or the name of the file say is believed, so that a bad first line is an error of that line;
 // otherwise the content tells.
 func (s *source) read(in io.Reader, told *sending) error {
 	lines := newLineReader(in)

@@ -18,7 +18,7 @@ import (
 
 const (
 	// importBatch events, or so many bytes of lines, are written at once. A relay that runs gets
-	// smaller batches: one fits into a commit, so that accepting waits for one sync at the most.
+	// smaller batches: one fits into a commit, so that accepting waits for one sync at most.
 	importBatch     = 500
 	importRestBytes = 8 << 20
 	importLiveBytes = 1 << 20

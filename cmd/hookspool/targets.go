@@ -70,8 +70,8 @@ func (c *cli) showTargets(ctx context.Context, relay *peer) error {
 	return nil
 }
 
-// watch shows something anew until it is stopped. On a terminal it overwrites what it showed, under
-// a line about the relay, and goes on when the relay is away for a while.
+// watch shows something again until it is stopped. On a terminal it overwrites what it showed,
+// under a line about the relay, and goes on when the relay is away for a while.
 func (c *cli) watch(parent context.Context, relay *peer,
 	show func(context.Context, *peer) error) error {
 	ctx, stop := c.untilStopped(parent, func(os.Signal) {})

@@ -35,7 +35,7 @@ type pulse struct {
 	text []byte
 }
 
-// state is the newest pulse, made anew if it is old.
+// state is the newest pulse, made again if it is old.
 func (s *Server) state() []byte {
 	p := &s.pulse
 	p.mu.Lock()

@@ -46,18 +46,18 @@ func TestPageIsSmall(t *testing.T) {
 		lines := strings.Split(text, "\n")
 		for i, line := range lines {
 			if n := utf8.RuneCountInString(line); n > pageColumnsMax {
-				t.Errorf("%s:%d has %d columns; %d at the most", name, i+1, n, pageColumnsMax)
+				t.Errorf("%s:%d has %d columns; %d at most", name, i+1, n, pageColumnsMax)
 			}
 		}
 		if strings.HasSuffix(name, ".js") {
 			sum += len(text)
 			if len(lines) > scriptLinesMax {
-				t.Errorf("%s has %d lines; %d at the most", name, len(lines), scriptLinesMax)
+				t.Errorf("%s has %d lines; %d at most", name, len(lines), scriptLinesMax)
 			}
 		}
 	}
 	if sum > scriptBytesMax {
-		t.Errorf("the scripts have %d bytes; %d at the most", sum, scriptBytesMax)
+		t.Errorf("the scripts have %d bytes; %d at most", sum, scriptBytesMax)
 	}
 }
 

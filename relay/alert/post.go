@@ -31,7 +31,7 @@ type post struct {
 }
 
 // Send posts a notice and returns nil once the answer was a success. It blocks for the timeout of
-// the client at the most, or until ctx is done. The webhook-id is that of the notice, whenever it
+// the client at most, or until ctx is done. The webhook-id is that of the notice, whenever it
 // is sent. Its errors show nothing of the URL but what may be shown, and nothing of the answer but
 // the status.
 func (p *Poster) Send(ctx context.Context, notice Notice) error {

@@ -149,7 +149,7 @@ func hostField(u *url.URL) string {
 	return host
 }
 
-// Do makes one attempt and blocks until its outcome is known, at the most for Options.Timeout
+// Do makes one attempt and blocks until its outcome is known, at most for Options.Timeout
 // (or until the deadline of ctx, if that is earlier) and some milliseconds. Within that, a
 // success waits up to 250 ms for its body and a failure or a sample up to 1 s. Do keeps
 // nothing of r. Whatever a target does, there is an Outcome. When ctx is cancelled before

@@ -53,7 +53,7 @@ var (
 type head struct {
 	status  int
 	minor   byte  // of HTTP/1.x
-	length  int64 // of Content-Length, math.MaxInt64 at the most; -1: none
+	length  int64 // of Content-Length, math.MaxInt64 at most; -1: none
 	chunked bool  // chunked is the last transfer coding
 	coded   bool  // there is a Transfer-Encoding
 	close   bool  // the connection must not be used again

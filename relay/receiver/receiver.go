@@ -160,7 +160,7 @@ func New(options Options) *Receiver {
 		IdleTimeout:        idleTimeout,
 		MaxRequestBodySize: options.MaxBody,
 		CloseOnShutdown:    true,
-		// A multipart body would be taken apart and put together anew, and what was signed is
+		// A multipart body would be taken apart and put together again, and what was signed is
 		// the bytes that came.
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,

@@ -232,7 +232,7 @@ func (headerCarrier) Set(string, string) {}
 func (headerCarrier) Keys() []string { return nil }
 
 // tracedExporter says once that a collector does not take spans, and once that it does again. The
-// library's own handler would print the URL with its query, and every batch anew.
+// library's own handler would print the URL with its query, and every batch again.
 type tracedExporter struct {
 	sdktrace.SpanExporter
 	log    *slog.Logger

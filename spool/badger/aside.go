@@ -81,7 +81,7 @@ func (f *Files) write(path string, content []byte) error {
 	return f.Through.Do("repair", func() error { return WriteFile(path, content) })
 }
 
-// WriteFile writes a file anew and syncs it. Zeros at its end take no room: the engine's logs are
+// WriteFile writes a file again and syncs it. Zeros at its end take no room: the engine's logs are
 // tens of MiB of them.
 func WriteFile(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -98,7 +98,7 @@ func WriteFile(path string, content []byte) error {
 	return nil
 }
 
-// WantRecount has this start, or the next one that comes so far, count everything anew. Every
+// WantRecount has this start, or the next one that comes so far, count everything again. Every
 // repair begins with it, so that who only reads a spool is stopped here.
 func (f *Files) WantRecount() error {
 	if !f.Repairs {

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// TurnInodes must be free for a commit that may find the memtable full: its table, the next log,
+	// RotateInodes must be free for a commit that may find the memtable full: its table, the next log,
 	// a manifest that is written again, and as many that others take meanwhile; compaction adds its
 	// own.
-	TurnInodes = 6
+	RotateInodes = 6
 	// StartInodes is what a start makes: in a new directory ten (that of the engine, its lock, keys,
 	// manifest, value log, discard statistics, log and a table of the one before; the high-water mark
 	// and the ballast), and something to spare for a repair and for what others take.
@@ -76,14 +76,14 @@ func NoInodesError(free, need int64) error {
 		need)
 }
 
-// TurnName is a file that is made and removed below the engine's directory.
-const TurnName = "turn"
+// RotateName is a file that is made and removed below the engine's directory.
+const RotateName = "rotate"
 
 // makeable says why the engine could not begin another file, or nil. Where it cannot, Badger is
 // left without a memtable, and whoever reads from it then ends the process (seen). ErrFull: what
 // is missing may come back.
 func (r *room) makeable() error {
-	path := filepath.Join(r.Dir, TurnName)
+	path := filepath.Join(r.Dir, RotateName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
 		err = errors.Join(f.Close(), os.Remove(path))

@@ -26,7 +26,7 @@ func (f *Files) AboutList(msg string) bool {
 	return strings.Contains(msg, path) || strings.Contains(msg, "MANIFEST invalid, table ")
 }
 
-// WantRelist has the next start make the engine's list anew. The file counts even if it could not
+// WantRelist has the next start make the engine's list again. The file counts even if it could not
 // be synced: the disk has failed already.
 func (f *Files) WantRelist() error {
 	file, err := os.OpenFile(filepath.Join(f.Dir, relistName), os.O_WRONLY|os.O_CREATE, 0o600)
@@ -42,7 +42,7 @@ func (f *Files) Relisting() bool {
 	return !errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
 }
 
-// relisted ends it: the list is made anew, or there was none.
+// relisted ends it: the list is made again, or there was none.
 func (f *Files) relisted() error {
 	if !f.Repairs || !f.Relisting() {
 		return nil

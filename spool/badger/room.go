@@ -114,13 +114,14 @@ func (r *room) path(fid int) string { return filepath.Join(r.Dir, fmt.Sprintf("%
 // Use is what a group is about to add.
 type Use struct {
 	Bytes int64
-	// Turns: the memtable is written out in any case, and all tables after it.
-	Turns bool
+	// Rotates: the memtable is written out in any case, and all tables after it.
+	Rotates bool
 }
 
-// Turns reports whether a group may find the memtable full, so that the engine begins another log.
-func (r *room) Turns(u Use) bool {
-	return u.Turns || r.Written+u.Bytes+EntryRoomBytes >= MemTableBytes
+// Rotates reports whether a group may find the memtable full, so that the engine begins another
+// log.
+func (r *room) Rotates(u Use) bool {
+	return u.Rotates || r.Written+u.Bytes+EntryRoomBytes >= MemTableBytes
 }
 
 // Look asks how much is free, and how fast that falls.
@@ -141,8 +142,8 @@ func (r *room) Look(now time.Time) (int64, error) {
 // other error is the disk's. compaction is what the table of the memtable may
 // set off. A group that would only fill blocks that the log has needs nothing.
 func (r *room) short(u Use, now time.Time, compaction func(sure bool) int64) error {
-	end, turns := r.Written+u.Bytes+EntryRoomBytes, r.Turns(u)
-	if end <= r.allocated && !turns {
+	end, rotates := r.Written+u.Bytes+EntryRoomBytes, r.Rotates(u)
+	if end <= r.allocated && !rotates {
 		return nil
 	}
 	free, err := r.Look(now)
@@ -150,16 +151,16 @@ func (r *room) short(u Use, now time.Time, compaction func(sure bool) int64) err
 		return nil // the commit will tell; nobody would be helped by not trying
 	}
 	need := r.reserved()
-	if turns {
+	if rotates {
 		need += tableBytesMax + r.fall
 		if u.Bytes > 2*txnBytesMax {
 			need += 3 * u.Bytes // a batch of many transactions may fill several memtables
 		}
-		written := compaction(u.Turns)
+		written := compaction(u.Rotates)
 		if free < need+written {
 			return FullError(free, need)
 		}
-		if err := r.inodesShort(TurnInodes + TablesOf(written)); err != nil {
+		if err := r.inodesShort(RotateInodes + TablesOf(written)); err != nil {
 			return err
 		}
 		if err := r.makeable(); err != nil {
@@ -231,10 +232,10 @@ func (r *room) extend(to int64) error {
 // one is given its blocks by the next group.
 func (r *room) Wrote(bytes, entries int) {
 	n := int64(bytes + (entries+1)*EntryRoomBytes)
-	turns := r.Written+n >= MemTableBytes
+	rotates := r.Written+n >= MemTableBytes
 	r.Written += n
-	if turns {
-		r.turned(n)
+	if rotates {
+		r.rotated(n)
 	}
 	if r.sparse {
 		r.allocated = max(r.allocated, r.Written) // stored is allocated
@@ -242,8 +243,8 @@ func (r *room) Wrote(bytes, entries int) {
 	r.Unused.Store(max(0, r.allocated-r.Written))
 }
 
-// turned looks whether a new log was begun, which holds n bytes by now.
-func (r *room) turned(n int64) {
+// rotated looks whether a new log was begun, which holds n bytes by now.
+func (r *room) rotated(n int64) {
 	if _, err := os.Stat(r.path(r.fid + 1)); err != nil {
 		return
 	}

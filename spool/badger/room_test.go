@@ -61,7 +61,7 @@ func TestRoomSeesADiskFill(t *testing.T) {
 	}{{200 << 20, true}, {150 << 20, false}, {150 << 20, true}, {RotateBytes, false}} {
 		left = step.free
 		now = now.Add(fallStep)
-		if err := r.short(Use{Turns: true}, now, never); (err == nil) != step.want {
+		if err := r.short(Use{Rotates: true}, now, never); (err == nil) != step.want {
 			t.Error(fmt.Sprint(i), step.free, err)
 		}
 	}

@@ -207,7 +207,7 @@ func (t *Tree) Short(u Use, now time.Time) error { return t.Room.short(u, now, t
 // closed. The committer has ended.
 func (t *Tree) ShortToClose() error {
 	r := &t.Room
-	if err := r.inodesShort(TurnInodes); err != nil {
+	if err := r.inodesShort(RotateInodes); err != nil {
 		return err
 	}
 	free, err := r.Free(r.Dir)
@@ -242,7 +242,7 @@ func (t *Tree) Flush() error {
 		err = t.through.Do("flush", func() error { return t.DB.DropPrefix(key) })
 		release()
 	}
-	t.Room.turned(0)
+	t.Room.rotated(0)
 	if err != nil {
 		t.said(err.Error()) // it may be nowhere in its log
 		return fmt.Errorf("cannot flush the memtable: %w", err)

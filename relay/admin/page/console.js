@@ -78,7 +78,7 @@ function showMode() {
   } else say(word, words[state.mode]);
 }
 
-// enterToken asks anew, and shows the view again that could not be shown without.
+// enterToken asks again, and shows the view again that could not be shown without.
 async function enterToken() {
   session.declined = false;
   await poll();
