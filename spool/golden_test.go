@@ -17,18 +17,29 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// goldenSpool is a spool that this version of the format wrote, packed. It is never made again for
-// the same version: every later hookspool must be able to drain it. To make the one of a new
-// version: HOOKSPOOL_GOLDEN=1 go test ./spool -run TestGolden
-const goldenSpool = "testdata/spool-v1.tar.gz"
+// goldenSpools are spools that this version of the format wrote, packed, in the clear and encrypted
+// with a key. They are never made again for the same version: every later hookspool must be able
+// to drain them. To make those of a new version: HOOKSPOOL_GOLDEN=1 go test ./spool -run TestGolden
+func goldenSpools() map[string][]byte {
+	return map[string][]byte{
+		"testdata/spool-v1.tar.gz":           nil,
+		"testdata/spool-v1-encrypted.tar.gz": bytes.Repeat([]byte{7}, 32),
+	}
+}
 
 // TestGoldenSpool unpacks the spool of each format there was, finds everything in it, and drains it.
 func TestGoldenSpool(t *testing.T) {
-	if os.Getenv("HOOKSPOOL_GOLDEN") != "" {
-		writeGolden(t)
+	for path, key := range goldenSpools() {
+		t.Run(filepath.Base(path), func(t *testing.T) { testGolden(t, path, key) })
 	}
-	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0)}
-	unpack(t, goldenSpool, f.dir)
+}
+
+func testGolden(t *testing.T, path string, key []byte) {
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: key}
+	if os.Getenv("HOOKSPOOL_GOLDEN") != "" {
+		writeGolden(t, path, key)
+	}
+	unpack(t, path, f.dir)
 	r, err := Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Fatalf("%v, faults %q", err, r.Faults)
@@ -76,8 +87,9 @@ func (f *fixture) checkGolden(e *record.Event) {
 	}
 }
 
-func writeGolden(t *testing.T) {
-	f := open(t)
+func writeGolden(t *testing.T, path string, key []byte) {
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: key}
+	f.reopen()
 	f.furnish()
 	f.close()
 	f.damage(func(txn *badger.Txn) error { // a session that does not expire
@@ -97,7 +109,7 @@ func writeGolden(t *testing.T) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(goldenSpool, packed.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(path, packed.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
