@@ -291,6 +291,8 @@ func (s *Spool) missingTable(now *survey) error {
 // lookAround surveys the spool's directory, and fails the spool if something in it, or all of it,
 // is not in its place any more. Nil: there was nothing to be learned.
 func (s *Spool) lookAround() *survey {
+	s.looking.Lock()
+	defer s.looking.Unlock()
 	p := &s.premises
 	for look := 1; ; look++ {
 		err := p.left()

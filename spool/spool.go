@@ -140,6 +140,7 @@ type Spool struct {
 	quarantined atomic.Int64
 	tick        atomic.Pointer[record.Tick]
 	disk        diskState
+	looking     sync.Mutex // held across a look around; guards what premises have seen
 	gate        gate
 	ballast     *ballast
 	hw          *highWater

@@ -149,9 +149,11 @@ func TestFaultNextLog(t *testing.T) {
 			})
 			if c.waits {
 				j.awaitFull()
-				if _, body := j.Admin("GET", "/readyz"); !strings.Contains(string(body), c.words) {
-					t.Errorf("/readyz does not say %q: %s", c.words, body)
-				}
+				// It tries again and again, and may be ready for a moment in between.
+				Until(t, Patience, "/readyz to say "+c.words, func() bool {
+					_, body := j.Admin("GET", "/readyz")
+					return strings.Contains(string(body), c.words)
+				})
 				disk.heal()
 				Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
 				j.SendIDs("after", 5)

@@ -118,8 +118,8 @@ func TestTidyCommand(t *testing.T) {
 	}
 	ci := readFile(t, filepath.Join(root, ".ci", "run"))
 	for _, line := range []string{
-		`CC=/nonexistent CGO_ENABLED=0 go test -p 3 -exec "$tools/alone" ./...`,
-		`CGO_ENABLED=1 go test -p 3 -exec "$tools/alone" -race -timeout 30m ./...`,
+		`CC=/nonexistent CGO_ENABLED=0 go test -exec "$tools/alone" ./...`,
+		`CGO_ENABLED=1 go test -exec "$tools/alone" -race -timeout 30m ./...`,
 	} {
 		if !strings.Contains(ci, "\n"+line+"\n") {
 			t.Errorf(".ci/run does not run %s", line)
