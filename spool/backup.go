@@ -33,7 +33,7 @@ import (
 //	    sealed with AES-256-GCM: key from HKDF-SHA-256 of the spool's key and the salt, nonce the
 //	    frame's number, the length authenticated with it
 //
-// The first frame is a head: an envelope (value.go) with format, spool id, newest event, instant.
+// The first frame is a head: an envelope (see record) with format, spool id, newest event, instant.
 // The last one is the number of records. Those between hold records: varint lengths of key and
 // value, varint expiry (unix seconds, 0: none), key, value.
 const (

@@ -48,7 +48,7 @@
 //
 // After one failed commit nothing is acknowledged any more in this process (ErrFailed): the state
 // on disk is unknown and a later success proves nothing. The next start reads the truth. The same
-// holds when the engine could not write its list of tables (relist.go).
+// holds when the engine could not write its list of tables (badger/relist.go).
 //
 // # Checkpoints
 //
@@ -103,18 +103,18 @@
 //
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
 // disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none
-// (room.go): it allocates the log's blocks before it stores into them, up to 20 MiB ahead, and a
-// commit that may find the memtable full, so that a table is written and perhaps compacted, begins
-// only when the disk has room for that. Otherwise the gate closes (gate.go): nothing is written, so
-// nothing has failed. Appends, sweeps and an operator's orders are refused with ErrFull; outcomes,
-// ticks, standings and checkpoints wait, 4,096 in the committer and the others with their callers.
-// Fresh deliveries that succeed need no write and go on. When there is room the gate opens and all
-// is written in order. With less than 48 MiB free appends are refused before that, so that the rest
-// of the log, at most 16 MiB or 60,000 outcomes, is for settling.
+// (badger/room.go): it allocates the log's blocks before it stores into them, up to 20 MiB ahead,
+// and a commit that may find the memtable full, so that a table is written and perhaps compacted,
+// begins only when the disk has room for that. Otherwise the gate closes (gate.go): nothing is
+// written, so nothing has failed. Appends, sweeps and an operator's orders are refused with
+// ErrFull; outcomes, ticks, standings and checkpoints wait, 4,096 in the committer and the others
+// with their callers. Fresh deliveries that succeed need no write and go on. When there is room the
+// gate opens and all is written in order. With less than 48 MiB free appends are refused before
+// that, so that the rest of the log, at most 16 MiB or 60,000 outcomes, is for settling.
 //
 // A disk without inodes, a process without descriptors and a quota are a full disk as well
-// (inodes.go): events are refused with few inodes left, and a commit that may begin another log
-// waits until a file can be made, for Badger does not survive it otherwise. What will not come
+// (badger/free.go): events are refused with few inodes left, and a commit that may begin another
+// log waits until a file can be made, for Badger does not survive it otherwise. What will not come
 // back, such as a file system that has become read-only, stops the spool before the commit.
 //
 // A ballast of 32 MiB (ballast.go) is thrown off before the gate closes, which is good for one

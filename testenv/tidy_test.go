@@ -299,22 +299,7 @@ func selfTelling(d *ast.FuncDecl) bool {
 }
 
 func exportedReceiver(d *ast.FuncDecl) bool {
-	if d.Recv == nil {
-		return true
-	}
-	typ := d.Recv.List[0].Type
-	for {
-		switch x := typ.(type) {
-		case *ast.StarExpr:
-			typ = x.X
-		case *ast.IndexExpr:
-			typ = x.X
-		case *ast.Ident:
-			return x.IsExported()
-		default:
-			return false
-		}
-	}
+	return d.Recv == nil || ast.IsExported(receiver(d))
 }
 
 func checkSpecDoc(t *testing.T, s *source, d *ast.GenDecl, spec ast.Spec) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Every key starts with one byte that names its table; recordtable.go says what is in each. Numbers
+// Every key starts with one byte that names its table; table.go says what is in each. Numbers
 // are big-endian, so that the order of keys is the order of sequences.
 const (
 	PrefixLog       = 'e' // sequence → event record
