@@ -9,6 +9,7 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // ErrAway: the spool that was here was moved or removed while it was open, and is not back.
@@ -28,7 +29,7 @@ const awayBytesMax = 64 << 10
 
 // awayPaths are where that file may be.
 func awayPaths(dir string) (paths []string) {
-	for dir = absolute(dir); ; dir = filepath.Dir(dir) {
+	for dir = volume.Absolute(dir); ; dir = filepath.Dir(dir) {
 		paths = append(paths, dir+awaySuffix)
 		if up := filepath.Dir(dir); up == dir || up == filepath.Dir(up) {
 			return paths
@@ -51,7 +52,7 @@ func (s *Spool) leaveWord() {
 			continue
 		}
 		if err = writeNew(path, text); err == nil {
-			err = ondisk.SyncDir(filepath.Dir(path))
+			err = volume.SyncDir(filepath.Dir(path))
 		}
 		break
 	}
@@ -64,7 +65,7 @@ func (s *Spool) leaveWord() {
 // writeNew writes a file that replaces whatever has its name, and follows no link: others may be
 // able to write beside the spool.
 func writeNew(path, text string) error {
-	if err := ondisk.RemoveFile(path); err != nil {
+	if err := volume.Remove(path); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -103,7 +104,7 @@ func away(dir string) (*absence, error) {
 				a.spool = rest
 			}
 		}
-		if of == absolute(dir) {
+		if of == volume.Absolute(dir) {
 			return a, nil
 		}
 	}
@@ -116,7 +117,7 @@ func checkAway(dir string) error {
 	if err != nil || a == nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, ondisk.Dir)); !isGone(err) {
+	if _, err := os.Stat(filepath.Join(dir, ondisk.Dir)); !volume.IsGone(err) {
 		return nil // which spool it is tells welcome
 	}
 	return a.refusal(dir)
@@ -140,7 +141,7 @@ func (s *Spool) welcome() error {
 	}
 	switch {
 	case back || s.AcceptLoss:
-		return ondisk.RemoveFile(a.path)
+		return volume.Remove(a.path)
 	case s.head.Load() == 0 && s.hw.last == 0:
 		return a.refusal(s.dir)
 	}

@@ -17,6 +17,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // DiskUsage is what the keeper measured last.
@@ -78,42 +79,9 @@ func findDir(dir string) (found bool, err error) {
 	return true, nil
 }
 
-// preflight refuses to open the engine on a disk so full that doing so could kill the process, even
-// without the ballast.
-func (s *Spool) preflight() error {
-	free, err := s.tree.Room.Free(s.dir)
-	if err != nil {
-		return err
-	}
-	if ballast := s.ballast.size(); free < ondisk.PreflightBytes &&
-		free+ballast >= ondisk.PreflightBytes {
-		if _, err := s.ballast.throwOff(); err != nil {
-			return err
-		}
-		s.log.Warn("the disk is nearly full; the ballast was thrown off to start", "bytes", ballast)
-		if free, err = s.tree.Room.Free(s.dir); err != nil {
-			return err
-		}
-	}
-	if free < ondisk.PreflightBytes {
-		if free, err = s.RemoveUnfinished(free); err != nil {
-			return err
-		}
-	}
-	if free < ondisk.PreflightBytes {
-		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
-			s.dir, free, int64(ondisk.PreflightBytes), ErrFull)
-	}
-	inodes, err := s.tree.Room.Inodes(s.dir)
-	if err == nil {
-		err = ondisk.InodesToStart(s.dir, inodes)
-	}
-	return err
-}
-
 // attainable is how many bytes the spool may grow to, as far as its limit and the disk go now.
 func (s *Spool) attainable() int64 {
-	taken, err := bytesOnDisk(s.dir)
+	taken, err := volume.BytesOnDisk(s.dir)
 	free, ferr := s.tree.Room.Free(s.dir)
 	if errors.Join(err, ferr) != nil {
 		return 0
@@ -141,7 +109,7 @@ func (s *Spool) measureDisk() {
 		return
 	}
 	// What is only kept in reserve does not count against spool.max_size.
-	total := max(0, now.bytes-s.ballast.size()-s.tree.Room.Unused.Load())
+	total := max(0, now.bytes-s.ballast.Size()-s.tree.Room.Unused.Load())
 	s.disk.bytes.Store(total)
 	s.disk.free.Store(free)
 	s.disk.inodes.Store(inodes)
@@ -173,7 +141,7 @@ func (s *Spool) mustStayFree(lim *Limits) int64 {
 func (s *Spool) Disk() DiskUsage {
 	lim := s.limits.Load()
 	inodes := s.disk.inodes.Load()
-	if inodes == ondisk.InodesUncounted {
+	if inodes == volume.InodesUncounted {
 		inodes = -1
 	}
 	return DiskUsage{Bytes: s.disk.bytes.Load(), Limit: lim.MaxBytes,
@@ -337,4 +305,27 @@ func (h *highWater) close(seq uint64, clean bool) error {
 		err = h.write(seq)
 	}
 	return errors.Join(err, h.file.Close())
+}
+
+// trimBallast is the keeper's: it makes a ballast when there is ample room, and removes one that a
+// new limit does not allow.
+func (s *Spool) trimBallast() {
+	if !s.onDisk() {
+		return
+	}
+	if s.ballast.Missed() {
+		s.log.Warn("somebody has removed the ballast; another is made when there is room")
+	}
+	lim := s.limits.Load()
+	var err error
+	switch free := s.disk.free.Load(); {
+	case lim.MaxBytes > 0 && lim.MaxBytes < volume.BallastShare*volume.BallastBytes:
+		_, err = s.ballast.ThrowOff()
+	case s.ballast.Size() == 0 && !s.gate.closed() &&
+		free >= 2*(s.mustStayFree(lim)+volume.BallastBytes):
+		err = s.ballast.Take()
+	}
+	if err != nil && !errors.Is(err, volume.ErrCannotAllocate) {
+		s.log.Warn("cannot keep a ballast; it is tried again", "error", err)
+	}
 }

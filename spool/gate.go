@@ -128,7 +128,7 @@ func (s *Spool) throwBallast(reason error) bool {
 	if other || errors.Is(reason, ErrNoInodes) {
 		return false
 	}
-	thrown, err := s.ballast.throwOff()
+	thrown, err := s.ballast.ThrowOff()
 	if err != nil {
 		s.log.Error("the spool goes on without its ballast", "error", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // fakeDisk says how much is free.
@@ -246,7 +247,7 @@ func TestBallast(t *testing.T) {
 	f.trimBallast()
 	f.wantBallast(true)
 	f.measureDisk()
-	if after := f.Disk().Bytes; after-before > ballastBytes/2 {
+	if after := f.Disk().Bytes; after-before > volume.BallastBytes/2 {
 		t.Errorf("%d bytes are counted, %d before; the ballast is not to count", after, before)
 	}
 	f.reopen()
@@ -269,26 +270,26 @@ func TestBallast(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d.free.Store(ondisk.PreflightBytes - ballastBytes - 1)
+	d.free.Store(ondisk.PreflightBytes - volume.BallastBytes - 1)
 	_, err := Open(f.options())
 	f.refused("a start", err)
 	f.wantBallast(true)
 	f.free = func(dir string) (int64, error) { // as if its blocks counted
-		if _, err := os.Stat(filepath.Join(f.dir, ballastName)); err == nil {
-			return ondisk.PreflightBytes - ballastBytes, nil
+		if _, err := os.Stat(filepath.Join(f.dir, volume.BallastName)); err == nil {
+			return ondisk.PreflightBytes - volume.BallastBytes, nil
 		}
 		return ondisk.PreflightBytes, nil
 	}
 	f.reopen()
 	f.wantBallast(false)
-	f.SetLimits(Limits{MaxBytes: ballastShare*ballastBytes - 1})
+	f.SetLimits(Limits{MaxBytes: volume.BallastShare*volume.BallastBytes - 1})
 	f.trimBallast()
 	f.wantBallast(false)
 }
 
 func (f *fixture) wantBallast(want bool) {
 	f.t.Helper()
-	info, err := os.Stat(filepath.Join(f.dir, ballastName))
+	info, err := os.Stat(filepath.Join(f.dir, volume.BallastName))
 	switch {
 	case want && err != nil:
 		f.t.Error(err)

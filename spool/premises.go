@@ -7,10 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // ErrMoved: the spool's files are not where they were opened. What is acknowledged now goes into
@@ -57,7 +58,7 @@ type directory struct {
 
 // begin notes what is there. The engine is open.
 func (p *premises) begin(dir string) (err error) {
-	p.dir = absolute(dir)
+	p.dir = volume.Absolute(dir)
 	p.tree = os.DirFS(p.dir)
 	for i, path := range []string{p.dir, filepath.Join(p.dir, ondisk.Dir)} {
 		d := &p.dirs[i]
@@ -77,22 +78,6 @@ func (p *premises) begin(dir string) (err error) {
 	return nil
 }
 
-// absolute is the directory's path from the root. What a relative one begins with is resolved, so
-// that a link which leads to the working directory may be changed, as deployments do.
-func absolute(dir string) string {
-	if filepath.IsAbs(dir) {
-		return filepath.Clean(dir)
-	}
-	here, err := os.Getwd()
-	if err == nil {
-		here, err = filepath.EvalSymlinks(here)
-	}
-	if err != nil {
-		return filepath.Clean(dir) // then it is compared as seen from here
-	}
-	return filepath.Join(here, dir)
-}
-
 func (p *premises) close() (err error) {
 	for i := range p.dirs {
 		if f := p.dirs[i].held; f != nil {
@@ -109,7 +94,7 @@ func (p *premises) left() error {
 		d := &p.dirs[i]
 		now, err := os.Stat(d.path)
 		switch {
-		case isGone(err):
+		case volume.IsGone(err):
 			return fmt.Errorf("%w: directory %q is not there any more", ErrMoved, d.path)
 		case err != nil || os.SameFile(now, d.first):
 			continue
@@ -119,11 +104,6 @@ func (p *premises) left() error {
 		}
 	}
 	return nil
-}
-
-func isGone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) ||
-		errors.Is(err, syscall.ELOOP)
 }
 
 // survey is one look at everything in the spool's directory.
@@ -148,7 +128,7 @@ func (p *premises) survey() (*survey, error) {
 		if err != nil {
 			return p.matters(name, err)
 		}
-		v.bytes += blockBytes(info)
+		v.bytes += volume.BlockBytes(info)
 		if staysOpen(name) {
 			v.files[name] = info
 			if filepath.Ext(name) == tableExt {
@@ -165,7 +145,7 @@ func (p *premises) survey() (*survey, error) {
 // as lost+found, is no matter, and what the engine has removed meanwhile is gone.
 func (p *premises) matters(name string, err error) error {
 	ours := name == ondisk.Dir || staysOpen(name)
-	if name != "." && (isGone(err) || !ours) {
+	if name != "." && (volume.IsGone(err) || !ours) {
 		return nil
 	}
 	return fmt.Errorf("cannot look at %q: %w", filepath.Join(p.dir, name), err)
@@ -326,11 +306,4 @@ func (s *Spool) checkPremises() error {
 		return s.fail(err)
 	}
 	return nil
-}
-
-func blockBytes(info fs.FileInfo) int64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Blocks * 512
-	}
-	return 0
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // What the engine does to its files by itself is no reason to stop: logs that are begun and removed,
@@ -109,7 +111,7 @@ func TestPremisesByPath(t *testing.T) {
 	point("one")
 	t.Chdir(filepath.Join(at, "link"))
 	here, err := filepath.EvalSymlinks(filepath.Join(at, "one", "spool"))
-	if got := absolute("spool"); err != nil || got != here {
+	if got := volume.Absolute("spool"); err != nil || got != here {
 		t.Errorf("from the working directory: %q; want %q, %v", got, here, err)
 	}
 }
@@ -159,7 +161,7 @@ func TestPremisesUnseen(t *testing.T) {
 		defer s.premises.close()
 		s.premises.tree = shyTree{tree, name, err}
 		v := s.lookAround()
-		gone := isGone(err)
+		gone := volume.IsGone(err)
 		if failed := s.Err(); gone != errors.Is(failed, ErrMoved) || !gone && failed != nil {
 			t.Errorf("%s, %v: %v", name, err, failed)
 		}
@@ -227,7 +229,7 @@ func TestAway(t *testing.T) {
 	id, dir := f.ID(), f.dir
 	note := func(at, spool string) {
 		t.Helper()
-		text := "moved.\ndir " + absolute(dir) + "\nspool " + spool + "\n"
+		text := "moved.\ndir " + volume.Absolute(dir) + "\nspool " + spool + "\n"
 		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

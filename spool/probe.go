@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Probe says whether Open would succeed, as far as that can be known without a trace: nothing is
@@ -38,15 +39,15 @@ func Probe(dir string, key []byte) error {
 	if err := probeEngine(dir, key); err != nil {
 		return fmt.Errorf("cannot open spool %q: %w", dir, err)
 	}
-	inodes, err := ondisk.FreeInodes(stands)
+	inodes, err := volume.FreeInodes(stands)
 	if err == nil {
 		err = ondisk.InodesToStart(dir, inodes)
 	}
 	if err != nil {
 		return err
 	}
-	free, err := ondisk.FreeBytes(stands)
-	if ballast, err := os.Stat(filepath.Join(dir, ballastName)); err == nil {
+	free, err := volume.FreeBytes(stands)
+	if ballast, err := os.Stat(filepath.Join(dir, volume.BallastName)); err == nil {
 		free += ballast.Size() // a start may throw it off
 	}
 	if err == nil && free < ondisk.PreflightBytes {

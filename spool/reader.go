@@ -11,6 +11,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Errors of reading a spool at rest.
@@ -54,8 +55,8 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 		}
 	}
 	if err != nil {
-		named, _ := ondisk.NameSystem(err)
-		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, ondisk.NameSpace(named, o.Dir))
+		named, _ := volume.NameSystem(err)
+		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, volume.NameSpace(named, o.Dir))
 	}
 	return r, nil
 }
@@ -80,7 +81,7 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	s.Repairs = false
 	if logs, _ := filepath.Glob(filepath.Join(o.Dir, ondisk.Dir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
-	} else if err := s.preflight(); err != nil {
+	} else if err := s.tree.Preflight(s.Files, s.ballast); err != nil {
 		return err
 	}
 	err = s.tree.Start(s.Files, opts, s.emptyFileFound)

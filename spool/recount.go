@@ -8,6 +8,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // loadRepaired compares what was found with what had been answered, and counts the spool again
@@ -48,8 +49,8 @@ func (s *Spool) loadRepaired() error {
 		return fmt.Errorf("cannot count the spool again: %w", err)
 	}
 	return s.through("repair", func() error {
-		return errors.Join(ondisk.RemoveFile(filepath.Join(s.dir, ondisk.RecountName)),
-			ondisk.SyncDir(s.dir))
+		return errors.Join(volume.Remove(filepath.Join(s.dir, ondisk.RecountName)),
+			volume.SyncDir(s.dir))
 	})
 }
 

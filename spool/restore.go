@@ -13,6 +13,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // ErrNotEmpty: there is something in the directory already.
@@ -61,9 +62,9 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 	}
 	if err != nil {
 		// What was built is of no use; the directory is left as empty as it was.
-		err = errors.Join(err, ondisk.RemoveFile(filepath.Join(o.Dir, highWaterName)))
+		err = errors.Join(err, volume.Remove(filepath.Join(o.Dir, highWaterName)))
 	}
-	err = errors.Join(err, os.RemoveAll(work), ondisk.SyncDir(o.Dir))
+	err = errors.Join(err, os.RemoveAll(work), volume.SyncDir(o.Dir))
 	if err != nil {
 		return info, report, fmt.Errorf("cannot restore into %q: %w", o.Dir, err)
 	}
@@ -101,7 +102,7 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	}
 	opts := ondisk.Options(work, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
 	s := newSpool(Options{Dir: work, Log: o.Log})
-	if err := s.preflight(); err != nil {
+	if err := s.tree.Preflight(s.Files, s.ballast); err != nil {
 		return info, err
 	}
 	if err := s.tree.Open(opts); err != nil {
@@ -151,7 +152,7 @@ func writeHighWater(dir string, seq uint64) error {
 // raiseHighWater writes a newer mark, never an older one.
 func raiseHighWater(dir string, to uint64) error {
 	seq, err := readHighWater(dir)
-	if _, system := ondisk.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+	if _, system := volume.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err == nil && seq >= to {

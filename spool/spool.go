@@ -13,6 +13,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -142,7 +143,7 @@ type Spool struct {
 	disk        diskState
 	looking     sync.Mutex // held across a look around; guards what premises have seen
 	gate        gate
-	ballast     *ballast
+	ballast     *volume.Ballast
 	hw          *highWater
 	premises    premises
 	reclaimer   reclaimer  // the keeper's own
@@ -176,15 +177,15 @@ func Open(o Options) (_ *Spool, err error) {
 	}
 	s := newSpool(o)
 	if o.Engine == nil {
-		if err := s.preflight(); err != nil {
+		if err := s.tree.Preflight(s.Files, s.ballast); err != nil {
 			return nil, err
 		}
 		err = s.through("open engine", s.openOnDisk)
 	}
 	defer func() {
 		if err != nil {
-			named, _ := ondisk.NameSystem(err)
-			err = errors.Join(ondisk.NameSpace(named, o.Dir), s.abandon())
+			named, _ := volume.NameSystem(err)
+			err = errors.Join(volume.NameSpace(named, o.Dir), s.abandon())
 		}
 	}()
 	if err != nil {
@@ -277,14 +278,14 @@ func newSpool(o Options) *Spool {
 		s.now = time.Now
 	}
 	s.gate.leave = make(chan struct{})
-	s.ballast = openBallast(o.Dir)
+	s.ballast = volume.OpenBallast(o.Dir)
 	s.Files = &ondisk.Files{Dir: o.Dir, Key: o.EncryptionKey, Log: o.Log, Through: o.seam,
 		Repairs:    true,
 		AcceptLoss: o.AcceptLoss, Free: o.free,
 		Answered: func() (uint64, error) { return readHighWater(o.Dir) },
 		Raise:    func(to uint64) error { return raiseHighWater(o.Dir, to) }}
 	if s.Files.Free == nil {
-		s.Files.Free = ondisk.FreeBytes
+		s.Files.Free = volume.FreeBytes
 	}
 	if o.Engine == nil {
 		s.tree = ondisk.NewTree(ondisk.TreeOptions{Dir: o.Dir, Log: o.Log, Through: o.seam,
@@ -392,8 +393,8 @@ func (s *Spool) Failed() <-chan struct{} { return s.failed }
 func (s *Spool) fail(err error) error {
 	s.failOnce.Do(func() {
 		moved := errors.Is(err, ErrMoved)
-		named, _ := ondisk.NameSystem(err)
-		err := fmt.Errorf("%w: %w", ErrFailed, ondisk.NameSpace(named, s.dir))
+		named, _ := volume.NameSystem(err)
+		err := fmt.Errorf("%w: %w", ErrFailed, volume.NameSpace(named, s.dir))
 		s.failure.Store(&err)
 		if moved {
 			s.log.Error("the spool's files were moved or removed while they were open; nothing is "+

@@ -3,12 +3,11 @@ package spool
 import (
 	"encoding/hex"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Stat is a spool in numbers, as of one instant.
@@ -110,7 +109,7 @@ func (v *snapshot) stat(dir string) (*Stat, error) {
 	}
 	tail, err := v.owedTail()
 	if err == nil {
-		st.Bytes, err = bytesOnDisk(dir)
+		st.Bytes, err = volume.BytesOnDisk(dir)
 	}
 	if err == nil {
 		err = v.faults.err()
@@ -163,19 +162,4 @@ func instant(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
-}
-
-// bytesOnDisk counts blocks, not lengths: the engine's files are sparse. A file that a compaction
-// just removed counts as nothing.
-func bytesOnDisk(dir string) (total int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return nil
-		}
-		if info, err := d.Info(); err == nil {
-			total += blockBytes(info)
-		}
-		return nil
-	})
-	return total, err
 }

@@ -15,6 +15,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Whichever error of the system meets whichever call of a start or a commit, it is called what it
@@ -32,7 +33,7 @@ func TestSystemErrorsAreNamed(t *testing.T) {
 			if call == "repair" {
 				f.damage(func(txn *badger.Txn) error { return txn.Set(record.LaneKey(record.PrefixLane, 1), []byte("x")) })
 			}
-			for _, errno := range ondisk.ErrnosOfSystem() {
+			for _, errno := range volume.ErrnosOfSystem() {
 				err := f.meets(call, y.Wrapf(&fs.PathError{Op: "open", Path: "/x", Err: errno}, "While"))
 				if !errors.Is(err, errno) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrLoss) ||
 					errors.Is(err, ErrInUse) {
@@ -168,13 +169,13 @@ func TestInodesAreWatched(t *testing.T) {
 	f.measureDisk()
 	f.fillLog("a")
 	inodes.free.Store(ondisk.RotateInodes - 1)
-	ballast := f.ballast.size()
+	ballast := f.ballast.Size()
 	tick := f.tickLater(7)
 	f.until("the gate to close", f.gate.closed)
 	if err := f.gate.err(); !errors.Is(err, ErrNoInodes) {
 		t.Errorf("the gate is closed because %v", err)
 	}
-	if f.ballast.size() != ballast {
+	if f.ballast.Size() != ballast {
 		t.Error("the ballast was thrown off, which makes no inodes")
 	}
 	inodes.free.Store(1 << 20)
@@ -189,7 +190,7 @@ func TestInodesAreWatched(t *testing.T) {
 	if _, err := Open(f.options()); !errors.Is(err, ErrNoInodes) || errors.Is(err, ErrDamaged) {
 		t.Errorf("a start with %d inodes: %v", ondisk.StartInodes-1, err)
 	}
-	inodes.free.Store(ondisk.InodesUncounted)
+	inodes.free.Store(volume.InodesUncounted)
 	f.Spool = nil
 	f.reopen()
 	f.measureDisk()

@@ -13,6 +13,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Report is what Verify found.
@@ -85,7 +86,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 		errors.Is(err, os.ErrPermission):
 		return rep, err
 	default:
-		if _, system := ondisk.NameSystem(err); system && !errors.Is(err, ErrDamaged) {
+		if _, system := volume.NameSystem(err); system && !errors.Is(err, ErrDamaged) {
 			return rep, err // it says nothing of what is in the files
 		}
 		all.add("%v", err)

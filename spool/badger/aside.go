@@ -10,6 +10,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // AsideDir is where the originals of files lie that a start has repaired or could not use, below
@@ -51,7 +52,7 @@ func (f *Files) keepOriginal(path string, content []byte) (string, error) {
 		if err := f.write(kept, content); err != nil {
 			return "", err
 		}
-		return kept, errors.Join(SyncDir(aside), SyncDir(f.Dir))
+		return kept, errors.Join(volume.SyncDir(aside), volume.SyncDir(f.Dir))
 	}
 	return "", fmt.Errorf("cannot keep %q: %q is full of others", path, aside)
 }
@@ -73,7 +74,7 @@ func (f *Files) replace(path string, original, content []byte) (kept string, err
 		if err := os.Rename(path+repairedSuffix, path); err != nil {
 			return fmt.Errorf("cannot put the repaired file into place: %w", err)
 		}
-		return SyncDir(filepath.Dir(path))
+		return volume.SyncDir(filepath.Dir(path))
 	})
 }
 
@@ -111,34 +112,11 @@ func (f *Files) WantRecount() error {
 	if err := f.write(filepath.Join(f.Dir, RecountName), nil); err != nil {
 		return err
 	}
-	return SyncDir(f.Dir)
+	return volume.SyncDir(f.Dir)
 }
 
 // Recounting reports that everything is to be counted again, at this start or the next.
 func (f *Files) Recounting() bool {
 	_, err := os.Stat(filepath.Join(f.Dir, RecountName))
 	return !errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
-}
-
-// RemoveFile removes a file, if it is there.
-func RemoveFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot remove a file: %w", err)
-	}
-	return nil
-}
-
-// SyncDir makes renames and removals in a directory durable.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("cannot sync %q: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("cannot sync %q: %w", dir, err)
-	}
-	return nil
 }

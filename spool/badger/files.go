@@ -10,6 +10,8 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // CheckFiles looks at the engine's files. notes are findings that a crash explains.
@@ -90,4 +92,22 @@ func withFile(path string, read func(f *os.File, size int64) error) error {
 		return err
 	}
 	return read(f, info.Size())
+}
+
+// NameEngine says what an error of the engine is about: the system, something with a name already,
+// or else what is in its files.
+func NameEngine(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []error{engine.ErrInUse, engine.ErrWrongKey, engine.ErrLoss,
+		record.ErrFormat, engine.ErrDamaged} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	if named, ok := volume.NameSystem(err); ok {
+		return named
+	}
+	return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 const (
@@ -147,7 +148,7 @@ func OpenEngine(o badger.Options) (db *badger.DB, err error) {
 // IsLocked reports whether an error of Badger says that another process has its directory. It says
 // the same of a lock that it cannot have for another reason.
 func IsLocked(err error) bool {
-	named, system := NameSystem(err)
+	named, system := volume.NameSystem(err)
 	return strings.Contains(err.Error(), "Cannot acquire directory lock") &&
 		(!system || errors.Is(named, syscall.EWOULDBLOCK))
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // relistName is a file, below the spool's directory, that is there once the engine could not write
@@ -33,7 +35,7 @@ func (f *Files) WantRelist() error {
 	if err != nil {
 		return fmt.Errorf("cannot make a file: %w", err)
 	}
-	return errors.Join(file.Sync(), file.Close(), SyncDir(f.Dir))
+	return errors.Join(file.Sync(), file.Close(), volume.SyncDir(f.Dir))
 }
 
 // Relisting reports that the list of tables is to be made again.
@@ -47,5 +49,5 @@ func (f *Files) relisted() error {
 	if !f.Repairs || !f.Relisting() {
 		return nil
 	}
-	return errors.Join(RemoveFile(filepath.Join(f.Dir, relistName)), SyncDir(f.Dir))
+	return errors.Join(volume.Remove(filepath.Join(f.Dir, relistName)), volume.SyncDir(f.Dir))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // repairLogs makes the engine's logs whole before it replays them; see mend.Log. It returns the
@@ -29,7 +30,7 @@ func (f *Files) repairLogs(o badger.Options, files []string) (uint64, error) {
 	// Newest first: what follows a transaction says whether it was whole.
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
 	answered, err := f.Answered()
-	if _, system := NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
+	if _, system := volume.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err // without it, what was answered might be taken for what was not
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // repairKeys makes the engine's file of keys again where it says nothing: in a spool in the clear.
@@ -136,6 +137,6 @@ func (f *Files) dropFile(path, told string) error {
 	}
 	f.Log.Error(told, "file", path, "original", kept)
 	return f.Through.Do("repair", func() error {
-		return errors.Join(RemoveFile(path), SyncDir(filepath.Dir(path)))
+		return errors.Join(volume.Remove(path), volume.SyncDir(filepath.Dir(path)))
 	})
 }

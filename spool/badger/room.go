@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Badger maps its files. A store into a mapped page that has no block behind it, on a disk that has
@@ -216,7 +217,7 @@ func (r *room) allocate(end, most int64) bool {
 		return false // the engine began another log unseen; the next look goes by that
 	}
 	// Then what is free has to do; for now, if it was a want of descriptors or the like.
-	r.sparse = errors.Is(err, ErrCannotAllocate)
+	r.sparse = errors.Is(err, volume.ErrCannotAllocate)
 	return most >= end-r.allocated
 }
 
@@ -225,7 +226,7 @@ func (r *room) extend(to int64) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(Allocate(f, r.allocated, to-r.allocated), f.Close())
+	return errors.Join(volume.Allocate(f, r.allocated, to-r.allocated), f.Close())
 }
 
 // Wrote counts a transaction, and notes the log that it began if it found the memtable full. That

@@ -4,24 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/dgraph-io/badger/v4/y"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // TestRoomOfASparseLog wants every commit to ask for room where the log has no blocks of its own.
 func TestRoomOfASparseLog(t *testing.T) {
 	t.Parallel()
 	var left int64
-	r := room{Free: func(string) (int64, error) { return left, nil }, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1, sparse: true}
+	r := room{Free: func(string) (int64, error) { return left, nil }, Inodes: volume.FreeInodes, Dir: t.TempDir(), fid: 1, sparse: true}
 	never := func(bool) int64 { return 1 << 40 }
 	f := func(free, bytes int64, want bool) {
 		t.Helper()
@@ -52,7 +51,7 @@ func TestRoomOfASparseLog(t *testing.T) {
 func TestRoomSeesADiskFill(t *testing.T) {
 	t.Parallel()
 	var left int64
-	r := room{Free: func(string) (int64, error) { return left, nil }, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1, sparse: true}
+	r := room{Free: func(string) (int64, error) { return left, nil }, Inodes: volume.FreeInodes, Dir: t.TempDir(), fid: 1, sparse: true}
 	never := func(bool) int64 { return 0 }
 	now := time.Unix(1, 0)
 	for i, step := range []struct {
@@ -77,7 +76,7 @@ func TestTablesOf(t *testing.T) {
 
 // A moment without descriptors does not make a file system one that cannot allocate.
 func TestAllocateWantOfDescriptors(t *testing.T) {
-	r := room{Free: FreeBytes, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1}
+	r := room{Free: volume.FreeBytes, Inodes: volume.FreeInodes, Dir: t.TempDir(), fid: 1}
 	if err := os.Mkdir(r.path(1), 0o700); err != nil { // opening it for writing is EISDIR
 		t.Fatal(err)
 	}
@@ -86,35 +85,10 @@ func TestAllocateWantOfDescriptors(t *testing.T) {
 	}
 }
 
-// ENOSPC is told as a want of inodes where there are none, and as one of bytes elsewhere.
-func TestCountedInodes(t *testing.T) {
-	f := func(all, free uint64, want int64) {
-		t.Helper()
-		if got := countedInodes(all, free); got != want {
-			t.Errorf("%d of %d: %d; want %d", free, all, got, want)
-		}
-	}
-	f(100, 40, 40)
-	f(100, 0, 0)
-	f(0, 0, InodesUncounted) // btrfs, vfat
-	f(0, 7, InodesUncounted)
-	f(100, 101, InodesUncounted) // nonsense
-	f(math.MaxUint64, math.MaxUint64, InodesUncounted)
-	if free, err := FreeInodes(t.TempDir()); err != nil || free < 0 {
-		t.Errorf("%d, %v", free, err)
-	}
-	if _, err := FreeInodes("/nowhere/at/all"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no directory: %v", err)
-	}
-	if err := NameSpace(syscall.ENOSPC, t.TempDir()); errors.Is(err, engine.ErrNoInodes) {
-		t.Errorf("where there are inodes: %v", err)
-	}
-}
-
 // An error of the system is found in whatever the engine makes of it, mostly text, and nothing else
 // is taken for one.
 func TestNameSystem(t *testing.T) {
-	for _, errno := range ErrnosOfSystem() {
+	for _, errno := range volume.ErrnosOfSystem() {
 		for _, err := range []error{
 			errno,
 			&fs.PathError{Op: "open", Path: "/x", Err: errno},
@@ -124,7 +98,7 @@ func TestNameSystem(t *testing.T) {
 			fmt.Errorf("badger panicked: %v", errors.Join(errno, errors.New("while mmapping"))),
 			fmt.Errorf("cannot write. Path=/x. Error=%v", errno),
 		} {
-			named, ok := NameSystem(err)
+			named, ok := volume.NameSystem(err)
 			if !ok || !errors.Is(named, errno) || named.Error() != err.Error() {
 				t.Errorf("%q: %v, %v; want %v", err, named, ok, errno)
 			}
@@ -140,7 +114,7 @@ func TestNameSystem(t *testing.T) {
 		"MANIFEST has bad magic",
 		"",
 	} {
-		if _, ok := NameSystem(errors.New(text)); ok {
+		if _, ok := volume.NameSystem(errors.New(text)); ok {
 			t.Errorf("%q is taken for an error of the system", text)
 		}
 		if !errors.Is(NameEngine(errors.New(text)), engine.ErrDamaged) {
@@ -156,7 +130,7 @@ func TestNameSystem(t *testing.T) {
 
 // A log that was begun unseen is found: the next look goes by that.
 func TestRoomFindsTheLog(t *testing.T) {
-	r := room{Free: FreeBytes, Inodes: FreeInodes, Dir: t.TempDir(), fid: 1}
+	r := room{Free: volume.FreeBytes, Inodes: volume.FreeInodes, Dir: t.TempDir(), fid: 1}
 	if err := os.WriteFile(r.path(7), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +141,7 @@ func TestRoomFindsTheLog(t *testing.T) {
 
 // The look whether a file can be made leaves none.
 func TestMakeable(t *testing.T) {
-	r := room{Free: FreeBytes, Inodes: FreeInodes, Dir: t.TempDir()}
+	r := room{Free: volume.FreeBytes, Inodes: volume.FreeInodes, Dir: t.TempDir()}
 	if err := r.makeable(); err != nil {
 		t.Fatal(err)
 	}

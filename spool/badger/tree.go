@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // Tree is the embedded engine as the spool cares for it: what it asks of the disk, what its own
@@ -46,10 +47,10 @@ func NewTree(o TreeOptions) *Tree {
 	t := &Tree{dir: filepath.Join(o.Dir, Dir), log: o.Log, through: o.Through, said: o.Said}
 	t.Room = room{Free: o.Free, Inodes: o.Inodes, Dir: t.dir}
 	if t.Room.Free == nil {
-		t.Room.Free = FreeBytes
+		t.Room.Free = volume.FreeBytes
 	}
 	if t.Room.Inodes == nil {
-		t.Room.Inodes = FreeInodes
+		t.Room.Inodes = volume.FreeInodes
 	}
 	return t
 }
@@ -71,10 +72,42 @@ func (t *Tree) Start(f *Files, o badger.Options, told func(reason error)) error 
 		err = f.Precheck(o)
 	}
 	if err != nil {
-		named, _ := NameSystem(err)
+		named, _ := volume.NameSystem(err)
 		return named
 	}
 	return t.OpenPastEmptyFiles(o, told)
+}
+
+// Preflight refuses to open the engine on a disk so full that doing so could kill the process, even
+// without the ballast.
+func (t *Tree) Preflight(f *Files, b *volume.Ballast) error {
+	free, err := t.Room.Free(f.Dir)
+	if err != nil {
+		return err
+	}
+	if ballast := b.Size(); free < PreflightBytes && free+ballast >= PreflightBytes {
+		if _, err := b.ThrowOff(); err != nil {
+			return err
+		}
+		t.log.Warn("the disk is nearly full; the ballast was thrown off to start", "bytes", ballast)
+		if free, err = t.Room.Free(f.Dir); err != nil {
+			return err
+		}
+	}
+	if free < PreflightBytes {
+		if free, err = f.RemoveUnfinished(free); err != nil {
+			return err
+		}
+	}
+	if free < PreflightBytes {
+		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
+			f.Dir, free, int64(PreflightBytes), engine.ErrFull)
+	}
+	inodes, err := t.Room.Inodes(f.Dir)
+	if err == nil {
+		err = InodesToStart(f.Dir, inodes)
+	}
+	return err
 }
 
 // Loader fills a new database.

@@ -1,4 +1,4 @@
-package badger
+package volume
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ var ErrCannotAllocate = errors.New("the file system cannot allocate blocks ahead
 const allocateTries = 16
 
 // Allocate gives a file the blocks of a range, so that a store into its map needs none. The file
-// keeps its length. errCannotAllocate where the file system has no such thing.
+// keeps its length. ErrCannotAllocate where the file system has no such thing.
 func Allocate(f *os.File, from, bytes int64) error {
 	const keepSize = 1 // FALLOC_FL_KEEP_SIZE
 	err := syscall.Fallocate(int(f.Fd()), keepSize, from, bytes)

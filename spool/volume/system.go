@@ -1,4 +1,4 @@
-package badger
+package volume
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"github.com/hookspool/hookspool/spool/engine"
-	"github.com/hookspool/hookspool/spool/record"
 )
 
 // ErrnosOfSystem are the errors of the system that say nothing of what is in a file: of space, of
@@ -67,33 +66,16 @@ func saysErrno(text, words string) bool {
 	}
 }
 
-// NameEngine says what an error of the engine is about: the system, something with a name already,
-// or else what is in its files.
-func NameEngine(err error) error {
-	if err == nil {
-		return nil
-	}
-	for _, known := range []error{engine.ErrInUse, engine.ErrWrongKey, engine.ErrLoss,
-		record.ErrFormat, engine.ErrDamaged} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	if named, ok := NameSystem(err); ok {
-		return named
-	}
-	return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
-}
-
 // NameSpace tells a disk without inodes from one without bytes: both are ENOSPC. Some file systems
 // (xfs) make inodes of bytes, so where both are gone it is bytes that are missing.
 func NameSpace(err error, dir string) error {
+	const spare = 8 << 20 // bytes that nobody but the file system itself may have
 	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, engine.ErrFull) {
 		return err
 	}
 	inodes, ierr := FreeInodes(dir)
 	bytes, berr := FreeBytes(dir)
-	if ierr == nil && berr == nil && inodes == 0 && bytes > spareBytes {
+	if ierr == nil && berr == nil && inodes == 0 && bytes > spare {
 		return fmt.Errorf("%w: %w", engine.ErrNoInodes, err)
 	}
 	return err
