@@ -142,7 +142,7 @@ func (s *Spool) welcome() error {
 	switch {
 	case back || s.AcceptLoss:
 		return volume.Remove(a.path)
-	case s.head.Load() == 0 && s.hw.last == 0:
+	case s.head.Load() == 0 && s.hw.Last() == 0:
 		return a.refusal(s.dir)
 	}
 	s.log.Error("another spool was open here before, and was moved or removed: what was accepted "+

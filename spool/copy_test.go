@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -341,7 +342,7 @@ func TestRestoreCutOff(t *testing.T) {
 	f.close()
 
 	f.dir = t.TempDir()
-	if err := writeHighWater(f.dir, 8); err != nil { // what is there before anything else
+	if err := highwater.Write(f.dir, 8); err != nil { // what is there before anything else
 		t.Fatal(err)
 	}
 	if _, err := Open(f.options()); !errors.Is(err, ErrLoss) {

@@ -1,22 +1,15 @@
 package spool
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
-	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -214,98 +207,9 @@ func (s *Spool) Forgo(n int) {
 	}
 }
 
-// highWater is a small file beside the engine with the newest sequence that was answered, so that
-// a start notices an engine that silently lost its tail (a flipped bit in Badger's log ends its
-// replay without an error). It is synced about once a second.
-//
-//	0  u64  sequence
-//	8  u32  CRC-32C of the sequence
-type highWater struct {
-	mu      sync.Mutex // held across a write; guards last
-	file    *os.File
-	last    uint64
-	damaged bool                             // what the file said cannot be read; it counts as 0
-	through func(string, func() error) error // see seam
-	// took are what the last syncs took; latency is the least of them.
-	took    [8]time.Duration
-	syncs   int
-	latency atomic.Int64
-}
-
-const highWaterName = "highwater"
-
-func openHighWater(dir string, through func(string, func() error) error) (*highWater, error) {
-	path := filepath.Join(dir, highWaterName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open %q: %w", path, err)
-	}
-	h := &highWater{file: f, through: through}
-	var b [12]byte
-	switch n, err := f.ReadAt(b[:], 0); {
-	case err != nil && !errors.Is(err, io.EOF):
-		return nil, errors.Join(fmt.Errorf("cannot read %q: %w", path, err), f.Close())
-	case n == len(b) && binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], record.Castagnoli()):
-		h.last = binary.BigEndian.Uint64(b[:])
-	case n > 0:
-		h.damaged = true
-	default:
-		// So that the mark has its block before the disk is full.
-		if err := h.store(0); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-	}
-	return h, nil
-}
-
-func (h *highWater) store(seq uint64) error {
-	var b [12]byte
-	binary.BigEndian.PutUint64(b[:], seq)
-	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], record.Castagnoli()))
-	if _, err := h.file.WriteAt(b[:], 0); err != nil {
-		return fmt.Errorf("cannot write %q: %w", h.file.Name(), err)
-	}
-	return nil
-}
-
-func (h *highWater) write(seq uint64) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if seq == h.last {
-		return nil
-	}
-	err := h.through("write highwater", func() error { return h.store(seq) })
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	if err := h.through("sync highwater", h.file.Sync); err != nil {
-		return fmt.Errorf("cannot sync %q: %w", h.file.Name(), err)
-	}
-	h.note(time.Since(began))
-	h.last = seq
-	return nil
-}
-
-// note remembers what a sync took.
-func (h *highWater) note(took time.Duration) {
-	h.took[h.syncs%len(h.took)] = took
-	h.syncs++
-	least := slices.Min(h.took[:min(h.syncs, len(h.took))])
-	h.latency.Store(int64(least))
-}
-
 // SyncLatency is the least that one of the last syncs of a small file beside the log took: what the
 // disk takes, without what other work adds to it. 0: there was none yet.
-func (s *Spool) SyncLatency() time.Duration { return time.Duration(s.hw.latency.Load()) }
-
-func (h *highWater) close(seq uint64, clean bool) error {
-	var err error
-	if clean {
-		err = h.write(seq)
-	}
-	return errors.Join(err, h.file.Close())
-}
+func (s *Spool) SyncLatency() time.Duration { return s.hw.Latency() }
 
 // trimBallast is the keeper's: it makes a ballast when there is ample room, and removes one that a
 // new limit does not allow.

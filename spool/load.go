@@ -7,13 +7,14 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
 // load reads what a start needs: O(lanes) plus the log since the last checkpoint.
 func (s *Spool) load() error {
 	err := s.through("open highwater", func() (err error) {
-		s.hw, err = openHighWater(s.dir, s.through)
+		s.hw, err = highwater.Open(s.dir, s.through)
 		return err
 	})
 	if err != nil {
@@ -77,7 +78,7 @@ func (s *Spool) loadFormat() error {
 // checkFirstRecord judges a spool without its format. A new one has nothing; one that was repaired
 // goes on with a new id, if there is anything left to go on with.
 func (s *Spool) checkFirstRecord() error {
-	if s.hw.last == 0 && !s.Recounting() || s.AcceptLoss {
+	if s.hw.Last() == 0 && !s.Recounting() || s.AcceptLoss {
 		return nil
 	}
 	left := false
@@ -87,7 +88,7 @@ func (s *Spool) checkFirstRecord() error {
 	})
 	if err == nil && (!left || !s.Recounting()) {
 		err = fmt.Errorf("%w: events up to %d were answered, but the spool's first record is gone",
-			ErrLoss, s.hw.last)
+			ErrLoss, s.hw.Last())
 	}
 	if err == nil {
 		s.log.Error("the spool's first record is gone and is made again: events whose ids were made " +
@@ -251,7 +252,7 @@ func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
 		if err != nil || seq <= checkpoint {
 			return max(seq, checkpoint), err
 		}
-		if e == nil || e.BatchEnd <= max(seq, s.hw.last) {
+		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) {
 			return seq, nil // or it was answered, and what is missing of it is a loss
 		}
 		s.log.Warn("removing an event of a batch that was cut off before its answer",

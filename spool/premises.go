@@ -10,7 +10,7 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
-
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -153,7 +153,7 @@ func (p *premises) matters(name string, err error) error {
 
 // staysOpen tells the files that are open as long as they are there.
 func staysOpen(name string) bool {
-	if name == highWaterName {
+	if name == highwater.Name {
 		return true
 	}
 	dir, file := filepath.Split(name)

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
-
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -179,7 +179,7 @@ func TestPremisesUnseen(t *testing.T) {
 			}
 		}
 	}
-	look(highWaterName, syscall.ENOENT)
+	look(highwater.Name, syscall.ENOENT)
 	if look("lost+found", syscall.EACCES) == nil {
 		t.Error("a directory that is not ours keeps the disk from being measured")
 	}

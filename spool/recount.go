@@ -7,6 +7,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -25,19 +26,19 @@ func (s *Spool) loadRepaired() error {
 	if err != nil {
 		return err
 	}
-	if s.hw.damaged {
+	if s.hw.Damaged() {
 		s.log.Error("cannot read the high-water mark; it is written again, and a loss of the newest "+
-			"events would go unnoticed at this start", "file", highWaterName)
+			"events would go unnoticed at this start", "file", highwater.Name)
 	}
-	if lost := s.hw.last - min(head, s.hw.last); lost > 0 {
+	if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 {
 		// A log with a torn end explains a loss, and what is missing is known one by one. A log that
 		// is gone may be elsewhere.
 		if s.Logs == 0 && !s.Recounting() && !s.AcceptLoss {
 			return fmt.Errorf("%w: event %d was answered, but the newest on disk is %d (%d missing)",
-				ErrLoss, s.hw.last, head, lost)
+				ErrLoss, s.hw.Last(), head, lost)
 		}
 		s.log.Error("the spool has lost events that it had acknowledged; they count as set aside, and "+
-			"it goes on without them", "missing", lost, "newest", head, "answered", s.hw.last)
+			"it goes on without them", "missing", lost, "newest", head, "answered", s.hw.Last())
 		if err := s.WantRecount(); err != nil {
 			return err
 		}
@@ -45,7 +46,7 @@ func (s *Spool) loadRepaired() error {
 	if !s.Recounting() {
 		return nil
 	}
-	if err := s.recount(max(head, s.hw.last)); err != nil {
+	if err := s.recount(max(head, s.hw.Last())); err != nil {
 		return fmt.Errorf("cannot count the spool again: %w", err)
 	}
 	return s.through("repair", func() error {

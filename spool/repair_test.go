@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -45,7 +46,7 @@ func furnishLog(t *testing.T, key string) (*fixture, string) {
 	}
 	f.furnishRest()
 	f.append("last", "a", "b")
-	if err := f.hw.write(f.Head()); err != nil {
+	if err := f.hw.Write(f.Head()); err != nil {
 		t.Fatal(err)
 	}
 	dir := f.crash()
@@ -598,7 +599,7 @@ func TestRepairBatchEnd(t *testing.T) {
 	}
 	g := f.copied(f.crash())
 	f.close()
-	if err := writeHighWater(g.dir, 1); err != nil {
+	if err := highwater.Write(g.dir, 1); err != nil {
 		t.Fatal(err)
 	}
 	path, text := onlyLog(t, g.dir)

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -62,7 +62,7 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 	}
 	if err != nil {
 		// What was built is of no use; the directory is left as empty as it was.
-		err = errors.Join(err, volume.Remove(filepath.Join(o.Dir, highWaterName)))
+		err = errors.Join(err, volume.Remove(filepath.Join(o.Dir, highwater.Name)))
 	}
 	err = errors.Join(err, os.RemoveAll(work), volume.SyncDir(o.Dir))
 	if err != nil {
@@ -84,7 +84,7 @@ func prepareEmpty(dir string) error {
 	again := err == nil
 	for _, f := range files {
 		switch name := f.Name(); {
-		case name == "lost+found", name == restoringDir, name == highWaterName && again:
+		case name == "lost+found", name == restoringDir, name == highwater.Name && again:
 		default:
 			return fmt.Errorf("cannot restore into %q: %w: it holds %q", dir, ErrNotEmpty, name)
 		}
@@ -112,7 +112,7 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	var format record.Format
 	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f
-		return errors.Join(writeHighWater(o.Dir, i.Head), writeHighWater(work, i.Head))
+		return errors.Join(highwater.Write(o.Dir, i.Head), highwater.Write(work, i.Head))
 	}, func(b backedUp) error {
 		if string(b.key) == string(record.MetaKey(record.MetaFormat)) {
 			f, err := record.DecodeFormat(b.value)
@@ -139,24 +139,4 @@ func descendant(f record.Format) record.Format {
 	// Read never fails (package crypto/rand).
 	_, _ = rand.Read(f.ID[:])
 	return f
-}
-
-func writeHighWater(dir string, seq uint64) error {
-	h, err := openHighWater(dir, func(_ string, do func() error) error { return do() })
-	if err != nil {
-		return err
-	}
-	return h.close(seq, true)
-}
-
-// raiseHighWater writes a newer mark, never an older one.
-func raiseHighWater(dir string, to uint64) error {
-	seq, err := readHighWater(dir)
-	if _, system := volume.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil && seq >= to {
-		return nil
-	}
-	return writeHighWater(dir, to)
 }

@@ -12,6 +12,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -144,7 +145,7 @@ type Spool struct {
 	looking     sync.Mutex // held across a look around; guards what premises have seen
 	gate        gate
 	ballast     *volume.Ballast
-	hw          *highWater
+	hw          *highwater.Mark
 	premises    premises
 	reclaimer   reclaimer  // the keeper's own
 	sweepMu     sync.Mutex // held across a portion; guards sweeping, sweepTo
@@ -252,7 +253,7 @@ func (s *Spool) settleIn() error {
 func (s *Spool) abandon() error {
 	errs := s.premises.close()
 	if s.hw != nil {
-		errs = errors.Join(errs, s.hw.file.Close())
+		errs = errors.Join(errs, s.hw.Close())
 	}
 	if s.engine != nil {
 		errs = errors.Join(errs, s.engine.Close())
@@ -282,8 +283,8 @@ func newSpool(o Options) *Spool {
 	s.Files = &ondisk.Files{Dir: o.Dir, Key: o.EncryptionKey, Log: o.Log, Through: o.seam,
 		Repairs:    true,
 		AcceptLoss: o.AcceptLoss, Free: o.free,
-		Answered: func() (uint64, error) { return readHighWater(o.Dir) },
-		Raise:    func(to uint64) error { return raiseHighWater(o.Dir, to) }}
+		Answered: func() (uint64, error) { return highwater.Read(o.Dir) },
+		Raise:    func(to uint64) error { return highwater.Raise(o.Dir, to) }}
 	if s.Files.Free == nil {
 		s.Files.Free = volume.FreeBytes
 	}
@@ -320,8 +321,12 @@ func (s *Spool) Close() error {
 		s.readers.Lock()
 		defer s.readers.Unlock()
 		s.dropCursors(time.Now())
-		s.closeErr = errors.Join(s.hw.close(s.head.Load(), s.Err() == nil),
-			s.through("close engine", s.closeEngine), s.premises.close())
+		var err error
+		if s.Err() == nil {
+			err = s.hw.Write(s.head.Load())
+		}
+		s.closeErr = errors.Join(err, s.hw.Close(), s.through("close engine", s.closeEngine),
+			s.premises.close())
 	})
 	return s.closeErr
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -520,17 +521,14 @@ func TestHighWater(t *testing.T) {
 	f.lane("crm")
 	f.append("x", "crm")
 	f.Close()
-	h, err := openHighWater(f.dir, (&Spool{}).through)
-	if err != nil {
+	if seq, err := highwater.Read(f.dir); err != nil || seq != 1 {
+		t.Fatalf("the high-water mark is %d, %v; want 1", seq, err)
+	}
+	if err := highwater.Write(f.dir, 7); err != nil {
 		t.Fatal(err)
 	}
-	if h.last != 1 {
-		t.Errorf("the high-water mark is %d; want 1", h.last)
-	}
-	if err := errors.Join(h.write(7), h.file.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(f.options()); !errors.Is(err, ErrLoss) {
+	var err error
+	if _, err = Open(f.options()); !errors.Is(err, ErrLoss) {
 		t.Fatalf("got %v; want ErrLoss", err)
 	}
 	o := f.options()
@@ -814,7 +812,7 @@ func TestDamagedHighWater(t *testing.T) {
 	f.lane("crm")
 	f.append("x", "crm")
 	f.Close()
-	path := f.dir + "/" + highWaterName
+	path := f.dir + "/" + highwater.Name
 	if err := os.WriteFile(path, []byte("not a mark!!"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -835,8 +833,8 @@ func TestDamagedHighWater(t *testing.T) {
 	f.Spool = nil
 	said.Reset()
 	f.reopen()
-	if f.hw.damaged || f.hw.last != 1 {
-		t.Errorf("the mark is %d, damaged %v; want 1 again", f.hw.last, f.hw.damaged)
+	if f.hw.Damaged() || f.hw.Last() != 1 {
+		t.Errorf("the mark is %d, damaged %v; want 1 again", f.hw.Last(), f.hw.Damaged())
 	}
 }
 

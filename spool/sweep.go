@@ -66,7 +66,7 @@ func (s *Spool) keepLoop() {
 
 // keep is one look of the keeper.
 func (s *Spool) keep(clock time.Time) {
-	if err := s.hw.write(s.head.Load()); err != nil {
+	if err := s.hw.Write(s.head.Load()); err != nil {
 		_ = s.fail(err)
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -63,7 +64,7 @@ func (f *fixture) meets(call string, fault error) error {
 		return err
 	}
 	s.Start()
-	err = errors.Join(s.Apply(Change{Tick: &record.Tick{Number: 1}}), s.hw.write(1-min(s.hw.last, 1)))
+	err = errors.Join(s.Apply(Change{Tick: &record.Tick{Number: 1}}), s.hw.Write(1-min(s.hw.Last(), 1)))
 	if failed := s.Err(); failed != nil {
 		err = failed
 	} else if err != nil {
@@ -91,7 +92,7 @@ func TestHighWaterSystemError(t *testing.T) {
 	_, dir := furnishLog(t, "")
 	log, _ := onlyLog(t, dir)
 	flipAt(t, log, mend.LogHeadBytes+100)
-	path := filepath.Join(dir, highWaterName)
+	path := filepath.Join(dir, highwater.Name)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestHighWaterSystemError(t *testing.T) {
 	if kept, _ := filepath.Glob(filepath.Join(dir, ondisk.AsideDir, "*")); len(kept) > 0 {
 		t.Errorf("something was repaired: %q", kept)
 	}
-	if err := raiseHighWater(dir, 1); !errors.Is(err, syscall.EISDIR) {
+	if err := highwater.Raise(dir, 1); !errors.Is(err, syscall.EISDIR) {
 		t.Errorf("the mark was written again: %v", err)
 	}
 }

@@ -3,15 +3,14 @@ package spool
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -96,7 +95,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	if err := r.tree.DB.VerifyChecksum(); err != nil {
 		r.view.faults.add("a table does not fit its checksums: %v", err)
 	}
-	highWater, herr := readHighWater(o.Dir)
+	highWater, herr := highwater.Read(o.Dir)
 	v := newVerifier(ctx, r.view, rep, progress)
 	if err := v.run(o.Dir); err != nil {
 		return rep, err
@@ -380,24 +379,9 @@ func (v *verifier) checkHighWater(h uint64, err error) {
 	switch {
 	case errors.Is(err, os.ErrNotExist) && v.head == 0:
 	case err != nil:
-		v.faults.add("file %s: %v", highWaterName, err)
+		v.faults.add("file %s: %v", highwater.Name, err)
 	case h > v.head:
 		v.faults.add("event %d was answered, but the newest in the log is %d (%d missing)", h, v.head,
 			h-v.head)
 	}
-}
-
-// readHighWater reads the file.
-func readHighWater(dir string) (uint64, error) {
-	b, err := os.ReadFile(filepath.Join(dir, highWaterName))
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the high-water mark: %w", err)
-	}
-	if len(b) == 0 {
-		return 0, nil // made, and not written in the first second
-	}
-	if len(b) != 12 || binary.BigEndian.Uint32(b[8:]) != crc32.Checksum(b[:8], record.Castagnoli()) {
-		return 0, errors.New("its checksum does not fit")
-	}
-	return binary.BigEndian.Uint64(b), nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+
+	"github.com/hookspool/hookspool/spool/highwater"
 )
 
 // highWaterTries bounds how often the high-water mark of a running spool is read: the keeper may be
@@ -24,9 +26,9 @@ func (s *Spool) Verify(ctx context.Context, progress func(done, total int64)) (r
 	defer func() { rep.conclude(recover(), &all) }()
 	// The mark before the snapshot: it names an event that was committed then, so the snapshot must
 	// have it. The other way round, the keeper might move the mark in between.
-	highWater, herr := readHighWater(s.dir)
+	highWater, herr := highwater.Read(s.dir)
 	for try := 1; herr != nil && !errors.Is(herr, fs.ErrNotExist) && try < highWaterTries; try++ {
-		highWater, herr = readHighWater(s.dir)
+		highWater, herr = highwater.Read(s.dir)
 	}
 	err = s.reading(func(view *snapshot) error {
 		ctx, stop := s.untilClosed(ctx)

@@ -14,6 +14,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"pgregory.net/rapid"
 
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -69,7 +70,7 @@ func TestVerifyLive(t *testing.T) {
 			t.Errorf("nothing about %q in %q", want, all)
 		}
 	}
-	if err := writeHighWater(f.dir, 99); err != nil {
+	if err := highwater.Write(f.dir, 99); err != nil {
 		t.Fatal(err)
 	}
 	rep, err = f.Spool.Verify(context.Background(), nil)

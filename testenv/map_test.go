@@ -51,7 +51,7 @@ func backPackages() map[string]mapException {
 		"relay/accept: calls back up":  {10, measured},
 		"relay/attempt: calls back up": {4, measured},
 		"relay/config: calls back up":  {7, measured},
-		"spool: calls back up":         {45, measured},
+		"spool: calls back up":         {43, measured},
 		"spool/badger: calls back up":  {10, measured},
 	}
 }

@@ -45,13 +45,13 @@ func spoolMutants() []mutant {
 		pkg: "spool", tests: ".",
 	}, {
 		name: "believe any loss", file: "spool/recount.go",
-		from: "if lost := s.hw.last - min(head, s.hw.last); lost > 0 {",
-		to:   "if lost := s.hw.last - min(head, s.hw.last); lost > 0 && s.acceptLoss {",
+		from: "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 {",
+		to:   "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 && s.acceptLoss {",
 		pkg:  "spool", tests: "TestHighWater",
 	}, {
 		name: "half a batch", file: "spool/load.go",
-		from: "		if e == nil || e.BatchEnd <= max(seq, s.hw.last) {",
-		to:   "		if e == nil || e.BatchEnd <= max(seq, s.hw.last) || true {",
+		from: "		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) {",
+		to:   "		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) || true {",
 		pkg:  "spool", tests: "TestFaultAtEveryCall",
 	}, {
 		name: "position passes a failure", file: "spool/change.go",
