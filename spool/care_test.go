@@ -342,7 +342,7 @@ func TestVerifyContradictions(t *testing.T) {
 
 func (f *fixture) write(do func(*badger.Txn) error) {
 	f.t.Helper()
-	if err := f.tree.DB.Update(do); err != nil {
+	if err := f.disk.DB.Update(do); err != nil {
 		f.t.Fatal(err)
 	}
 }

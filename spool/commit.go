@@ -27,12 +27,12 @@ type op struct {
 	change  *Change
 	bytes   int // estimate
 	entries int
-	flush   bool        // write the memtable out after the group
-	patient bool        // may wait for others to ride with
-	look    bool        // open a snapshot after the group
-	looked  engine.Look // the snapshot; the committer's until done
-	err     error       // why this op alone was refused; the committer's until done
-	done    chan error  // capacity 1, so that the committer never waits for a caller
+	run     func() error // after the group, before the next
+	patient bool         // may wait for others to ride with
+	look    bool         // open a snapshot after the group
+	looked  engine.Look  // the snapshot; the committer's until done
+	err     error        // why this op alone was refused; the committer's until done
+	done    chan error   // capacity 1, so that the committer never waits for a caller
 }
 
 func newOp() *op { return &op{done: make(chan error, 1)} }
@@ -226,12 +226,6 @@ func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if !ok {
 		return
 	}
-	if s.onDisk() && s.tree.Room.Rotates(useOf(ops)) {
-		if err := s.checkPremises(); err != nil {
-			answer(ops, err)
-			return
-		}
-	}
 	var looks []*op
 	for _, o := range ops {
 		if o.look {
@@ -280,12 +274,28 @@ func (s *Spool) commitOps(ops []*op, checkpoint bool) {
 		f()
 	}
 	for _, o := range ops {
-		if o.flush {
-			o.err = s.flush()
+		if o.run != nil {
+			o.err = s.runBetween(o.run)
 		}
 	}
 	answer(ops, nil)
 	g.wake()
+}
+
+// between runs a function of the engine's between two groups.
+func (s *Spool) between(run func() error) error {
+	o := newOp()
+	o.run = run
+	return s.submit(o)
+}
+
+// runBetween is the committer's part of that. If it fails, nobody knows what holds the newest
+// events, so the spool stops.
+func (s *Spool) runBetween(run func() error) error {
+	if err := run(); err != nil {
+		return s.fail(err)
+	}
+	return nil
 }
 
 func answer(ops []*op, err error) {
@@ -366,18 +376,10 @@ func (g *group) add(bytes int, err error) {
 	g.err = errors.Join(g.err, err)
 }
 
-// wrote counts a transaction of the committer.
-func (s *Spool) wrote(bytes, entries int) {
-	if s.onDisk() {
-		s.tree.Room.Wrote(bytes, entries)
-	}
-}
-
 func (g *group) commitChunk() {
 	if g.err == nil {
 		g.err = g.s.through("commit", g.txn.Commit)
 	}
-	g.s.wrote(g.bytes, g.entries)
 	g.txn.Discard()
 	g.txn = g.s.engine.Begin()
 	g.bytes, g.entries = 0, 0
@@ -391,9 +393,7 @@ func (g *group) commit() error {
 	if !g.wrote {
 		return nil
 	}
-	err := g.s.through("commit", g.txn.Commit)
-	g.s.wrote(g.bytes, g.entries)
-	return err
+	return g.s.through("commit", g.txn.Commit)
 }
 
 func (g *group) flushState() {

@@ -117,8 +117,8 @@
 // log waits until a file can be made, for Badger does not survive it otherwise. What will not come
 // back, such as a file system that has become read-only, stops the spool before the commit.
 //
-// A ballast of 32 MiB (volume/ballast.go) is thrown off before the gate closes, which is good for one
-// memtable more, or by a start that finds less than 64 MiB. It is made again when twice of what
+// A ballast of 32 MiB (volume/ballast.go) is thrown off before the gate closes, which is good for
+// one memtable more, or by a start that finds less than 64 MiB. It is made again when twice of what
 // must stay is free beside it; there is none where MaxBytes is below 512 MiB. Neither it nor what
 // the log has ahead counts against MaxBytes.
 //

@@ -1,6 +1,16 @@
 package spool
 
-import "github.com/hookspool/hookspool/spool/record"
+import (
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/volume"
+)
+
+// DiskUsage is how much room there is.
+type DiskUsage = engine.Usage
+
+// ErrDirectory: what spool.dir names cannot be the spool's directory.
+var ErrDirectory = volume.ErrDirectory
 
 // What callers see of the records; package record says what is in them.
 type (

@@ -118,7 +118,7 @@ func (j *faultJourney) leave() error {
 		return nil
 	}
 	err := j.s.Close()
-	if cerr := j.s.tree.DB.Close(); cerr != nil && err == nil {
+	if cerr := j.s.disk.DB.Close(); cerr != nil && err == nil {
 		err = cerr
 	}
 	j.s = nil
@@ -217,10 +217,10 @@ func (j *faultJourney) steps() []func() error {
 		func() error { return j.become("big2", "a", true, Delivered, nil) },
 		func() error { j.s.keep(time.Now()); return j.s.Err() },
 		func() error {
-			j.s.reclaimer.swept.Store(1 << 40)
-			j.s.reclaimer.seen = 1 << 40 // the sweep rests
-			j.s.reclaimer.last, j.s.reclaimer.headSeen = time.Time{}, time.Time{}
-			return j.s.reclaim(time.Now())
+			j.s.disk.Swept(1<<40, false)
+			at := time.Now()
+			err := j.s.engine.Reclaim(at, j.s.Head(), j.s.between) // sees it
+			return errors.Join(err, j.s.engine.Reclaim(at.Add(time.Hour), j.s.Head(), j.s.between))
 		},
 		func() error { return j.accept(100, ab, "four") },
 		j.leave,
@@ -464,7 +464,7 @@ func TestEngineErrors(t *testing.T) {
 		t.Fatalf("%d errors at the start", n)
 	}
 	before := time.Now()
-	f.tree.DB.Opts().Logger.Errorf("something failed: %d", 1)
+	f.disk.DB.Opts().Logger.Errorf("something failed: %d", 1)
 	if n, last := f.EngineErrors(); n != 1 || last.Before(before) || last.After(time.Now()) {
 		t.Errorf("%d errors, the last at %s", n, last)
 	}

@@ -2,13 +2,11 @@ package spool
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 const (
@@ -19,8 +17,6 @@ const (
 	gatePatience = 250 * time.Millisecond
 	// gateHeldMax bounds the changes that wait in memory, about 4 MB; more wait with their callers.
 	gateHeldMax = 4096
-	// rideBytes bounds the records of lanes and the checkpoint that ride with a group.
-	rideBytes = 64 << 10
 )
 
 // gate stands before every commit. It is closed while the disk has no room for the next one:
@@ -56,26 +52,29 @@ func (g *gate) left() bool {
 // idempotent.
 func (s *Spool) StopWaiting() { s.gate.leaving.Do(func() { close(s.gate.leave) }) }
 
-func useOf(ops []*op) ondisk.Use {
-	u := ondisk.Use{Bytes: rideBytes}
+// groupOf is what ops are about to write.
+func groupOf(ops []*op) (g engine.Group) {
 	for _, o := range ops {
-		u.Bytes += int64(o.bytes + o.entries*ondisk.EntryRoomBytes)
-		u.Rotates = u.Rotates || o.flush
+		g.Bytes += int64(o.bytes)
+		g.Entries += o.entries
+		g.Events = g.Events || o.appends()
+		g.Between = g.Between || o.run != nil
 	}
-	return u
+	return g
 }
 
 // pass returns the part of a group that may be committed now; false: nothing may.
 func (s *Spool) pass(ops []*op) ([]*op, bool) {
-	if !s.onDisk() {
-		return ops, true
-	}
 	began := time.Now()
 	for {
-		if err := s.roomToAppend(ops); err != nil {
-			ops = dismiss(ops, (*op).appends, err)
+		g := groupOf(ops)
+		if g.Events {
+			if err := s.engine.FitEvents(g); err != nil {
+				ops = dismiss(ops, (*op).appends, err)
+				g = groupOf(ops)
+			}
 		}
-		err := s.tree.Short(useOf(ops), time.Now())
+		err := s.engine.Fit(g)
 		if err == nil {
 			s.openGate()
 			return ops, true
@@ -85,7 +84,7 @@ func (s *Spool) pass(ops []*op) ([]*op, bool) {
 			return nil, false
 		}
 		if !s.gate.closed() && time.Since(began) >= gatePatience {
-			if s.throwBallast(err) {
+			if s.engine.Yield(err) {
 				// Not written into at once: whoever filled the disk may take this as well.
 				began = time.Now()
 			} else {
@@ -103,48 +102,6 @@ func (s *Spool) pass(ops []*op) ([]*op, bool) {
 			time.Sleep(gateLook)
 		}
 		ops = s.gather()
-	}
-}
-
-// roomToAppend says whether the events of a group may be written. Admit asks the same, with older
-// figures and more to spare.
-func (s *Spool) roomToAppend(ops []*op) error {
-	if !slices.ContainsFunc(ops, (*op).appends) {
-		return nil
-	}
-	free, err := s.tree.Room.Look(time.Now())
-	if err == nil && free < ondisk.AppendBytes {
-		s.disk.free.Store(free)
-		return ondisk.FullError(free, ondisk.AppendBytes)
-	}
-	return nil
-}
-
-// throwBallast reports whether there is more room now. A ballast is bytes: no help where inodes or
-// descriptors are missing.
-func (s *Spool) throwBallast(reason error) bool {
-	var errno syscall.Errno
-	other := errors.As(reason, &errno) && errno != syscall.ENOSPC && errno != syscall.EDQUOT
-	if other || errors.Is(reason, ErrNoInodes) {
-		return false
-	}
-	thrown, err := s.ballast.ThrowOff()
-	if err != nil {
-		s.log.Error("the spool goes on without its ballast", "error", err)
-	}
-	if thrown {
-		s.log.Warn("the disk is full; the ballast was thrown off to go on settling", "reason", reason)
-	}
-	return thrown
-}
-
-// roomToClose says whether the engine can be closed, without the ballast if need be.
-func (s *Spool) roomToClose() error {
-	for {
-		err := s.tree.ShortToClose()
-		if err == nil || !s.throwBallast(err) {
-			return err
-		}
 	}
 }
 

@@ -31,9 +31,9 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 	f.reopen()
 	t.Cleanup(func() {
 		f.Close()
-		f.tree.DB.Close() // a full disk leaves it open
+		f.disk.DB.Close() // a full disk leaves it open
 	})
-	if f.tree.Room.Unused.Load() == 0 {
+	if f.disk.Room.Unused.Load() == 0 {
 		t.Skip("NOT PROVEN HERE: the file system cannot allocate blocks ahead")
 	}
 	return f, d
@@ -43,8 +43,8 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 func (f *fixture) fillLog(lane string) (events int) {
 	f.t.Helper()
 	const step = 100 << 10
-	for f.tree.Room.Unused.Load() > ondisk.LogBytesMax-ondisk.MemTableBytes+rideBytes {
-		n := min(step, f.tree.Room.Unused.Load()-(ondisk.LogBytesMax-ondisk.MemTableBytes))
+	for f.disk.Room.Unused.Load() > ondisk.LogBytesMax-ondisk.MemTableBytes+ondisk.RideBytes {
+		n := min(step, f.disk.Room.Unused.Load()-(ondisk.LogBytesMax-ondisk.MemTableBytes))
 		f.append(string(make([]byte, n)), lane)
 		events++
 	}
@@ -122,7 +122,7 @@ func TestGateHoldsARotation(t *testing.T) {
 	if err := <-tick; err != nil {
 		t.Fatal(err)
 	}
-	f.until("readiness", func() bool { f.measureDisk(); return f.Admit(0) == nil })
+	f.until("readiness", func() bool { f.look(); return f.Admit(0) == nil })
 	f.append("after", "a")
 	f.reopen()
 	if n := f.lane("a").Counts().Pending; n != uint64(events+1) || f.LastTick().Number != 7 {
@@ -137,12 +137,12 @@ func TestGateLetsARotationThrough(t *testing.T) {
 	f, d := openOn(t)
 	f.fillLog(f.lane("a").name)
 	d.free.Store(ondisk.RotateBytes)
-	for n := uint64(1); f.tree.Room.Unused.Load() <= ondisk.LogBytesMax-ondisk.MemTableBytes; n++ {
+	for n := uint64(1); f.disk.Room.Unused.Load() <= ondisk.LogBytesMax-ondisk.MemTableBytes; n++ {
 		if err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for n := uint64(1); f.tree.Room.Unused.Load() < ondisk.MemTableBytes; n++ {
+	for n := uint64(1); f.disk.Room.Unused.Load() < ondisk.MemTableBytes; n++ {
 		err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}, Owe: []Notice{
 			{Lane: f.lane("a").id, Episode: n, Body: make([]byte, 50<<10)}}})
 		if err != nil {
@@ -162,13 +162,13 @@ func TestRoomFollowsAFlush(t *testing.T) {
 	f.fillLog(f.lane("a").name)
 	for range 3 {
 		o := newOp()
-		o.flush = true
+		o.run = f.disk.Flush
 		if err := f.submit(o); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.append("x", "a")
-	if unused := f.tree.Room.Unused.Load(); unused < ondisk.MemTableBytes {
+	if unused := f.disk.Room.Unused.Load(); unused < ondisk.MemTableBytes {
 		t.Errorf("the log has %d unused bytes; want a new one's", unused)
 	}
 }
@@ -242,11 +242,13 @@ func TestGateBoundsWhatWaits(t *testing.T) {
 func TestBallast(t *testing.T) {
 	t.Parallel()
 	f, d := openOn(t)
-	f.measureDisk()
+	if err := f.measure(true); err != nil {
+		t.Fatal(err)
+	}
 	before := f.Disk().Bytes
-	f.trimBallast()
+	f.look()
 	f.wantBallast(true)
-	f.measureDisk()
+	f.look()
 	if after := f.Disk().Bytes; after-before > volume.BallastBytes/2 {
 		t.Errorf("%d bytes are counted, %d before; the ballast is not to count", after, before)
 	}
@@ -257,14 +259,13 @@ func TestBallast(t *testing.T) {
 	tick := f.tickLater(1)
 	f.until("the gate to close", f.gate.closed)
 	f.wantBallast(false)
-	f.trimBallast()
+	f.look()
 	f.wantBallast(false)
 	d.free.Store(10 << 30)
 	if err := <-tick; err != nil {
 		t.Fatal(err)
 	}
-	f.measureDisk()
-	f.trimBallast()
+	f.look()
 	f.wantBallast(true)
 
 	if err := f.Close(); err != nil {
@@ -283,8 +284,16 @@ func TestBallast(t *testing.T) {
 	f.reopen()
 	f.wantBallast(false)
 	f.SetLimits(Limits{MaxBytes: volume.BallastShare*volume.BallastBytes - 1})
-	f.trimBallast()
+	f.look()
 	f.wantBallast(false)
+}
+
+// look is one of the keeper's at the disk.
+func (f *fixture) look() {
+	f.t.Helper()
+	if err := f.measure(f.gate.closed()); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 func (f *fixture) wantBallast(want bool) {
@@ -375,35 +384,34 @@ func TestRoomToSweep(t *testing.T) {
 		f.Settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
 	}
 	f.commitCheckpoint()
-	due := func(cut time.Time, free int64, want bool, to uint64) {
+	due := func(cut time.Time, free int64, want uint64) {
 		t.Helper()
-		f.sweepMu.Lock()
-		defer f.sweepMu.Unlock()
-		var got bool
+		var got uint64
 		var err error
 		f.measured(func() bool {
-			f.disk.ample.Store(false)
-			f.disk.bytes.Store(2 << 30)
-			f.disk.deep.Store(100 * mib)
-			f.disk.free.Store(free + f.engineNeeds())
-			got, err = f.sweepDue(cut)
-			return !f.disk.ample.Load() && f.disk.bytes.Load() == 2<<30 && f.disk.deep.Load() == 100*mib &&
-				f.disk.free.Load() == free+f.engineNeeds()
+			fig := &f.disk.Figures
+			fig.Ample.Store(false)
+			fig.Bytes.Store(2 << 30)
+			fig.Deep.Store(100 * mib)
+			fig.Free.Store(free + f.disk.Needs())
+			got, err = f.disk.SweepTo(f.prospect(cut))
+			return !fig.Ample.Load() && fig.Bytes.Load() == 2<<30 && fig.Deep.Load() == 100*mib &&
+				fig.Free.Load() == free+f.disk.Needs()
 		})
-		if err != nil || got != want || got && f.sweepTo != to {
-			t.Errorf("with %d MiB: %v to %d, %v; want %v to %d", free/mib, got, f.sweepTo, err, want, to)
+		if err != nil || got != want {
+			t.Errorf("with %d MiB: to %d, %v; want %d", free/mib, got, err, want)
 		}
 	}
 	at := f.now
-	due(at, 100*mib, true, math.MaxUint64)
-	due(at.Add(-time.Second), 100*mib, false, 0)
-	due(at, 99*mib, true, events)
-	due(at, -f.engineNeeds()+ondisk.PreflightBytes, false, 0)
-	kept := f.tree.RewrittenBytes(1)
-	if half := f.tree.RewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
+	due(at, 100*mib, math.MaxUint64)
+	due(at.Add(-time.Second), 100*mib, 0)
+	due(at, 99*mib, events)
+	due(at, -f.disk.Needs()+ondisk.PreflightBytes, 0)
+	kept := f.disk.RewrittenBytes(1)
+	if half := f.disk.RewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
 		t.Errorf("%d bytes are written again from the first event on, %d from the middle", kept, half)
 	}
-	if n := f.tree.RewrittenBytes(events + 1); n > kept/2 {
+	if n := f.disk.RewrittenBytes(events + 1); n > kept/2 {
 		t.Errorf("%d of %d bytes are written again behind the last event", n, kept)
 	}
 	// What failed deliveries need of the swept part stays.
@@ -411,9 +419,9 @@ func TestRoomToSweep(t *testing.T) {
 		t.Helper()
 		var got, each int64
 		f.measured(func() bool {
-			f.disk.bytes.Store(2 << 30)
-			got, each = f.heldBytes(swept), int64(2<<30)/int64(f.head.Load())
-			return f.disk.bytes.Load() == 2<<30
+			f.disk.Figures.Bytes.Store(2 << 30)
+			got, each = f.disk.HeldBytes(f.prospect(f.now), swept), int64(2<<30)/int64(f.head.Load())
+			return f.disk.Figures.Bytes.Load() == 2<<30
 		})
 		if got != want*each {
 			t.Errorf("%d bytes of %d swept events are held; want %d events of %d", got, swept, want, each)
@@ -459,12 +467,12 @@ func TestTightWaits(t *testing.T) {
 	sweep := func(deep int64) {
 		t.Helper()
 		f.measured(func() bool {
-			f.disk.free.Store(d.free.Load())
-			f.disk.deep.Store(deep)
+			f.disk.Figures.Free.Store(d.free.Load())
+			f.disk.Figures.Deep.Store(deep)
 			if err := f.Sweep(later); err != nil {
 				t.Fatal(err)
 			}
-			return f.disk.deep.Load() == deep
+			return f.disk.Figures.Deep.Load() == deep
 		})
 	}
 	exhausted := func(want uint64) {
@@ -491,41 +499,13 @@ func TestTightWaits(t *testing.T) {
 	there(false)
 }
 
-// Space is short and ample by what must stay free, which grows with what is stored.
-func TestJudgeDisk(t *testing.T) {
-	const work = 100
-	f := func(total, free, most, must int64, short, ample bool) {
-		t.Helper()
-		var d diskState
-		d.bytes.Store(total)
-		d.free.Store(free)
-		d.judge(most, work, must)
-		if d.short() != short || d.ample.Load() != ample {
-			t.Errorf("with %d of %d bytes stored, %d free and %d to stay: short %v, ample %v; want %v, %v",
-				total, most, free, must, d.short(), d.ample.Load(), short, ample)
-		}
-	}
-	f(0, 401, 0, 100, false, true)
-	f(0, 400, 0, 100, false, false)
-	f(0, 200, 0, 100, false, false)
-	f(0, 199, 0, 100, true, false)
-	f(0, 1001, 0, 500, false, true) // half of the deep levels must stay
-	f(0, 1000, 0, 500, false, false)
-	f(0, 625, 0, 500, false, false)
-	f(0, 624, 0, 500, true, false)
-	f(599, 1001, 1000, 100, false, true)
-	f(600, 1001, 1000, 100, false, false)
-	f(800, 1001, 1000, 100, false, false)
-	f(801, 1001, 1000, 100, true, false)
-}
-
 // TestGateWithoutFiles wants a commit that may begin another log to wait where no file can be made
 // for now, and the spool to stop, before it commits, where none can be made for good.
 func TestGateWithoutFiles(t *testing.T) {
 	t.Parallel()
 	f, _ := openOn(t)
 	f.fillLog(f.lane("a").name)
-	turn := filepath.Join(f.tree.Room.Dir, ondisk.RotateName)
+	turn := filepath.Join(f.disk.Room.Dir, ondisk.RotateName)
 	if err := os.Mkdir(turn, 0o700); err != nil { // making the file is EISDIR
 		t.Fatal(err)
 	}

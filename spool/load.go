@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
@@ -99,9 +98,6 @@ func (s *Spool) checkFirstRecord() error {
 
 // update is one transaction of a start, before the committer runs.
 func (s *Spool) update(write func(engine.Txn) error) error {
-	if s.onDisk() {
-		s.tree.Room.Written += ondisk.UpdateBytes
-	}
 	txn := s.engine.Begin()
 	defer txn.Discard()
 	if err := write(txn); err != nil {

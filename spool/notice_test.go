@@ -81,7 +81,7 @@ func TestMemoFromBefore(t *testing.T) {
 	l := f.lane("a")
 	body := record.NewEncoder(8)
 	body.Bytes([]byte("old"))
-	err := f.tree.DB.Update(func(txn *badger.Txn) error {
+	err := f.disk.DB.Update(func(txn *badger.Txn) error {
 		return txn.Set(record.LaneKey(record.PrefixMemoOnce, l.id), body.Seal())
 	})
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 // ErrDirectory, ErrAway, ErrFull, ErrInUse (then the key was not tried), ErrWrongKey, ErrDamaged,
 // and those of the system.
 func Probe(dir string, key []byte) error {
-	found, err := findDir(dir)
+	found, err := volume.FindDir(dir)
 	if err == nil {
-		err = checkAway(dir)
+		err = volume.CheckAway(dir, ondisk.Dir)
 	}
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func Holds(dir string) bool {
 	if _, err := os.Stat(filepath.Join(dir, ondisk.Dir)); err == nil {
 		return true
 	}
-	a, err := away(dir)
+	a, err := volume.Away(dir)
 	return a != nil && err == nil
 }
 

@@ -81,11 +81,11 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	s.Repairs = false
 	if logs, _ := filepath.Glob(filepath.Join(o.Dir, ondisk.Dir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
-	} else if err := s.tree.Preflight(s.Files, s.ballast); err != nil {
+	} else if err := s.disk.Preflight(); err != nil {
 		return err
 	}
-	err = s.tree.Start(s.Files, opts, s.emptyFileFound)
-	r.tree = s.tree
+	err = s.disk.Start(s.Files, opts, s.disk.EmptyFileFound)
+	r.tree = s.disk.Tree
 	return err
 }
 

@@ -79,7 +79,7 @@ func TestListNotWritten(t *testing.T) {
 	}
 	flush := func(f *fixture) error {
 		o := newOp()
-		o.flush = true
+		o.run = f.disk.Flush
 		return f.submit(o)
 	}
 	check := func(part int, secret []byte, work func(*fixture) error) {
@@ -117,13 +117,13 @@ func TestCompactionNotNoted(t *testing.T) {
 		f.more()
 		f.flushNow()
 	}
-	f.engineSaid("[Compactor: 1] LOG Compact FAILED with error: write " + f.dir + "/db/000009.sst: " +
+	f.disk.DB.Opts().Logger.Errorf("%s", "[Compactor: 1] LOG Compact FAILED with error: write "+f.dir+"/db/000009.sst: "+
 		syscall.EIO.Error())
 	if f.Err() != nil {
 		t.Errorf("a table that could not be written stops the spool: %v", f.Err())
 	}
-	f.engineSaid("[Compactor: 1] LOG Compact FAILED with error: sync " + f.dir + "/db/MANIFEST: " +
-		syscall.EIO.Error() + ": {}")
+	f.disk.DB.Opts().Logger.Errorf("%s", "[Compactor: 1] LOG Compact FAILED with error: sync "+f.dir+"/db/MANIFEST: "+
+		syscall.EIO.Error()+": {}")
 	if !errors.Is(f.Err(), syscall.EIO) {
 		t.Errorf("the spool goes on: %v", f.Err())
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"sync"
 	"testing"
-	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
@@ -48,13 +47,13 @@ func TestTrimMapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.tree.TrimMapped(before + 32<<20); err != nil {
+	if err := f.disk.TrimMapped(before + 32<<20); err != nil {
 		t.Fatal(err)
 	}
 	if still, _ := ondisk.MappedBytes(); still < before-events*size/2 {
 		t.Errorf("%d bytes are resident of %d that may be", still, before)
 	}
-	if err := f.tree.TrimMapped(0); err != nil {
+	if err := f.disk.TrimMapped(0); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := ondisk.MappedBytes(); after > before-events*size/2 {
@@ -78,7 +77,7 @@ func TestTrimMappedMeanwhile(t *testing.T) {
 				return
 			default:
 			}
-			if err := f.tree.TrimMapped(0); err != nil {
+			if err := f.disk.TrimMapped(0); err != nil {
 				t.Error(err)
 				return
 			}
@@ -88,7 +87,7 @@ func TestTrimMappedMeanwhile(t *testing.T) {
 	for range rounds {
 		f.appendRandom(events, size, "a")
 		f.flushNow()
-		if err := f.tree.DB.Flatten(1); err != nil {
+		if err := f.disk.DB.Flatten(1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,29 +99,4 @@ func TestTrimMappedMeanwhile(t *testing.T) {
 	}
 	f.reopen()
 	f.readAll(f.lane("a"), rounds*events)
-}
-
-// The heap is given back once after every burst, and never in one.
-func TestRestDue(t *testing.T) {
-	var r rest
-	at := time.Unix(1000, 0)
-	f := func(after time.Duration, head uint64, want bool) {
-		t.Helper()
-		at = at.Add(after)
-		if got := r.due(at, head); got != want {
-			t.Errorf("at %s with head %d: %v", at, head, got)
-		}
-	}
-	// nothing has happened yet
-	f(0, 0, false)
-	f(time.Minute, 0, false)
-	// a burst, its end, and the rest after it
-	f(0, 5, false)
-	f(restAfter-1, 6, false)
-	f(restAfter-1, 6, false)
-	f(1, 6, true)
-	f(time.Minute, 6, false)
-	// the next one
-	f(time.Second, 7, false)
-	f(restAfter, 7, true)
 }

@@ -73,7 +73,7 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 
 // prepareEmpty makes the directory, or clears what a restore left that was cut off.
 func prepareEmpty(dir string) error {
-	if err := prepareDir(dir); err != nil {
+	if err := volume.PrepareDir(dir); err != nil {
 		return err
 	}
 	files, err := os.ReadDir(dir)
@@ -102,13 +102,13 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	}
 	opts := ondisk.Options(work, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
 	s := newSpool(Options{Dir: work, Log: o.Log})
-	if err := s.tree.Preflight(s.Files, s.ballast); err != nil {
+	if err := s.disk.Preflight(); err != nil {
 		return info, err
 	}
-	if err := s.tree.Open(opts); err != nil {
+	if err := s.disk.Tree.Open(opts); err != nil {
 		return info, err
 	}
-	batch := s.tree.Load()
+	batch := s.disk.Tree.Load()
 	var format record.Format
 	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f
@@ -129,7 +129,7 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 	if err == nil {
 		err = s.storeFormat(descendant(format))
 	}
-	return info, errors.Join(err, s.tree.Close())
+	return info, errors.Join(err, s.disk.Tree.Close())
 }
 
 // descendant is the format record of a spool restored from one of this record.

@@ -30,6 +30,12 @@ var (
 	ErrInUse = engine.ErrInUse
 	// ErrWrongKey: the encryption key does not open this spool.
 	ErrWrongKey = engine.ErrWrongKey
+	// ErrMoved: the spool's files are not where they were opened.
+	ErrMoved = engine.ErrMoved
+	// ErrAway: the spool that was open here is away.
+	ErrAway = engine.ErrAway
+	// ErrNoInodes: the file system can hold no more files.
+	ErrNoInodes = engine.ErrNoInodes
 	// ErrLoss: the spool holds less than it acknowledged.
 	ErrLoss = engine.ErrLoss
 	// ErrNotFound: no such event or delivery.
@@ -79,17 +85,16 @@ type Limits struct {
 
 // Spool is the durable store of a relay. Its methods are safe for concurrent use.
 type Spool struct {
-	dir          string
-	log          *slog.Logger
-	engine       engine.Engine
-	tree         *ondisk.Tree // the engine, if it is the embedded one
-	decide       func(*View, *Draft)
-	now          func() time.Time
-	onCommit     func(int, time.Duration)
-	onCompaction func(bool)
-	seam         engine.Seam
-	format       record.Format
-	key          []byte // of encryption; empty: none
+	dir      string
+	log      *slog.Logger
+	engine   engine.Engine
+	disk     *ondisk.Store // the engine, if it is the embedded one
+	decide   func(*View, *Draft)
+	now      func() time.Time
+	onCommit func(int, time.Duration)
+	seam     engine.Seam
+	format   record.Format
+	key      []byte // of encryption; empty: none
 	*ondisk.Files
 	limits atomic.Pointer[Limits]
 
@@ -137,25 +142,14 @@ type Spool struct {
 	failure     atomic.Pointer[error] // set once: the spool acknowledges nothing any more
 	failed      chan struct{}         // closed when failure is set
 	failOnce    sync.Once
-	engineErrs  atomic.Int64
-	engineErrAt atomic.Int64 // of the last of them, in unix nanoseconds
 	quarantined atomic.Int64
 	tick        atomic.Pointer[record.Tick]
-	disk        diskState
-	looking     sync.Mutex // held across a look around; guards what premises have seen
 	gate        gate
-	ballast     *volume.Ballast
 	hw          *highwater.Mark
-	premises    premises
-	reclaimer   reclaimer  // the keeper's own
 	sweepMu     sync.Mutex // held across a portion; guards sweeping, sweepTo
 	sweeping    bool
 	sweepTo     uint64
-	sweepWhole  int64         // sweepWholeBytes
-	rest        rest          // the memory loop's own
 	groups      atomic.Uint64 // written
-	reclaiming  atomic.Bool
-	stirred     chan struct{} // capacity 1; see stir
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
 	readers   sync.RWMutex
@@ -168,20 +162,20 @@ type Spool struct {
 // runs until Start.
 func Open(o Options) (_ *Spool, err error) {
 	if !o.AcceptLoss {
-		err = checkAway(o.Dir)
+		err = volume.CheckAway(o.Dir, ondisk.Dir)
 	}
 	if err == nil {
-		err = prepareDir(o.Dir)
+		err = volume.PrepareDir(o.Dir)
 	}
 	if err != nil {
 		return nil, err
 	}
 	s := newSpool(o)
-	if o.Engine == nil {
-		if err := s.tree.Preflight(s.Files, s.ballast); err != nil {
+	if s.disk != nil {
+		if err := s.disk.Preflight(); err != nil {
 			return nil, err
 		}
-		err = s.through("open engine", s.openOnDisk)
+		err = s.through("open engine", s.disk.Open)
 	}
 	defer func() {
 		if err != nil {
@@ -195,7 +189,7 @@ func Open(o Options) (_ *Spool, err error) {
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("cannot open spool %q: %w", o.Dir, err)
 	}
-	if s.onDisk() {
+	if s.disk != nil {
 		err = s.settleIn()
 	}
 	if err != nil {
@@ -204,56 +198,19 @@ func Open(o Options) (_ *Spool, err error) {
 	return s, nil
 }
 
-// onDisk reports that the engine is the embedded one, whose files the spool cares for.
-func (s *Spool) onDisk() bool { return s.tree != nil }
-
-// openOnDisk opens the embedded engine.
-func (s *Spool) openOnDisk() error {
-	opts := ondisk.Options(s.dir, s.key,
-		ondisk.Logger{Log: s.log, Failed: s.engineFailed, Said: s.engineSaid})
-	ondisk.SetLevelZero(&opts, ondisk.LevelZeroFor(s.attainable()))
-	return s.tree.Start(s.Files, opts, s.emptyFileFound)
-}
-
-// emptyFileFound tells of a file that a kill has left empty: the engine was opened again.
-func (s *Spool) emptyFileFound(reason error) {
-	s.log.Warn("a kill had left a file of the engine empty; opening again", "reason", reason)
-	s.engineErrs.Store(0)
-}
-
-// engineSaid hears what the engine tells of its work in its log only. A list that could not be
-// written stops the spool, as a commit would that has failed: what the list says from now on is not
-// what there is.
-func (s *Spool) engineSaid(msg string) {
-	if !s.AboutList(msg) {
-		return
-	}
-	if err := s.WantRelist(); err != nil {
-		s.log.Error("cannot note that the engine's list of tables is not to be trusted", "error", err)
-	}
-	_ = s.fail(errors.New(msg))
-}
-
-// settleIn takes the engine's files as they are now.
+// settleIn takes the embedded engine's files as they are now.
 func (s *Spool) settleIn() error {
-	err := s.welcome()
-	if err == nil {
-		err = s.tree.Room.Begin()
+	t := ondisk.Tenant{ID: s.ID(), Empty: s.head.Load() == 0 && s.hw.Last() == 0}
+	for _, former := range s.format.Former {
+		t.Former = append(t.Former, fmt.Sprintf("%x", former))
 	}
-	if err == nil {
-		err = s.premises.begin(s.dir)
-	}
-	if err == nil {
-		s.measureDisk()
-	}
-	return err
+	return s.disk.Settle(t)
 }
 
 // abandon closes what a failed Open had opened.
-func (s *Spool) abandon() error {
-	errs := s.premises.close()
+func (s *Spool) abandon() (errs error) {
 	if s.hw != nil {
-		errs = errors.Join(errs, s.hw.Close())
+		errs = s.hw.Close()
 	}
 	if s.engine != nil {
 		errs = errors.Join(errs, s.engine.Close())
@@ -264,14 +221,13 @@ func (s *Spool) abandon() error {
 func newSpool(o Options) *Spool {
 	s := &Spool{
 		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now, engine: o.Engine,
-		onCommit: o.OnCommit, onCompaction: o.OnCompaction,
-		seam: o.seam,
-		ops:  make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		onCommit: o.OnCommit,
+		seam:     o.seam,
+		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool),
-		dirtyC:    make(chan struct{}, 1), stirred: make(chan struct{}, 1), freshBytesMax: 32 << 20,
-		sweepWhole: sweepWholeBytes,
-		failed:     make(chan struct{}),
+		dirtyC:    make(chan struct{}, 1), freshBytesMax: 32 << 20,
+		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -279,23 +235,15 @@ func newSpool(o Options) *Spool {
 		s.now = time.Now
 	}
 	s.gate.leave = make(chan struct{})
-	s.ballast = volume.OpenBallast(o.Dir)
-	s.Files = &ondisk.Files{Dir: o.Dir, Key: o.EncryptionKey, Log: o.Log, Through: o.seam,
-		Repairs:    true,
-		AcceptLoss: o.AcceptLoss, Free: o.free,
+	files := ondisk.Files{Dir: o.Dir, Key: o.EncryptionKey, Log: o.Log, Through: o.seam,
+		Repairs: true, AcceptLoss: o.AcceptLoss, Free: o.free,
 		Answered: func() (uint64, error) { return highwater.Read(o.Dir) },
 		Raise:    func(to uint64) error { return highwater.Raise(o.Dir, to) }}
-	if s.Files.Free == nil {
-		s.Files.Free = volume.FreeBytes
-	}
+	s.Files = &files
 	if o.Engine == nil {
-		s.tree = ondisk.NewTree(ondisk.TreeOptions{Dir: o.Dir, Log: o.Log, Through: o.seam,
-			Said: s.engineSaid,
-			Free: o.free, Inodes: o.inodes})
-		s.engine = s.tree
-	}
-	if s.onCompaction == nil {
-		s.onCompaction = func(bool) {}
+		s.disk = ondisk.NewStore(ondisk.StoreOptions{Files: files, Fail: s.fail, Inodes: o.inodes,
+			OnCompaction: o.OnCompaction})
+		s.engine, s.Files = s.disk, s.disk.Files
 	}
 	if s.onCommit == nil {
 		s.onCommit = func(int, time.Duration) {}
@@ -308,7 +256,7 @@ func newSpool(o Options) *Spool {
 func (s *Spool) Start() {
 	s.running.Go(s.commitLoop)
 	s.running.Go(s.keepLoop)
-	s.running.Go(s.memoryLoop)
+	s.running.Go(func() { s.engine.Run(s.ctx) })
 }
 
 // Close writes what is settled, stops and closes the engine. Appends that are waiting are answered
@@ -325,51 +273,16 @@ func (s *Spool) Close() error {
 		if s.Err() == nil {
 			err = s.hw.Write(s.head.Load())
 		}
-		s.closeErr = errors.Join(err, s.hw.Close(), s.through("close engine", s.closeEngine),
-			s.premises.close())
+		s.closeErr = errors.Join(err, s.hw.Close(), s.through("close engine", s.engine.Close))
 	})
 	return s.closeErr
 }
 
-// closeTries is how long a closing engine may report errors. Badger writes its memtable when it is
-// closed and tries that for ever: on a disk that stays broken a relay would neither serve nor end.
-// What is not written then is in Badger's log, for the next start to read.
-const closeTries = 3 * time.Second
-
-func (s *Spool) closeEngine() error {
-	if !s.onDisk() {
-		return s.engine.Close()
-	}
-	if err := s.premises.left(); err != nil {
-		// It would write its memtable, and remove its logs, in a directory that is somebody else's.
-		s.log.Warn("the engine is left as after a kill; the next start reads its log, where that is now",
-			"reason", err)
-		return nil
-	}
-	if err := s.roomToClose(); err != nil {
-		s.log.Warn("the disk has no room to close the engine; the next start reads its log, as after a "+
-			"kill", "reason", err)
-		return nil
-	}
-	closed := make(chan error, 1) // one result, which nobody may want any more
-	go func() { closed <- s.engine.Close() }()
-	errs := s.engineErrs.Load()
-	ticker := time.NewTicker(closeTries)
-	defer ticker.Stop()
-	for {
-		select {
-		case err := <-closed:
-			return err
-		case <-ticker.C:
-			if s.engineErrs.Load() > errs {
-				return errors.New("cannot close the engine: its disk fails; the next start reads its log")
-			}
-		}
-	}
-}
-
 // SetLimits replaces the limits, at a reload.
-func (s *Spool) SetLimits(l Limits) { s.limits.Store(&l) }
+func (s *Spool) SetLimits(l Limits) {
+	s.limits.Store(&l)
+	s.engine.SetLimits(engine.Limits{MaxBytes: l.MaxBytes, MinFreeBytes: l.MinFreeBytes})
+}
 
 // closed reports whether Close was called.
 func (s *Spool) closed() bool {
@@ -405,7 +318,6 @@ func (s *Spool) fail(err error) error {
 			s.log.Error("the spool's files were moved or removed while they were open; nothing is "+
 				"acknowledged any more and the relay stops; what was acknowledged is in what was moved, "+
 				"and lost with what was removed", "error", err)
-			s.leaveWord()
 		} else {
 			s.log.Error("cannot write the spool; nothing is acknowledged any more and the relay stops; "+
 				"the next start reads what is on disk", "error", err)
@@ -427,15 +339,32 @@ func (s *Spool) LastTick() record.Tick { return *s.tick.Load() }
 // Quarantined counts the records that could not be read and were set aside.
 func (s *Spool) Quarantined() int64 { return s.quarantined.Load() }
 
-func (s *Spool) engineFailed(string) {
-	s.engineErrAt.Store(time.Now().UnixNano())
-	s.engineErrs.Add(1)
+// EngineErrors counts what the engine reported only in its log, and says when it last did.
+func (s *Spool) EngineErrors() (n int64, last time.Time) { return s.engine.Errors() }
+
+// Disk is what the keeper measured last.
+func (s *Spool) Disk() engine.Usage { return s.engine.Usage() }
+
+// Admit says whether n more bytes may be accepted: ErrFull beyond the budget, ErrFailed after a
+// disk error. Until the next measurement they count as written; what is not spooled after all is to
+// be given back by Forgo. Room for settling what was accepted is never part of what Admit gives
+// away.
+func (s *Spool) Admit(n int) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if err := s.gate.err(); err != nil {
+		return err
+	}
+	return s.engine.Admit(n)
 }
 
-// EngineErrors counts what the engine reported only in its log, and says when it last did.
-func (s *Spool) EngineErrors() (n int64, last time.Time) {
-	return s.engineErrs.Load(), time.Unix(0, s.engineErrAt.Load())
-}
+// Forgo gives back n bytes that were admitted and not spooled.
+func (s *Spool) Forgo(n int) { s.engine.Forgo(n) }
+
+// SyncLatency is the least that one of the last syncs of a small file beside the log took: what the
+// disk takes, without what other work adds to it. 0: there was none yet.
+func (s *Spool) SyncLatency() time.Duration { return s.hw.Latency() }
 
 // spoolNumber is the part of the spool's id that goes into the ids of events.
 func (s *Spool) spoolNumber() uint32 { return s.format.Number() }

@@ -129,7 +129,7 @@ func (f *fixture) appendRandom(n, size int, lane string) {
 func (f *fixture) flushNow() {
 	f.t.Helper()
 	o := newOp()
-	o.flush = true
+	o.run = f.disk.Flush
 	if err := f.submit(o); err != nil {
 		f.t.Error(err)
 	}
@@ -479,7 +479,7 @@ func TestQuarantine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = f.tree.DB.Update(func(txn *badger.Txn) error {
+		err = f.disk.DB.Update(func(txn *badger.Txn) error {
 			return txn.Set(record.LogKey(seq), change(append([]byte(nil), rec...)))
 		})
 		if err != nil {
@@ -608,7 +608,7 @@ func TestSweepLarge(t *testing.T) {
 	const events = 20
 	const ample, scarce = 10 << 30, 150 << 20
 	f, d := openOn(t)
-	f.sweepWhole = 0
+	f.disk.SweepWhole = 0
 	l := f.lane("crm")
 	l.Open(true)
 	born := f.now
@@ -627,7 +627,7 @@ func TestSweepLarge(t *testing.T) {
 	sweep := func(old int, free int64, swept uint64) {
 		t.Helper()
 		d.free.Store(free)
-		f.measureDisk()
+		f.look()
 		// So that so many events are older than KeepDelivered.
 		if err := f.Sweep(born.Add(time.Hour + time.Duration(old)*time.Minute - time.Second)); err != nil {
 			t.Fatal(err)

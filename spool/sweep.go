@@ -3,12 +3,11 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"time"
 
-	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -19,22 +18,6 @@ const (
 	sweepTime  = 500 * time.Millisecond // the most that one look spends on the log
 	sweepMax   = 2000
 	sweepScan  = 20_000
-	// Above sweepWholeBytes on disk the log is swept when half of its events may go. Deletions
-	// carry old keys and new events carry new ones, and a compaction puts both into one table, which
-	// overlaps all that is kept in between: going one level down it writes all of that again. In five
-	// minutes of saturation with a window of 1.5 GiB, swept as it came, that were 7.8 bytes written
-	// per payload byte instead of 6.3, and 12,100 instead of 15,800 events/s. A backlog is let drain
-	// to its end before: 5,000,000 events, swept at a half and at a quarter, stood nearly still for
-	// 20 s and 15 s, and 2,000,000, swept at an eighth, drained at 2.5 to 3.5 times the live rate with
-	// 510 to 1,500 MiB resident, instead of 3.2 to 3.7 with 290 to 780. While space is scarce a
-	// quarter is enough.
-	sweepWholeBytes = 1 << 30
-	sweepShare      = 2
-	sweepDrained    = 64
-	sweepShareShort = 4
-	// deletionsPerTable are in a table of level 0 that has nothing but them and the lanes' records
-	// (400,000, measured), with something to spare.
-	deletionsPerTable = 250_000
 )
 
 // removal deletes events that nobody needs any more.
@@ -70,11 +53,9 @@ func (s *Spool) keep(clock time.Time) {
 		_ = s.fail(err)
 		return
 	}
-	s.measureDisk()
-	if s.Err() != nil {
+	if err := s.measure(s.gate.closed()); err != nil {
 		return
 	}
-	s.trimBallast()
 	if s.gate.closed() {
 		return // sweeping writes
 	}
@@ -85,8 +66,8 @@ func (s *Spool) keep(clock time.Time) {
 	if err := s.Sweep(s.now()); err != nil && s.Err() == nil && !errors.Is(err, ErrFull) {
 		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
 	}
-	if err := s.reclaim(clock); err != nil && s.Err() == nil && !s.closed() &&
-		!errors.Is(err, ErrFull) {
+	err := s.engine.Reclaim(clock, s.head.Load(), s.between)
+	if err != nil && s.Err() == nil && !s.closed() && !errors.Is(err, ErrFull) {
 		s.log.Error("cannot give space back; it is tried again", "error", err)
 	}
 }
@@ -96,14 +77,14 @@ func (s *Spool) keep(clock time.Time) {
 func (s *Spool) Sweep(now time.Time) error {
 	lim := s.limits.Load()
 	cut := now.Add(-lim.KeepDelivered)
-	if s.disk.short() {
+	if s.engine.Usage().Short {
 		cut = now
 	}
 	if err := s.sweepPortion(cut); err != nil {
 		return err
 	}
-	if s.tight() {
-		return nil // what follows deletes here and there; see rewrittenBytes
+	if s.engine.Tight() {
+		return nil // what follows deletes here and there
 	}
 	if err := s.sweepExhausted(now.Add(-lim.KeepExhausted)); err != nil {
 		return err
@@ -111,99 +92,53 @@ func (s *Spool) Sweep(now time.Time) error {
 	return s.sweepReleased(cut)
 }
 
+// measure has the engine look how things are.
+func (s *Spool) measure(held bool) error {
+	if err := s.engine.Measure(held); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
 // sweepPortion sweeps the log for a while, if it is time to.
 func (s *Spool) sweepPortion(cut time.Time) (err error) {
 	s.sweepMu.Lock()
 	defer s.sweepMu.Unlock()
 	if !s.sweeping {
-		if s.sweeping, err = s.sweepDue(cut); err != nil {
+		if s.sweepTo, err = s.engine.SweepTo(s.prospect(cut)); err != nil {
 			return fmt.Errorf("cannot look what may be swept: %w", err)
 		}
+		s.sweeping = s.sweepTo > 0
+	}
+	if !s.sweeping {
+		s.unheld.begin() // the list must not grow
 	}
 	for end := time.Now().Add(sweepTime); s.sweeping && s.Err() == nil && !s.closed(); {
-		if s.sweeping, err = s.sweepLog(cut, s.sweepTo); err != nil || time.Now().After(end) {
+		bytes := int64(0)
+		bytes, s.sweeping, err = s.sweepLog(cut, s.sweepTo)
+		s.engine.Swept(bytes, s.sweeping)
+		if err != nil || time.Now().After(end) {
 			return err
 		}
-		s.stir() // it has mapped what it looked at
 	}
 	return nil
 }
 
-// sweepDue decides whether enough of the log may go, and whether the disk has room for what the
-// engine makes of that.
-func (s *Spool) sweepDue(cut time.Time) (bool, error) {
-	s.sweepTo = math.MaxUint64
-	tight := s.tight()
-	if s.disk.bytes.Load() < s.sweepWhole && !tight {
-		return true, nil
-	}
-	s.unheld.begin() // even if nothing is to be swept: the list must not grow
-	share := uint64(sweepShare)
-	swept, to, head := s.swept.Load(), s.settledTo(), s.head.Load()
-	switch ample := s.disk.ample.Load(); {
-	case !ample:
-		share = sweepShareShort
-	case head-to > (head-swept)/sweepDrained:
-		return false, nil
-	}
-	part := swept + (head-swept)/share
-	due, err := s.mayGo(part, to, cut)
-	if err != nil || !due || !tight {
-		return due, err
-	}
-	if all, err := s.mayGo(to, to, cut); err != nil || !all {
-		to = part
-	}
-	return s.roomToSweep(swept, to)
+// prospect is what the engine decides by how far the log may be swept.
+func (s *Spool) prospect(cut time.Time) engine.Prospect {
+	settled := s.settledTo()
+	return engine.Prospect{Swept: s.swept.Load(), Settled: settled, Head: s.head.Load(),
+		Held: s.failures(), MayGo: func(seq uint64) (bool, error) { return s.mayGo(seq, settled, cut) }}
 }
 
-// tight: the disk has no room to write all of the deep levels again.
-func (s *Spool) tight() bool {
-	deep := s.disk.deep.Load()
-	return deep > 0 && s.disk.free.Load()-s.engineNeeds() < deep
-}
-
-// roomToSweep decides how far the log may be swept when the disk is tight: so far that what is kept
-// fits, and at once, before the engine compacts by itself.
-func (s *Spool) roomToSweep(swept, to uint64) (bool, error) {
-	tables := s.tree.LevelZeroTables() - 2 // one is being filled, and one begun
-	to = min(to, swept+uint64(tables-1)*deletionsPerTable)
-	top, topBytes := s.tree.LevelZero()
-	kept := s.tree.RewrittenBytes(to) + s.heldBytes(to-swept)
-	// It goes through the base level, whose own part of the work is no more than what it holds.
-	need := min(s.engineNeeds()+kept, ondisk.PreflightBytes+topBytes+2*kept)
-	if s.disk.free.Load() < need || s.compacting() {
-		return false, nil
-	}
-	if top+int(to-swept)/deletionsPerTable >= tables {
-		s.reclaiming.Store(true)
-		defer s.reclaiming.Store(false)
-		s.stir()
-		return false, s.flatten() // what was above lies in the way now, so it is judged again
-	}
-	s.sweepTo = to
-	return true, nil
-}
-
-// heldBytes is what is left of so many swept events because failed deliveries need it, if those are
-// as large as the others.
-func (s *Spool) heldBytes(swept uint64) int64 {
-	held := uint64(0)
+// failures is how many deliveries failed, whose events must stay.
+func (s *Spool) failures() (n uint64) {
 	for _, l := range s.Lanes() {
 		l.mu.Lock()
-		held += l.exceptions + l.exhausted
+		n += l.exceptions + l.exhausted
 		l.mu.Unlock()
 	}
-	each := s.disk.bytes.Load() / int64(max(s.head.Load()-s.swept.Load(), 1))
-	return int64(min(held, swept)) * each
-}
-
-// sweepsTight reports that a portion is being swept whose end was chosen for the room on the disk:
-// a compaction in the middle of it would need more.
-func (s *Spool) sweepsTight() bool {
-	s.sweepMu.Lock()
-	defer s.sweepMu.Unlock()
-	return s.sweeping && s.sweepTo != math.MaxUint64
+	return n
 }
 
 // mayGo reports whether the first event from a sequence on is settled and old enough.
@@ -228,17 +163,17 @@ func (s *Spool) settledTo() uint64 {
 	return to
 }
 
-// sweepLog removes one portion from the head of the log, up to a sequence; true if there is more.
-func (s *Spool) sweepLog(cut time.Time, last uint64) (bool, error) {
+// sweepLog removes one portion from the head of the log, up to a sequence; more: it was not the
+// last.
+func (s *Spool) sweepLog(cut time.Time, last uint64) (bytes int64, more bool, err error) {
 	s.unheld.begin() // even if nothing is to be swept: the list must not grow
 	from, to := s.swept.Load()+1, min(s.settledTo(), last)
 	if from > to {
-		return false, nil
+		return 0, false, nil
 	}
 	r := &removal{swept: from - 1, replays: s.replays.Load()}
-	scanned, bytes := 0, int64(0)
-	more := false
-	err := s.scan([]byte{record.PrefixLog}, record.LogKey(from),
+	scanned := 0
+	err = s.scan([]byte{record.PrefixLog}, record.LogKey(from),
 		func(key, value []byte) (bool, error) {
 			seq := record.KeySeq(key)
 			more = len(r.seqs) >= sweepMax || scanned >= sweepScan
@@ -252,20 +187,18 @@ func (s *Spool) sweepLog(cut time.Time, last uint64) (bool, error) {
 			return true, nil
 		})
 	if err != nil {
-		return false, fmt.Errorf("cannot scan the log for the sweep: %w", err)
+		return 0, false, fmt.Errorf("cannot scan the log for the sweep: %w", err)
 	}
 	if r.swept < from {
-		return false, nil
+		return 0, false, nil
 	}
 	if r.seqs, err = s.leaveHeld(r.seqs, from, r.swept); err != nil {
-		return false, err
+		return 0, false, err
 	}
 	if err := s.Apply(Change{remove: r}); err != nil {
-		return false, err
+		return 0, false, err
 	}
-	// What is held is counted as well; it will be released one day, uncounted.
-	s.reclaimer.swept.Add(bytes)
-	return more, nil
+	return bytes, more, nil
 }
 
 // leaveHeld takes out the events that an exception or exhausted delivery needs. Lanes without any

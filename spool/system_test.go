@@ -153,37 +153,37 @@ func TestInodesAreWatched(t *testing.T) {
 	f.lane("a")
 	f.append("one", "a")
 
-	inodes.free.Store(appendInodes - 1)
-	f.measureDisk()
+	inodes.free.Store(ondisk.AppendInodes - 1)
+	f.look()
 	err := f.Admit(10)
 	if !errors.Is(err, ErrNoInodes) || !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "inodes") {
 		t.Errorf("with few inodes Admit says %v", err)
 	}
-	if u := f.Disk(); u.FreeInodes != appendInodes-1 || u.MinFreeInodes < appendInodes {
+	if u := f.Disk(); u.FreeInodes != ondisk.AppendInodes-1 || u.MinFreeInodes < ondisk.AppendInodes {
 		t.Errorf("the disk is told as %+v", u)
 	}
 	if err := f.Apply(Change{Tick: &record.Tick{Number: 5}}); err != nil {
-		t.Errorf("a tick is not written with %d inodes: %v", appendInodes-1, err)
+		t.Errorf("a tick is not written with %d inodes: %v", ondisk.AppendInodes-1, err)
 	}
 
 	inodes.free.Store(1 << 20)
-	f.measureDisk()
+	f.look()
 	f.fillLog("a")
 	inodes.free.Store(ondisk.RotateInodes - 1)
-	ballast := f.ballast.Size()
+	ballast := f.disk.Ballast.Size()
 	tick := f.tickLater(7)
 	f.until("the gate to close", f.gate.closed)
 	if err := f.gate.err(); !errors.Is(err, ErrNoInodes) {
 		t.Errorf("the gate is closed because %v", err)
 	}
-	if f.ballast.Size() != ballast {
+	if f.disk.Ballast.Size() != ballast {
 		t.Error("the ballast was thrown off, which makes no inodes")
 	}
 	inodes.free.Store(1 << 20)
 	if err := <-tick; err != nil {
 		t.Fatal(err)
 	}
-	f.until("readiness", func() bool { f.measureDisk(); return f.Admit(0) == nil })
+	f.until("readiness", func() bool { f.look(); return f.Admit(0) == nil })
 	f.append("after", "a")
 	f.close()
 
@@ -194,7 +194,7 @@ func TestInodesAreWatched(t *testing.T) {
 	inodes.free.Store(volume.InodesUncounted)
 	f.Spool = nil
 	f.reopen()
-	f.measureDisk()
+	f.look()
 	if n := f.Disk().FreeInodes; n != -1 {
 		t.Errorf("a file system that does not count has %d free inodes", n)
 	}

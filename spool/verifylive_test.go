@@ -53,7 +53,7 @@ func TestVerifyLive(t *testing.T) {
 	}
 	damage := func(write func(txn *badger.Txn) error) {
 		t.Helper()
-		if err := f.tree.DB.Update(write); err != nil {
+		if err := f.disk.DB.Update(write); err != nil {
 			t.Fatal(err)
 		}
 	}

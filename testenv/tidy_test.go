@@ -40,7 +40,7 @@ func (s *source) line(p token.Pos) int { return s.fset.Position(p).Line }
 var goSites = []string{
 	"relay/relay.go", "relay/crew.go", "relay/attempt/dial.go", "relay/admin/", "relay/receiver/",
 	"relay/config/file.go",
-	"spool/spool.go", "testenv/", "cmd/hookspool/",
+	"spool/spool.go", "spool/badger/store.go", "testenv/", "cmd/hookspool/",
 }
 
 // importRules name what only some directories may import. A rule is the prefix of an import path

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -19,10 +20,12 @@ import (
 // Tree is the embedded engine as the spool cares for it: what it asks of the disk, what its own
 // work comes to, and what it is told to do.
 type Tree struct {
-	*Engine
-	DB  *badger.DB
-	dir string // the engine's own
-	log *slog.Logger
+	DB       *badger.DB
+	bytesMax int // of a transaction
+	txn      Txn // the one that is open
+	commits  atomic.Uint64
+	dir      string // the engine's own
+	log      *slog.Logger
 	// through is the spool's seam. said hears of errors that may be nowhere in the engine's log.
 	through engine.Seam
 	said    func(msg string)
@@ -59,10 +62,43 @@ func NewTree(o TreeOptions) *Tree {
 func (t *Tree) Open(o badger.Options) error {
 	db, err := OpenEngine(o)
 	if err == nil {
-		t.DB, t.Engine = db, New(db)
+		t.DB, t.bytesMax = db, int(db.Opts().MemTableSize*15/100*95/100)
 	}
 	return err
 }
+
+// Begin is part of engine.Log. There is one transaction at a time, so it takes no memory of its
+// own.
+func (t *Tree) Begin() engine.Txn {
+	t.txn = Txn{txn: t.DB.NewTransaction(true), tree: t}
+	return &t.txn
+}
+
+// committed counts a transaction.
+func (t *Tree) committed(bytes, entries int) {
+	t.Room.Wrote(bytes, entries)
+	t.commits.Add(1)
+}
+
+// Commits counts the transactions since the start.
+func (t *Tree) Commits() uint64 { return t.commits.Load() }
+
+// Look is part of engine.Records.
+func (t *Tree) Look() engine.Look { return LookAt(t.DB) }
+
+// Get is part of engine.Records.
+func (t *Tree) Get(key []byte) ([]byte, error) {
+	l := LookAt(t.DB)
+	defer l.Close()
+	return l.Get(key)
+}
+
+// entriesMax stays below Badger's own bound on a transaction's entries: 15 % of the memtable over
+// 96 bytes each.
+const entriesMax = 24_000
+
+// Bounds is part of engine.Log. Badger's own bound is 15 % of the memtable.
+func (t *Tree) Bounds() (bytes, entries int) { return t.bytesMax, entriesMax }
 
 // Start opens the database once its files are found fit, or mended. told hears of each file that a
 // kill had left empty.
@@ -76,38 +112,6 @@ func (t *Tree) Start(f *Files, o badger.Options, told func(reason error)) error 
 		return named
 	}
 	return t.OpenPastEmptyFiles(o, told)
-}
-
-// Preflight refuses to open the engine on a disk so full that doing so could kill the process, even
-// without the ballast.
-func (t *Tree) Preflight(f *Files, b *volume.Ballast) error {
-	free, err := t.Room.Free(f.Dir)
-	if err != nil {
-		return err
-	}
-	if ballast := b.Size(); free < PreflightBytes && free+ballast >= PreflightBytes {
-		if _, err := b.ThrowOff(); err != nil {
-			return err
-		}
-		t.log.Warn("the disk is nearly full; the ballast was thrown off to start", "bytes", ballast)
-		if free, err = t.Room.Free(f.Dir); err != nil {
-			return err
-		}
-	}
-	if free < PreflightBytes {
-		if free, err = f.RemoveUnfinished(free); err != nil {
-			return err
-		}
-	}
-	if free < PreflightBytes {
-		return fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
-			f.Dir, free, int64(PreflightBytes), engine.ErrFull)
-	}
-	inodes, err := t.Room.Inodes(f.Dir)
-	if err == nil {
-		err = InodesToStart(f.Dir, inodes)
-	}
-	return err
 }
 
 // Loader fills a new database.
@@ -129,12 +133,12 @@ func (l Loader) Flush() error { return l.batch.Flush() }
 // Cancel forgets it, as far as it is not written yet.
 func (l Loader) Cancel() { l.batch.Cancel() }
 
-// Close is part of engine.Engine.
+// Close closes the database.
 func (t *Tree) Close() error {
 	if t.DB == nil {
 		return nil // it could not be opened
 	}
-	return t.Engine.Close()
+	return t.DB.Close()
 }
 
 // CompactionBytes bounds what the engine's compactions write before they remove what they read: all

@@ -11,23 +11,30 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// Txn is one transaction, of the committer or of a start. It is a pointer and nothing else, so that
-// as an engine.Txn it takes no memory of its own.
-type Txn struct{ txn *badger.Txn }
+// Txn is one transaction, of the committer or of a start.
+type Txn struct {
+	txn  *badger.Txn
+	tree *Tree
+	// bytes and entries that it writes, as the engine counts them.
+	bytes, entries int
+}
 
-var _ engine.Txn = Txn{}
+var _ engine.Txn = (*Txn)(nil)
+
+// entryOverhead is what an engine's transaction counts for an entry beside its key and value.
+const entryOverhead = 12
 
 // Get is part of engine.Txn.
-func (t Txn) Get(key []byte) ([]byte, error) { return get(t.txn, key) }
+func (t *Txn) Get(key []byte) ([]byte, error) { return get(t.txn, key) }
 
 // Has is part of engine.Txn.
-func (t Txn) Has(key []byte) bool {
+func (t *Txn) Has(key []byte) bool {
 	_, err := t.txn.Get(key)
 	return err == nil
 }
 
 // Keys is part of engine.Txn.
-func (t Txn) Keys(prefix []byte, most int) (keys [][]byte, err error) {
+func (t *Txn) Keys(prefix []byte, most int) (keys [][]byte, err error) {
 	w := walk(t.txn, engine.Walk{Prefix: prefix})
 	defer w.Close()
 	for w.Seek(prefix); w.Valid() && len(keys) < most; w.Next() {
@@ -37,27 +44,44 @@ func (t Txn) Keys(prefix []byte, most int) (keys [][]byte, err error) {
 }
 
 // Put is part of engine.Txn.
-func (t Txn) Put(key, value []byte, ttl time.Duration) error {
+func (t *Txn) Put(key, value []byte, ttl time.Duration) error {
 	e := badger.NewEntry(key, value)
 	if ttl > 0 {
 		e = e.WithTTL(ttl)
 	}
-	return t.txn.SetEntry(e)
+	return t.set(e)
 }
 
 // Delete is part of engine.Txn.
-func (t Txn) Delete(key []byte) error { return t.txn.Delete(key) }
+func (t *Txn) Delete(key []byte) error {
+	t.count(len(key))
+	return t.txn.Delete(key)
+}
 
 // Append is part of engine.Txn. Who owes the event is in its record; nobody else asks.
-func (t Txn) Append(seq uint64, rec []byte, _ []record.LaneID) error {
-	return t.txn.SetEntry(badger.NewEntry(record.LogKey(seq), rec))
+func (t *Txn) Append(seq uint64, rec []byte, _ []record.LaneID) error {
+	return t.set(badger.NewEntry(record.LogKey(seq), rec))
+}
+
+func (t *Txn) set(e *badger.Entry) error {
+	t.count(len(e.Key) + len(e.Value))
+	return t.txn.SetEntry(e)
+}
+
+func (t *Txn) count(bytes int) {
+	t.bytes += bytes + entryOverhead
+	t.entries++
 }
 
 // Commit is part of engine.Txn: one write and one sync of Badger's log.
-func (t Txn) Commit() error { return t.txn.Commit() }
+func (t *Txn) Commit() error {
+	err := t.txn.Commit()
+	t.tree.committed(t.bytes, t.entries)
+	return err
+}
 
 // Discard is part of engine.Txn.
-func (t Txn) Discard() { t.txn.Discard() }
+func (t *Txn) Discard() { t.txn.Discard() }
 
 func get(txn *badger.Txn, key []byte) ([]byte, error) {
 	item, err := txn.Get(key)

@@ -128,6 +128,9 @@ func Scan(l Look, prefix, from []byte, visit func(key, value []byte) (bool, erro
 type Engine interface {
 	Log
 	Records
+	Space
+	Trimmer
+	Worker
 	// Close ends it. Nothing is written after.
 	Close() error
 }

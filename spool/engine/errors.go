@@ -26,6 +26,11 @@ var (
 	ErrLoss = errors.New("the spool has lost events that it had acknowledged")
 	// ErrNoSpool: there is no spool in this directory.
 	ErrNoSpool = errors.New("there is no spool")
+	// ErrMoved: the spool's files are not where they were opened. What is acknowledged now goes into
+	// files that nobody finds at the next start.
+	ErrMoved = errors.New("the spool's files are not where they were opened")
+	// ErrAway: the spool that was open here was moved or removed while it was, and is not back.
+	ErrAway = errors.New("the spool that was open here is away")
 	// ErrDamaged: something in the spool cannot be read or does not add up.
 	ErrDamaged = errors.New("the spool is damaged")
 )

@@ -101,6 +101,7 @@ func (m *Memory) faultLocked() (effect bool, err error) {
 
 // memoryEngine is one opening of a memory.
 type memoryEngine struct {
+	Boundless
 	m     *Memory
 	looks int // open ones; guarded by Memory.mu
 }

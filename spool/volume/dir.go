@@ -76,3 +76,35 @@ func BlockBytes(info fs.FileInfo) int64 {
 	}
 	return 0
 }
+
+// ErrDirectory: what spool.dir names cannot be the spool's directory.
+var ErrDirectory = errors.New("cannot use spool directory")
+
+// PrepareDir makes the spool's directory.
+func PrepareDir(dir string) error {
+	found, err := FindDir(dir)
+	if err != nil || found {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("%w %q: cannot make it: %w", ErrDirectory, dir, err)
+	}
+	return nil
+}
+
+// FindDir says whether the directory is there. A link would let someone else choose where the spool
+// lies, so it is refused.
+func FindDir(dir string) (found bool, err error) {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("cannot look at spool directory %q: %w", dir, err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return false, fmt.Errorf("%w %q: it is a symbolic link", ErrDirectory, dir)
+	case !info.IsDir():
+		return false, fmt.Errorf("%w %q: it is not a directory", ErrDirectory, dir)
+	}
+	return true, nil
+}

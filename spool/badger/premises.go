@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"errors"
@@ -9,14 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/volume"
 )
-
-// ErrMoved: the spool's files are not where they were opened. What is acknowledged now goes into
-// files that nobody finds at the next start.
-var ErrMoved = errors.New("the spool's files are not where they were opened")
 
 const (
 	manifestName = "MANIFEST" // the engine's list of its tables
@@ -26,6 +22,8 @@ const (
 	// files while their directory is read, and a name may be missed then.
 	premisesLooks = 3
 	premisesPause = 20 * time.Millisecond
+	// premisesBeat is at most how far two looks of the keeper lie apart.
+	premisesBeat = time.Second
 )
 
 // premises are the directories and files that the spool has open, as their paths showed them. The
@@ -60,7 +58,7 @@ type directory struct {
 func (p *premises) begin(dir string) (err error) {
 	p.dir = volume.Absolute(dir)
 	p.tree = os.DirFS(p.dir)
-	for i, path := range []string{p.dir, filepath.Join(p.dir, ondisk.Dir)} {
+	for i, path := range []string{p.dir, filepath.Join(p.dir, Dir)} {
 		d := &p.dirs[i]
 		d.path = path
 		if d.held, err = os.Open(path); err == nil {
@@ -95,12 +93,12 @@ func (p *premises) left() error {
 		now, err := os.Stat(d.path)
 		switch {
 		case volume.IsGone(err):
-			return fmt.Errorf("%w: directory %q is not there any more", ErrMoved, d.path)
+			return fmt.Errorf("%w: directory %q is not there any more", engine.ErrMoved, d.path)
 		case err != nil || os.SameFile(now, d.first):
 			continue
 		}
 		if held, err := d.held.Stat(); err != nil || !os.SameFile(now, held) {
-			return fmt.Errorf("%w: at %q is another directory", ErrMoved, d.path)
+			return fmt.Errorf("%w: at %q is another directory", engine.ErrMoved, d.path)
 		}
 	}
 	return nil
@@ -144,7 +142,7 @@ func (p *premises) survey() (*survey, error) {
 // below may be there, only that we may not or cannot see it now. What is not ours to look at, such
 // as lost+found, is no matter, and what the engine has removed meanwhile is gone.
 func (p *premises) matters(name string, err error) error {
-	ours := name == ondisk.Dir || staysOpen(name)
+	ours := name == Dir || staysOpen(name)
 	if name != "." && (volume.IsGone(err) || !ours) {
 		return nil
 	}
@@ -157,7 +155,7 @@ func staysOpen(name string) bool {
 		return true
 	}
 	dir, file := filepath.Split(name)
-	if filepath.Clean(dir) != ondisk.Dir {
+	if filepath.Clean(dir) != Dir {
 		return false
 	}
 	switch file {
@@ -200,9 +198,9 @@ func (p *premises) missing(now *survey, tables func() map[string]bool) error {
 		}
 		path := filepath.Join(p.dir, name)
 		if there {
-			return fmt.Errorf("%w: at %q is another file", ErrMoved, path)
+			return fmt.Errorf("%w: at %q is another file", engine.ErrMoved, path)
 		}
-		return fmt.Errorf("%w: file %q is not there any more", ErrMoved, path)
+		return fmt.Errorf("%w: file %q is not there any more", engine.ErrMoved, path)
 	}
 	return nil
 }
@@ -236,50 +234,50 @@ func (p *premises) seenFirst(info fs.FileInfo) bool {
 	if p.manifest == nil || !os.SameFile(p.manifest, info) {
 		p.manifest, p.manifestAt = info, time.Now()
 	}
-	return time.Since(p.manifestAt) < sweepPause/2
+	return time.Since(p.manifestAt) < premisesBeat/2
 }
 
 // tablesListed are the files of the engine's tables, as premises name them.
-func (s *Spool) tablesListed() map[string]bool {
+func (s *Store) tablesListed() map[string]bool {
 	listed := make(map[string]bool)
-	for name := range s.tree.Tables() {
-		listed[filepath.Join(ondisk.Dir, name)] = true
+	for name := range s.Tables() {
+		listed[filepath.Join(Dir, name)] = true
 	}
 	return listed
 }
 
 // missingTable finds a table that is gone before any survey has seen it. The engine's list is asked
 // before and after another survey, because a table may go in between.
-func (s *Spool) missingTable(now *survey) error {
-	if now.tables >= s.tree.CountTables() {
+func (s *Store) missingTable(now *survey) error {
+	if now.tables >= s.CountTables() {
 		return nil
 	}
 	before := s.tablesListed()
-	again, err := s.premises.survey()
+	again, err := s.Premises.survey()
 	if err != nil {
 		return nil // the next look tells
 	}
 	for name := range s.tablesListed() {
 		if _, there := again.files[name]; before[name] && !there {
-			return fmt.Errorf("%w: file %q is not there any more", ErrMoved,
-				filepath.Join(s.premises.dir, name))
+			return fmt.Errorf("%w: file %q is not there any more", engine.ErrMoved,
+				filepath.Join(s.Premises.dir, name))
 		}
 	}
 	return nil
 }
 
-// lookAround surveys the spool's directory, and fails the spool if something in it, or all of it,
-// is not in its place any more. Nil: there was nothing to be learned.
-func (s *Spool) lookAround() *survey {
+// LookAround surveys the spool's directory. ErrMoved: something in it, or all of it, is not in its
+// place any more. A nil survey: there was nothing to be learned.
+func (s *Store) LookAround() (*survey, error) {
 	s.looking.Lock()
 	defer s.looking.Unlock()
-	p := &s.premises
+	p := &s.Premises
 	for look := 1; ; look++ {
 		err := p.left()
 		now, serr := p.survey()
 		if err == nil && serr != nil {
-			s.log.Error("cannot measure the spool's disk; the last figures stay", "error", serr)
-			return nil
+			s.Log.Error("cannot measure the spool's disk; the last figures stay", "error", serr)
+			return nil, nil
 		}
 		if err == nil {
 			err = p.missing(now, s.tablesListed)
@@ -289,21 +287,23 @@ func (s *Spool) lookAround() *survey {
 		}
 		if err == nil {
 			p.files = now.files
-			return now
+			return now, nil
 		}
 		if look == premisesLooks {
-			_ = s.fail(err)
-			return nil
+			return nil, s.moved(err)
 		}
 		time.Sleep(premisesPause)
 	}
 }
 
-// checkPremises fails the spool if its directories are not in their place. The committer asks
-// before the engine begins another log: it would make that in a directory that is somebody else's.
-func (s *Spool) checkPremises() error {
-	if err := s.premises.left(); err != nil {
-		return s.fail(err)
+// moved leaves word for the next start if a directory is away, and hands the reason on.
+func (s *Store) moved(reason error) error {
+	if reason == nil || s.Premises.left() == nil {
+		return reason // or only a file in it is
 	}
-	return nil
+	if err := volume.LeaveWord(s.Premises.dir, s.id, reason); err != nil {
+		s.Log.Error("cannot leave word for the next start, which may begin an empty spool",
+			"error", err)
+	}
+	return reason
 }

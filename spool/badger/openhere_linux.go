@@ -1,4 +1,4 @@
-package spool
+package badger
 
 import (
 	"io/fs"

@@ -1,6 +1,7 @@
-package spool
+package badger
 
 import (
+	"context"
 	"runtime/debug"
 	"time"
 )
@@ -12,22 +13,22 @@ const (
 	// a second; restPause while nothing is, because ten looks a second cost half a percent of a core.
 	memoryPause = 100 * time.Millisecond
 	restPause   = time.Second
-	// restAfter is how long nothing must have been accepted before the heap of a burst is given back
+	// restAfter is how long nothing must have been written before the heap of a burst is given back
 	// to the system. The engine keeps what its flushes and compactions needed for some seconds.
 	restAfter = 15 * time.Second
 )
 
 // rest is the memory loop's memory of when the spool came to rest.
 type rest struct {
-	head  uint64
-	since time.Time
-	freed bool
+	commits uint64
+	since   time.Time
+	freed   bool
 }
 
 // due is true once after every burst, when it is over.
-func (r *rest) due(now time.Time, head uint64) bool {
-	if head != r.head || r.since.IsZero() {
-		r.head, r.since, r.freed = head, now, head == 0
+func (r *rest) due(now time.Time, commits uint64) bool {
+	if commits != r.commits || r.since.IsZero() {
+		r.commits, r.since, r.freed = commits, now, commits == 0
 	}
 	if r.freed || now.Sub(r.since) < restAfter {
 		return false
@@ -36,9 +37,9 @@ func (r *rest) due(now time.Time, head uint64) bool {
 	return true
 }
 
-// memoryLoop is a goroutine of its own because the keeper may be busy for seconds with fetching
-// space back, just when most is mapped (seen: 1.4 GiB).
-func (s *Spool) memoryLoop() {
+// Run is part of engine.Worker: the memory loop. It is a goroutine of its own because the keeper
+// may be busy for seconds with fetching space back, just when most is mapped (seen: 1.4 GiB).
+func (s *Store) Run(ctx context.Context) {
 	timer := time.NewTimer(restPause)
 	defer timer.Stop()
 	busy := false
@@ -49,31 +50,29 @@ func (s *Spool) memoryLoop() {
 	}()
 	for seen := uint64(0); ; {
 		select {
-		case <-s.closing:
+		case <-ctx.Done():
 			return
 		case <-s.stirred:
 		case <-timer.C:
 		}
-		if now := s.compacting(); now != busy {
+		if now := s.Compacting(); now != busy {
 			busy = now
 			s.onCompaction(busy)
 		}
 		s.keepMemory(time.Now())
 		pause := restPause
-		if groups := s.groups.Load(); groups != seen || s.reclaiming.Load() {
-			seen, pause = groups, memoryPause
+		if n := s.Commits(); n != seen || s.reclaiming.Load() {
+			seen, pause = n, memoryPause
 		}
 		timer.Reset(pause)
 	}
 }
 
-// compacting reports that the engine compacts, or is about to.
-func (s *Spool) compacting() bool {
-	return s.reclaiming.Load() || s.onDisk() && s.tree.Compacts()
-}
+// Compacting reports that the engine compacts, or is about to.
+func (s *Store) Compacting() bool { return s.reclaiming.Load() || s.Compacts() }
 
-// stir wakes the memory loop for work that no group shows.
-func (s *Spool) stir() {
+// stir wakes the memory loop for work that no commit shows.
+func (s *Store) stir() {
 	select {
 	case s.stirred <- struct{}{}:
 	default:
@@ -82,13 +81,11 @@ func (s *Spool) stir() {
 
 // keepMemory keeps resident memory small, whatever the backlog: 1,000,000 events of 1 KiB in
 // batches left 1.1 GiB of mapped tables and 0.9 GiB of heap resident without it.
-func (s *Spool) keepMemory(now time.Time) {
-	if s.onDisk() {
-		if err := s.tree.TrimMapped(mappedBytesMax); err != nil {
-			s.log.Debug("mapped tables stay resident", "error", err)
-		}
+func (s *Store) keepMemory(now time.Time) {
+	if err := s.TrimMapped(mappedBytesMax); err != nil {
+		s.Log.Debug("mapped tables stay resident", "error", err)
 	}
-	if s.rest.due(now, s.head.Load()) {
+	if s.rest.due(now, s.Commits()) {
 		debug.FreeOSMemory()
 	}
 }

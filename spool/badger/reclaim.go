@@ -1,8 +1,10 @@
-package spool
+package badger
 
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // Deleting in an LSM tree writes: space comes back when a tombstone meets its value in a
@@ -28,9 +30,9 @@ const (
 	reclaimIdle = 3 * time.Second
 )
 
-// reclaimer is the keeper's memory of what it swept.
+// reclaimer is the memory of what was swept. It is the keeper's.
 type reclaimer struct {
-	swept    atomic.Int64 // bytes since the last reclaim
+	Swept    atomic.Int64 // bytes since the last reclaim
 	last     time.Time
 	head     uint64 // newest event at the last look
 	headSeen time.Time
@@ -44,12 +46,12 @@ type reclaimer struct {
 // due decides whether space should be fetched back now, and whether also what the memtable knows to
 // be gone. While the engine compacts, a sweep that stands still does not rest: it waits, as the
 // deliveries do.
-func (r *reclaimer) due(now time.Time, head uint64, disk DiskUsage, short, compacts bool) (due,
+func (r *reclaimer) due(now time.Time, head uint64, disk engine.Usage, compacts bool) (due,
 	flush bool) {
 	if head != r.head {
 		r.head, r.headSeen = head, now
 	}
-	swept := r.swept.Load()
+	swept := r.Swept.Load()
 	rests := now.Sub(r.sweptAt) >= reclaimIdle
 	if swept != r.seen {
 		if rests {
@@ -59,7 +61,7 @@ func (r *reclaimer) due(now time.Time, head uint64, disk DiskUsage, short, compa
 	} else if compacts && !rests {
 		r.sweptAt = now
 	}
-	flush = short || rests
+	flush = disk.Short || rests
 	share := int64(reclaimShare)
 	if flush {
 		swept += r.unflushed
@@ -69,7 +71,7 @@ func (r *reclaimer) due(now time.Time, head uint64, disk DiskUsage, short, compa
 	if swept < max(reclaimBytes, disk.Bytes/share) || !flush && now.Sub(r.since) < reclaimGoing {
 		return false, false
 	}
-	if short {
+	if disk.Short {
 		return now.Sub(r.last) >= reclaimHurry, flush
 	}
 	return now.Sub(r.last) >= reclaimPause && now.Sub(r.headSeen) >= reclaimIdle, flush
@@ -78,66 +80,50 @@ func (r *reclaimer) due(now time.Time, head uint64, disk DiskUsage, short, compa
 // begin notes a reclaim.
 func (r *reclaimer) begin(now time.Time, flush bool) {
 	r.last = now
-	r.unflushed += r.swept.Swap(0)
+	r.unflushed += r.Swept.Swap(0)
 	r.seen = 0
 	if flush {
 		r.unflushed = 0
 	}
 }
 
-// reclaim gives the space of what was swept back to the file system, if there is enough of it.
-func (s *Spool) reclaim(now time.Time) error {
-	if !s.onDisk() {
+// Reclaim is part of engine.Trimmer. A compaction in the middle of a portion whose end was chosen
+// for the room on the disk would need more.
+func (s *Store) Reclaim(now time.Time, head uint64,
+	between func(run func() error) error) error {
+	disk := s.Usage()
+	due, flush := s.Reclaimer.due(now, head, disk, s.Compacting())
+	if !due || s.portion.Load() {
 		return nil
 	}
-	disk := s.Disk()
-	due, flush := s.reclaimer.due(now, s.head.Load(), disk, s.disk.short(), s.compacting())
-	if !due || s.sweepsTight() {
-		return nil
-	}
-	s.reclaimer.begin(now, flush)
+	s.Reclaimer.begin(now, flush)
 	s.reclaiming.Store(true)
 	defer s.reclaiming.Store(false)
 	s.stir()
 	// Before the flush, so that there is little left to compact while the committer waits for it:
 	// with level 0 full and half of a million events swept it waited for two seconds.
-	if err := s.flatten(); err != nil {
+	if err := s.Flatten(); err != nil {
 		return err
 	}
 	if flush {
-		o := newOp()
-		o.flush = true
-		if err := s.submit(o); err != nil {
+		if err := between(s.Flush); err != nil {
 			return err
 		}
-		if err := s.flatten(); err != nil {
+		if err := s.Flatten(); err != nil {
 			return err
 		}
 	}
-	s.measureDisk()
-	s.log.Info("space of swept events was given back", "bytes_before", disk.Bytes,
-		"bytes_after", s.Disk().Bytes)
-	return nil
+	err := s.Measure(true)
+	s.Log.Info("space of swept events was given back", "bytes_before", disk.Bytes,
+		"bytes_after", s.Usage().Bytes)
+	return err
 }
 
-func (s *Spool) flatten() error {
-	if !s.onDisk() {
-		return nil
-	}
-	return s.tree.Flatten()
-}
-
-// flush writes the engine's memtable into a table. Only the committer may call it, between two
-// groups. If it fails, nobody knows what holds the newest events, so the spool stops.
-func (s *Spool) flush() error {
-	if !s.onDisk() {
-		return nil
-	}
-	s.premises.flushes.Add(1)
-	err := s.tree.Flush()
-	s.premises.flushes.Add(1)
-	if err != nil {
-		return s.fail(err)
-	}
-	return nil
+// Flush writes the engine's memtable into a table. Only the committer may call it, between two
+// groups. If it fails, nobody knows what holds the newest events.
+func (s *Store) Flush() error {
+	s.Premises.flushes.Add(1)
+	err := s.Tree.Flush()
+	s.Premises.flushes.Add(1)
+	return err
 }

@@ -1,23 +1,26 @@
-package spool
+package badger
 
 import (
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 func TestReclaimDue(t *testing.T) {
 	var r reclaimer
 	const mib = 1 << 20
 	at := time.Unix(1000, 0)
-	disk := DiskUsage{Bytes: 1000 * mib}
+	disk := engine.Usage{Bytes: 1000 * mib}
 	compacts := false
 	f := func(after time.Duration, swept int64, head uint64, short, due, flush bool) {
 		t.Helper()
 		at = at.Add(after)
-		r.swept.Add(swept)
-		gotDue, gotFlush := r.due(at, head, disk, short, compacts)
+		r.Swept.Add(swept)
+		disk.Short = short
+		gotDue, gotFlush := r.due(at, head, disk, compacts)
 		if gotDue != due || gotDue && gotFlush != flush {
-			t.Errorf("after %s, %d MiB swept: %v, %v; want %v, %v", after, r.swept.Load()/mib, gotDue,
+			t.Errorf("after %s, %d MiB swept: %v, %v; want %v, %v", after, r.Swept.Load()/mib, gotDue,
 				gotFlush, due, flush)
 		}
 		if gotDue {
