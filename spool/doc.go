@@ -8,9 +8,7 @@
 // exception. A delivery that succeeds on its way through the log costs no write of its own; the
 // position moves. Only a failure costs a record. It is the model of a replicated log with consumers
 // (an ack floor and redeliveries), so that a later engine on such a log fits the same face.
-// Measured over the whole life of an event with three targets: 19,900 events/s at 38 µs of CPU,
-// against 17,200 at 63 µs with a pending key per delivery and 13,100 at 74 µs with a copy per
-// target.
+// DESIGN.md has what else was tried, here and below, and what it showed.
 //
 // # Records
 //
@@ -33,12 +31,11 @@
 // One goroutine, the committer, writes. It takes whatever waited while the last group synced, up to
 // 1.5 MB, makes one Badger transaction of it (SyncWrites: one msync), and only then answers. One
 // group is in flight at a time, so a group that was not answered is the newest thing on disk. A
-// lone caller waits for nobody. Grouping is worth a factor of 10 to 20 (3,600 to 22,800 events/s at
-// 64 callers); Badger's own batching of one transaction an event is not, because it syncs each.
+// lone caller waits for nobody. Badger's own batching of one transaction an event would be worth
+// nothing, because it syncs each.
 //
 // An outcome that needs a write may wait up to 5 ms for a group to ride with: a target that refuses
-// everything would otherwise cost a sync for every event (1,000/s beside a healthy target: its p99
-// was 1.23 of alone).
+// everything would otherwise cost a sync for every event.
 //
 // A batch larger than a transaction goes into several. Each record names the batch's last sequence,
 // and the last record is written last; a start that finds the newest record short of that sequence
@@ -48,7 +45,7 @@
 //
 // After one failed commit nothing is acknowledged any more in this process (ErrFailed): the state
 // on disk is unknown and a later success proves nothing. The next start reads the truth. The same
-// holds when the engine could not write its list of tables (badger/relist.go).
+// holds when the engine could not write its list of tables (badger/aside.go).
 //
 // # Checkpoints
 //
@@ -76,30 +73,22 @@
 //
 // An event goes KeepDelivered after its last delivery was settled, at once when space is short.
 // Deleting writes tombstones, and Badger has no reason to compact a tree that nobody writes to any
-// more, so after a large sweep the keeper flattens and flushes it (reclaim.go): 79 MB of delivered
-// events become 32 KB. A backlog is let drain before that: flattening on the way wrote again what
-// was still pending (1,000,000 events: 39,700/s with peaks of 1.3 GiB resident; 59,900/s with
-// 225 MiB at the end of the drain only).
+// more, so after a large sweep the keeper flattens and flushes it (badger/reclaim.go). A backlog is
+// let drain before that: flattening on the way writes again what is still pending.
 //
-// A log of more than 1 GiB is swept in portions of half of it (sweep.go), because a table that
-// holds both the last deletions and the newest events overlaps all that is kept, and the engine
-// writes all of that again when it takes that table down a level. When the disk has no room for
-// that, a portion waits until what is kept fits, begins with little in level 0, and nothing is
+// A log of more than 1 GiB is swept in portions of half of it (badger/plan.go), because a table
+// that holds both the last deletions and the newest events overlaps all that is kept, and the
+// engine writes all of that again when it takes that table down a level. When the disk has no room
+// for that, a portion waits until what is kept fits, begins with little in level 0, and nothing is
 // reclaimed before its end. Nothing else deletes in the log meanwhile.
 //
-// Such a table does not wait for its turn: while one of Badger's two compactors appends to the
-// last level, the other finds all tables of the log blocked, for they overlap the same last table,
-// and takes the one that spans the log. Tried against it, with 1 GiB kept at saturation, where 6.3
-// bytes are written per payload byte: a record as large as a table behind each portion, so that
-// the next table begins behind what is kept (7.6, for that takes tables of 1 MiB); 64 MiB below
-// level 0 instead of 512 (6.9); the log behind all other keys, so that both compactors can append
-// (5.1 to 5.5, but some tables span it all the same, and as much is resident).
+// Such a table does not wait for its turn: while one of Badger's two compactors appends to the last
+// level, the other finds all tables of the log blocked, for they overlap the same last table, and
+// takes the one that spans the log. What was tried against it was worse.
 //
 // Beyond MaxBytes, or with less than MinFreeBytes or four memtables, a compaction and half of the
-// deep levels free, Admit refuses; what settling and retrying write fits into that reserve. Seen
-// without it on a disk of 4 GiB, full of a backlog that began to drain: killed by SIGBUS in a
-// compaction, and no start without a byte free. Tables that an interrupted compaction has left are
-// removed when a start lacks room.
+// deep levels free, Admit refuses; what settling and retrying write fits into that reserve. Tables
+// that an interrupted compaction has left are removed when a start lacks room.
 //
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
 // disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none
@@ -113,7 +102,7 @@
 // that, so that the rest of the log, at most 16 MiB or 60,000 outcomes, is for settling.
 //
 // A disk without inodes, a process without descriptors and a quota are a full disk as well
-// (badger/free.go): events are refused with few inodes left, and a commit that may begin another
+// (badger/room.go): events are refused with few inodes left, and a commit that may begin another
 // log waits until a file can be made, for Badger does not survive it otherwise. What will not come
 // back, such as a file system that has become read-only, stops the spool before the commit.
 //
@@ -192,5 +181,6 @@
 // missing before it is set aside if a crash has left a log that may have held it. Without one, a
 // spool that ends before the mark is not opened (ErrLoss) unless told to. Not survived: loss of the
 // disk, a lying disk, an operator who edits the files. One who moves or removes them while they are
-// open is noticed within a second (premises.go), and the next start waits for them (away.go).
+// open is noticed within a second (badger/premises.go), and the next start waits for them
+// (volume/away.go).
 package spool

@@ -7,15 +7,11 @@ import (
 )
 
 const (
-	// Above sweepWholeBytes on disk the log is swept when half of its events may go. Deletions
-	// carry old keys and new events carry new ones, and a compaction puts both into one table, which
-	// overlaps all that is kept in between: going one level down it writes all of that again. In five
-	// minutes of saturation with a window of 1.5 GiB, swept as it came, that were 7.8 bytes written
-	// per payload byte instead of 6.3, and 12,100 instead of 15,800 events/s. A backlog is let drain
-	// to its end before: 5,000,000 events, swept at a half and at a quarter, stood nearly still for
-	// 20 s and 15 s, and 2,000,000, swept at an eighth, drained at 2.5 to 3.5 times the live rate with
-	// 510 to 1,500 MiB resident, instead of 3.2 to 3.7 with 290 to 780. While space is scarce a
-	// quarter is enough.
+	// Above sweepWholeBytes on disk the log is swept when half of its events may go. Deletions carry
+	// old keys and new events carry new ones, and a compaction puts both into one table, which
+	// overlaps all that is kept in between: going one level down it writes all of that again. A
+	// backlog is let drain to its end before, because it would stand still meanwhile. While space is
+	// scarce a quarter is enough. DESIGN.md has what was tried.
 	sweepWholeBytes = 1 << 30
 	sweepShare      = 2
 	sweepDrained    = 64

@@ -8,16 +8,16 @@ import (
 )
 
 // Deleting in an LSM tree writes: space comes back when a tombstone meets its value in a
-// compaction, and Badger has no reason to compact a tree that nobody writes to any more. Seen with
-// a budget of 150 MiB: 130,000 events were delivered and swept, 139 MiB stayed on disk, and the
-// relay refused events for good. So after a large sweep the keeper flushes the memtable and
-// flattens the tree. What that rewrites is the upper levels and what they overlap, not the backlog.
+// compaction, and Badger has no reason to compact a tree that nobody writes to any more. A relay
+// whose budget was full of delivered events would refuse others for good. So after a large sweep
+// the keeper flushes the memtable and flattens the tree. What that rewrites is the upper levels and
+// what they overlap, not the backlog.
 const (
 	// reclaimBytes must have been swept since the last time: with them and what the engine has for
 	// itself, 32 MiB, a spool at rest stays below three memtables. And a part of what is on disk must
 	// have been, all of which may be written again: an eighth when the sweep rests or space is short,
-	// a half when a sweep has gone on for reclaimGoing. An eighth in any case made a backlog of 1.1
-	// GiB drain at 15,000/s instead of 55,000/s, for it was written again on the way.
+	// a half when a sweep has gone on for reclaimGoing. An eighth in any case has a backlog drain at a
+	// quarter of the rate, for it is written again on the way.
 	reclaimBytes      = 8 << 20
 	reclaimShare      = 8
 	reclaimGoingShare = 2

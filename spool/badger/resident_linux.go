@@ -145,7 +145,7 @@ type mapping struct {
 }
 
 // letGo takes microseconds, so the scheduler is not told: after each of a thousand calls this
-// goroutine would line up behind those that compact (seen: 30 s for 5,000,000 events).
+// goroutine would line up after those that compact.
 func (m mapping) letGo() syscall.Errno {
 	_, _, errno := syscall.RawSyscall(syscall.SYS_MADVISE, m.from, m.length, madvDontNeed)
 	return errno

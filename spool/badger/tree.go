@@ -142,9 +142,8 @@ func (t *Tree) Close() error {
 }
 
 // CompactionBytes bounds what the engine's compactions write before they remove what they read: all
-// of level 0 and what it overlaps, and deeper down a table with what that overlaps. Seen without
-// it: a relay that filled a disk of 320 MiB down to 64 MiB died of SIGBUS in its own compaction,
-// with 160 MiB in level 0.
+// of level 0 and what it overlaps, and deeper down a table with what that overlaps. Without it a
+// relay that fills its disk dies of SIGBUS in its own compaction.
 func (t *Tree) CompactionBytes() int64 {
 	var n int64
 	for _, level := range t.DB.Levels() {
@@ -169,9 +168,8 @@ func (t *Tree) DeepBytes() (n int64) {
 
 // RewrittenBytes bounds what the engine writes again below level 0 when deletions of the log up to
 // a sequence go down from level to level. A table that holds the last of them holds the newest
-// events as well, so it overlaps everything in between. Seen on a disk of 4 GiB with 2,391,000
-// events of 1 KiB, swept while they drained: a relay that was killed by SIGBUS, and not a byte left
-// for the next start.
+// events as well, so it overlaps everything in between. Without that a relay that swept a full disk
+// was killed by SIGBUS, with not a byte left for the next start.
 func (t *Tree) RewrittenBytes(to uint64) (n int64) {
 	base := 0
 	for _, level := range t.DB.Levels() {
