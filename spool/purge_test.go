@@ -316,3 +316,42 @@ func (f *fixture) verify() *Report {
 	f.reopen()
 	return r
 }
+
+// An exhausted delivery that stays, because it was exhausted again after a replay, keeps none of
+// those after it from going.
+func TestSweepExhaustedOutOfOrder(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	l := f.lane("a")
+	l.Open(true)
+	const events = 5
+	for range events {
+		f.append("x", "a")
+	}
+	f.fetch(l, events)
+	exhaust := func(seq uint64, at time.Time) {
+		t.Helper()
+		f.settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, Verdict: Exhausted, Attempts: 1, At: at})
+	}
+	exhaust(1, f.now.Add(time.Hour))
+	for seq := uint64(2); seq <= events; seq++ {
+		exhaust(seq, f.now.Add(time.Duration(seq)*time.Minute))
+	}
+	f.commitCheckpoint()
+	sweep := func(after time.Duration, want uint64) {
+		t.Helper()
+		if err := f.Sweep(f.now.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Counts().Exhausted; got != want {
+			t.Errorf("%d are left after %s; want %d", got, after, want)
+		}
+	}
+	keep := f.limits.Load().KeepExhausted
+	sweep(keep, events)
+	sweep(keep+time.Minute, events)
+	sweep(keep+2*time.Minute, events-1)
+	sweep(keep+time.Duration(events)*time.Minute, 1)
+	sweep(keep+time.Hour-time.Second, 1)
+	sweep(keep+time.Hour, 0)
+}

@@ -146,9 +146,10 @@ type Spool struct {
 	tick        atomic.Pointer[record.Tick]
 	gate        gate
 	hw          *highwater.Mark
-	sweepMu     sync.Mutex // held across a portion; guards sweeping, sweepTo
+	sweepMu     sync.Mutex // held across a portion; guards what follows
 	sweeping    bool
 	sweepTo     uint64
+	passes      map[record.LaneID]*exhaustedPass
 	groups      atomic.Uint64 // written
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
@@ -225,8 +226,8 @@ func newSpool(o Options) *Spool {
 		seam:     o.seam,
 		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
-		forgotten: make(map[record.LaneID]bool),
-		dirtyC:    make(chan struct{}, 1), freshBytesMax: 32 << 20,
+		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
+		dirtyC: make(chan struct{}, 1), freshBytesMax: 32 << 20,
 		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }

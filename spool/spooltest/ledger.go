@@ -152,18 +152,16 @@ func (l *ledger) restarted() {
 	}
 }
 
-// expire notes which exhausted deliveries a sweep has dropped. It ends at the oldest event of which
-// one stays.
+// expire notes which exhausted deliveries a sweep has dropped.
 func (l *ledger) expire(now time.Time) {
 	l.swept = now
 	for _, lane := range l.lanes {
 		for _, seq := range lane.in((*delivery).isExhausted) {
 			d := lane.deliveries[seq]
-			if d.lastAt.After(now.Add(-keepExhausted)) {
-				break
+			if !d.lastAt.After(now.Add(-keepExhausted)) {
+				d.expired = true
+				lane.expired++
 			}
-			d.expired = true
-			lane.expired++
 		}
 	}
 }
