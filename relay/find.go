@@ -124,7 +124,7 @@ func (r desk) Deliveries(q admin.Query) (admin.Deliveries, error) {
 	return admin.Deliveries{}, nil
 }
 
-// goOn is the cursor behind a page of a target: in it, or at the next one that has something.
+// goOn is the cursor after a page of a target: in it, or at the next one that has something.
 func goOn(l *lane, next uint64, rest []*lane, state string) string {
 	if next > 0 {
 		return cursor(next) + "@" + l.name

@@ -180,7 +180,7 @@ func warns(k alert.Kind) bool { return k != alert.Defect && k != alert.Recovery 
 
 // owe is a notice as the spool keeps it, once for every way that is configured. l is nil when it is
 // about the spool. Each way pays the notices of a target in the order of their episodes, which is
-// that of the instants; ranks keep those of one instant apart, and a recovery behind its defect.
+// that of the instants; ranks keep those of one instant apart, and a recovery after its defect.
 func (r *Relay) owe(cfg *config.Config, l *lane, n alert.Notice) []spool.Notice {
 	ranks := map[alert.Kind]uint64{alert.Failing: 0, alert.Certificate: 1, alert.Space: 1,
 		alert.Defect: 2, alert.Recovery: 3}

@@ -77,7 +77,7 @@ func (r *Relay) Tick(now time.Time) error {
 	return nil
 }
 
-// jobNow runs a job of one lane outside the clock, behind the one that runs; false if there is
+// jobNow runs a job of one lane outside the clock, after the one that runs; false if there is
 // nothing to do now.
 func (r *Relay) jobNow(l *lane) (bool, error) {
 	t := spool.Tick{Number: r.tickNumber.Add(1), At: r.spool.LastTick().At}

@@ -215,7 +215,7 @@ func (g *group) forget() {
 		owed: g.owed[:0], after: g.after[:0]}
 }
 
-// commitGroup commits ops, and then opens the snapshots that some of them want: each is behind a
+// commitGroup commits ops, and then opens the snapshots that some of them want: each is after a
 // group of its own, and there is only one group at a time.
 func (s *Spool) commitGroup(ops []*op, checkpoint bool) {
 	if err := s.Err(); err != nil {
@@ -326,7 +326,7 @@ func (g *group) feed() {
 }
 
 // wake lets the lanes look at what they were fed. It comes after the answers: an event that 1,000
-// targets want would be answered behind all of their attempts otherwise.
+// targets want would be answered after all of their attempts otherwise.
 func (g *group) wake() {
 	for _, owed := range g.owed {
 		for _, id := range owed {

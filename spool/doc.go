@@ -127,7 +127,7 @@
 //	                                   the ends of transactions made again (mend.Log). An event that
 //	                                   was in it is set aside as missing. An entry that ends a
 //	                                   transaction: nothing
-//	a log that is cut off              what was behind the cut, if anybody was told of it; set
+//	a log that is cut off              what was after the cut, if anybody was told of it; set
 //	                                   aside, up to the high-water mark. The last transaction is
 //	                                   dropped unless it must have been whole; see mend.Log
 //	the manifest: one bit of it, cut off, gone

@@ -412,7 +412,7 @@ func TestRoomToSweep(t *testing.T) {
 		t.Errorf("%d bytes are written again from the first event on, %d from the middle", kept, half)
 	}
 	if n := f.disk.RewrittenBytes(events + 1); n > kept/2 {
-		t.Errorf("%d of %d bytes are written again behind the last event", n, kept)
+		t.Errorf("%d of %d bytes are written again after the last event", n, kept)
 	}
 	// What failed deliveries need of the swept part stays.
 	held := func(swept uint64, want int64) {

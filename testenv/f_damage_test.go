@@ -17,7 +17,7 @@ type damage struct {
 	do   func(b []byte) []byte // nil: the file goes
 }
 
-// inText is the first place from at on that has text before and behind it, as within a payload, or
+// inText is the first place from at on that has text before and after it, as within a payload, or
 // at. A log that is cut off between two entries has nothing left that cannot be read.
 func inText(b []byte, at int) int {
 	const around = 64

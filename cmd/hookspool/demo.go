@@ -152,7 +152,7 @@ func (s *stage) serveReceiver(r *receiver.Receiver) (string, error) {
 	s.closers = append(s.closers, func() {
 		bye, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()
-		_ = r.Shutdown(bye) // the process ends right behind it
+		_ = r.Shutdown(bye) // the process ends right after it
 		<-served
 	})
 	return "http://" + ln.Addr().String() + "/hook", nil

@@ -155,7 +155,7 @@ func (r *lineReader) skipSpace(head []byte) ([]byte, bool, error) {
 	return nil, false, errTooLong
 }
 
-// next returns a line without the spaces around it, and io.EOF behind the last. The slice is the
+// next returns a line without the spaces around it, and io.EOF after the last. The slice is the
 // caller's.
 func (r *lineReader) next() ([]byte, error) {
 	if line := r.back; line != nil {

@@ -17,7 +17,7 @@ const sameSignal = 300 * time.Millisecond
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM. A second one, later
 // than sameSignal, ends the process at once: somebody who asks twice does not want to wait. onFirst
-// is told of the first and must not block. The function returned ends the goroutine behind it.
+// is told of the first and must not block. The function returned ends its goroutine.
 func (c *cli) untilSignal(parent context.Context, onFirst func(os.Signal)) (context.Context,
 	func()) {
 	return c.untilOneOf(parent, onFirst, os.Interrupt, syscall.SIGTERM)

@@ -153,7 +153,7 @@ func (t *table) shrink(widths, shown []int, screen int, least func(*column) int)
 	return true
 }
 
-// align fills a cell up; the last one of a line needs no spaces behind it.
+// align fills a cell up; the last one of a line needs no spaces after it.
 func align(text string, width int, right, last bool) string {
 	fill := max(width-uniseg.StringWidth(text), 0)
 	switch {

@@ -58,7 +58,7 @@ type Purged struct {
 	State  string `json:"state"`
 	Count  uint64 `json:"count"`
 	DryRun bool   `json:"dry_run"`
-	// Next goes on behind a page; empty: there is no more.
+	// Next goes on after a page; empty: there is no more.
 	Next string `json:"next"`
 	// Forgotten: the target is gone.
 	Forgotten bool `json:"forgotten"`

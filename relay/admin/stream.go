@@ -17,7 +17,7 @@ const (
 	lineBufferBytes = 64 << 10
 )
 
-// slot lets one in at a time. What is behind it holds a snapshot of the spool, or memory.
+// slot lets one in at a time. What it guards holds a snapshot of the spool, or memory.
 type slot chan struct{}
 
 func newSlot() slot { return make(slot, 1) }

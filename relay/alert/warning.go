@@ -85,7 +85,7 @@ What to type:
 	return b.String()
 }
 
-// bytesText writes a size with one digit behind the point.
+// bytesText writes a size with one digit after the point.
 func bytesText(n int64) string {
 	const units = "KMGTP"
 	if n < 1<<10 {

@@ -67,7 +67,7 @@ func TestReuse(t *testing.T) {
 	f("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", Success, false)
 	f("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		Success, false)
-	// a second answer right behind the first must not be taken for the next one's
+	// a second answer right after the first must not be taken for the next one's
 	f(answer200+"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Success, false)
 	f("HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nno", Status, false)
 	f(answer200+"x", Success, false)

@@ -55,7 +55,7 @@ func TestAnswerVerdicts(t *testing.T) {
 	f(answer200, Success, "")
 	f("HTTP/1.1 200\r\n\r\n", Success, "")
 	f("HTTP/1.0 200 OK\r\n\r\nbody", Success, "")
-	// lines that end in LF alone; an obsolete fold; a field name with a space behind it
+	// lines that end in LF alone; an obsolete fold; a field name with a space after it
 	f("HTTP/1.1 200 OK\nContent-Length: 0\n\n", Success, "")
 	f("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", Success, "")
 	f("HTTP/1.1 200 OK\r\nX : a\r\n\r\n", Success, "")

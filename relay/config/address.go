@@ -181,7 +181,7 @@ func parsePrefix(text string) (netip.Prefix, problem) {
 	}
 	if prefix != prefix.Masked() {
 		return netip.Prefix{}, problem{
-			fmt.Sprintf("%q has bits set behind the /%d", text, prefix.Bits()),
+			fmt.Sprintf("%q has bits set after the /%d", text, prefix.Bits()),
 			fmt.Sprintf("write %q", prefix.Masked())}
 	}
 	return prefix, problem{}

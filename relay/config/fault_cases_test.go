@@ -393,7 +393,7 @@ func listCases() [][2]string {
 		{allow(`["fe80::1%eth0"]`),
 			"4:20: target.t.allow_addresses[0]: \"fe80::1%eth0\" is not a CIDR" + cidr},
 		{allow(`["10.0.0.1/8"]`), "4:20: target.t.allow_addresses[0]: " +
-			"\"10.0.0.1/8\" has bits set behind the /8\n  hint: write \"10.0.0.0/8\""},
+			"\"10.0.0.1/8\" has bits set after the /8\n  hint: write \"10.0.0.0/8\""},
 		{allow(`["::ffff:10.0.0.0/104"]`), "4:20: target.t.allow_addresses[0]: " +
 			"\"::ffff:10.0.0.0/104\" is an IPv4 prefix in IPv6 clothes\n  hint: write it as IPv4"},
 		{"[session]\nkey_fields = [" + strings.Repeat(`"a",`, 17) + "]",
@@ -413,7 +413,7 @@ func urlCases() [][2]string {
 	at := func(u string) string { return "[target.t]\nevents = [\"*\"]\nurl = \"" + u + "\"" }
 	const absolute = "3:1: target.t.url: is not an absolute http:// or https:// URL with a host" +
 		"\n  hint: write \"https://host/path\""
-	const port = "3:1: target.t.url: has no port from 1 to 65535 behind the colon" +
+	const port = "3:1: target.t.url: has no port from 1 to 65535 after the colon" +
 		"\n  hint: write \"https://host/path\""
 	const broken = "3:1: target.t.url: is not a URL\n  hint: a port is a number, and special " +
 		"characters in user-info are written as %XX"
@@ -444,7 +444,7 @@ func headerCases() [][2]string {
 	const sent = "is set by hookspool\n  hint: remove it"
 	const hop = "belongs to the connection and cannot be set\n  hint: remove it"
 	const bad = "is not the name of a header" +
-		"\n  hint: 1 to 256 letters, digits and -; the value stands behind the ="
+		"\n  hint: 1 to 256 letters, digits and -; the value stands after the ="
 	return [][2]string{
 		{with(`Authorization = "Basic x", X-Y = "", "x.y!" = "ü"`), ""},
 		own("Host", "cannot be set\n  hint: the host comes from the url"),

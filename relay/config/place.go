@@ -220,7 +220,7 @@ func (s *scanner) quoted() {
 	s.closeString(quote, quote)
 }
 
-// closeString steps behind the next closing that is not escaped; in '…' nothing is. A newline ends
+// closeString steps past the next closing that is not escaped; in '…' nothing is. A newline ends
 // a string of one quote: it is not TOML, and must not swallow the rest of the file.
 func (s *scanner) closeString(quote, closing string) {
 	for s.more() && (quote != closing || s.text[s.pos] != '\n') {

@@ -10,7 +10,7 @@ import (
 )
 
 // decodeTOML returns the values of a text, or the one fault of its syntax. It stops at the first:
-// behind a syntax error nothing can be trusted.
+// after a syntax error nothing can be trusted.
 func decodeTOML(text string) (map[string]any, *Fault) {
 	values := map[string]any{}
 	if _, err := toml.Decode(text, &values); err != nil {

@@ -166,7 +166,7 @@ func parseURL(s string) (*url.URL, problem) {
 	}
 	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
 		if n, ok := parsePort(port); !ok || n == 0 {
-			return nil, problem{"has no port from 1 to 65535 behind the colon", hint}
+			return nil, problem{"has no port from 1 to 65535 after the colon", hint}
 		}
 	}
 	return u, problem{}
@@ -314,7 +314,7 @@ func checkHeaderName(name string, before []Header) problem {
 	}
 	if name == "" || len(name) > headerNameBytesMax || strings.ContainsFunc(name, notToken) {
 		return problem{"is not the name of a header",
-			fmt.Sprintf("1 to %d letters, digits and -; the value stands behind the =",
+			fmt.Sprintf("1 to %d letters, digits and -; the value stands after the =",
 				headerNameBytesMax)}
 	}
 	for _, h := range before {

@@ -21,7 +21,7 @@ import (
 	"io"
 )
 
-// HeadBytesMax bounds a head, whatever the server behind takes, and empty lines before it count.
+// HeadBytesMax bounds a head, whatever the server takes, and empty lines before it count.
 const HeadBytesMax = 16 << 10
 
 // lineBytesMax bounds a line between chunks and after them.

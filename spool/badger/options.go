@@ -94,7 +94,7 @@ func Options(dir string, key []byte, log badger.Logger) badger.Options {
 	o.NumGoroutines = 2
 
 	// Each of our records carries its own checksum. Badger's per-block check ends an iterator
-	// without an error, which would hide the records behind a bad one.
+	// without an error, which would hide the records after a bad one.
 	o.ChecksumVerificationMode = options.NoVerification
 
 	o.EncryptionKey = key

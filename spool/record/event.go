@@ -54,7 +54,7 @@ type Header struct{ Name, Value string }
 //	45  body: id, type, content type, headers, payload
 //	 …  lanes: u32 each
 //
-// The checksum starts behind the id, so that the caller's goroutine can compute the expensive part
+// The checksum starts after the id, so that the caller's goroutine can compute the expensive part
 // while the committer, which alone knows sequence, session and lanes, only adds a few bytes. (An id
 // made here carries the sequence, so it is the committer's as well.)
 const (

@@ -83,7 +83,7 @@ func (h *hold) fill() error {
 	return err
 }
 
-// restart is kill -9 in the middle of what the spool does behind a fill.
+// restart is kill -9 in the middle of what the spool does after a fill.
 func (h *hold) restart() error {
 	h.s.kill()
 	took, err := h.s.launch()

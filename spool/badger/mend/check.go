@@ -45,7 +45,7 @@ func CheckLog(text []byte) (fault, note string) {
 		return "", ""
 	}
 	if n := transactionsIn(rest); n > 0 {
-		return fmt.Sprintf("it can be read up to byte %d, and %d whole transactions lie behind that: "+
+		return fmt.Sprintf("it can be read up to byte %d, and %d whole transactions lie after that: "+
 			"it is damaged, or power was lost while the last one was written", end, n), ""
 	}
 	if e, ok := readLogEntry(text[stop:]); ok && len(rest) > e.size-crc32.Size {

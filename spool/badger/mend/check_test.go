@@ -29,7 +29,7 @@ func TestCheckLog(t *testing.T) {
 		f("an entry is cut off", file(w.b[:last.at+last.size-9]), "", "was never whole")
 		changed := file(w.b)
 		changed[last.at+last.head+3] ^= 1
-		f("the newest event is changed", changed, "1 whole transactions lie behind", "")
+		f("the newest event is changed", changed, "1 whole transactions lie after that", "")
 		changed = file(w.b)
 		changed[len(w.b)-5] ^= 1
 		f("the newest end is changed", changed, "does not fit its checksum", "")
