@@ -3,29 +3,10 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
-
-// Delivery is one delivery that failed before, or was asked for again, with its event.
-type Delivery struct {
-	Event *record.Event
-	// Attempts is the number of requests made so far.
-	Attempts    int
-	FirstFailed time.Time
-	LastAt      time.Time
-	LastStatus  int
-	LastError   string
-	Replay      bool
-}
-
-// deliveryOf is what an exception tells of a delivery; its event is read by whoever needs it.
-func deliveryOf(x *record.Exception) Delivery {
-	return Delivery{Attempts: x.Attempts, FirstFailed: x.FirstFailed, LastAt: x.LastAt,
-		LastStatus: x.LastStatus, LastError: x.LastError, Replay: x.Replay}
-}
 
 // dueScanMax bounds the exceptions looked at for one page of a Due.
 const dueScanMax = 4096
@@ -106,7 +87,7 @@ func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
 			c.lost = append(c.lost, record.Ref{Lane: l.id, Seq: f.seq})
 			continue
 		}
-		d := deliveryOf(f.x)
+		d := f.x.Delivery()
 		d.Event = e
 		out = append(out, d)
 	}

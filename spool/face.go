@@ -28,6 +28,8 @@ type (
 	Standing = record.Standing
 	// State is where a delivery is.
 	State = record.State
+	// Delivery is one delivery that failed before, or was asked for again, with its event.
+	Delivery = record.Delivery
 	// Tick is one beat of the retry clock.
 	Tick = record.Tick
 	// Made is what one request was like.

@@ -108,7 +108,7 @@ func (m *lister) kept(look engine.Look, seq uint64, value []byte) {
 	at := Place{Lane: m.l, State: m.q.State}
 	x, err := record.DecodeException(value)
 	if err == nil {
-		at.Delivery = deliveryOf(x)
+		at.Delivery = x.Delivery()
 	} else {
 		x, at.LastError = &record.Exception{}, err.Error()
 	}

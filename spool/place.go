@@ -112,7 +112,7 @@ func (p *Place) keep(state State, value []byte) {
 		p.LastError = err.Error()
 		return
 	}
-	p.Delivery = deliveryOf(x)
+	p.Delivery = x.Delivery()
 }
 
 // look visits those of the deliveries that have a key with a prefix.
