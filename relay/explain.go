@@ -12,6 +12,7 @@ import (
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/relay/session"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 const (
@@ -168,7 +169,7 @@ func (m *stateView) Get(key []byte) []byte {
 	if value, ok := m.puts[string(key)]; ok {
 		return value
 	}
-	return m.spool.State(key)
+	return look.SmallState(m.spool.Records(), key)
 }
 
 // Put is part of session.Memory.

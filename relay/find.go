@@ -13,6 +13,7 @@ import (
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 // This file says where events and deliveries are. Every answer is a bounded look into the spool.
@@ -26,15 +27,18 @@ func (r desk) Event(id string) (admin.Event, error) {
 	out := admin.Event{ID: e.ID(), Type: e.Type(), ContentType: e.ContentType(),
 		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Bytes: len(e.Payload()),
 		Deliveries: []admin.DeliveryState{}}
-	for _, l := range r.spool.OwedBy(e) {
-		state, d := l.Find(e)
-		out.Deliveries = append(out.Deliveries, deliveryState(l.Name(), state, d))
+	places, err := look.Places(r.spool, e)
+	if err != nil {
+		return admin.Event{}, err
+	}
+	for i := range places {
+		out.Deliveries = append(out.Deliveries, deliveryState(&places[i]))
 	}
 	return out, nil
 }
 
 func (r desk) eventByID(id string) (*spool.Event, error) {
-	e, err := r.spool.EventByID(id)
+	e, err := look.EventByID(r.spool, id)
 	if errors.Is(err, spool.ErrNotFound) {
 		no := admin.Refuse(404, accept.CodeNotFound, "there is no event %.256q", id)
 		no.Hint = "delivered events are kept for spool.keep_delivered; one that no target wanted " +
@@ -58,7 +62,7 @@ func (r desk) Payload(id string) ([]byte, error) {
 
 // Events is part of admin.Finder.
 func (r desk) Events(q admin.EventQuery) (admin.Events, error) {
-	s := spool.Search{Since: q.Since, Until: q.Until, Match: matcher(q.Type),
+	s := look.Query{Since: q.Since, Until: q.Until, Match: matcher(q.Type),
 		State: stateNamed(q.State), Limit: q.Limit}
 	var err error
 	if s.Below, err = readCursor(q.After); err != nil {
@@ -69,9 +73,9 @@ func (r desk) Events(q admin.EventQuery) (admin.Events, error) {
 		if l == nil {
 			return admin.Events{}, noTarget(q.Target)
 		}
-		s.Lane = l.spool
+		s.Lane = l.spool.ID()
 	}
-	found, next, err := r.spool.Search(s)
+	found, next, err := look.Search(r.spool, s)
 	if err != nil {
 		return admin.Events{}, err
 	}
@@ -82,8 +86,7 @@ func (r desk) Events(q admin.EventQuery) (admin.Events, error) {
 			AcceptedAt: f.At.UTC(), Session: f.Session.String(), Bytes: f.Bytes,
 			Deliveries: make([]admin.DeliveryState, len(f.Places))}
 		for k := range f.Places {
-			p := &f.Places[k]
-			page.Events[i].Deliveries[k] = deliveryState(p.Lane.Name(), p.State, p.Delivery)
+			page.Events[i].Deliveries[k] = deliveryState(&f.Places[k])
 		}
 	}
 	return page, nil
@@ -155,22 +158,21 @@ func deliveries(l *lane, q *admin.Query, from uint64) (admin.Deliveries, uint64,
 	page := admin.Deliveries{Deliveries: make([]admin.Delivery, len(found))}
 	for i := range found {
 		f := &found[i]
-		p := &f.Places[0]
 		page.Deliveries[i] = admin.Delivery{ID: f.ID, Type: f.Type, AcceptedAt: f.At.UTC(),
-			Bytes: f.Bytes, DeliveryState: deliveryState(l.name, p.State, p.Delivery)}
+			Bytes: f.Bytes, DeliveryState: deliveryState(&f.Places[0])}
 	}
 	return page, next, err
 }
 
 // find is one page of the deliveries of a target in one state, each with its one place.
-func find(l *lane, q *admin.Query, from uint64) ([]spool.Found, uint64, error) {
+func find(l *lane, q *admin.Query, from uint64) ([]look.Found, uint64, error) {
 	state := stateNamed(q.State)
 	if state == spool.StateDelivered {
-		return l.r.spool.Search(spool.Search{Below: from, Since: q.Since, Until: q.Until,
-			Match: matcher(q.Type), Lane: l.spool, LaneOnly: true, State: state, Limit: q.Limit})
+		return look.Search(l.r.spool, look.Query{Below: from, Since: q.Since, Until: q.Until,
+			Match: matcher(q.Type), Lane: l.spool.ID(), LaneOnly: true, State: state, Limit: q.Limit})
 	}
-	return l.spool.List(spool.Listing{State: state, From: from, Since: q.Since, Until: q.Until,
-		Match: matcher(q.Type), Limit: q.Limit})
+	return look.List(l.r.spool, look.Listing{Lane: l.spool.ID(), State: state, From: from,
+		Since: q.Since, Until: q.Until, Match: matcher(q.Type), Limit: q.Limit})
 }
 
 // stateNamed is the state of a word of the API; none for no word.
@@ -210,10 +212,10 @@ func readCursor(text string) (uint64, error) {
 	return next, nil
 }
 
-func deliveryState(target string, state spool.State, d spool.Delivery) admin.DeliveryState {
-	return admin.DeliveryState{Target: target, State: state.String(), Attempts: d.Attempts,
-		FirstFailure: instantOrNil(d.FirstFailed), LastAttempt: instantOrNil(d.LastAt),
-		LastStatus: d.LastStatus, LastError: d.LastError, Replay: d.Replay}
+func deliveryState(p *look.Place) admin.DeliveryState {
+	return admin.DeliveryState{Target: p.Target, State: p.State.String(), Attempts: p.Attempts,
+		FirstFailure: instantOrNil(p.FirstFailed), LastAttempt: instantOrNil(p.LastAt),
+		LastStatus: p.LastStatus, LastError: p.LastError, Replay: p.Replay}
 }
 
 // Attempts is part of admin.Finder.
@@ -229,9 +231,10 @@ func (r desk) Attempts(id, target string) (admin.Attempts, error) {
 			continue
 		}
 		owed = true
-		list, err := l.History(e.Seq)
+		recent, _ := l.Recent(0)
+		list, err := look.History(r.spool.Records(), spool.Ref{Lane: l.ID(), Seq: e.Seq}, recent)
 		if err != nil {
-			return out, err
+			return out, fmt.Errorf("cannot read the history of target %q: %w", l.Name(), err)
 		}
 		for i := range list {
 			out.Attempts = append(out.Attempts, r.attemptMade(&list[i]))
@@ -289,7 +292,7 @@ func (r desk) RecentAttempts(name string, limit int) (admin.RecentAttempts, erro
 // recentAttempt adds what the attempt was for.
 func (r desk) recentAttempt(a *spool.Attempt) admin.RecentAttempt {
 	out := admin.RecentAttempt{Attempt: r.attemptMade(a)}
-	if f, err := r.spool.Summary(a.Seq); err == nil {
+	if f, err := look.Summary(r.spool.Records(), a.Seq); err == nil {
 		out.ID, out.Type = f.ID, f.Type
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 // mailTimeout bounds one conversation with the mail server.
@@ -233,7 +234,8 @@ func (l *lane) recoveryNotice(since time.Time, done uint64) alert.Notice {
 	n.Pending = int64(l.pendingBeside())
 	if n.Pending > 0 {
 		// Without a look at the disk that works the mail lacks a line.
-		list, _, _ := l.spool.List(spool.Listing{State: spool.StatePending, Limit: 2})
+		list, _, _ := look.List(l.r.spool, look.Listing{Lane: l.spool.ID(),
+			State: spool.StatePending, Limit: 2})
 		for i := range list {
 			if list[i].Seq != done {
 				n.OldestPending = list[i].At

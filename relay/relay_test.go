@@ -18,6 +18,7 @@ import (
 
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 // fixture is a relay whose clock only moves by hand: its interval is an hour, ticks are calls.
@@ -370,7 +371,8 @@ func TestStopJob(t *testing.T) {
 		t.Fatalf("the target is %v; want Defective after its first failed job", l.status())
 	}
 	tried := 0
-	list, _, err := l.spool.List(spool.Listing{State: spool.StatePending, Limit: 100})
+	list, _, err := look.List(l.r.spool, look.Listing{Lane: l.spool.ID(),
+		State: spool.StatePending, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

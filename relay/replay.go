@@ -9,6 +9,7 @@ import (
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 // Replay is part of admin.Replayer. A page is one commit, so that a kill leaves whole pages, and
@@ -85,18 +86,21 @@ func (r desk) replayableOf(q *admin.ReplayQuery) (refs []spool.Ref, lanes []*lan
 		!q.Since.IsZero() && e.At.Before(q.Since) || !q.Until.IsZero() && e.At.After(q.Until) {
 		return nil, nil, nil
 	}
-	owed := r.spool.OwedBy(e)
+	places, err := look.Places(r.spool, e)
+	if err != nil {
+		return nil, nil, err
+	}
 	if q.Target != "" {
-		owed = slices.DeleteFunc(owed, func(l *spool.Lane) bool { return l.Name() != q.Target })
-		if len(owed) == 0 {
+		places = slices.DeleteFunc(places, func(p look.Place) bool { return p.Target != q.Target })
+		if len(places) == 0 {
 			return nil, nil, admin.Refuse(404, accept.CodeNotFound,
 				"event %.256q is not owed to a target %.100q", q.ID, q.Target)
 		}
 	}
-	for _, l := range owed {
-		if state, _ := l.Find(e); state == stateNamed(q.State) {
-			refs = append(refs, spool.Ref{Lane: l.ID(), Seq: e.Seq})
-			lanes = append(lanes, r.laneNamed(l.Name()))
+	for i := range places {
+		if p := &places[i]; p.State == stateNamed(q.State) {
+			refs = append(refs, spool.Ref{Lane: p.Lane, Seq: e.Seq})
+			lanes = append(lanes, r.laneNamed(p.Target))
 		}
 	}
 	return refs, lanes, nil

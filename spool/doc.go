@@ -26,6 +26,11 @@
 // package, which compares a whole ledger with the spool after every step, over crashes between any
 // two commits; an engine with any one promise broken fails it.
 //
+// # Looks
+//
+// Where events and deliveries are is told by package look, page by page. It stands below this
+// package, reads through the engine, and asks a Spool only for what memory alone knows (source.go).
+//
 // # Commits
 //
 // One goroutine, the committer, writes. It takes whatever waited while the last group synced, up to

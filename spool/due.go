@@ -209,9 +209,7 @@ func (l *Lane) OldestPending() (Pending, bool) {
 		if p, ok := l.oldestException(); ok {
 			return p, true
 		}
-		// The sums move before their commit can be read: wait for it. A spool that failed answers
-		// from what is on its disk.
-		_ = l.s.Apply(Change{empty: true})
+		l.s.Barrier() // the sums move before their commit can be read
 		if p, ok := l.oldestException(); ok {
 			return p, true
 		}

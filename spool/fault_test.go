@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -157,7 +158,7 @@ func (j *faultJourney) accept(bytesEach int, lanes []string, ids ...string) erro
 // become settles the delivery of an event; until that is acknowledged it may be in either state.
 func (j *faultJourney) become(id, lane string, fresh bool, to Verdict, more func(*Change)) error {
 	l := j.s.byName[lane]
-	e, err := j.s.EventByID(id)
+	e, err := look.EventByID(j.s, id)
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (j *faultJourney) defect() error {
 }
 
 func (j *faultJourney) replay(id, lane string) error {
-	e, err := j.s.EventByID(id)
+	e, err := look.EventByID(j.s, id)
 	if err != nil {
 		return err
 	}
@@ -300,7 +301,7 @@ func (j *faultJourney) check() {
 	j.t.Helper()
 	found := map[string]int{} // batch → events of it that were not acknowledged and are there
 	for id, o := range j.o.events {
-		e, err := j.s.EventByID(id)
+		e, err := look.EventByID(j.s, id)
 		switch {
 		case err == nil && !bytes.Equal(e.Payload(), o.body):
 			j.t.Errorf("event %s has other bytes", id)
@@ -313,7 +314,7 @@ func (j *faultJourney) check() {
 			if err != nil || !o.acked {
 				continue
 			}
-			if state, _ := j.s.byName[lane].Find(e); only(state)&allowed == 0 {
+			if state := stateOf(j.t, j.s.byName[lane], e); only(state)&allowed == 0 {
 				j.t.Errorf("delivery of %s to %s is %s; allowed is %b", id, lane, state, allowed)
 			}
 		}
@@ -358,15 +359,17 @@ func (o *oracle) sizeOf(batch string) (n int) {
 func (j *faultJourney) checkSums() {
 	j.t.Helper()
 	for name, l := range j.s.byName {
-		var pending []Found
+		var pending []look.Found
 		for next := uint64(1); next > 0; {
-			page, after, err := l.List(Listing{State: StatePending, From: next, Limit: 1000})
+			page, after, err := look.List(j.s, look.Listing{Lane: l.id, State: StatePending, From: next,
+				Limit: 1000})
 			if err != nil {
 				j.t.Fatal(err)
 			}
 			pending, next = append(pending, page...), after
 		}
-		exhausted, _, err := l.List(Listing{State: StateExhausted, Limit: 1000})
+		exhausted, _, err := look.List(j.s, look.Listing{Lane: l.id, State: StateExhausted,
+			Limit: 1000})
 		if err != nil {
 			j.t.Fatal(err)
 		}

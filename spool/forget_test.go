@@ -13,6 +13,7 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -107,7 +108,7 @@ func TestForget(t *testing.T) {
 		if err != nil || len(f.OwedBy(e)) != 1 || !e.OwedTo(old.id) {
 			t.Errorf("%s, event 1 is owed by %v, %v", when, f.OwedBy(e), err)
 		}
-		found, _, err := f.Search(Search{Limit: 9})
+		found, _, err := look.Search(f, look.Query{Limit: 9})
 		if err != nil || len(found) != 3 || len(found[0].Places) != 1 {
 			t.Errorf("%s, a search finds %v, %v", when, found, err)
 		}

@@ -2,8 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/record"
@@ -44,31 +42,6 @@ func (g *group) putHistory(st *Settlement) {
 	}
 	g.put(record.HistoryKey(a.Ref, a.Number), a.Encode(),
 		max(g.s.limits.Load().KeepExhausted, time.Hour))
-}
-
-// History is what is known of the attempts of one delivery, oldest first.
-func (l *Lane) History(seq uint64) ([]record.Attempt, error) {
-	var out []record.Attempt
-	err := l.s.scan(record.LaneSeqKey(record.PrefixHistory, l.id, seq), nil,
-		func(_, value []byte) (bool, error) {
-			if a, err := record.DecodeAttempt(value); err == nil { // else a gap
-				a.Ref = record.Ref{Lane: l.id, Seq: seq}
-				out = append(out, a)
-			}
-			return true, nil
-		})
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the history of target %q: %w", l.name, err)
-	}
-	recent, _ := l.Recent(0)
-	for _, a := range recent {
-		same := func(b record.Attempt) bool { return b.Number == a.Number && b.At.Equal(a.At) }
-		if a.Seq == seq && !slices.ContainsFunc(out, same) {
-			out = append(out, a)
-		}
-	}
-	slices.SortFunc(out, func(a, b record.Attempt) int { return a.At.Compare(b.At) })
-	return out, nil
 }
 
 // recent is a ring of a lane's last attempts; it grows to recentMax as it is needed.

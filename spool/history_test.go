@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -53,7 +54,7 @@ func TestHistory(t *testing.T) {
 
 func (f *fixture) wantHistory(l *Lane, seq uint64, want string) []record.Attempt {
 	f.t.Helper()
-	list, err := l.History(seq)
+	list, err := look.History(f.Records(), record.Ref{Lane: l.id, Seq: seq}, l.recent.since(0))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -57,6 +57,17 @@ func (s *Spool) LaneByID(id record.LaneID) *Lane {
 	return s.byID[id]
 }
 
+// OwedBy are the lanes that the event was accepted for.
+func (s *Spool) OwedBy(e *record.Event) []*Lane {
+	var lanes []*Lane
+	e.LaneIDs(func(id record.LaneID) {
+		if l := s.LaneByID(id); l != nil {
+			lanes = append(lanes, l)
+		}
+	})
+	return lanes
+}
+
 func (s *Spool) markDirty(l *Lane) {
 	s.dirtyMu.Lock()
 	s.dirty = append(s.dirty, l)

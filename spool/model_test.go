@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -288,11 +289,11 @@ func (ml *modelLane) restarted(t *rapid.T, l *Lane, crash bool) {
 	}
 	clear(ml.flying)
 	for seq := range ml.recent {
-		e, err := l.s.Event(seq)
+		e, err := look.Event(l.s.engine, seq)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if state, _ := l.Find(e); state == StatePending {
+		if stateOf(t, l, e) == StatePending {
 			if !crash {
 				t.Fatalf("lane %s forgot delivery %d over a clean restart", l.name, seq)
 			}

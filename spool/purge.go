@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -123,11 +124,10 @@ func (l *Lane) purgeSome(p *Purge, seqs []uint64) (uint64, error) {
 // logPage finds pending deliveries that are still on their way through the log; next is where to
 // go on, 0 at the end.
 func (l *Lane) logPage(p *Purge, from uint64, most int) (seqs []uint64, next uint64, err error) {
-	list, next, err := l.FreshDeliveries(from, most)
-	for _, d := range list {
-		if (p.Until.IsZero() || !d.Event.At.After(p.Until)) &&
-			(p.Match == nil || p.Match(d.Event)) {
-			seqs = append(seqs, d.Seq)
+	list, next, err := l.s.Fresh(l.id, from, most)
+	for _, e := range list {
+		if (p.Until.IsZero() || !e.At.After(p.Until)) && (p.Match == nil || p.Match(e)) {
+			seqs = append(seqs, e.Seq)
 		}
 	}
 	return seqs, next, err
@@ -155,7 +155,7 @@ func (l *Lane) keptPage(p *Purge, from uint64, most int) (seqs []uint64, next ui
 		})
 	if p.Match != nil {
 		seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
-			e, err := l.s.Event(seq)
+			e, err := look.Event(l.s.engine, seq)
 			return err != nil || !p.Match(e)
 		})
 	}

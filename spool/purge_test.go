@@ -92,7 +92,7 @@ func TestPurged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if state, _ := crm.Find(e); state != StatePurged {
+			if state := stateOf(t, crm, e); state != StatePurged {
 				t.Errorf("event %d is %s; want purged", e.Seq, state)
 			}
 			if _, err := f.Replay(record.Ref{Lane: crm.id, Seq: e.Seq}); !errors.Is(err, ErrNotFound) {

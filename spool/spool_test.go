@@ -16,6 +16,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/hookspool/hookspool/spool/highwater"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -99,6 +100,26 @@ func (f *fixture) lane(name string) *Lane {
 		f.t.Fatal(err)
 	}
 	return l
+}
+
+// Event is look.Event.
+func (f *fixture) Event(seq uint64) (*record.Event, error) { return look.Event(f.Records(), seq) }
+
+// EventByID is look.EventByID.
+func (f *fixture) EventByID(id string) (*record.Event, error) { return look.EventByID(f, id) }
+
+// stateOf is where the delivery of an event to a lane is.
+func stateOf(t interface{ Fatal(...any) }, l *Lane, e *record.Event) State {
+	places, err := look.Places(l.s, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range places {
+		if p.Lane == l.id {
+			return p.State
+		}
+	}
+	return StateNone
 }
 
 func (f *fixture) append(payload string, lanes ...string) *Draft {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -306,7 +307,7 @@ func (s *Spool) sweepReleased(cut time.Time) error {
 
 // needed reports whether an exception or exhausted delivery needs an event.
 func (s *Spool) needed(seq uint64) bool {
-	e, err := s.Event(seq)
+	e, err := look.Event(s.engine, seq)
 	if err != nil {
 		return false
 	}

@@ -65,6 +65,7 @@ var importBans = []struct {
 	not      []string
 }{
 	{"github.com/valyala/fasthttp", []string{"relay/admin/", "relay/attempt/"}},
+	{module + "/spool/badger", []string{"spool/look/"}},
 }
 
 // TestTidy holds the repository's shipped code to the house style. Every rule is about non-test

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 // check compares the spool with the whole ledger.
@@ -23,7 +24,7 @@ func (j *journey) check() {
 	}
 	j.checkWords()
 	for conv, n := range j.ledger.turns {
-		if got := len(j.State([]byte(conv))); got != n {
+		if got := len(look.SmallState(j.Records(), []byte(conv))); got != n {
 			j.Errorf("%d turns of conversation %s are known; want %d", got, conv, n)
 		}
 	}
@@ -70,7 +71,7 @@ func (j *journey) checkLane(name string) {
 // checkEvent compares an event, its bytes and where its deliveries are.
 func (j *journey) checkEvent(want *event) {
 	j.Helper()
-	e, err := j.Event(want.seq)
+	e, err := look.Event(j.Records(), want.seq)
 	if errors.Is(err, spool.ErrNotFound) && j.ledger.mayGo(want) {
 		return
 	}
@@ -83,13 +84,14 @@ func (j *journey) checkEvent(want *event) {
 		j.Errorf("event %d is %s %s %s at %s for %v; the ledger has %+v", want.seq, e.ID(), e.Type(),
 			e.Session, e.At, e.Lanes(), want)
 	}
+	places := j.places(e)
 	for name, d := range want.owed {
-		state, x := j.lane(name).Find(e)
+		x := places[name]
 		switch {
 		case d.expired:
-		case state != d.state:
-			j.Errorf("event %d is %s for lane %s; want %s", want.seq, state, name, d.state)
-		case state == spool.StateExhausted || d.isFailed():
+		case x.State != d.state:
+			j.Errorf("event %d is %s for lane %s; want %s", want.seq, x.State, name, d.state)
+		case x.State == spool.StateExhausted || d.isFailed():
 			if x.Attempts != d.attempts {
 				j.Errorf("event %d has %d attempts for lane %s; want %d", want.seq, x.Attempts, name,
 					d.attempts)
@@ -99,9 +101,23 @@ func (j *journey) checkEvent(want *event) {
 	if want.given && !want.at.After(j.now().Add(-dedupeWindow)) {
 		return // its id is forgotten
 	}
-	if byID, err := j.EventByID(want.id); err != nil || byID.Seq != want.seq {
+	if byID, err := look.EventByID(j, want.id); err != nil || byID.Seq != want.seq {
 		j.Errorf("event %d is not found by its id %s: %v", want.seq, want.id, err)
 	}
+}
+
+// places are where the deliveries of an event are, by the name of the lane.
+func (j *journey) places(e *spool.Event) map[string]look.Place {
+	j.Helper()
+	list, err := look.Places(j, e)
+	if err != nil {
+		j.Fatal(err)
+	}
+	places := make(map[string]look.Place)
+	for _, p := range list {
+		places[p.Target] = p
+	}
+	return places
 }
 
 // checkWords compares what is owed to the operator, what is noted, and the last tick.

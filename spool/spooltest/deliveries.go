@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 // The cases about deliveries: what becomes of an event for each target.
@@ -327,7 +328,7 @@ func purges(j *journey) {
 func (j *journey) gone(events ...*event) {
 	j.Helper()
 	for _, e := range events {
-		if _, err := j.Event(e.seq); !errors.Is(err, spool.ErrNotFound) {
+		if _, err := look.Event(j.Records(), e.seq); !errors.Is(err, spool.ErrNotFound) {
 			j.Errorf("event %d is still there after a sweep: %v", e.seq, err)
 		}
 	}
@@ -425,7 +426,8 @@ func history(j *journey) {
 	}
 	for _, restart := range []func(){func() {}, j.crash, j.reopen} {
 		restart()
-		list, err := j.lane("a").History(seq)
+		recent, _ := j.lane("a").Recent(0)
+		list, err := look.History(j.Records(), spool.Ref{Lane: j.lane("a").ID(), Seq: seq}, recent)
 		if err != nil {
 			j.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/look"
 )
 
 const (
@@ -439,7 +440,7 @@ func (j *journey) recall() {
 			if !d.unsure {
 				continue
 			}
-			e, err := j.Event(seq)
+			e, err := look.Event(j.Records(), seq)
 			d.unsure = false
 			if errors.Is(err, spool.ErrNotFound) && j.ledger.mayGo(d.event) {
 				continue
@@ -447,7 +448,7 @@ func (j *journey) recall() {
 			if err != nil {
 				j.Fatalf("event %d is owed to lane %s or was delivered just now: %v", seq, name, err)
 			}
-			if state, _ := j.lane(name).Find(e); state == spool.StatePending {
+			if j.places(e)[name].State == spool.StatePending {
 				d.state, d.place, d.attempts = spool.StatePending, fresh, 0
 			}
 		}

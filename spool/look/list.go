@@ -1,4 +1,4 @@
-package spool
+package look
 
 import (
 	"fmt"
@@ -11,12 +11,14 @@ import (
 
 // listStepsMax bounds what one page of a listing passes of an index, deleted keys and old versions
 // of keys included.
-const listStepsMax = 4 * SearchMax
+const listStepsMax = 4 * searchMax
 
 // Listing selects deliveries of one lane, oldest event first; zero fields select all.
 type Listing struct {
-	// State is StatePending or StateExhausted.
-	State State
+	// Lane is the lane. Nothing is listed of one whose target was forgotten.
+	Lane record.LaneID
+	// State is record.StatePending or record.StateExhausted.
+	State record.State
 	// From is the next of the page before; 0: from the oldest on.
 	From uint64
 	// Since and Until bound the instant of acceptance.
@@ -30,41 +32,45 @@ type Listing struct {
 // on; 0 after the last. A page may be short, even empty, and not the last. An event that cannot be
 // read has no ID. Nothing that is in the state throughout is missed, whatever moves meanwhile: a
 // pending delivery keeps its sequence and moves only from the log to the exceptions, which are read
-// in that order, with the committer's groups between.
-func (l *Lane) List(q Listing) (found []Found, next uint64, err error) {
+// in that order, with a Barrier between.
+func List(s Source, q Listing) (found []Found, next uint64, err error) {
+	l, ok := s.LaneNow(q.Lane)
+	if !ok {
+		return nil, 0, nil
+	}
 	from := q.From
 	if !q.Since.IsZero() {
-		first, err := l.s.firstAfter(q.Since.Add(-searchSlack), true)
+		first, err := firstAfter(s, q.Since.Add(-searchSlack), true)
 		if err != nil {
 			return nil, 0, err
 		}
 		from = max(from, first)
 	}
-	m := lister{l: l, q: &q, prefix: record.PrefixExhausted}
-	if q.State == StatePending {
+	m := lister{s: s, q: &q, target: l.Target, prefix: record.PrefixExhausted}
+	if q.State == record.StatePending {
 		m.prefix = record.PrefixException
 		most := q.Limit + 1
 		if q.Match != nil || !q.Since.IsZero() || !q.Until.IsZero() {
-			most = pageScanMax // many may not be asked for
+			most = math.MaxInt // many may not be asked for; a call has bounds of its own
 		}
-		if m.fresh, m.next, err = l.FreshDeliveries(from, most); err != nil {
+		if m.fresh, m.next, err = s.Fresh(q.Lane, from, most); err != nil {
 			return nil, 0, err
 		}
-		// A spool that failed lists what is on its disk.
-		_ = l.s.Apply(Change{empty: true})
+		s.Barrier()
 	}
 	if err := m.merge(from); err != nil {
-		return nil, 0, fmt.Errorf("cannot list deliveries of target %q: %w", l.name, err)
+		return nil, 0, fmt.Errorf("cannot list deliveries of target %q: %w", l.Target, err)
 	}
 	return m.found, m.next, nil
 }
 
 // lister merges what is still in the log with what is kept beside it.
 type lister struct {
-	l      *Lane
+	s      Source
 	q      *Listing
+	target string
 	prefix byte
-	fresh  []Listed // ascending, not listed yet
+	fresh  []*record.Event // ascending, not listed yet
 	found  []Found
 	next   uint64 // what is from here on is for the next page; 0: this is the last
 	full   bool   // no more goes into this page
@@ -73,11 +79,11 @@ type lister struct {
 }
 
 func (m *lister) merge(from uint64) error {
-	look := m.l.s.engine.Look()
+	look := m.s.Records().Look()
 	defer look.Close()
-	c := m.l.Counts()
-	if c.Pending > c.Fresh || m.q.State == StateExhausted {
-		all := stretch{m.prefix, m.l, from, math.MaxUint64}
+	l, _ := m.s.LaneNow(m.q.Lane)
+	if l.Failed || m.q.State == record.StateExhausted {
+		all := stretch{m.prefix, m.q.Lane, from, math.MaxUint64}
 		cut, err := all.scan(look, listStepsMax, func(seq uint64, value []byte) bool {
 			m.kept(look, seq, value)
 			return !m.full && (m.next == 0 || seq < m.next)
@@ -95,7 +101,7 @@ func (m *lister) merge(from uint64) error {
 
 // kept lists one delivery from beside the log, after what comes before it.
 func (m *lister) kept(look engine.Look, seq uint64, value []byte) {
-	if m.looked++; m.looked > SearchMax || m.size > searchBytesMax {
+	if m.looked++; m.looked > searchMax || m.size > searchBytesMax {
 		m.stop(seq)
 	}
 	if m.next > 0 && seq >= m.next {
@@ -105,7 +111,7 @@ func (m *lister) kept(look engine.Look, seq uint64, value []byte) {
 	if len(m.fresh) > 0 && m.fresh[0].Seq == seq {
 		m.fresh = m.fresh[1:] // it failed meanwhile
 	}
-	at := Place{Lane: m.l, State: m.q.State}
+	at := Place{Lane: m.q.Lane, Target: m.target, State: m.q.State}
 	x, err := record.DecodeException(value)
 	if err == nil {
 		at.Delivery = x.Delivery()
@@ -126,10 +132,11 @@ func (m *lister) kept(look engine.Look, seq uint64, value []byte) {
 // before lists what is in the log before a sequence; 0: all of it.
 func (m *lister) before(seq uint64) {
 	for len(m.fresh) > 0 && !m.full && (seq == 0 || m.fresh[0].Seq < seq) {
-		e := m.fresh[0].Event
+		e := m.fresh[0]
 		m.fresh = m.fresh[1:]
 		if m.inTime(e.At) {
-			m.add(foundOf(e), Place{Lane: m.l, State: StatePending}, false)
+			m.add(foundOf(e), Place{Lane: m.q.Lane, Target: m.target, State: record.StatePending},
+				false)
 		}
 	}
 }
@@ -160,46 +167,4 @@ func (m *lister) stop(seq uint64) {
 	if m.next == 0 || seq < m.next {
 		m.next = seq
 	}
-}
-
-// stretch is a part of a lane's table.
-type stretch struct {
-	prefix   byte
-	lane     *Lane
-	from, to uint64
-}
-
-// scan visits the keys of a stretch in order until visit says no. Unlike engine.Scan it takes a
-// step for a deleted key as well, of which an engine may otherwise pass any number at once. cut is
-// the sequence at which most steps were taken; 0: it came to its end.
-func (r stretch) scan(look engine.Look, most int, visit func(seq uint64, value []byte) bool) (
-	cut uint64, err error) {
-	at := look.Walk(engine.Walk{Prefix: record.LaneKey(r.prefix, r.lane.id), Gone: true})
-	defer at.Close()
-	steps, last := 0, uint64(0)
-	for at.Seek(record.LaneSeqKey(r.prefix, r.lane.id, r.from)); at.Valid(); at.Next() {
-		seq := record.KeySeq(at.Key())
-		if seq == last {
-			continue // an older version, which may be of a deleted key
-		}
-		if seq > r.to {
-			return 0, nil
-		}
-		if steps++; steps > most {
-			return seq, nil
-		}
-		last = seq
-		if at.Gone() {
-			continue
-		}
-		more := true
-		err := at.View(func(value []byte) error {
-			more = visit(seq, value)
-			return nil
-		})
-		if err != nil || !more {
-			return 0, err
-		}
-	}
-	return 0, nil
 }
