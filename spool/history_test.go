@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
@@ -17,39 +16,6 @@ func numbers(list []record.Attempt) string {
 		fmt.Fprintf(&b, "%d:%d ", a.Number, a.Status)
 	}
 	return strings.TrimSpace(b.String())
-}
-
-// A delivery keeps its first attempt and its last four, across a restart, with what came back.
-func TestHistory(t *testing.T) {
-	f := open(t)
-	l := f.lane("crm")
-	l.Open(true)
-	d := f.append("x", "crm")
-	e := f.fetch(l, 1)[0]
-	snippet := []byte(strings.Repeat("no ", 300))
-	for n := range 9 {
-		f.now = f.now.Add(time.Minute)
-		st := Settlement{Lane: l.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: n == 0, Verdict: Retry,
-			Attempts: n + 1, Due: uint64(n + 1), Status: 500 + n, Error: "answered",
-			Made: record.Made{Outcome: 2, Duration: time.Second, Remote: "127.0.0.1:80", Snippet: snippet}}
-		if n == 8 {
-			st.Verdict, st.Status, st.Error, st.Made.Snippet = Delivered, 200, "", nil
-		}
-		f.settle(st)
-	}
-	f.wantHistory(l, d.Seq, "0:500 1:501 2:502 3:503 4:504 5:505 6:506 7:507 8:200")
-	f.reopen()
-	l = f.lane("crm")
-	l.recent = recent{} // what memory has besides
-	list := f.wantHistory(l, d.Seq, "0:500 5:505 6:506 7:507 8:200")
-	a := list[1]
-	if a.Outcome != 2 || a.Duration != time.Second || a.Remote != "127.0.0.1:80" ||
-		string(a.Snippet) != string(snippet[:record.HistorySnippet]) || a.Error != "answered" {
-		t.Errorf("attempt 5 is %+v", a)
-	}
-	// another delivery, another lane, one that never was
-	f.wantHistory(l, d.Seq+1, "")
-	f.wantHistory(f.lane("erp"), d.Seq, "")
 }
 
 func (f *fixture) wantHistory(l *Lane, seq uint64, want string) []record.Attempt {
