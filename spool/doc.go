@@ -29,7 +29,7 @@
 // # Looks
 //
 // Where events and deliveries are is told by package look, page by page. It stands below this
-// package, reads through the engine, and asks a Spool only for what memory alone knows (source.go).
+// package, reads through the engine, and asks a Spool only for what memory alone knows (sight.go).
 //
 // # Commits
 //

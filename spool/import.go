@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -183,7 +182,7 @@ func (x *Exported) Undelivered() (names []string) {
 // held reports whether the spool has the event in its log. Append looks for ids that were given;
 // this finds the ones made by this very spool, too.
 func (s *Spool) held(x *Exported) (held, same bool) {
-	e, err := look.EventByID(s, x.ID)
+	e, err := s.EventByID(x.ID)
 	if err != nil {
 		return false, false
 	}

@@ -105,9 +105,6 @@ func (f *fixture) lane(name string) *Lane {
 // Event is look.Event.
 func (f *fixture) Event(seq uint64) (*record.Event, error) { return look.Event(f.Records(), seq) }
 
-// EventByID is look.EventByID.
-func (f *fixture) EventByID(id string) (*record.Event, error) { return look.EventByID(f, id) }
-
 // stateOf is where the delivery of an event to a lane is.
 func stateOf(t interface{ Fatal(...any) }, l *Lane, e *record.Event) State {
 	places, err := look.Places(l.s, e)

@@ -30,6 +30,9 @@ func (s *Spool) Barrier() { _ = s.Apply(Change{empty: true}) }
 // false: somebody else made it.
 func (s *Spool) MadeSeq(id string) (seq uint64, ok bool) { return s.format.MadeSeq(id) }
 
+// EventByID is look.EventByID, for what knows a spool by an interface of its own.
+func (s *Spool) EventByID(id string) (*record.Event, error) { return look.EventByID(s, id) }
+
 // LaneNow is what is known of a lane without reading; false: there is none, or its target was
 // forgotten.
 func (s *Spool) LaneNow(lane record.LaneID) (look.Lane, bool) {
