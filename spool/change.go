@@ -243,10 +243,13 @@ func (g *group) has(key []byte) bool {
 func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if st.Fresh && !l.passLocked(st.Seq) {
-		return false
+	if st.Fresh {
+		if !l.way.pass(st.Seq) {
+			return false
+		}
+		l.passed++
 	}
-	l.noteLocked(st)
+	l.recent.note(st)
 	switch {
 	case st.Fresh && st.Verdict.pending():
 		l.exceptions++
@@ -258,7 +261,7 @@ func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
 		l.delivered++
 		l.lastSuccess = st.At
 	case Retry, Exhausted:
-		l.noteFailureLocked(st)
+		l.noteFailure(st)
 	}
 	if st.Verdict == Exhausted && !keptBefore {
 		l.exhausted++
@@ -266,10 +269,10 @@ func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
 	return true
 }
 
-func (l *Lane) noteFailureLocked(st *Settlement) {
-	l.lastFailure, l.lastError = st.At, st.Error
-	if len(l.lastError) > 256 {
-		l.lastError = l.lastError[:256]
+func (c *laneCounts) noteFailure(st *Settlement) {
+	c.lastFailure, c.lastError = st.At, st.Error
+	if len(c.lastError) > 256 {
+		c.lastError = c.lastError[:256]
 	}
 }
 
@@ -313,7 +316,7 @@ func (g *group) planLane(name string) *Lane {
 	l := s.addLane(id, name)
 	// The lane begins behind the events of this very group, which were not accepted for it.
 	l.mu.Lock()
-	l.next = s.nextSeq
+	l.way.next = s.nextSeq
 	l.mu.Unlock()
 	g.forced[l] = struct{}{}
 	return l

@@ -41,41 +41,46 @@ func (c *logCursor) close() {
 	c.look.Close()
 }
 
-// cursorAt is the lane's cursor, or a new one. fetching is held.
-func (l *Lane) cursorAt(from uint64) *logCursor {
-	c := l.cursor
-	if c != nil && c.next == from && time.Since(c.born) < cursorLife {
-		return c
-	}
-	l.dropCursor()
-	return l.s.openCursor(from)
+// keptCursor is the cursor that a lane keeps from page to page, if it keeps one. The lane's
+// fetching guards it.
+type keptCursor struct {
+	s *Spool
+	c *logCursor
 }
 
-// keepCursor keeps a cursor for the lane's next page, if there is more to see and not too many are
-// kept. fetching is held.
-func (l *Lane) keepCursor(c *logCursor, more bool) {
-	more = more && !l.s.closed()
+// at is the cursor that is kept, or a new one.
+func (k *keptCursor) at(from uint64) *logCursor {
+	if k.c != nil && k.c.next == from && time.Since(k.c.born) < cursorLife {
+		return k.c
+	}
+	k.drop()
+	return k.s.openCursor(from)
+}
+
+// keep keeps a cursor for the next page, if there is more to see and not too many are kept.
+func (k *keptCursor) keep(c *logCursor, more bool) {
+	more = more && !k.s.closed()
 	switch {
-	case c == l.cursor && more:
+	case c == k.c && more:
 		return
-	case c == l.cursor:
-		l.dropCursor()
+	case c == k.c:
+		k.drop()
 		return
-	case more && l.s.cursors.Add(1) <= cursorsMax:
-		l.cursor = c
+	case more && k.s.cursors.Add(1) <= cursorsMax:
+		k.c = c
 		return
 	case more:
-		l.s.cursors.Add(-1)
+		k.s.cursors.Add(-1)
 	}
 	c.close()
 }
 
-// dropCursor closes what is kept. fetching is held.
-func (l *Lane) dropCursor() {
-	if l.cursor != nil {
-		l.cursor.close()
-		l.cursor = nil
-		l.s.cursors.Add(-1)
+// drop closes what is kept.
+func (k *keptCursor) drop() {
+	if k.c != nil {
+		k.c.close()
+		k.c = nil
+		k.s.cursors.Add(-1)
 	}
 }
 
@@ -90,8 +95,8 @@ func (s *Spool) dropCursors(since time.Time) {
 		} else {
 			l.fetching.Lock()
 		}
-		if l.cursor != nil && (s.closed() || l.cursor.born.Before(since)) {
-			l.dropCursor()
+		if c := l.cursor.c; c != nil && (s.closed() || c.born.Before(since)) {
+			l.cursor.drop()
 		}
 		l.fetching.Unlock()
 	}

@@ -69,30 +69,30 @@ func (d *Due) page(most int) ([]Delivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read what is due for target %q: %w", d.l.name, err)
 	}
-	return d.l.loadDeliveries(found)
+	return d.load(found)
 }
 
-// loadDeliveries reads the events of exceptions. An event that cannot be read is set aside, and
-// its delivery counts as quarantined.
-func (l *Lane) loadDeliveries(found []foundException) ([]Delivery, error) {
+// load reads the events of exceptions. An event that cannot be read is set aside, and its delivery
+// counts as quarantined.
+func (d *Due) load(found []foundException) ([]Delivery, error) {
 	out := make([]Delivery, 0, len(found))
 	var c Change
 	for _, f := range found {
-		e, u, err := l.s.eventOrUnread(f.seq)
+		e, u, err := d.l.s.eventOrUnread(f.seq)
 		if err != nil {
 			return nil, err
 		}
 		if u != nil {
 			c.unread = append(c.unread, *u)
-			c.lost = append(c.lost, record.Ref{Lane: l.id, Seq: f.seq})
+			c.lost = append(c.lost, record.Ref{Lane: d.l.id, Seq: f.seq})
 			continue
 		}
-		d := f.x.Delivery()
-		d.Event = e
-		out = append(out, d)
+		x := f.x.Delivery()
+		x.Event = e
+		out = append(out, x)
 	}
 	if len(c.lost) > 0 {
-		return out, l.s.Apply(c)
+		return out, d.l.s.Apply(c)
 	}
 	return out, nil
 }
@@ -246,8 +246,8 @@ func (l *Lane) oldestInLog() (Pending, bool) {
 	defer l.fetching.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known, ok := l.oldestKnownLocked()
-	if ok || !l.behind {
+	known, ok := l.way.oldest()
+	if ok || !l.way.behind {
 		return known, ok
 	}
 	p, err := l.readBehindLocked(1)
@@ -255,27 +255,9 @@ func (l *Lane) oldestInLog() (Pending, bool) {
 		l.s.log.Error("cannot look for the oldest delivery", "target", l.name, "error", err)
 		return Pending{}, false
 	}
-	for _, e := range p.events {
-		if _, done := l.skip[e.Seq]; !done {
-			l.next = e.Seq
-			l.oldestFresh = Pending{Seq: e.Seq, At: e.At}
-			return l.oldestFresh, true
-		}
-		delete(l.skip, e.Seq)
+	if found, ok := l.way.findOldest(p); ok {
+		return found, true
 	}
 	l.readToLocked(p.next)
-	return Pending{}, false
-}
-
-// oldestKnownLocked answers from memory.
-func (l *Lane) oldestKnownLocked() (Pending, bool) {
-	switch {
-	case len(l.window) > 0:
-		return Pending{Seq: l.window[0].seq, At: l.window[0].at}, true
-	case len(l.fresh) > 0:
-		return Pending{Seq: l.fresh[0].Seq, At: l.fresh[0].At}, true
-	case l.behind && l.oldestFresh.Seq != 0:
-		return l.oldestFresh, true
-	}
 	return Pending{}, false
 }

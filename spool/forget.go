@@ -43,7 +43,7 @@ func (g *group) planForget(l *Lane) error {
 		return nil
 	}
 	l.mu.Lock()
-	owes := l.open || l.owed > l.passed || l.exceptions > 0 || l.exhausted > 0
+	owes := l.way.open || l.owed > l.passed || l.exceptions > 0 || l.exhausted > 0
 	l.mu.Unlock()
 	if owes {
 		return ErrOwing

@@ -61,6 +61,18 @@ func (r *recent) add(a record.Attempt) {
 	r.n++
 }
 
+// note remembers an attempt that is being settled.
+func (r *recent) note(st *Settlement) {
+	a := attemptOf(st)
+	if a.Number < 0 {
+		return
+	}
+	if len(a.Snippet) > 0 { // most have none; the rest of the answer must not stay in memory
+		a.Snippet = bytes.Clone(a.Snippet[:min(len(a.Snippet), record.HistorySnippet)])
+	}
+	r.add(a)
+}
+
 // since returns the attempts after number n, oldest first, as far as they are kept.
 func (r *recent) since(n uint64) []record.Attempt {
 	n = max(n, r.n-uint64(len(r.ring)))
@@ -97,18 +109,6 @@ func (l *Lane) Durations(to []time.Duration) (_ []time.Duration, lastStatus int)
 		}
 	}
 	return to, lastStatus
-}
-
-// noteLocked remembers an attempt that is being settled.
-func (l *Lane) noteLocked(st *Settlement) {
-	a := attemptOf(st)
-	if a.Number < 0 {
-		return
-	}
-	if len(a.Snippet) > 0 { // most have none; the rest of the answer must not stay in memory
-		a.Snippet = bytes.Clone(a.Snippet[:min(len(a.Snippet), record.HistorySnippet)])
-	}
-	l.recent.add(a)
 }
 
 // putRecent writes the newest attempts of a lane, if there are some and it is time.

@@ -31,8 +31,8 @@ func (s *Spool) Lane(name string) (*Lane, error) {
 
 // addLane makes a lane known. The committer calls it, and load.
 func (s *Spool) addLane(id record.LaneID, name string) *Lane {
-	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1)}
-	l.next = s.head.Load() + 1
+	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1), cursor: keptCursor{s: s}}
+	l.way.memory, l.way.next = &s.fresh, s.head.Load()+1
 	s.lanesMu.Lock()
 	defer s.lanesMu.Unlock()
 	s.byName[name] = l

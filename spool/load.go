@@ -170,7 +170,9 @@ func (s *Spool) loadLanes() error {
 }
 
 func (l *Lane) load() error {
-	l.loadMarks()
+	look := l.s.engine.Look()
+	l.marks.load(look, l.id)
+	look.Close()
 	l.loadRecent()
 	value, err := l.s.get(record.LaneKey(record.PrefixLane, l.id))
 	if err == nil {
@@ -196,10 +198,10 @@ func (l *Lane) restore(r *record.Lane) {
 	l.laneCounts = laneCounts{owed: r.Owed, passed: r.Passed, exceptions: r.Exceptions,
 		exhausted: r.Exhausted, delivered: r.Delivered, quarantined: r.Quarantined, purged: r.Purged,
 		lastSuccess: r.LastSuccess, lastFailure: r.LastFailure, lastError: r.LastError}
-	l.next = r.Position + 1
+	l.way.next = r.Position + 1
 	l.owedSeq = r.OwedSeq
 	for _, seq := range r.Above {
-		l.skipLocked(seq)
+		l.way.skipOver(seq)
 	}
 	l.storedPosition, l.storedIdle = r.Position, r.Owed == r.Passed
 }
@@ -299,10 +301,10 @@ func (s *Spool) newest() (uint64, *record.Event, error) {
 // the record does not know were written in a chunk before it; they are counted now.
 func (l *Lane) settleStart(head uint64) error {
 	err := l.s.scan(record.LaneKey(record.PrefixException, l.id),
-		record.LaneSeqKey(record.PrefixException, l.id, l.next), func(key, _ []byte) (bool, error) {
+		record.LaneSeqKey(record.PrefixException, l.id, l.way.next), func(key, _ []byte) (bool, error) {
 			seq := record.KeySeq(key)
-			if _, known := l.skip[seq]; !known {
-				l.skipLocked(seq)
+			if _, known := l.way.skip[seq]; !known {
+				l.way.skipOver(seq)
 				l.passed++
 				l.exceptions++
 				l.markDirtyLocked()
@@ -313,10 +315,10 @@ func (l *Lane) settleStart(head uint64) error {
 		return fmt.Errorf("cannot read exceptions of target %q: %w", l.name, err)
 	}
 	if l.owed <= l.passed {
-		l.next, l.skip = head+1, nil
+		l.way.next, l.way.skip = head+1, nil
 		return nil
 	}
-	l.behind = true
+	l.way.behind = true
 	return nil
 }
 

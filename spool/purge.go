@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -83,18 +82,19 @@ func (l *Lane) Purge(ctx context.Context, p Purge) (uint64, error) {
 // PurgePage looks at up to most deliveries, deletes those that the selection finds in one commit,
 // and returns how many that were and where to go on. Repeating a page deletes nothing twice.
 func (l *Lane) PurgePage(p *Purge, c PurgeCursor, most int) (uint64, PurgeCursor, error) {
-	page := l.logPage
+	find := purging{p, l}
+	page := find.inLog
 	if c.Kept {
-		page = l.keptPage
+		page = find.beside
 	}
-	seqs, next, err := page(p, c.From, most)
+	seqs, next, err := page(c.From, most)
 	if err != nil {
 		return 0, c, fmt.Errorf("cannot purge target %q: %w", l.name, err)
 	}
 	seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
 		return seq > c.Head || p.Seq != 0 && seq != p.Seq
 	})
-	n, err := l.purgeSome(p, seqs)
+	n, err := find.order(seqs)
 	if err != nil {
 		return 0, c, fmt.Errorf("cannot purge target %q: %w", l.name, err)
 	}
@@ -110,21 +110,28 @@ func (l *Lane) PurgePage(p *Purge, c PurgeCursor, most int) (uint64, PurgeCursor
 	return n, c, nil
 }
 
-func (l *Lane) purgeSome(p *Purge, seqs []uint64) (uint64, error) {
+// purging is what a purge does to its lane.
+type purging struct {
+	*Purge
+	l *Lane
+}
+
+// order lets the committer delete what was found.
+func (p purging) order(seqs []uint64) (uint64, error) {
 	if len(seqs) == 0 || p.DryRun {
 		return uint64(len(seqs)), nil
 	}
-	o := &purgeOrder{lane: l, state: p.State, seqs: seqs, at: l.s.now()}
-	if err := l.s.Apply(Change{purge: o}); err != nil {
+	o := &purgeOrder{lane: p.l, state: p.State, seqs: seqs, at: p.l.s.now()}
+	if err := p.l.s.Apply(Change{purge: o}); err != nil {
 		return 0, err
 	}
 	return o.count, nil
 }
 
-// logPage finds pending deliveries that are still on their way through the log; next is where to
+// inLog finds pending deliveries that are still on their way through the log; next is where to
 // go on, 0 at the end.
-func (l *Lane) logPage(p *Purge, from uint64, most int) (seqs []uint64, next uint64, err error) {
-	list, next, err := l.s.Fresh(l.id, from, most)
+func (p purging) inLog(from uint64, most int) (seqs []uint64, next uint64, err error) {
+	list, next, err := p.l.s.Fresh(p.l.id, from, most)
 	for _, e := range list {
 		if (p.Until.IsZero() || !e.At.After(p.Until)) && (p.Match == nil || p.Match(e)) {
 			seqs = append(seqs, e.Seq)
@@ -133,14 +140,14 @@ func (l *Lane) logPage(p *Purge, from uint64, most int) (seqs []uint64, next uin
 	return seqs, next, err
 }
 
-// keptPage finds deliveries beside the log: exceptions, or exhausted ones.
-func (l *Lane) keptPage(p *Purge, from uint64, most int) (seqs []uint64, next uint64, err error) {
+// beside finds deliveries beside the log: exceptions, or exhausted ones.
+func (p purging) beside(from uint64, most int) (seqs []uint64, next uint64, err error) {
 	prefix := byte(record.PrefixException)
 	if p.State == StateExhausted {
 		prefix = record.PrefixExhausted
 	}
 	scanned := 0
-	err = l.s.scan(record.LaneKey(prefix, l.id), record.LaneSeqKey(prefix, l.id, from),
+	err = p.l.s.scan(record.LaneKey(prefix, p.l.id), record.LaneSeqKey(prefix, p.l.id, from),
 		func(key, value []byte) (bool, error) {
 			if scanned++; scanned > most {
 				next = record.KeySeq(key)
@@ -155,7 +162,7 @@ func (l *Lane) keptPage(p *Purge, from uint64, most int) (seqs []uint64, next ui
 		})
 	if p.Match != nil {
 		seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
-			e, err := look.Event(l.s.engine, seq)
+			e, err := look.Event(p.l.s.engine, seq)
 			return err != nil || !p.Match(e)
 		})
 	}
@@ -173,7 +180,11 @@ func (g *group) planPurge(o *purgeOrder) {
 		return
 	}
 	g.forced[l] = struct{}{}
-	g.after = append(g.after, func() { l.purgeSynced(o.seqs) })
+	g.after = append(g.after, func() {
+		l.mu.Lock()
+		l.marks.synced(o.seqs)
+		l.mu.Unlock()
+	})
 	l.Wake() // the window may have room again
 }
 
@@ -213,121 +224,24 @@ func (l *Lane) purgeKept(state State, seq uint64) {
 
 func (l *Lane) notePurgedLocked(seq uint64) {
 	l.purged++
-	l.markMax.Store(max(l.markMax.Load(), seq))
+	l.marks.raise(seq)
 }
 
 // purgeFresh takes one delivery off its way through the log; false if it is not there any more.
 func (l *Lane) purgeFresh(seq uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, marked := l.marking[seq]
-	_, settled := l.skip[seq]
-	if marked || settled {
+	if l.marks.has(seq) {
 		return false
 	}
-	at, inMemory := slices.BinarySearchFunc(l.fresh, seq, func(e *record.Event, seq uint64) int {
-		return int(int64(e.Seq - seq)) // both are small, so the difference is too
-	})
-	switch {
-	case l.passLocked(seq): // handed out
-	case inMemory:
-		n := l.fresh[at].Size()
-		l.fresh = slices.Delete(l.fresh, at, at+1)
-		l.freshBytes -= n
-		l.s.freshBytes.Add(-int64(n))
-		l.passed++
-	case l.behind && seq >= l.next:
-		if l.marking == nil {
-			l.marking = make(map[uint64]bool)
-		}
-		l.marking[seq] = false
-		l.passed++
-		l.oldestFresh = Pending{}
-	default:
+	there, unread := l.way.purge(seq)
+	if !there {
 		return false
 	}
+	if unread {
+		l.marks.add(seq)
+	}
+	l.passed++
 	l.notePurgedLocked(seq)
 	return true
-}
-
-// purgeSynced forgets marks that are on disk now, where reading the log finds them; a read that is
-// under way may have looked before that.
-func (l *Lane) purgeSynced(seqs []uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, seq := range seqs {
-		if _, ok := l.marking[seq]; !ok {
-			continue
-		}
-		if l.reading {
-			l.marking[seq] = true
-		} else {
-			delete(l.marking, seq)
-		}
-	}
-}
-
-// readBehindLocked reads the log from next on, for a lane that is behind, and leaves out what is
-// purged. The lock is given up meanwhile; fetching is held, so there is one reader.
-func (l *Lane) readBehindLocked(most int) (page, error) {
-	from := l.next
-	l.reading = true
-	l.mu.Unlock()
-	c := l.cursorAt(from)
-	p, more, err := l.s.readPage(c, l, most)
-	l.keepCursor(c, more && err == nil)
-	l.mu.Lock()
-	l.reading = false
-	p.events = slices.DeleteFunc(p.events, func(e *record.Event) bool {
-		_, marked := l.marking[e.Seq]
-		return marked
-	})
-	for seq, synced := range l.marking {
-		if synced {
-			delete(l.marking, seq)
-		}
-	}
-	return p, err
-}
-
-// marks are a lane's purge marks from a sequence on, as many as one page of the log can meet.
-func (s *Spool) marks(l *Lane, from uint64) (map[uint64]struct{}, error) {
-	if l.markMax.Load() < from {
-		return nil, nil
-	}
-	marks := make(map[uint64]struct{})
-	err := s.scan(record.LaneKey(record.PrefixPurged, l.id), record.LaneSeqKey(record.PrefixPurged,
-		l.id, from),
-		func(key, _ []byte) (bool, error) {
-			marks[record.KeySeq(key)] = struct{}{}
-			return len(marks) < pageScanMax, nil
-		})
-	return marks, err
-}
-
-// loadMarks finds the newest purge mark of a lane; a lane without any never looks again.
-func (l *Lane) loadMarks() {
-	look := l.s.engine.Look()
-	defer look.Close()
-	key, _, err := engine.Last(look, record.LaneKey(record.PrefixPurged, l.id),
-		record.LaneSeqKey(record.PrefixPurged, l.id, ^uint64(0)))
-	if err == nil {
-		l.markMax.Store(record.KeySeq(key))
-	}
-}
-
-// isPurged reports whether a delivery was deleted by hand.
-func (g *group) isPurged(l *Lane, seq uint64) bool {
-	return l.markMax.Load() >= seq && g.has(record.LaneSeqKey(record.PrefixPurged, l.id, seq))
-}
-
-// dropMarks forgets the purge marks of events that go.
-func (g *group) dropMarks(seqs []uint64) {
-	for _, l := range g.s.Lanes() {
-		for _, seq := range seqs {
-			if g.isPurged(l, seq) {
-				g.delete(record.LaneSeqKey(record.PrefixPurged, l.id, seq))
-			}
-		}
-	}
 }

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/hookspool/hookspool/spool/engine"
@@ -43,7 +42,7 @@ func (s *Spool) LaneNow(lane record.LaneID) (look.Lane, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return look.Lane{Target: l.name, Failed: l.exceptions > 0, Exhausted: l.exhausted > 0,
-		PurgedTo: l.markMax.Load()}, true
+		PurgedTo: l.marks.newest.Load()}, true
 }
 
 // Unsettled says which of some events are still on their way through the log to a lane, all at one
@@ -57,7 +56,7 @@ func (s *Spool) Unsettled(lane record.LaneID, seqs []uint64) []bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, seq := range seqs {
-		out[i] = l.unsettledLocked(seq)
+		out[i] = l.way.unsettled(seq)
 	}
 	return out
 }
@@ -66,20 +65,7 @@ func (s *Spool) Unsettled(lane record.LaneID, seqs []uint64) []bool {
 func (l *Lane) unsettled(seq uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.unsettledLocked(seq)
-}
-
-func (l *Lane) unsettledLocked(seq uint64) bool {
-	i, out := slices.BinarySearchFunc(l.window, seq, func(s slot, seq uint64) int {
-		return cmp.Compare(s.seq, seq)
-	})
-	if out {
-		return !l.window[i].settled
-	}
-	if _, done := l.skip[seq]; done {
-		return false
-	}
-	return len(l.fresh) > 0 && seq >= l.fresh[0].Seq || l.behind && seq >= l.next
+	return l.way.unsettled(seq)
 }
 
 // Fresh are events that are still on their way through the log to a lane, oldest first, from a
@@ -93,7 +79,7 @@ func (s *Spool) Fresh(lane record.LaneID, from uint64, most int) (list []*record
 	}
 	l.mu.Lock()
 	head := s.head.Load()
-	from = max(from, l.positionLocked(head)+1)
+	from = max(from, l.way.position(head)+1)
 	l.mu.Unlock()
 	if from > head {
 		return nil, 0, nil

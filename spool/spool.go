@@ -126,18 +126,16 @@ type Spool struct {
 	// unspooled numbers the ids of events that nobody wanted, since the start.
 	unspooled atomic.Uint64
 
-	lanesMu    sync.RWMutex // guards byName, byID, lanes, lastLane, forgotten
-	byName     map[string]*Lane
-	byID       map[record.LaneID]*Lane
-	lanes      []*Lane
-	lastLane   record.LaneID          // the highest number that was ever given
-	forgotten  map[record.LaneID]bool // false: something of it is still to be deleted
-	dirtyMu    sync.Mutex             // guards dirty
-	dirty      []*Lane
-	dirtyC     chan struct{} // capacity 1: a token means that dirty is not empty
-	freshBytes atomic.Int64
-	// freshBytesMax bounds what all lanes together keep in memory.
-	freshBytesMax int64
+	lanesMu   sync.RWMutex // guards byName, byID, lanes, lastLane, forgotten
+	byName    map[string]*Lane
+	byID      map[record.LaneID]*Lane
+	lanes     []*Lane
+	lastLane  record.LaneID          // the highest number that was ever given
+	forgotten map[record.LaneID]bool // false: something of it is still to be deleted
+	dirtyMu   sync.Mutex             // guards dirty
+	dirty     []*Lane
+	dirtyC    chan struct{} // capacity 1: a token means that dirty is not empty
+	fresh     freshMemory
 
 	failure     atomic.Pointer[error] // set once: the spool acknowledges nothing any more
 	failed      chan struct{}         // closed when failure is set
@@ -227,7 +225,7 @@ func newSpool(o Options) *Spool {
 		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
-		dirtyC: make(chan struct{}, 1), freshBytesMax: 32 << 20,
+		dirtyC: make(chan struct{}, 1), fresh: freshMemory{max: 32 << 20},
 		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }

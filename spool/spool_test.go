@@ -325,7 +325,7 @@ func TestLaneFallsBehind(t *testing.T) {
 	}
 	wg.Wait()
 	l.mu.Lock()
-	fresh, behind := len(l.fresh), l.behind
+	fresh, behind := len(l.way.fresh), l.way.behind
 	l.mu.Unlock()
 	if fresh > freshMax || !behind {
 		t.Errorf("the lane holds %d events, behind %v; want at most %d and behind", fresh, behind,
@@ -345,7 +345,7 @@ func TestLaneFallsBehind(t *testing.T) {
 	f.fetch(l, 1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.behind {
+	if l.way.behind {
 		t.Error("the lane still reads the log although it has caught up")
 	}
 }
@@ -576,7 +576,7 @@ func TestCursor(t *testing.T) {
 		t.Helper()
 		l.fetching.Lock()
 		defer l.fetching.Unlock()
-		if got := l.cursor != nil; got != want || f.cursors.Load() > 0 != want {
+		if got := l.cursor.c != nil; got != want || f.cursors.Load() > 0 != want {
 			t.Errorf("a cursor is held: %v, %d; want %v", got, f.cursors.Load(), want)
 		}
 	}

@@ -1,0 +1,302 @@
+package spool
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/hookspool/hookspool/spool/record"
+)
+
+const (
+	// freshMax and freshBytesMax bound what a lane keeps in memory straight from the committer; a
+	// lane with more than that waiting reads the log instead.
+	freshMax      = 512
+	freshBytesMax = 4 << 20
+	// windowMax bounds the deliveries handed out above a position that does not move, because one
+	// attempt below them takes its whole timeout. It also bounds a lane's record.
+	windowMax = 4096
+	// pageScanMax and pageBytesMax bound one read of the log on behalf of one lane.
+	pageScanMax  = 1024
+	pageBytesMax = 1 << 20
+)
+
+// way is a lane's way through the log: what it has passed, handed out and still to read. It reads
+// nothing and waits for nothing; its lane's mutex guards it.
+//
+// Each delivery that the lane owes is in one place, in the order of the log:
+//
+//	up to the position    passed: settled, or beside the log as an exception
+//	window                handed out, in flight or settled
+//	fresh                 in memory, straight from the committer; all below next
+//	behind, from next on  in the log, to be read; those in skip are settled all the same
+type way struct {
+	memory *freshMemory
+	// open: somebody fetches. A closed lane keeps nothing in memory.
+	open bool
+	// fresh are events straight from the committer, ascending, all below next.
+	fresh      []*record.Event
+	freshBytes int
+	// behind: events from next on have to be read from the log.
+	behind bool
+	next   uint64
+	// window are the deliveries handed out and not passed yet, ascending; its first slot is never
+	// settled.
+	window []slot
+	// skip are deliveries from next on that were settled before a restart, or before a release.
+	skip map[uint64]struct{}
+	// oldestFresh caches the first delivery that is not handed out while the lane is behind.
+	oldestFresh Pending
+}
+
+// freshMemory is what all lanes together keep in memory.
+type freshMemory struct {
+	bytes atomic.Int64
+	max   int64
+}
+
+// slot is one delivery that was handed out.
+type slot struct {
+	seq     uint64
+	at      time.Time
+	settled bool
+}
+
+// feed takes an event that was just committed. Each is newer than the one before.
+func (w *way) feed(e *record.Event) {
+	if w.behind || e.Seq < w.next {
+		return
+	}
+	n := e.Size()
+	room := len(w.fresh) < freshMax && w.freshBytes+n <= freshBytesMax
+	if !w.open || !room || w.memory.bytes.Load()+int64(n) > w.memory.max {
+		w.behind = true
+		w.next = e.Seq
+		return
+	}
+	w.fresh = append(w.fresh, e)
+	w.freshBytes += n
+	w.memory.bytes.Add(int64(n))
+	w.next = e.Seq + 1
+}
+
+// drop forgets the events held in memory; they are read from the log when needed.
+func (w *way) drop() {
+	if len(w.fresh) == 0 {
+		return
+	}
+	w.next = w.fresh[0].Seq
+	w.behind = true
+	w.memory.bytes.Add(-int64(w.freshBytes))
+	w.fresh, w.freshBytes = nil, 0
+}
+
+// room is how many deliveries may be handed out.
+func (w *way) room() int { return windowMax - len(w.window) }
+
+// takeFresh hands out what is in memory.
+func (w *way) takeFresh(most int) []*record.Event {
+	n := min(most, len(w.fresh))
+	if n <= 0 {
+		return nil
+	}
+	out := slices.Clone(w.fresh[:n])
+	clear(w.fresh[:n]) // the payloads must not outlive their delivery
+	w.fresh = w.fresh[n:]
+	for _, e := range out {
+		w.freshBytes -= e.Size()
+		w.memory.bytes.Add(-int64(e.Size()))
+		w.window = append(w.window, slot{seq: e.Seq, at: e.At})
+	}
+	return out
+}
+
+// takePage hands out what was read of the log from next on.
+func (w *way) takePage(p page) []*record.Event {
+	out := p.events[:0]
+	for _, e := range p.events {
+		if _, done := w.skip[e.Seq]; done {
+			delete(w.skip, e.Seq)
+			if len(w.window) > 0 {
+				// The position is still below it, so the record must go on saying that it is settled.
+				w.window = append(w.window, slot{seq: e.Seq, at: e.At, settled: true})
+			}
+			continue
+		}
+		w.window = append(w.window, slot{seq: e.Seq, at: e.At})
+		out = append(out, e)
+	}
+	return out
+}
+
+// findOldest is the first delivery of a page that is not settled, and what oldest tells from now
+// on. It hands out nothing.
+func (w *way) findOldest(p page) (Pending, bool) {
+	for _, e := range p.events {
+		if _, done := w.skip[e.Seq]; !done {
+			w.next = e.Seq
+			w.oldestFresh = Pending{Seq: e.Seq, At: e.At}
+			return w.oldestFresh, true
+		}
+		delete(w.skip, e.Seq)
+	}
+	return Pending{}, false
+}
+
+// readTo notes how far the log has been read. It reports whether that was to its end, so that the
+// committer's feed goes on from here.
+func (w *way) readTo(next, head uint64) bool {
+	w.next = next
+	w.oldestFresh = Pending{}
+	if next <= head {
+		return false
+	}
+	w.behind = false
+	w.skip = nil
+	return true
+}
+
+// find is the place of a delivery in the window.
+func (w *way) find(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(w.window, seq, func(s slot, seq uint64) int {
+		return cmp.Compare(s.seq, seq)
+	})
+}
+
+// pass settles one delivery that was handed out; false if it was not, or was settled before.
+func (w *way) pass(seq uint64) bool {
+	i, found := w.find(seq)
+	if !found || w.window[i].settled {
+		return false
+	}
+	w.window[i].settled = true
+	n := 0
+	for n < len(w.window) && w.window[n].settled {
+		n++
+	}
+	if n > 0 {
+		w.window = w.window[n:]
+		if len(w.window) == 0 {
+			w.window = nil
+		}
+	}
+	return true
+}
+
+// release gives back the deliveries from seq on that were handed out and not settled, to be read
+// from the log again.
+func (w *way) release(seq uint64) {
+	// The delivery itself may have been purged since.
+	at := slices.IndexFunc(w.window, func(s slot) bool { return s.seq >= seq && !s.settled })
+	if at < 0 {
+		return
+	}
+	seq = w.window[at].seq
+	w.drop()
+	for _, s := range w.window[at:] {
+		if s.settled {
+			w.skipOver(s.seq)
+		}
+	}
+	w.window = w.window[:at]
+	w.next, w.behind = seq, true
+}
+
+// skipOver remembers that a delivery from next on is settled.
+func (w *way) skipOver(seq uint64) {
+	if w.skip == nil {
+		w.skip = make(map[uint64]struct{})
+	}
+	w.skip[seq] = struct{}{}
+}
+
+// purge takes a delivery off the way, wherever it is. It reports whether it was there, and whether
+// it is in the log from next on, where a read will meet it.
+func (w *way) purge(seq uint64) (there, unread bool) {
+	if _, settled := w.skip[seq]; settled {
+		return false, false
+	}
+	at, inMemory := slices.BinarySearchFunc(w.fresh, seq, func(e *record.Event, seq uint64) int {
+		return cmp.Compare(e.Seq, seq)
+	})
+	switch {
+	case w.pass(seq): // handed out
+	case inMemory:
+		n := w.fresh[at].Size()
+		w.fresh = slices.Delete(w.fresh, at, at+1)
+		w.freshBytes -= n
+		w.memory.bytes.Add(-int64(n))
+	case w.behind && seq >= w.next:
+		w.oldestFresh = Pending{}
+		return true, true
+	default:
+		return false, false
+	}
+	return true, false
+}
+
+// unsettled reports whether a delivery that the lane owes is still on its way.
+func (w *way) unsettled(seq uint64) bool {
+	if i, out := w.find(seq); out {
+		return !w.window[i].settled
+	}
+	if _, done := w.skip[seq]; done {
+		return false
+	}
+	return len(w.fresh) > 0 && seq >= w.fresh[0].Seq || w.behind && seq >= w.next
+}
+
+// inFlight is how many deliveries were handed out and are not settled.
+func (w *way) inFlight() uint64 {
+	n := uint64(0)
+	for i := range w.window {
+		if !w.window[i].settled {
+			n++
+		}
+	}
+	return n
+}
+
+// oldest is the first delivery that is not settled, as far as memory knows it.
+func (w *way) oldest() (Pending, bool) {
+	switch {
+	case len(w.window) > 0:
+		return Pending{Seq: w.window[0].seq, At: w.window[0].at}, true
+	case len(w.fresh) > 0:
+		return Pending{Seq: w.fresh[0].Seq, At: w.fresh[0].At}, true
+	case w.behind && w.oldestFresh.Seq != 0:
+		return w.oldestFresh, true
+	}
+	return Pending{}, false
+}
+
+// position is the sequence up to which nothing is owed but exceptions. head is the last event that
+// every lane was fed.
+func (w *way) position(head uint64) uint64 {
+	switch {
+	case len(w.window) > 0:
+		return w.window[0].seq - 1
+	case len(w.fresh) > 0:
+		return w.fresh[0].Seq - 1
+	case w.behind:
+		return w.next - 1
+	}
+	return head
+}
+
+// above are the deliveries above the position that are settled, ascending.
+func (w *way) above(position uint64) (settled []uint64) {
+	for _, s := range w.window {
+		if s.settled {
+			settled = append(settled, s.seq)
+		}
+	}
+	for seq := range w.skip {
+		if seq > position {
+			settled = append(settled, seq)
+		}
+	}
+	slices.Sort(settled)
+	return settled
+}
