@@ -12,7 +12,7 @@ import (
 type purgeMarks struct {
 	// newest is the newest event with a mark, or one after it; 0: there is none, and nobody looks.
 	newest atomic.Uint64
-	// begun are purged deliveries that are still to be read, whose mark a read of the log may not see
+	// begun are purged deliveries that were not handed out, whose mark a read of the log may not see
 	// yet: false until it is synced, true if it was while a read was under way.
 	begun   map[uint64]bool
 	reading bool
@@ -30,7 +30,7 @@ func (m *purgeMarks) load(look engine.Look, lane record.LaneID) {
 // raise says that there is a mark.
 func (m *purgeMarks) raise(seq uint64) { m.newest.Store(max(m.newest.Load(), seq)) }
 
-// add says that a delivery which is still to be read is being marked.
+// add says that a delivery is being marked which a read of the log may meet.
 func (m *purgeMarks) add(seq uint64) {
 	if m.begun == nil {
 		m.begun = make(map[uint64]bool)

@@ -102,7 +102,9 @@ func (l *Lane) PurgePage(p *Purge, c PurgeCursor, most int) (uint64, PurgeCursor
 	case next != 0 && next <= c.Head && p.Seq == 0:
 		c.From = next
 	case !c.Kept:
-		// The log before the exceptions: a delivery moves only in that direction, so none escapes.
+		// The log before the exceptions: a delivery moves only in that direction. None escapes, once
+		// the exceptions can be read that were begun until now.
+		l.s.Barrier()
 		c.From, c.Kept = p.Seq, true
 	default:
 		c = PurgeCursor{}

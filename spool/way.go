@@ -212,7 +212,7 @@ func (w *way) skipOver(seq uint64) {
 }
 
 // purge takes a delivery off the way, wherever it is. It reports whether it was there, and whether
-// it is in the log from next on, where a read will meet it.
+// a read of the log may meet it: what is in memory may be dropped.
 func (w *way) purge(seq uint64) (there, unread bool) {
 	if _, settled := w.skip[seq]; settled {
 		return false, false
@@ -220,8 +220,9 @@ func (w *way) purge(seq uint64) (there, unread bool) {
 	at, inMemory := slices.BinarySearchFunc(w.fresh, seq, func(e *record.Event, seq uint64) int {
 		return cmp.Compare(e.Seq, seq)
 	})
+	handedOut := w.pass(seq)
 	switch {
-	case w.pass(seq): // handed out
+	case handedOut:
 	case inMemory:
 		n := w.fresh[at].Size()
 		w.fresh = slices.Delete(w.fresh, at, at+1)
@@ -229,11 +230,10 @@ func (w *way) purge(seq uint64) (there, unread bool) {
 		w.memory.bytes.Add(-int64(n))
 	case w.behind && seq >= w.next:
 		w.oldestFresh = Pending{}
-		return true, true
 	default:
 		return false, false
 	}
-	return true, false
+	return true, !handedOut
 }
 
 // unsettled reports whether a delivery that the lane owes is still on its way.
