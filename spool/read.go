@@ -8,6 +8,12 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
+// pageScanMax and pageBytesMax bound one read of the log on behalf of one lane.
+const (
+	pageScanMax  = 1024
+	pageBytesMax = 1 << 20
+)
+
 // page is one bounded read of the log on behalf of a lane.
 type page struct {
 	events []*record.Event

@@ -17,9 +17,6 @@ const (
 	// windowMax bounds the deliveries handed out above a position that does not move, because one
 	// attempt below them takes its whole timeout. It also bounds a lane's record.
 	windowMax = 4096
-	// pageScanMax and pageBytesMax bound one read of the log on behalf of one lane.
-	pageScanMax  = 1024
-	pageBytesMax = 1 << 20
 )
 
 // way is a lane's way through the log: what it has passed, handed out and still to read. It reads
