@@ -169,7 +169,7 @@ func (g *group) planAppend(o *op) {
 			g.decide(d)
 			if len(d.lanes) > 0 {
 				d.Seq = g.s.nextSeq
-				g.s.nextSeq++
+				g.s.nextSeq = g.s.engine.Next(d.Seq)
 				news = append(news, d)
 			} else if d.Given {
 				g.rememberID(d)

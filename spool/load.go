@@ -38,7 +38,7 @@ func (s *Spool) load() error {
 	s.storedHead.Store(head)
 	s.checkpointed = head
 	s.fed = s.head.Load()
-	s.nextSeq = s.fed + 1
+	s.nextSeq = s.engine.Next(s.fed)
 	for _, l := range s.lanes {
 		if err := l.settleStart(s.fed); err != nil {
 			return err
@@ -220,7 +220,7 @@ func (s *Spool) loadTail(checkpoint uint64) error {
 	return s.scan([]byte{record.PrefixLog}, record.LogKey(want),
 		func(key, value []byte) (bool, error) {
 			seq := record.KeySeq(key)
-			if seq != want {
+			if seq != want && s.engine.Dense() {
 				s.log.Error("events are missing from the log", "from", want, "to", seq-1)
 			}
 			want = seq + 1

@@ -36,7 +36,7 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 		if seq > c.head {
 			break
 		}
-		unread = appendGap(unread, c.next, seq)
+		unread = s.appendGap(unread, c.next, seq)
 		c.next = seq + 1
 		value, err := engine.Copy(c.at)
 		if err != nil {
@@ -54,7 +54,7 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 		more = len(p.events) >= most || scanned >= pageScanMax || bytes >= pageBytesMax
 	}
 	if !more {
-		unread = appendGap(unread, c.next, c.head+1)
+		unread = s.appendGap(unread, c.next, c.head+1)
 		c.next = max(c.next, c.head+1)
 	}
 	p.next = c.next
@@ -67,8 +67,11 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 // gapMax bounds how many missing sequences one page tells about one by one.
 const gapMax = 1000
 
-// appendGap notes the sequences of [from, to) as missing.
-func appendGap(u []unreadRecord, from, to uint64) []unreadRecord {
+// appendGap notes the sequences of [from, to) as missing, if there should be any.
+func (s *Spool) appendGap(u []unreadRecord, from, to uint64) []unreadRecord {
+	if !s.engine.Dense() {
+		return u
+	}
 	for seq := from; seq < to && seq-from < gapMax; seq++ {
 		u = append(u, unreadRecord{seq: seq, missing: true})
 	}

@@ -8,8 +8,8 @@
 // committer of the spool has one transaction open at a time, and what it reads in it is what it has
 // put before, then what is committed. A Look is the spool between two commits, whatever is written
 // meanwhile. Keys are in the order of their bytes. The log is what lies under record.PrefixLog, so
-// in the order of its sequences, which have gaps where events were deleted; an engine may keep it
-// in another place than the rest.
+// in the order of its sequences, which have gaps where events were deleted, and where an engine
+// leaves some out; an engine may keep the log in another place than the rest.
 //
 // After an error of Commit nobody knows what is stored: the spool acknowledges nothing any more
 // until it is opened again.
@@ -28,6 +28,10 @@ type Log interface {
 	Begin() Txn
 	// Bounds are what one transaction may hold: bytes of keys and values, and entries.
 	Bounds() (bytes, entries int)
+	// Next is the sequence of the first event after another one. Sequences grow, and say nothing else.
+	Next(after uint64) uint64
+	// Dense: Next leaves none out, so that one which is missing from the log is a loss.
+	Dense() bool
 }
 
 // Txn is one group of the committer. It is not safe for concurrent use. The first error of a write

@@ -19,7 +19,7 @@ type slowEngine struct {
 }
 
 func newSlowEngine() *slowEngine {
-	return &slowEngine{Engine: spooltest.NewMemory().Engine(), hold: make(chan struct{}, 1),
+	return &slowEngine{Engine: spooltest.NewMemory(false).Engine(), hold: make(chan struct{}, 1),
 		held: make(chan struct{}, 1), goOn: make(chan struct{})}
 }
 

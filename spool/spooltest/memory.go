@@ -47,12 +47,16 @@ type Memory struct {
 	failIn    int           // commits until one fails; 0: none does
 	kept      bool          // that one takes effect all the same
 	failing   bool          // and none succeeds any more
+	// sparse leaves sequences out.
+	sparse bool
 	// tear is a fault of the engine, for a mutant: a commit that fails leaves half of it.
 	tear bool
 }
 
-// NewMemory is an empty memory.
-func NewMemory() *Memory { return &Memory{now: time.Unix(1_700_000_000, 0)} }
+// NewMemory is an empty memory. sparse: its log leaves sequences out.
+func NewMemory(sparse bool) *Memory {
+	return &Memory{now: time.Unix(1_700_000_000, 0), sparse: sparse}
+}
 
 // Engine opens the memory. One that is open already counts as crashed.
 func (m *Memory) Engine() engine.Engine {
@@ -109,6 +113,15 @@ type memoryEngine struct {
 var _ engine.Engine = (*memoryEngine)(nil)
 
 func (e *memoryEngine) Bounds() (bytes, entries int) { return memoryBytesMax, memoryEntriesMax }
+
+func (e *memoryEngine) Next(after uint64) uint64 {
+	if e.m.sparse {
+		return after + 1 + after%5
+	}
+	return after + 1
+}
+
+func (e *memoryEngine) Dense() bool { return !e.m.sparse }
 
 func (e *memoryEngine) Begin() engine.Txn {
 	return &memoryTxn{e: e, look: e.lookNow(), writes: make(map[string]*entry)}
