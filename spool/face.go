@@ -26,6 +26,8 @@ type (
 	Ref = record.Ref
 	// Standing is a target's run of failed jobs, and what the operator asked of it.
 	Standing = record.Standing
+	// State is where a delivery is.
+	State = record.State
 	// Tick is one beat of the retry clock.
 	Tick = record.Tick
 	// Made is what one request was like.
@@ -39,6 +41,15 @@ const (
 	SessionNone     = record.SessionNone
 	SessionInactive = record.SessionInactive
 	SessionActive   = record.SessionActive
+)
+
+// The states of a delivery, and the one of a delivery that was never owed.
+const (
+	StateNone      = record.StateNone
+	StatePending   = record.StatePending
+	StateDelivered = record.StateDelivered
+	StateExhausted = record.StateExhausted
+	StatePurged    = record.StatePurged
 )
 
 const (

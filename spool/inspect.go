@@ -2,25 +2,6 @@ package spool
 
 import "github.com/hookspool/hookspool/spool/record"
 
-// State is where a delivery is.
-type State uint8
-
-// The states of a delivery (HOUSE: pending, delivered or exhausted), and the one of a delivery that
-// was never owed.
-const (
-	StateNone State = iota
-	StatePending
-	StateDelivered
-	StateExhausted
-	// StatePurged: it was deleted by hand.
-	StatePurged
-)
-
-// String is the word of the API.
-func (s State) String() string {
-	return [...]string{"none", "pending", "delivered", "exhausted", "purged"}[s]
-}
-
 // OwedBy are the lanes that the event was accepted for.
 func (s *Spool) OwedBy(e *record.Event) []*Lane {
 	var lanes []*Lane
