@@ -59,5 +59,9 @@ const (
 	RecordBytesMax = record.BytesMax
 )
 
-// ErrFormat: a newer hookspool wrote this spool.
-var ErrFormat = record.ErrFormat
+var (
+	// ErrFormat: a newer hookspool wrote this spool.
+	ErrFormat = record.ErrFormat
+	// ErrOldFormat: an older hookspool wrote this spool, and whoever opens it does not write.
+	ErrOldFormat = record.ErrOldFormat
+)
