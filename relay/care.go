@@ -99,7 +99,7 @@ func readPurgeCursor(text string, c *spool.PurgeCursor) error {
 
 // Backup is part of admin.Care.
 func (r desk) Backup(ctx context.Context, w io.Writer) error {
-	info, err := r.spool.Backup(ctx, w)
+	info, err := spool.Backup(ctx, r.spool, w)
 	if err == nil {
 		r.log.Info("the spool was backed up", "newest", info.Head, "bytes", info.Bytes)
 	}
@@ -112,7 +112,7 @@ func (r desk) Export(q admin.ExportQuery) (admin.Work, error) {
 		return nil, noTarget(q.Target)
 	}
 	return func(ctx context.Context, w io.Writer, progress func(done, total int64)) (any, error) {
-		n, err := r.spool.Export(ctx, w, spool.Export{All: q.All, Target: q.Target,
+		n, err := spool.Export(ctx, r.spool, w, spool.Selection{All: q.All, Target: q.Target,
 			Progress: progress})
 		if err == nil {
 			r.log.Info("events were exported", "events", n.Events, "unreadable", n.Unreadable)
@@ -124,7 +124,7 @@ func (r desk) Export(q admin.ExportQuery) (admin.Work, error) {
 // Verify is part of admin.Care.
 func (r desk) Verify(ctx context.Context, _ io.Writer, progress func(done, total int64)) (any,
 	error) {
-	rep, err := r.spool.Verify(ctx, progress)
+	rep, err := spool.VerifyLive(ctx, r.spool, progress)
 	switch {
 	case err != nil:
 		return nil, err
@@ -253,4 +253,4 @@ func importError(err error, numbers []int) error {
 }
 
 // SpoolStat is part of admin.Care.
-func (r desk) SpoolStat() (any, error) { return r.spool.Stat() }
+func (r desk) SpoolStat() (any, error) { return spool.StatOf(r.spool) }

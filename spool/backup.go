@@ -59,19 +59,14 @@ type BackupInfo struct {
 	Encrypted bool  `json:"encrypted"`
 }
 
-// Backup writes the spool as of now. The engine's own key encrypts it, if there is one.
-func (r *Reader) Backup(ctx context.Context, w io.Writer, key []byte) (BackupInfo, error) {
-	return r.view.backup(ctx, w, key)
-}
-
-// Backup writes the spool as of one instant while it runs on: everything that was acknowledged
-// before the call is in it. It holds no lock; the engine keeps what it reads until it is done. It
-// ends with an error when ctx does or the spool is closed.
-func (s *Spool) Backup(ctx context.Context, w io.Writer) (info BackupInfo, err error) {
-	err = s.reading(func(v *snapshot) error {
-		ctx, stop := s.untilClosed(ctx)
-		defer stop()
-		info, err = v.backup(ctx, w, s.key)
+// Backup writes the spool as of one instant while it goes on: everything that was acknowledged
+// before the call is in it. The spool's own key encrypts it, if there is one. It holds no lock; the
+// engine keeps what it reads until it is done. It ends with an error when ctx does or the spool is
+// closed.
+func Backup(ctx context.Context, of Source, w io.Writer) (info BackupInfo, err error) {
+	_, key := of.Home()
+	err = at(ctx, of, func(ctx context.Context, v *snapshot) error {
+		info, err = v.backup(ctx, w, key)
 		return err
 	})
 	return info, err

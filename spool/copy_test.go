@@ -16,14 +16,14 @@ import (
 )
 
 // export reads a spool at rest into lines.
-func (f *fixture) export(x Export) []*Exported {
+func (f *fixture) export(x Selection) []*Exported {
 	f.t.Helper()
 	r, err := OpenReader(f.readerOptions())
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	var out bytes.Buffer
-	n, err := r.Export(context.Background(), &out, x)
+	n, err := Export(context.Background(), r, &out, x)
 	if err = errors.Join(err, r.Close()); err != nil {
 		f.t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestExport(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	f.close()
-	all := f.export(Export{All: true})
+	all := f.export(Selection{All: true})
 	want := "ae145 bp0 | ap1 bp0 | ad0 bp0 | ap1 bp0 | ad0 bp0 | ap0 bp0 | ap0 bp0 | ap0 bp0 | "
 	// The seventh delivery of a was purged; its word begins with a p as well.
 	if got := statesOf(all); got != want || all[6].Targets[0].State != "purged" {
@@ -69,7 +69,7 @@ func TestExport(t *testing.T) {
 		x.Headers[1].Value != "a\xffb" {
 		t.Errorf("got %+v", x)
 	}
-	if got, want := statesOf(f.export(Export{Target: "a"})),
+	if got, want := statesOf(f.export(Selection{Target: "a"})),
 		"ae145 | ap1 | ap1 | ap0 | ap0 | "; got != want {
 		t.Errorf("of a got %s want %s", got, want)
 	}
@@ -78,12 +78,12 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := r.Export(context.Background(), io.Discard, Export{Target: "c"}); !errors.Is(err,
+	if _, err := Export(context.Background(), r, io.Discard, Selection{Target: "c"}); !errors.Is(err,
 		ErrNotFound) {
 		t.Errorf("a target that never was: %v", err)
 	}
 	broken := errors.New("broken pipe")
-	if _, err := r.Export(context.Background(), failingWriter{broken}, Export{}); !errors.Is(err,
+	if _, err := Export(context.Background(), r, failingWriter{broken}, Selection{}); !errors.Is(err,
 		broken) {
 		t.Errorf("a writer that fails: %v", err)
 	}
@@ -99,7 +99,7 @@ func TestImport(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	f.close()
-	list := f.export(Export{All: true})
+	list := f.export(Selection{All: true})
 	from := f.dir
 	for range 2 { // into a new one, and again into the same
 		f.dir = t.TempDir() + "/new"
@@ -119,7 +119,7 @@ func TestImport(t *testing.T) {
 	); done != (ImportCount{Finished: 1}) {
 		t.Errorf("imported what owes nothing: %+v", done)
 	}
-	back := f.export(Export{All: true})
+	back := f.export(Selection{All: true})
 	for i, x := range back {
 		was := list[i]
 		if x.ID != was.ID || x.Type != was.Type || !x.AcceptedAt.Equal(was.AcceptedAt) ||
@@ -208,7 +208,7 @@ func TestBackupRestore(t *testing.T) {
 		f.reopen()
 		f.furnish()
 		var out bytes.Buffer
-		info, err := f.Backup(context.Background(), &out)
+		info, err := Backup(context.Background(), f.Spool, &out)
 		if err != nil || info.Head != 8 || info.Bytes != int64(out.Len()) ||
 			info.Encrypted != (secret != "") || info.Spool != f.ID() {
 			t.Fatalf("backed up %+v, %v", info, err)
@@ -266,7 +266,7 @@ func TestRestoreRefusals(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	var out bytes.Buffer
-	if _, err := f.Backup(context.Background(), &out); err != nil {
+	if _, err := Backup(context.Background(), f.Spool, &out); err != nil {
 		t.Fatal(err)
 	}
 	f.close()
@@ -306,7 +306,7 @@ func TestRestoreRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Reset()
-	_, err = r.Backup(context.Background(), &out, f.secret)
+	_, err = Backup(context.Background(), r, &out)
 	if err = errors.Join(err, r.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestRestoreCutOff(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	var out bytes.Buffer
-	if _, err := f.Backup(context.Background(), &out); err != nil {
+	if _, err := Backup(context.Background(), f.Spool, &out); err != nil {
 		t.Fatal(err)
 	}
 	f.close()
@@ -361,7 +361,7 @@ func TestBackupClosed(t *testing.T) {
 	var out bytes.Buffer
 	closing := make(chan error, 1)
 	first := true
-	_, err := f.Backup(context.Background(), writerFunc(func(b []byte) (int, error) {
+	_, err := Backup(context.Background(), f.Spool, writerFunc(func(b []byte) (int, error) {
 		if first {
 			first = false
 			go func() { closing <- f.Close() }()
@@ -378,10 +378,10 @@ func TestBackupClosed(t *testing.T) {
 	if _, err := CheckBackup(&out, nil); !errors.Is(err, ErrBadBackup) {
 		t.Errorf("half a backup: %v", err)
 	}
-	if _, err := f.Backup(context.Background(), io.Discard); !errors.Is(err, ErrClosed) {
+	if _, err := Backup(context.Background(), f.Spool, io.Discard); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed spool: %v", err)
 	}
-	if _, err := f.Stat(); !errors.Is(err, ErrClosed) {
+	if _, err := StatOf(f.Spool); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed spool: %v", err)
 	}
 }

@@ -80,8 +80,8 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
 
-// Export selects what is exported.
-type Export struct {
+// Selection is what is exported of a spool.
+type Selection struct {
 	// All are all events that are kept; otherwise those with a pending or exhausted delivery.
 	All bool
 	// Target, when set, looks at this target's deliveries alone, and only they are exported.
@@ -97,31 +97,19 @@ type ExportCount struct {
 	Unreadable int64 `json:"unreadable"`
 }
 
-// Export writes events as lines of JSON, oldest first, a line at a time. ErrNotFound: no target of
-// this name was ever owed anything.
-func (r *Reader) Export(ctx context.Context, w io.Writer, x Export) (ExportCount, error) {
-	return r.view.export(ctx, w, x)
-}
-
-// Export is Reader.Export of a spool that runs, as of one instant.
-func (s *Spool) Export(ctx context.Context, w io.Writer, x Export) (n ExportCount, err error) {
-	err = s.reading(func(v *snapshot) error {
-		ctx, stop := s.untilClosed(ctx)
-		defer stop()
+// Export writes events as lines of JSON, oldest first, a line at a time, as of one instant. It ends
+// with an error when ctx does or the spool is closed. ErrNotFound: no target of this name was ever
+// owed anything.
+func Export(ctx context.Context, of Source, w io.Writer, x Selection) (n ExportCount, err error) {
+	err = at(ctx, of, func(ctx context.Context, v *snapshot) error {
 		n, err = v.export(ctx, w, x)
 		return err
 	})
 	return n, err
 }
 
-// untilClosed is a context that also ends when the spool is closed.
-func (s *Spool) untilClosed(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.ctx, cancel)
-	return ctx, func() { stop(); cancel() }
-}
-
-func (v *snapshot) export(ctx context.Context, w io.Writer, x Export) (n ExportCount, err error) {
+func (v *snapshot) export(ctx context.Context, w io.Writer, x Selection) (n ExportCount,
+	err error) {
 	if err := v.faults.err(); err != nil {
 		return n, err
 	}
@@ -168,7 +156,7 @@ func (v *snapshot) laneNamed(name string) *laneView {
 }
 
 // exported is an event's line; false if it is not selected.
-func exported(e *record.Event, owed []owedDelivery, x *Export) (*Exported, bool) {
+func exported(e *record.Event, owed []owedDelivery, x *Selection) (*Exported, bool) {
 	out := &Exported{ID: e.ID(), Type: e.Type(), ContentType: Text(e.ContentType()),
 		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Headers: []ExportedHeader{},
 		Targets: []ExportedTarget{}}

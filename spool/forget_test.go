@@ -55,12 +55,12 @@ func (f *fixture) keysOfLane(id record.LaneID) string {
 // sound verifies the spool, and exports all of it.
 func (f *fixture) sound(when string) string {
 	f.t.Helper()
-	rep, err := f.Verify(context.Background(), nil)
+	rep, err := VerifyLive(context.Background(), f.Spool, nil)
 	if err != nil || rep.FaultCount > 0 {
 		f.t.Errorf("%s: %v, faults %q", when, err, rep.Faults)
 	}
 	var b bytes.Buffer
-	if _, err := f.Export(context.Background(), &b, Export{All: true}); err != nil {
+	if _, err := Export(context.Background(), f.Spool, &b, Selection{All: true}); err != nil {
 		f.t.Errorf("%s: cannot export: %v", when, err)
 	}
 	return b.String()
@@ -118,7 +118,7 @@ func TestForget(t *testing.T) {
 	f.reopen()
 	check("after a restart")
 	var backup bytes.Buffer
-	if _, err := f.Backup(context.Background(), &backup); err != nil {
+	if _, err := Backup(context.Background(), f.Spool, &backup); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(f.dir, ondisk.RecountName), nil, 0o600); err != nil {

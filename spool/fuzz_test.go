@@ -115,7 +115,7 @@ func madeBackup(f *testing.F, key []byte) []byte {
 	err = s.Append(&Draft{ID: "a", Given: true, Type: "t", Payload: []byte("{}"), At: time.Unix(1, 0)},
 		&Draft{Type: "t", Payload: []byte("[]"), At: time.Unix(2, 0)})
 	if err == nil {
-		_, err = s.Backup(f.Context(), &out)
+		_, err = Backup(f.Context(), s, &out)
 	}
 	if err := errors.Join(err, s.Close()); err != nil {
 		f.Fatal(err)

@@ -65,7 +65,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 		}
 		f.now = f.now.Add(time.Minute)
 		err := errors.Join(s.Apply(Change{empty: true}), s.Sweep(f.now), s.disk.Flatten())
-		if _, berr := s.Backup(context.Background(), io.Discard); err == nil {
+		if _, berr := Backup(context.Background(), s, io.Discard); err == nil {
 			err = berr
 		}
 		if err != nil {

@@ -115,7 +115,9 @@ func TestPurged(t *testing.T) {
 	if _, err := f.EventByID(d.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the event is still there: %v", err)
 	}
-	v, err := openSnapshot(f.engine.Look())
+	look := f.engine.Look()
+	defer look.Close()
+	v, err := openSnapshot(look)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,12 +31,11 @@ type ReaderOptions struct {
 	Log           *slog.Logger
 }
 
-// Reader reads a spool that no relay uses, and keeps relays out meanwhile. It is not safe for
-// concurrent use.
+// Reader is the Source of a spool that no relay uses, and keeps relays out meanwhile.
 type Reader struct {
 	dir  string
+	key  []byte
 	tree *ondisk.Tree
-	view *snapshot
 }
 
 // OpenReader opens a spool for reading. A spool that was closed is not written to. One that was
@@ -43,14 +43,10 @@ type Reader struct {
 // because the engine reads them in no other way; damaged files are never opened like this. Errors:
 // ErrNoSpool, ErrInUse, ErrWrongKey, ErrFormat, ErrOldFormat, ErrDamaged.
 func OpenReader(o ReaderOptions) (*Reader, error) {
-	r := &Reader{dir: o.Dir}
+	r := &Reader{dir: o.Dir, key: o.EncryptionKey}
 	err := r.openEngine(o)
 	if err == nil {
-		r.view, err = openSnapshot(r.tree.Look())
-		if errors.Is(err, engine.ErrNotFound) {
-			err = fmt.Errorf("%w: %w", ErrNoSpool, err)
-		}
-		if err != nil {
+		if err = r.check(); err != nil {
 			err = errors.Join(err, r.tree.Close())
 		}
 	}
@@ -60,6 +56,27 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 	}
 	return r, nil
 }
+
+// check reads the small records, so that what is no spool of ours is told at once.
+func (r *Reader) check() error {
+	look := r.tree.Look()
+	defer look.Close()
+	_, err := openSnapshot(look)
+	if errors.Is(err, engine.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", ErrNoSpool, err)
+	}
+	return err
+}
+
+// Reading is part of Source.
+func (r *Reader) Reading(ctx context.Context, look func(context.Context, engine.Look) error) error {
+	l := r.tree.Look()
+	defer l.Close()
+	return look(ctx, l)
+}
+
+// Home is part of Source.
+func (r *Reader) Home() (dir string, key []byte) { return r.dir, r.key }
 
 func (r *Reader) openEngine(o ReaderOptions) error {
 	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); errors.Is(err, fs.ErrNotExist) {
@@ -91,7 +108,6 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 
 // Close lets go of the spool.
 func (r *Reader) Close() error {
-	r.view.close()
 	if err := r.tree.Close(); err != nil {
 		return fmt.Errorf("cannot close spool %q: %w", r.dir, err)
 	}

@@ -88,7 +88,9 @@ func (s *Spool) recount(head uint64) error {
 	if err := s.deleteAgain(); err != nil {
 		return err
 	}
-	v, err := openSnapshot(s.engine.Look())
+	look := s.engine.Look()
+	defer look.Close()
+	v, err := openSnapshot(look)
 	if err != nil {
 		return err
 	}

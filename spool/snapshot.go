@@ -79,8 +79,8 @@ func (f *faults) err() error {
 	return fmt.Errorf("%w: %s (%d faults)", ErrDamaged, f.list[0], f.count)
 }
 
-// openSnapshot reads the small records; the look is its own from now on. What is wrong with
-// the records is in faults; the error says that there is no spool of this format.
+// openSnapshot reads the small records. What is wrong with them is in faults; the error says that
+// there is no spool of this format. The snapshot is to be closed before the look.
 func openSnapshot(look engine.Look) (*snapshot, error) {
 	v := &snapshot{look: look, byID: make(map[record.LaneID]*laneView),
 		forgotten: make(map[record.LaneID]bool)}
@@ -91,12 +91,12 @@ func openSnapshot(look engine.Look) (*snapshot, error) {
 		err = v.loadHead()
 	}
 	if err != nil {
-		v.close()
 		return nil, err
 	}
 	return v, nil
 }
 
+// close lets go of what walks have opened.
 func (v *snapshot) close() {
 	for _, l := range v.lanes {
 		for _, c := range []*cursor{l.failed, l.kept, l.purged} {
@@ -105,7 +105,6 @@ func (v *snapshot) close() {
 			}
 		}
 	}
-	v.look.Close()
 }
 
 func (v *snapshot) get(key []byte) ([]byte, error) {
@@ -121,7 +120,7 @@ func (v *snapshot) loadFormat() error {
 		return err
 	}
 	if v.format.Version != record.Version {
-		return fmt.Errorf("%w: got %d; want %d", record.ErrFormat, v.format.Version, record.Version)
+		return fmt.Errorf("%w: got %d; want %d", record.ErrOldFormat, v.format.Version, record.Version)
 	}
 	return nil
 }

@@ -1,11 +1,11 @@
 package spool
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -51,49 +51,14 @@ type LaneStat struct {
 	LastError      string     `json:"last_error"`
 }
 
-// Stat counts what is there. It goes through the keys of the log, not through the payloads.
-func (r *Reader) Stat() (*Stat, error) { return r.view.stat(r.dir) }
-
-// Stat is Reader.Stat of a spool that runs.
-func (s *Spool) Stat() (st *Stat, err error) {
-	err = s.reading(func(v *snapshot) error {
-		st, err = v.stat(s.dir)
+// StatOf counts what is there. It goes through the keys of the log, not through the payloads.
+func StatOf(of Source) (st *Stat, err error) {
+	dir, _ := of.Home()
+	err = at(context.Background(), of, func(_ context.Context, v *snapshot) error {
+		st, err = v.stat(dir)
 		return err
 	})
 	return st, err
-}
-
-// reading runs a look at a snapshot of the spool as of now. Close waits for it, so it must be
-// bounded, or watch for the spool's end.
-func (s *Spool) reading(look func(*snapshot) error) error {
-	s.readers.RLock()
-	defer s.readers.RUnlock()
-	if s.closed() {
-		return ErrClosed
-	}
-	o := newOp()
-	o.look = true
-	err := s.submit(o)
-	var v *snapshot
-	if err == nil {
-		v, err = openSnapshot(o.looked)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot read the spool: %w", err)
-	}
-	defer v.close()
-	return look(v)
-}
-
-// lookNow opens a snapshot between two groups. The committer does it, behind a checkpoint of its
-// own: a group may be several transactions of the engine, and between them the sums of a lane are
-// not those of its records. It holds up one sync of the committer; reading holds up nothing.
-func (s *Spool) lookNow() (engine.Look, error) {
-	s.commitGroup(nil, true)
-	if err := s.Err(); err != nil {
-		return nil, err
-	}
-	return s.engine.Look(), nil
 }
 
 func (v *snapshot) stat(dir string) (*Stat, error) {

@@ -92,17 +92,20 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 		return rep, nil
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.tree.DB.VerifyChecksum(); err != nil {
-		r.view.faults.add("a table does not fit its checksums: %v", err)
-	}
-	highWater, herr := highwater.Read(o.Dir)
-	v := newVerifier(ctx, r.view, rep, progress)
-	if err := v.run(o.Dir); err != nil {
-		return rep, err
-	}
-	v.checkHighWater(highWater, herr)
-	all = v.faults
-	return rep, nil
+	err = at(ctx, r, func(ctx context.Context, view *snapshot) error {
+		if err := r.tree.DB.VerifyChecksum(); err != nil {
+			view.faults.add("a table does not fit its checksums: %v", err)
+		}
+		highWater, herr := highwater.Read(o.Dir)
+		v := newVerifier(ctx, view, rep, progress)
+		defer func() { all = v.faults }()
+		if err := v.run(o.Dir); err != nil {
+			return err
+		}
+		v.checkHighWater(highWater, herr)
+		return nil
+	})
+	return rep, err
 }
 
 func newReport() *Report {

@@ -21,7 +21,7 @@ import (
 // verifyLive wants that a spool in the middle of everything adds up, and that its sums are those
 // that the lanes have in memory.
 func (m *model) verifyLive(t *rapid.T) {
-	rep, err := m.f.Spool.Verify(context.Background(), nil)
+	rep, err := VerifyLive(context.Background(), m.f.Spool, nil)
 	if err != nil || rep.FaultCount > 0 {
 		t.Fatalf("%v, faults %q", err, rep.Faults)
 	}
@@ -40,7 +40,7 @@ func TestVerifyLive(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	var told int
-	rep, err := f.Spool.Verify(context.Background(), func(done, total int64) {
+	rep, err := VerifyLive(context.Background(), f.Spool, func(done, total int64) {
 		if told++; done > total {
 			t.Errorf("%d of %d events", done, total)
 		}
@@ -60,7 +60,7 @@ func TestVerifyLive(t *testing.T) {
 	damage(func(txn *badger.Txn) error { return txn.Delete(record.LogKey(3)) })
 	damage(func(txn *badger.Txn) error { return txn.Delete(record.LaneSeqKey(record.PrefixException, 1, 4)) })
 	damage(func(txn *badger.Txn) error { return txn.Set(record.IDKey("x"), []byte("no record")) })
-	if rep, err = f.Spool.Verify(context.Background(), nil); err != nil {
+	if rep, err = VerifyLive(context.Background(), f.Spool, nil); err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Join(rep.Faults, "; ")
@@ -73,7 +73,7 @@ func TestVerifyLive(t *testing.T) {
 	if err := highwater.Write(f.dir, 99); err != nil {
 		t.Fatal(err)
 	}
-	rep, err = f.Spool.Verify(context.Background(), nil)
+	rep, err = VerifyLive(context.Background(), f.Spool, nil)
 	if all = strings.Join(rep.Faults, "; "); err != nil || !strings.Contains(all, "event 99 was answered") {
 		t.Errorf("%v: nothing about event 99 in %q", err, all)
 	}
@@ -86,17 +86,17 @@ func TestLookEnds(t *testing.T) {
 	gone := errors.New("the caller went away")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(gone)
-	if _, err := f.Spool.Verify(ctx, nil); !errors.Is(err, gone) {
+	if _, err := VerifyLive(ctx, f.Spool, nil); !errors.Is(err, gone) {
 		t.Errorf("a caller who is gone: %v", err)
 	}
-	if _, err := f.Spool.Export(ctx, io.Discard, Export{}); !errors.Is(err, gone) {
+	if _, err := Export(ctx, f.Spool, io.Discard, Selection{}); !errors.Is(err, gone) {
 		t.Errorf("a caller who is gone: %v", err)
 	}
 	f.close()
-	if _, err := f.Spool.Verify(context.Background(), nil); !errors.Is(err, ErrClosed) {
+	if _, err := VerifyLive(context.Background(), f.Spool, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed spool: %v", err)
 	}
-	if _, err := f.Spool.Export(context.Background(), io.Discard, Export{}); !errors.Is(err,
+	if _, err := Export(context.Background(), f.Spool, io.Discard, Selection{}); !errors.Is(err,
 		ErrClosed) {
 		t.Errorf("a closed spool: %v", err)
 	}
@@ -195,13 +195,13 @@ func (f *fixture) lookLive(l, held *Lane) {
 		Match: func(e *record.Event) bool { return e.Seq%5 == 0 }}); err != nil {
 		f.t.Fatal(err)
 	}
-	rep, err := f.Spool.Verify(context.Background(), nil)
+	rep, err := VerifyLive(context.Background(), f.Spool, nil)
 	if err != nil || rep.FaultCount > 0 {
 		f.t.Fatalf("%v, false faults %q", err, rep.Faults)
 	}
 	before := held.Counts().Pending // all of it was acknowledged, or will be
 	var out bytes.Buffer
-	n, err := f.Spool.Export(context.Background(), &out, Export{Target: "held"})
+	n, err := Export(context.Background(), f.Spool, &out, Selection{Target: "held"})
 	if err != nil || n.Unreadable > 0 || n.Events < int64(before) ||
 		n.Events != int64(bytes.Count(out.Bytes(), []byte{'\n'})) {
 		f.t.Fatalf("%v: exported %+v; %d were pending before", err, n, before)

@@ -171,7 +171,7 @@ func (k *care) stat(ctx context.Context) (*spool.Stat, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := r.Stat()
+	st, err := spool.StatOf(r)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, k.explainSpool(err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 func (k *care) exportCommand() *cobra.Command {
-	var x spool.Export
+	var x spool.Selection
 	out := ""
 	cmd := &cobra.Command{
 		Use:   "export",
@@ -38,7 +38,7 @@ func (k *care) exportCommand() *cobra.Command {
 	return k.addAdminFlag(cmd)
 }
 
-func (k *care) export(ctx context.Context, x spool.Export, out string) error {
+func (k *care) export(ctx context.Context, x spool.Selection, out string) error {
 	w, err := k.output(out)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (k *care) export(ctx context.Context, x spool.Export, out string) error {
 }
 
 // writeExport asks the relay if one is running, else reads the spool.
-func (k *care) writeExport(ctx context.Context, w io.Writer, x spool.Export) (spool.ExportCount,
+func (k *care) writeExport(ctx context.Context, w io.Writer, x spool.Selection) (spool.ExportCount,
 	error) {
 	var n spool.ExportCount
 	relay, err := k.relay()
@@ -88,7 +88,7 @@ func (k *care) writeExport(ctx context.Context, w io.Writer, x spool.Export) (sp
 	k.say("exporting from the spool at rest in %q", k.dir)
 	show, end := k.bar("exporting")
 	x.Progress = show
-	n, err = r.Export(ctx, w, x)
+	n, err = spool.Export(ctx, r, w, x)
 	end()
 	if err = errors.Join(err, r.Close()); err != nil {
 		return n, k.explainSpool(interrupted(ctx, err))

@@ -82,7 +82,7 @@ func (k *care) writeBackup(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	k.say("backing up the spool at rest in %q", k.dir)
-	_, err = r.Backup(ctx, w, k.key)
+	_, err = spool.Backup(ctx, r, w)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return k.explainSpool(err)
 	}

@@ -27,7 +27,7 @@ func (j *journey) check() {
 			j.Errorf("%d turns of conversation %s are known; want %d", got, conv, n)
 		}
 	}
-	rep, err := j.Verify(context.Background(), nil)
+	rep, err := spool.VerifyLive(context.Background(), j.Spool, nil)
 	if err != nil || rep.FaultCount > 0 {
 		j.Errorf("the spool does not verify: %v %q", err, rep.Faults)
 	}

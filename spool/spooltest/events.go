@@ -279,7 +279,7 @@ func oneInstant(j *journey) {
 		j.settle("a", seq, []spool.Verdict{spool.Delivered, spool.Retry, spool.Exhausted}[n%3])
 	}
 	told := 0
-	rep, err := j.Verify(context.Background(), func(int64, int64) {
+	rep, err := spool.VerifyLive(context.Background(), j.Spool, func(int64, int64) {
 		if told++; told > 20 {
 			return
 		}
@@ -322,7 +322,7 @@ func exportInstant(j *journey) {
 	}
 	var out bytes.Buffer
 	changed := false
-	count, err := j.Export(context.Background(), &out, spool.Export{All: true,
+	count, err := spool.Export(context.Background(), j.Spool, &out, spool.Selection{All: true,
 		Progress: func(int64, int64) {
 			if !changed {
 				changed = true
