@@ -12,6 +12,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -94,16 +95,25 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	}
 	opts := ondisk.Options(o.Dir, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
 	opts.NumCompactors = 0
-	s := newSpool(Options{Dir: o.Dir, Log: o.Log})
-	s.Repairs = false
+	store := atRest(o)
 	if logs, _ := filepath.Glob(filepath.Join(o.Dir, ondisk.Dir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
-	} else if err := s.disk.Preflight(); err != nil {
+	} else if err := store.Preflight(); err != nil {
 		return err
 	}
-	err = s.disk.Start(s.Files, opts, s.disk.EmptyFileFound)
-	r.tree = s.disk.Tree
+	err = store.Start(store.Files, opts, store.EmptyFileFound)
+	r.tree = store.Tree
 	return err
+}
+
+// atRest is the engine of a spool that no relay uses, not open yet. Nothing of it is repaired.
+func atRest(o ReaderOptions) *ondisk.Store {
+	return ondisk.NewStore(ondisk.StoreOptions{
+		Files: ondisk.Files{Dir: o.Dir, Key: o.EncryptionKey, Log: o.Log,
+			Answered: func() (uint64, error) { return highwater.Read(o.Dir) },
+			Raise:    func(to uint64) error { return highwater.Raise(o.Dir, to) }},
+		Fail: func(err error) error { return err },
+	})
 }
 
 // Close lets go of the spool.
