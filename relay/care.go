@@ -143,7 +143,7 @@ func (r desk) Import(lines []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := r.spool.Import(events, func(name string) bool {
+	n, err := spool.Import(r.spool, events, func(name string) bool {
 		l := r.laneNamed(name)
 		return l != nil && l.target() != nil
 	})

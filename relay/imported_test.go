@@ -224,7 +224,7 @@ func TestForgetOddNames(t *testing.T) {
 	for _, name := range []string{"a/b", "..", ".", "<img>", strings.Repeat("x", 256), "a\u202eb", "a b",
 		"a%2Fb", "a?b#c", "ä"} {
 		x := exportedTo(name)
-		if _, err := f.spool.Import([]*spool.Exported{x}, nil); err != nil {
+		if _, err := spool.Import(f.spool, []*spool.Exported{x}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.meetLanes(); err != nil {

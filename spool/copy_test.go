@@ -162,7 +162,7 @@ func (f *fixture) importInto(dir string, list []*Exported) ImportCount {
 func (f *fixture) importAll(list []*Exported) ImportCount {
 	f.t.Helper()
 	m := f.importer()
-	n, err := m.Import(list, nil)
+	n, err := Import(m, list, nil)
 	if err = errors.Join(err, m.Close()); err != nil {
 		f.t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestImportAllOrNothing(t *testing.T) {
 		3: {event("new", "x"), event("held", "one"), event("b", ""),
 			event("large", strings.Repeat("x", record.BytesMax))},
 	} {
-		_, err := m.Import(batch, nil)
+		_, err := Import(m, batch, nil)
 		var bad *ImportError
 		if !errors.As(err, &bad) || len(bad.Reasons) != 1 || bad.Reasons[want] == "" {
 			t.Errorf("%d: %v %+v", want, err, bad)

@@ -241,7 +241,7 @@ func TestImportJudgesFirst(t *testing.T) {
 	refused := func(what string, at int, list ...*Exported) {
 		t.Helper()
 		var bad *ImportError
-		if _, err := f.Import(list, nil); !errors.As(err, &bad) || bad.Reasons[at] == "" {
+		if _, err := Import(f.Spool, list, nil); !errors.As(err, &bad) || bad.Reasons[at] == "" {
 			t.Errorf("%s: %v; want a reason for line %d", what, err, at)
 		} else {
 			t.Logf("%s: %s", what, bad.Reasons[at])
@@ -264,15 +264,15 @@ func TestImportJudgesFirst(t *testing.T) {
 	refused("too large", 1, good, huge)
 
 	claimed := func(name string) bool { return name == "crm" }
-	n, err := f.Import(many[:ImportNamesMax], claimed)
+	n, err := Import(f.Spool, many[:ImportNamesMax], claimed)
 	if err != nil || n.Imported != ImportNamesMax || len(f.Lanes()) != ImportNamesMax+1 {
 		t.Fatalf("as many as may be: %+v, %v, %d lanes", n, err, len(f.Lanes()))
 	}
 	var bad *ImportError
-	if _, err := f.Import([]*Exported{good}, claimed); !errors.As(err, &bad) {
+	if _, err := Import(f.Spool, []*Exported{good}, claimed); !errors.As(err, &bad) {
 		t.Errorf("one orphan more: %v; want a refusal", err)
 	}
-	if _, err := f.Import([]*Exported{good}, func(string) bool { return true }); err != nil {
+	if _, err := Import(f.Spool, []*Exported{good}, func(string) bool { return true }); err != nil {
 		t.Errorf("a target of the config beside as many orphans as may be: %v", err)
 	}
 	f.reopen()
@@ -305,7 +305,7 @@ func TestImportIsOneCommit(t *testing.T) {
 	s.Start()
 	fails = true
 	list := []*Exported{exportedLine("a", f.now, "new")}
-	if _, err := f.Import(list, nil); !errors.Is(err, ErrFailed) {
+	if _, err := Import(f.Spool, list, nil); !errors.Is(err, ErrFailed) {
 		t.Errorf("got %v; want ErrFailed", err)
 	}
 	_ = f.Close()

@@ -30,8 +30,9 @@ func FuzzExportedLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d := x.draft()
-		parts := d.parts()
+		in := x.incoming()
+		parts := record.Parts{ID: in.ID, Given: true, At: in.At, Type: in.Type,
+			ContentType: in.ContentType, Headers: in.Headers, Payload: in.Payload}
 		if !parts.Fits() {
 			t.Fatal("it is taken and fits no record")
 		}

@@ -328,6 +328,9 @@ func (s *Spool) fail(err error) error {
 	return s.Err()
 }
 
+// Now is the spool's clock.
+func (s *Spool) Now() time.Time { return s.now() }
+
 // Head is the newest committed event's sequence; 0: none yet.
 func (s *Spool) Head() uint64 { return s.head.Load() }
 

@@ -223,7 +223,7 @@ func (m *restImporter) add(line []byte) error {
 }
 
 func (m *restImporter) write(context.Context) (spool.ImportCount, error) {
-	n, err := m.s.Import(m.events, func(name string) bool { return m.targets[name] })
+	n, err := spool.Import(m.s, m.events, func(name string) bool { return m.targets[name] })
 	m.events = m.events[:0]
 	return n, err
 }
