@@ -234,7 +234,7 @@ func newFrameReader(r io.Reader, key []byte) (*frameReader, error) {
 		return f, nil
 	}
 	if len(key) == 0 {
-		return nil, fmt.Errorf("%w: the backup is encrypted", ErrWrongKey)
+		return nil, fmt.Errorf("%w: the backup is encrypted", engine.ErrWrongKey)
 	}
 	var err error
 	f.open, err = backupCipher(key, head[len(backupMagic)+2:])
@@ -266,7 +266,7 @@ func (f *frameReader) next() error {
 		body, err := f.open.Open(frame[4:4], frameNonce(f.number), frame[4:], head[:])
 		switch {
 		case err != nil && f.number == 0:
-			return fmt.Errorf("%w (or the backup is damaged)", ErrWrongKey)
+			return fmt.Errorf("%w (or the backup is damaged)", engine.ErrWrongKey)
 		case err != nil:
 			return fmt.Errorf("%w at byte %d", ErrBadBackup, f.read)
 		}

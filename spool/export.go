@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -114,7 +115,7 @@ func (v *snapshot) export(ctx context.Context, w io.Writer, x Selection) (n Expo
 		return n, err
 	}
 	if x.Target != "" && v.laneNamed(x.Target) == nil {
-		return n, fmt.Errorf("cannot export target %q: %w", x.Target, ErrNotFound)
+		return n, fmt.Errorf("cannot export target %q: %w", x.Target, engine.ErrNotFound)
 	}
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
@@ -170,7 +171,7 @@ func exported(e *record.Event, owed []owedDelivery, x *Selection) (*Exported, bo
 			t.Attempts = d.x.Attempts
 		}
 		out.Targets = append(out.Targets, t)
-		open = open || d.state == StatePending || d.state == StateExhausted
+		open = open || d.state == record.StatePending || d.state == record.StateExhausted
 	}
 	if len(out.Targets) == 0 || !open && !x.All {
 		return nil, false

@@ -16,14 +16,6 @@ import (
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
-// Errors of reading a spool at rest.
-var (
-	// ErrNoSpool: there is no spool in this directory.
-	ErrNoSpool = engine.ErrNoSpool
-	// ErrDamaged: something in the spool cannot be read or does not add up.
-	ErrDamaged = engine.ErrDamaged
-)
-
 // ReaderOptions say which spool to read at rest. Dir and Log are required.
 type ReaderOptions struct {
 	// Dir is the spool's directory, EncryptionKey as in Options.
@@ -64,7 +56,7 @@ func (r *Reader) check() error {
 	defer look.Close()
 	_, err := openSnapshot(look)
 	if errors.Is(err, engine.ErrNotFound) {
-		err = fmt.Errorf("%w: %w", ErrNoSpool, err)
+		err = fmt.Errorf("%w: %w", engine.ErrNoSpool, err)
 	}
 	return err
 }
@@ -81,7 +73,7 @@ func (r *Reader) Home() (dir string, key []byte) { return r.dir, r.key }
 
 func (r *Reader) openEngine(o ReaderOptions) error {
 	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); errors.Is(err, fs.ErrNotExist) {
-		return ErrNoSpool
+		return engine.ErrNoSpool
 	}
 	if err := inUse(o.Dir); err != nil {
 		return err
@@ -143,7 +135,7 @@ func inUse(dir string) error {
 	defer f.Close()
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return ErrInUse
+		return engine.ErrInUse
 	}
 	if err != nil {
 		return fmt.Errorf("cannot lock the engine's directory: %w", err)

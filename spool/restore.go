@@ -56,7 +56,7 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 			Log: o.Log}, nil)
 	}
 	if err == nil && report.FaultCount > 0 {
-		err = fmt.Errorf("%w: %s (%d faults)", ErrDamaged, report.Faults[0], report.FaultCount)
+		err = fmt.Errorf("%w: %s (%d faults)", engine.ErrDamaged, report.Faults[0], report.FaultCount)
 	}
 	if err == nil {
 		err = os.Rename(filepath.Join(work, ondisk.Dir), filepath.Join(o.Dir, ondisk.Dir))

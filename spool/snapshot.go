@@ -76,7 +76,7 @@ func (f *faults) err() error {
 	if f.count == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s (%d faults)", ErrDamaged, f.list[0], f.count)
+	return fmt.Errorf("%w: %s (%d faults)", engine.ErrDamaged, f.list[0], f.count)
 }
 
 // openSnapshot reads the small records. What is wrong with them is in faults; the error says that
@@ -282,7 +282,7 @@ func (c *cursor) at(seq uint64) ([]byte, error) {
 // owedDelivery is one delivery of an event on a walk.
 type owedDelivery struct {
 	lane  *laneView
-	state State
+	state record.State
 	x     *record.Exception // of a pending or exhausted delivery that was tried
 	fresh bool              // pending, and still on its way through the log
 }
@@ -325,7 +325,7 @@ func (v *snapshot) walk(from uint64, visit func(e *record.Event, owed []owedDeli
 
 // delivery finds one delivery's state; the sequences of a lane must come in ascending order.
 func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
-	d := owedDelivery{lane: l, state: StateDelivered}
+	d := owedDelivery{lane: l, state: record.StateDelivered}
 	if l.failed == nil {
 		l.failed = v.cursor(record.PrefixException, l, nil)
 	}
@@ -337,14 +337,15 @@ func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
 	}
 	for _, look := range []struct {
 		c     *cursor
-		state State
-	}{{l.failed, StatePending}, {l.kept, StateExhausted}, {l.purged, StatePurged}} {
+		state record.State
+	}{{l.failed, record.StatePending}, {l.kept, record.StateExhausted},
+		{l.purged, record.StatePurged}} {
 		value, err := look.c.at(seq)
 		if value == nil && err == nil {
 			continue
 		}
 		d.state = look.state
-		if err == nil && look.state != StatePurged {
+		if err == nil && look.state != record.StatePurged {
 			d.x, err = record.DecodeException(value)
 		}
 		if err != nil {
@@ -353,7 +354,7 @@ func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
 		return d
 	}
 	if !l.passed(seq) {
-		d.state, d.fresh = StatePending, true
+		d.state, d.fresh = record.StatePending, true
 	}
 	return d
 }

@@ -40,6 +40,10 @@ var (
 	ErrLoss = engine.ErrLoss
 	// ErrNotFound: no such event or delivery.
 	ErrNotFound = engine.ErrNotFound
+	// ErrNoSpool: there is no spool in this directory.
+	ErrNoSpool = engine.ErrNoSpool
+	// ErrDamaged: something in the spool cannot be read or does not add up.
+	ErrDamaged = engine.ErrDamaged
 )
 
 // Options configure a Spool. Dir, Log and Decide are required.

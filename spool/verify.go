@@ -80,12 +80,13 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	r, err := OpenReader(o)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrInUse), errors.Is(err, ErrWrongKey), errors.Is(err, record.ErrFormat),
-		errors.Is(err, ErrOldFormat), errors.Is(err, ErrNoSpool), errors.Is(err, ErrFull),
+	case errors.Is(err, engine.ErrInUse), errors.Is(err, engine.ErrWrongKey),
+		errors.Is(err, record.ErrFormat), errors.Is(err, record.ErrOldFormat),
+		errors.Is(err, engine.ErrNoSpool), errors.Is(err, engine.ErrFull),
 		errors.Is(err, os.ErrPermission):
 		return rep, err
 	default:
-		if _, system := volume.NameSystem(err); system && !errors.Is(err, ErrDamaged) {
+		if _, system := volume.NameSystem(err); system && !errors.Is(err, engine.ErrDamaged) {
 			return rep, err // it says nothing of what is in the files
 		}
 		all.add("%v", err)
@@ -324,19 +325,19 @@ func (v *verifier) checkEvent(e *record.Event, owed []owedDelivery) {
 		switch {
 		case d.fresh:
 			sums.fresh++
-		case d.state == StatePending:
+		case d.state == record.StatePending:
 			sums.exceptions++
 			if !d.lane.passed(e.Seq) {
 				sums.unknown++
 			}
-		case d.state == StateExhausted:
+		case d.state == record.StateExhausted:
 			sums.exhausted++
 		}
-		if d.state != StateDelivered {
+		if d.state != record.StateDelivered {
 			if !d.fresh {
 				v.report.Records++
 			}
-			needed = needed || d.state != StatePurged
+			needed = needed || d.state != record.StatePurged
 		}
 	}
 	if !needed {
