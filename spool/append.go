@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -36,7 +37,7 @@ type Draft struct {
 	lanes []record.LaneID
 	few   [2]record.LaneID // the first room of lanes
 	// imported, when set, says instead of Decide what becomes of the event.
-	imported *Incoming
+	imported *care.Incoming
 	rec      []byte
 	sum      uint32
 	same     *Draft // earlier in the same batch, same id
@@ -136,7 +137,7 @@ func (s *Spool) Append(drafts ...*Draft) error {
 }
 
 // Take is part of care.Importer: Append of events that another spool has accepted.
-func (s *Spool) Take(events []*Incoming) error {
+func (s *Spool) Take(events []*care.Incoming) error {
 	drafts := make([]*Draft, len(events))
 	size := 0
 	for i, in := range events {
@@ -156,14 +157,14 @@ func (s *Spool) Take(events []*Incoming) error {
 }
 
 // refusedImport turns a refusal of Append into one that names events.
-func refusedImport(err error, events []*Incoming) error {
-	bad := &ImportError{Reasons: make(map[int]string)}
+func refusedImport(err error, events []*care.Incoming) error {
+	bad := &care.ImportError{Reasons: make(map[int]string)}
 	var conflict *ConflictError
 	var large *TooLargeError
 	switch {
 	case errors.As(err, &conflict):
 		for _, i := range conflict.Indexes {
-			bad.Reasons[i] = HeldOtherwise(events[i].ID)
+			bad.Reasons[i] = care.HeldOtherwise(events[i].ID)
 		}
 		return bad
 	case errors.As(err, &large):

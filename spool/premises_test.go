@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -65,7 +66,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 		}
 		f.now = f.now.Add(time.Minute)
 		err := errors.Join(s.Apply(Change{empty: true}), s.Sweep(f.now), s.disk.Flatten())
-		if _, berr := Backup(context.Background(), s, io.Discard); err == nil {
+		if _, berr := care.Backup(context.Background(), s, io.Discard); err == nil {
 			err = berr
 		}
 		if err != nil {

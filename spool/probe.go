@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -95,7 +96,7 @@ func probeEngine(dir string, key []byte) error {
 		return nil
 	}
 	if err == nil {
-		err = inUse(dir)
+		err = care.Locked(dir)
 	}
 	if err != nil {
 		return err

@@ -3,8 +3,8 @@ package record
 // State is where a delivery is.
 type State uint8
 
-// The states of a delivery: pending, delivered or exhausted; purged; and none for one that was never
-// owed.
+// The states of a delivery: pending, delivered or exhausted; purged; and none, of one that was
+// never owed.
 const (
 	StateNone State = iota
 	StatePending

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // check compares the spool with the whole ledger.
@@ -27,7 +28,7 @@ func (j *journey) check() {
 			j.Errorf("%d turns of conversation %s are known; want %d", got, conv, n)
 		}
 	}
-	rep, err := spool.VerifyLive(context.Background(), j.Spool, nil)
+	rep, err := care.VerifyLive(context.Background(), j.Spool, nil)
 	if err != nil || rep.FaultCount > 0 {
 		j.Errorf("the spool does not verify: %v %q", err, rep.Faults)
 	}

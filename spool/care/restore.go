@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"context"
@@ -54,7 +54,7 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 func (r *Reader) check() error {
 	look := r.tree.Look()
 	defer look.Close()
-	_, err := openSnapshot(look)
+	_, err := OpenSnapshot(look)
 	if errors.Is(err, engine.ErrNotFound) {
 		err = fmt.Errorf("%w: %w", engine.ErrNoSpool, err)
 	}
@@ -75,7 +75,7 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); errors.Is(err, fs.ErrNotExist) {
 		return engine.ErrNoSpool
 	}
-	if err := inUse(o.Dir); err != nil {
+	if err := Locked(o.Dir); err != nil {
 		return err
 	}
 	bad, _, err := ondisk.CheckFiles(o.Dir)
@@ -119,15 +119,15 @@ func (r *Reader) Close() error {
 // InUse is ErrInUse while a relay, or a verb that writes, has the spool open; nil says that nobody
 // has, or that there is none.
 func InUse(dir string) error {
-	err := inUse(dir)
+	err := Locked(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// inUse asks for the lock that the engine takes while a relay runs, and gives it back.
-func inUse(dir string) error {
+// Locked asks for the lock that the engine takes while a relay runs, and gives it back.
+func Locked(dir string) error {
 	f, err := os.Open(filepath.Join(dir, ondisk.Dir))
 	if err != nil {
 		return fmt.Errorf("cannot open the engine's directory: %w", err)

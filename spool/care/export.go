@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"bytes"
@@ -102,14 +102,14 @@ type ExportCount struct {
 // with an error when ctx does or the spool is closed. ErrNotFound: no target of this name was ever
 // owed anything.
 func Export(ctx context.Context, of Source, w io.Writer, x Selection) (n ExportCount, err error) {
-	err = at(ctx, of, func(ctx context.Context, v *snapshot) error {
+	err = at(ctx, of, func(ctx context.Context, v *Snapshot) error {
 		n, err = v.export(ctx, w, x)
 		return err
 	})
 	return n, err
 }
 
-func (v *snapshot) export(ctx context.Context, w io.Writer, x Selection) (n ExportCount,
+func (v *Snapshot) export(ctx context.Context, w io.Writer, x Selection) (n ExportCount,
 	err error) {
 	if err := v.faults.err(); err != nil {
 		return n, err
@@ -120,13 +120,13 @@ func (v *snapshot) export(ctx context.Context, w io.Writer, x Selection) (n Expo
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
 	encoder.SetEscapeHTML(false)
-	first := v.swept
-	err = v.walk(0, func(e *record.Event, owed []owedDelivery) error {
+	first := v.Swept
+	err = v.Walk(0, func(e *record.Event, owed []Owed) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if x.Progress != nil {
-			x.Progress(int64(e.Seq-min(first, e.Seq)), int64(v.head-min(first, v.head)))
+			x.Progress(int64(e.Seq-min(first, e.Seq)), int64(v.Head-min(first, v.Head)))
 		}
 		out, want := exported(e, owed, &x)
 		if !want {
@@ -147,9 +147,9 @@ func (v *snapshot) export(ctx context.Context, w io.Writer, x Selection) (n Expo
 	return n, nil
 }
 
-func (v *snapshot) laneNamed(name string) *laneView {
-	for _, l := range v.lanes {
-		if l.name == name {
+func (v *Snapshot) laneNamed(name string) *Lane {
+	for _, l := range v.Lanes {
+		if l.Name == name {
 			return l
 		}
 	}
@@ -157,21 +157,21 @@ func (v *snapshot) laneNamed(name string) *laneView {
 }
 
 // exported is an event's line; false if it is not selected.
-func exported(e *record.Event, owed []owedDelivery, x *Selection) (*Exported, bool) {
+func exported(e *record.Event, owed []Owed, x *Selection) (*Exported, bool) {
 	out := &Exported{ID: e.ID(), Type: e.Type(), ContentType: Text(e.ContentType()),
 		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Headers: []ExportedHeader{},
 		Targets: []ExportedTarget{}}
 	open := false
 	for _, d := range owed {
-		if x.Target != "" && d.lane.name != x.Target {
+		if x.Target != "" && d.Lane.Name != x.Target {
 			continue
 		}
-		t := ExportedTarget{Name: d.lane.name, State: d.state.String()}
+		t := ExportedTarget{Name: d.Lane.Name, State: d.State.String()}
 		if d.x != nil {
 			t.Attempts = d.x.Attempts
 		}
 		out.Targets = append(out.Targets, t)
-		open = open || d.state == record.StatePending || d.state == record.StateExhausted
+		open = open || d.State == record.StatePending || d.State == record.StateExhausted
 	}
 	if len(out.Targets) == 0 || !open && !x.All {
 		return nil, false

@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"bufio"
@@ -65,15 +65,15 @@ type BackupInfo struct {
 // closed.
 func Backup(ctx context.Context, of Source, w io.Writer) (info BackupInfo, err error) {
 	_, key := of.Home()
-	err = at(ctx, of, func(ctx context.Context, v *snapshot) error {
+	err = at(ctx, of, func(ctx context.Context, v *Snapshot) error {
 		info, err = v.backup(ctx, w, key)
 		return err
 	})
 	return info, err
 }
 
-func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupInfo, error) {
-	info := BackupInfo{Spool: fmt.Sprintf("%x", v.format.ID), Head: v.head, At: time.Now().UTC(),
+func (v *Snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupInfo, error) {
+	info := BackupInfo{Spool: fmt.Sprintf("%x", v.format.ID), Head: v.Head, At: time.Now().UTC(),
 		Encrypted: len(key) > 0}
 	f, err := newFrameWriter(w, key)
 	if err != nil {
@@ -82,7 +82,7 @@ func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupI
 	head := record.NewEncoder(64)
 	head.Uint(v.format.Version)
 	head.Bytes(v.format.ID[:])
-	head.Uint(v.head)
+	head.Uint(v.Head)
 	head.Time(info.At)
 	f.body = append(f.body, head.Seal()...)
 	err = f.flush(false)

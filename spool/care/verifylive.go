@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"context"
@@ -31,7 +31,7 @@ func VerifyLive(ctx context.Context, of Source, progress func(done, total int64)
 	for try := 1; herr != nil && !errors.Is(herr, fs.ErrNotExist) && try < highWaterTries; try++ {
 		highWater, herr = highwater.Read(dir)
 	}
-	err = at(ctx, of, func(ctx context.Context, view *snapshot) error {
+	err = at(ctx, of, func(ctx context.Context, view *Snapshot) error {
 		v := newVerifier(ctx, view, rep, progress)
 		defer func() { all = v.faults }()
 		if err := v.run(dir); err != nil {

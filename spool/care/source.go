@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"context"
@@ -18,13 +18,13 @@ type Source interface {
 }
 
 // at visits a source as of one instant.
-func at(ctx context.Context, of Source, visit func(ctx context.Context, v *snapshot) error) error {
+func at(ctx context.Context, of Source, visit func(ctx context.Context, v *Snapshot) error) error {
 	return of.Reading(ctx, func(ctx context.Context, look engine.Look) error {
-		v, err := openSnapshot(look)
+		v, err := OpenSnapshot(look)
 		if err != nil {
 			return fmt.Errorf("cannot read the spool: %w", err)
 		}
-		defer v.close()
+		defer v.Close()
 		return visit(ctx, v)
 	})
 }
