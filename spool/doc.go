@@ -26,6 +26,12 @@
 // package, which compares a whole ledger with the spool after every step, over crashes between any
 // two commits; an engine with any one promise broken fails it.
 //
+// # Care
+//
+// To verify, count, export, back up, import and restore a spool is package care, which stands below
+// this one: a Spool gives it a look at one instant (Reading), and appends what it brings (Take).
+// Small files have packages of their own: highwater, volume.
+//
 // # Commits
 //
 // One goroutine, the committer, writes. It takes whatever waited while the last group synced, up to
@@ -165,7 +171,8 @@
 // the file as it is.
 //
 // To repair an encrypted log takes its data key, which the engine keeps, encrypted with the spool's
-// key, in its KEYREGISTRY. Whoever only reads a spool (verify, export, stat) repairs nothing.
+// key, in its KEYREGISTRY. Whoever only reads a spool (package care: verify, export, stat) repairs
+// nothing.
 //
 // # What is assumed
 //

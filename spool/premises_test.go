@@ -133,7 +133,7 @@ func TestAway(t *testing.T) {
 	if err := errors.Join(f.Close(), os.RemoveAll(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Probe(dir, nil); !errors.Is(err, ErrAway) {
+	if err := care.Probe(dir, nil); !errors.Is(err, ErrAway) {
 		t.Errorf("probed: %v; want ErrAway", err)
 	}
 	if _, err := Open(f.options()); !errors.Is(err, ErrAway) || there(dir) {

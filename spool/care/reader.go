@@ -75,7 +75,7 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); errors.Is(err, fs.ErrNotExist) {
 		return engine.ErrNoSpool
 	}
-	if err := Locked(o.Dir); err != nil {
+	if err := locked(o.Dir); err != nil {
 		return err
 	}
 	bad, _, err := ondisk.CheckFiles(o.Dir)
@@ -119,15 +119,15 @@ func (r *Reader) Close() error {
 // InUse is ErrInUse while a relay, or a verb that writes, has the spool open; nil says that nobody
 // has, or that there is none.
 func InUse(dir string) error {
-	err := Locked(dir)
+	err := locked(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// Locked asks for the lock that the engine takes while a relay runs, and gives it back.
-func Locked(dir string) error {
+// locked asks for the lock that the engine takes while a relay runs, and gives it back.
+func locked(dir string) error {
 	f, err := os.Open(filepath.Join(dir, ondisk.Dir))
 	if err != nil {
 		return fmt.Errorf("cannot open the engine's directory: %w", err)

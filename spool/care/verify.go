@@ -64,7 +64,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	var all faults
 	defer func() { rep.conclude(recover(), &all) }()
 	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); err == nil {
-		if err := Locked(o.Dir); err != nil {
+		if err := locked(o.Dir); err != nil {
 			return rep, fmt.Errorf("cannot verify spool %q: %w", o.Dir, err)
 		}
 	}
