@@ -84,6 +84,13 @@ func TestExport(t *testing.T) {
 		spool.ErrNotFound) {
 		t.Errorf("a target that never was: %v", err)
 	}
+	for range 2 { // a look is good for one walk, a reader for any number
+		var out bytes.Buffer
+		n, err := care.Export(context.Background(), r, &out, care.Selection{})
+		if err != nil || n.Events != 8 || bytes.Count(out.Bytes(), []byte(`"state":"exhausted"`)) != 1 {
+			t.Errorf("exported again: %+v, %v\n%s", n, err, out.Bytes())
+		}
+	}
 	broken := errors.New("broken pipe")
 	if _, err := care.Export(context.Background(), r, failingWriter{broken}, care.Selection{}); !errors.Is(err,
 		broken) {

@@ -287,13 +287,20 @@ func TestReaderRefusals(t *testing.T) {
 	if files, _ := os.ReadDir(o.Dir); len(files) > 0 {
 		t.Errorf("reading nothing left %v", files)
 	}
-	newer := record.NewEncoder(16)
-	newer.Uint(record.Version + 1)
-	f.damage(func(txn *badger.Txn) error { return txn.Set(record.MetaKey(record.MetaFormat), newer.Seal()) })
-	if _, err := care.OpenReader(f.readerOptions()); !errors.Is(err, record.ErrFormat) {
-		t.Errorf("a newer format: %v", err)
-	}
-	if _, err := spool.Open(f.options()); !errors.Is(err, record.ErrFormat) {
-		t.Errorf("a newer format: %v", err)
+	for version, want := range map[uint64]error{record.Version + 1: record.ErrFormat,
+		record.Version - 1: record.ErrOldFormat} {
+		other := record.Format{Version: version}
+		f.damage(func(txn *badger.Txn) error {
+			return txn.Set(record.MetaKey(record.MetaFormat), other.Encode())
+		})
+		if _, err := care.OpenReader(f.readerOptions()); !errors.Is(err, want) {
+			t.Errorf("format %d: %v", version, err)
+		}
+		if _, err := care.Verify(context.Background(), f.readerOptions(), nil); !errors.Is(err, want) {
+			t.Errorf("format %d: %v", version, err)
+		}
+		if _, err := spool.Open(f.options()); !errors.Is(err, want) {
+			t.Errorf("format %d: %v", version, err)
+		}
 	}
 }

@@ -46,7 +46,7 @@ func spoolMutants() []mutant {
 	}, {
 		name: "believe any loss", file: "spool/recount.go",
 		from: "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 {",
-		to:   "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 && s.acceptLoss {",
+		to:   "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 && s.AcceptLoss {",
 		pkg:  "spool", tests: "TestHighWater",
 	}, {
 		name: "half a batch", file: "spool/load.go",
