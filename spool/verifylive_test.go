@@ -1,10 +1,7 @@
 package spool
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -76,43 +73,3 @@ func TestVerifyLive(t *testing.T) {
 		t.Errorf("%v: nothing about event 99 in %q", err, all)
 	}
 }
-
-// A spool that is closed while it is backed up ends the backup, which then has no end mark.
-func TestBackupClosed(t *testing.T) {
-	f := open(t)
-	f.lane("a")
-	big := strings.Repeat("x", 400<<10)
-	for range 4 {
-		f.append(big, "a")
-	}
-	var out bytes.Buffer
-	closing := make(chan error, 1)
-	first := true
-	_, err := care.Backup(context.Background(), f.Spool, writerFunc(func(b []byte) (int, error) {
-		if first {
-			first = false
-			go func() { closing <- f.Close() }()
-			<-f.ctx.Done()
-		}
-		return out.Write(b)
-	}))
-	if err == nil {
-		t.Error("the backup went on over the end of its spool")
-	}
-	if err := <-closing; err != nil {
-		t.Error(err)
-	}
-	if _, err := care.CheckBackup(&out, nil); !errors.Is(err, care.ErrBadBackup) {
-		t.Errorf("half a backup: %v", err)
-	}
-	if _, err := care.Backup(context.Background(), f.Spool, io.Discard); !errors.Is(err, ErrClosed) {
-		t.Errorf("a closed spool: %v", err)
-	}
-	if _, err := care.StatOf(f.Spool); !errors.Is(err, ErrClosed) {
-		t.Errorf("a closed spool: %v", err)
-	}
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (w writerFunc) Write(b []byte) (int, error) { return w(b) }

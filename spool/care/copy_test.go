@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -362,3 +363,59 @@ func TestRestoreCutOff(t *testing.T) {
 		t.Errorf("a relay begins again where a restore was cut off: %v", err)
 	}
 }
+
+// watched tells of the context that a look has.
+type watched struct {
+	care.Source
+	look context.Context
+}
+
+func (w *watched) Reading(ctx context.Context,
+	look func(context.Context, engine.Look) error) error {
+	return w.Source.Reading(ctx, func(ctx context.Context, l engine.Look) error {
+		w.look = ctx
+		return look(ctx, l)
+	})
+}
+
+// A spool that is closed while it is backed up ends the backup, which then has no end mark.
+func TestBackupClosed(t *testing.T) {
+	f := open(t)
+	f.lane("a")
+	big := strings.Repeat("x", 400<<10)
+	for range 4 {
+		f.append(big, "a")
+	}
+	var out bytes.Buffer
+	closing := make(chan error, 1)
+	first := true
+	of := &watched{Source: f.Spool}
+	_, err := care.Backup(context.Background(), of, writerFunc(func(b []byte) (int, error) {
+		if first {
+			first = false
+			go func() { closing <- f.Close() }()
+			<-of.look.Done()
+		}
+		return out.Write(b)
+	}))
+	if err == nil {
+		t.Error("the backup went on over the end of its spool")
+	}
+	if err := <-closing; err != nil {
+		t.Error(err)
+	}
+	if _, err := care.CheckBackup(&out, nil); !errors.Is(err, care.ErrBadBackup) {
+		t.Errorf("half a backup: %v", err)
+	}
+	if _, err := care.Backup(context.Background(), f, io.Discard); !errors.Is(err,
+		spool.ErrClosed) {
+		t.Errorf("a closed spool: %v", err)
+	}
+	if _, err := care.StatOf(f); !errors.Is(err, spool.ErrClosed) {
+		t.Errorf("a closed spool: %v", err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
