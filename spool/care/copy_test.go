@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
@@ -394,7 +395,11 @@ func TestBackupClosed(t *testing.T) {
 		if first {
 			first = false
 			go func() { closing <- f.Close() }()
-			<-of.look.Done()
+			select {
+			case <-of.look.Done():
+			case <-time.After(10 * time.Second):
+				t.Error("the end of the spool does not end a look")
+			}
 		}
 		return out.Write(b)
 	}))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -252,6 +253,33 @@ func TestVerifyContradictions(t *testing.T) {
 				t.Errorf("%v, faults %q; want %q", err, r.Faults, want)
 			}
 		})
+	}
+}
+
+// A spool that was closed is read without a trace, as often as one likes.
+func TestReaderWritesNothing(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	f.close()
+	before := treeOf(t, f.dir)
+	for range 2 {
+		r, err := care.OpenReader(f.readerOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := care.Backup(context.Background(), r, io.Discard); err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		rep, err := care.Verify(context.Background(), f.readerOptions(), nil)
+		if err != nil || rep.FaultCount > 0 {
+			t.Errorf("%v, faults %q", err, rep.Faults)
+		}
+	}
+	if after := treeOf(t, f.dir); !slices.Equal(before, after) {
+		t.Errorf("the spool was\n%q and is\n%q", before, after)
 	}
 }
 
