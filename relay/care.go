@@ -12,6 +12,7 @@ import (
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // Purge is part of admin.Care. An orphan can be purged as well, and then be forgotten: that is what
@@ -99,7 +100,7 @@ func readPurgeCursor(text string, c *spool.PurgeCursor) error {
 
 // Backup is part of admin.Care.
 func (r desk) Backup(ctx context.Context, w io.Writer) error {
-	info, err := r.spool.Backup(ctx, w)
+	info, err := care.Backup(ctx, r.spool, w)
 	if err == nil {
 		r.log.Info("the spool was backed up", "newest", info.Head, "bytes", info.Bytes)
 	}
@@ -112,7 +113,7 @@ func (r desk) Export(q admin.ExportQuery) (admin.Work, error) {
 		return nil, noTarget(q.Target)
 	}
 	return func(ctx context.Context, w io.Writer, progress func(done, total int64)) (any, error) {
-		n, err := r.spool.Export(ctx, w, spool.Export{All: q.All, Target: q.Target,
+		n, err := care.Export(ctx, r.spool, w, care.Selection{All: q.All, Target: q.Target,
 			Progress: progress})
 		if err == nil {
 			r.log.Info("events were exported", "events", n.Events, "unreadable", n.Unreadable)
@@ -124,7 +125,7 @@ func (r desk) Export(q admin.ExportQuery) (admin.Work, error) {
 // Verify is part of admin.Care.
 func (r desk) Verify(ctx context.Context, _ io.Writer, progress func(done, total int64)) (any,
 	error) {
-	rep, err := r.spool.Verify(ctx, progress)
+	rep, err := care.VerifyLive(ctx, r.spool, progress)
 	switch {
 	case err != nil:
 		return nil, err
@@ -143,7 +144,7 @@ func (r desk) Import(lines []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := r.spool.Import(events, func(name string) bool {
+	n, err := care.Import(r.spool, events, func(name string) bool {
 		l := r.laneNamed(name)
 		return l != nil && l.target() != nil
 	})
@@ -160,7 +161,7 @@ func (r desk) Import(lines []byte) (any, error) {
 }
 
 // parseLines reads lines of an export, and what number each event has among them.
-func parseLines(lines []byte) (events []*spool.Exported, numbers []int, _ error) {
+func parseLines(lines []byte) (events []*care.Exported, numbers []int, _ error) {
 	bad := admin.Refuse(400, accept.CodeMalformed,
 		"some lines cannot be imported; nothing was written")
 	number := 0
@@ -239,7 +240,7 @@ func (r desk) forget(name string) error {
 
 // importError is a refusal of the spool as the caller hears it.
 func importError(err error, numbers []int) error {
-	var bad *spool.ImportError
+	var bad *care.ImportError
 	if errors.As(err, &bad) {
 		e := admin.Refuse(400, accept.CodeMalformed, "some lines cannot be imported; nothing was written")
 		for i, number := range numbers {
@@ -253,4 +254,4 @@ func importError(err error, numbers []int) error {
 }
 
 // SpoolStat is part of admin.Care.
-func (r desk) SpoolStat() (any, error) { return r.spool.Stat() }
+func (r desk) SpoolStat() (any, error) { return care.StatOf(r.spool) }

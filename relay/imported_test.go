@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // importLine is a line of an export with one pending delivery to each target.
 func importLine(id string, targets ...string) string {
-	x := spool.Exported{ID: id, Type: "message", AcceptedAt: time.Now(), Payload: new(string),
-		Headers: []spool.ExportedHeader{}}
+	x := care.Exported{ID: id, Type: "message", AcceptedAt: time.Now(), Payload: new(string),
+		Headers: []care.ExportedHeader{}}
 	for _, name := range targets {
-		x.Targets = append(x.Targets, spool.ExportedTarget{Name: name, State: "pending"})
+		x.Targets = append(x.Targets, care.ExportedTarget{Name: name, State: "pending"})
 	}
 	line, err := json.Marshal(x)
 	if err != nil {
@@ -53,7 +54,7 @@ func TestOrphansCostNothing(t *testing.T) {
 	f.start()
 	before := runtime.NumGoroutine()
 	var lines strings.Builder
-	for i := range spool.OrphansMax {
+	for i := range care.OrphansMax {
 		lines.WriteString(importLine(fmt.Sprint("e", i), fmt.Sprint("t", i)))
 	}
 	bad := importLine("bad", "new", "crm") + strings.Replace(importLine("x", "y"), `"y"`, `"a/b"`, 1)
@@ -224,7 +225,7 @@ func TestForgetOddNames(t *testing.T) {
 	for _, name := range []string{"a/b", "..", ".", "<img>", strings.Repeat("x", 256), "a\u202eb", "a b",
 		"a%2Fb", "a?b#c", "ä"} {
 		x := exportedTo(name)
-		if _, err := f.spool.Import([]*spool.Exported{x}, nil); err != nil {
+		if _, err := care.Import(f.spool, []*care.Exported{x}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.meetLanes(); err != nil {
@@ -244,7 +245,7 @@ func TestForgetOddNames(t *testing.T) {
 	}
 }
 
-func exportedTo(target string) *spool.Exported {
-	return &spool.Exported{ID: "to-" + url.PathEscape(target), AcceptedAt: time.Now(),
-		Payload: new(string), Targets: []spool.ExportedTarget{{Name: target, State: "pending"}}}
+func exportedTo(target string) *care.Exported {
+	return &care.Exported{ID: "to-" + url.PathEscape(target), AcceptedAt: time.Now(),
+		Payload: new(string), Targets: []care.ExportedTarget{{Name: target, State: "pending"}}}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -36,7 +37,7 @@ type Draft struct {
 	lanes []record.LaneID
 	few   [2]record.LaneID // the first room of lanes
 	// imported, when set, says instead of Decide what becomes of the event.
-	imported *importOrder
+	imported *care.Incoming
 	rec      []byte
 	sum      uint32
 	same     *Draft // earlier in the same batch, same id
@@ -118,8 +119,8 @@ func (s *Spool) Append(drafts ...*Draft) error {
 		d.rec, d.sum = parts.LayOut(min(lanes, 8))
 		size := len(d.rec) + 4*lanes
 		if d.imported != nil {
-			size += 4 * d.imported.newOnes
-			o.entries += 2 * d.imported.newOnes
+			size += 4 * d.imported.NewNames
+			o.entries += 2 * d.imported.NewNames
 		}
 		if size > record.BytesMax || !parts.Fits() {
 			return &TooLargeError{Index: i, Bytes: size}
@@ -131,6 +132,44 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	if !errors.Is(err, ErrClosed) { // else the committer may still hold it
 		*o = op{done: o.done}
 		s.free.Put(o)
+	}
+	return err
+}
+
+// Take is part of care.Importer: Append of events that another spool has accepted.
+func (s *Spool) Take(events []*care.Incoming) error {
+	drafts := make([]*Draft, len(events))
+	size := 0
+	for i, in := range events {
+		drafts[i] = &Draft{ID: in.ID, Given: true, Hash: sha256.Sum256(in.Payload), Type: in.Type,
+			ContentType: in.ContentType, Headers: in.Headers, Payload: in.Payload, At: in.At,
+			imported: in}
+		size += len(in.Payload)
+	}
+	err := s.Admit(size)
+	if err == nil {
+		err = s.Append(drafts...)
+	}
+	for i, d := range drafts {
+		events[i].Duplicate, events[i].Deliveries = d.Duplicate, len(d.lanes)
+	}
+	return refusedImport(err, events)
+}
+
+// refusedImport turns a refusal of Append into one that names events.
+func refusedImport(err error, events []*care.Incoming) error {
+	bad := &care.ImportError{Reasons: make(map[int]string)}
+	var conflict *ConflictError
+	var large *TooLargeError
+	switch {
+	case errors.As(err, &conflict):
+		for _, i := range conflict.Indexes {
+			bad.Reasons[i] = care.HeldOtherwise(events[i].ID)
+		}
+		return bad
+	case errors.As(err, &large):
+		bad.Reasons[large.Index] = large.Error()
+		return bad
 	}
 	return err
 }
@@ -197,8 +236,8 @@ func (g *group) decide(d *Draft) {
 		g.s.decide(&View{g}, d)
 		return
 	}
-	d.Session = d.imported.session
-	for _, name := range d.imported.names {
+	d.Session = d.imported.Session
+	for _, name := range d.imported.Names {
 		d.Owe(g.planLane(name).id)
 	}
 }
@@ -224,6 +263,10 @@ func (g *group) rememberID(d *Draft) {
 	// an hour more keeps it until then.
 	g.put(record.IDKey(d.ID), r.Encode(), window+time.Hour)
 }
+
+// importWindow is the least dedupe window of an import, so that running it again after it broke off
+// skips what is there, whatever the config says.
+const importWindow = 24 * time.Hour
 
 // dedupeWindow says how long a draft's id is remembered.
 func (g *group) dedupeWindow(d *Draft) time.Duration {

@@ -31,6 +31,12 @@
 // Where events and deliveries are is told by package look, page by page. It stands below this
 // package, reads through the engine, and asks a Spool only for what memory alone knows (sight.go).
 //
+// # Care
+//
+// To verify, count, export, back up, import and restore a spool is package care, which stands below
+// this one: a Spool gives it a look at one instant (Reading), and appends what it brings (Take).
+// Small files have packages of their own: highwater, volume.
+//
 // # Commits
 //
 // One goroutine, the committer, writes. It takes whatever waited while the last group synced, up to
@@ -170,7 +176,8 @@
 // the file as it is.
 //
 // To repair an encrypted log takes its data key, which the engine keeps, encrypted with the spool's
-// key, in its KEYREGISTRY. Whoever only reads a spool (verify, export, stat) repairs nothing.
+// key, in its KEYREGISTRY. Whoever only reads a spool (package care: verify, export, stat) repairs
+// nothing.
 //
 // # What is assumed
 //

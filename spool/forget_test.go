@@ -13,6 +13,7 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -56,12 +57,12 @@ func (f *fixture) keysOfLane(id record.LaneID) string {
 // sound verifies the spool, and exports all of it.
 func (f *fixture) sound(when string) string {
 	f.t.Helper()
-	rep, err := f.Verify(context.Background(), nil)
+	rep, err := care.VerifyLive(context.Background(), f.Spool, nil)
 	if err != nil || rep.FaultCount > 0 {
 		f.t.Errorf("%s: %v, faults %q", when, err, rep.Faults)
 	}
 	var b bytes.Buffer
-	if _, err := f.Export(context.Background(), &b, Export{All: true}); err != nil {
+	if _, err := care.Export(context.Background(), f.Spool, &b, care.Selection{All: true}); err != nil {
 		f.t.Errorf("%s: cannot export: %v", when, err)
 	}
 	return b.String()
@@ -119,7 +120,7 @@ func TestForget(t *testing.T) {
 	f.reopen()
 	check("after a restart")
 	var backup bytes.Buffer
-	if _, err := f.Backup(context.Background(), &backup); err != nil {
+	if _, err := care.Backup(context.Background(), f.Spool, &backup); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(f.dir, ondisk.RecountName), nil, 0o600); err != nil {
@@ -169,7 +170,7 @@ func (f *fixture) restoredWithout(backup io.Reader, l *Lane) {
 	f.t.Helper()
 	r := &fixture{t: f.t, dir: f.t.TempDir() + "/restored", now: f.now}
 	o := r.options()
-	_, rep, err := Restore(context.Background(), backup, RestoreOptions{Dir: r.dir, Log: o.Log})
+	_, rep, err := care.Restore(context.Background(), backup, care.RestoreOptions{Dir: r.dir, Log: o.Log})
 	if err != nil || rep.FaultCount > 0 {
 		f.t.Fatal(err, rep)
 	}
@@ -216,11 +217,11 @@ func TestForgetMuch(t *testing.T) {
 }
 
 // exportedLine is what an import takes.
-func exportedLine(id string, at time.Time, targets ...string) *Exported {
+func exportedLine(id string, at time.Time, targets ...string) *care.Exported {
 	text := "{}"
-	x := &Exported{ID: id, AcceptedAt: at, Payload: &text}
+	x := &care.Exported{ID: id, AcceptedAt: at, Payload: &text}
 	for _, name := range targets {
-		x.Targets = append(x.Targets, ExportedTarget{Name: name, State: "pending"})
+		x.Targets = append(x.Targets, care.ExportedTarget{Name: name, State: "pending"})
 	}
 	return x
 }
@@ -235,14 +236,14 @@ func TestImportJudgesFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	many := make([]*Exported, ImportNamesMax+1)
+	many := make([]*care.Exported, care.ImportNamesMax+1)
 	for i := range many {
 		many[i] = exportedLine(fmt.Sprint("many-", i), f.now, fmt.Sprint("target-", i))
 	}
-	refused := func(what string, at int, list ...*Exported) {
+	refused := func(what string, at int, list ...*care.Exported) {
 		t.Helper()
-		var bad *ImportError
-		if _, err := f.Import(list, nil); !errors.As(err, &bad) || bad.Reasons[at] == "" {
+		var bad *care.ImportError
+		if _, err := care.Import(f.Spool, list, nil); !errors.As(err, &bad) || bad.Reasons[at] == "" {
 			t.Errorf("%s: %v; want a reason for line %d", what, err, at)
 		} else {
 			t.Logf("%s: %s", what, bad.Reasons[at])
@@ -253,27 +254,27 @@ func TestImportJudgesFirst(t *testing.T) {
 	}
 	good := exportedLine("good", f.now, "new")
 	refused("an id in conflict", 1, good, exportedLine(held.ID(), f.now, "other"))
-	refused("an id twice", 1, good, func() *Exported {
+	refused("an id twice", 1, good, func() *care.Exported {
 		x := exportedLine("good", f.now, "other")
 		*x.Payload = "else"
 		return x
 	}())
 	refused("to come", 1, good, exportedLine("later", f.now.Add(25*time.Hour), "other"))
-	refused("too many names", ImportNamesMax-1, many...) // crm is an orphan as well
+	refused("too many names", care.ImportNamesMax-1, many...) // crm is an orphan as well
 	huge := exportedLine("huge", f.now, "huge")
 	*huge.Payload = strings.Repeat("x", record.BytesMax)
 	refused("too large", 1, good, huge)
 
 	claimed := func(name string) bool { return name == "crm" }
-	n, err := f.Import(many[:ImportNamesMax], claimed)
-	if err != nil || n.Imported != ImportNamesMax || len(f.Lanes()) != ImportNamesMax+1 {
+	n, err := care.Import(f.Spool, many[:care.ImportNamesMax], claimed)
+	if err != nil || n.Imported != care.ImportNamesMax || len(f.Lanes()) != care.ImportNamesMax+1 {
 		t.Fatalf("as many as may be: %+v, %v, %d lanes", n, err, len(f.Lanes()))
 	}
-	var bad *ImportError
-	if _, err := f.Import([]*Exported{good}, claimed); !errors.As(err, &bad) {
+	var bad *care.ImportError
+	if _, err := care.Import(f.Spool, []*care.Exported{good}, claimed); !errors.As(err, &bad) {
 		t.Errorf("one orphan more: %v; want a refusal", err)
 	}
-	if _, err := f.Import([]*Exported{good}, func(string) bool { return true }); err != nil {
+	if _, err := care.Import(f.Spool, []*care.Exported{good}, func(string) bool { return true }); err != nil {
 		t.Errorf("a target of the config beside as many orphans as may be: %v", err)
 	}
 	f.reopen()
@@ -305,8 +306,8 @@ func TestImportIsOneCommit(t *testing.T) {
 	f.Spool = s
 	s.Start()
 	fails = true
-	list := []*Exported{exportedLine("a", f.now, "new")}
-	if _, err := f.Import(list, nil); !errors.Is(err, ErrFailed) {
+	list := []*care.Exported{exportedLine("a", f.now, "new")}
+	if _, err := care.Import(f.Spool, list, nil); !errors.Is(err, ErrFailed) {
 		t.Errorf("got %v; want ErrFailed", err)
 	}
 	_ = f.Close()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -40,7 +41,7 @@ func testGolden(t *testing.T, path string, key []byte) {
 		writeGolden(t, path, key)
 	}
 	unpack(t, path, f.dir)
-	r, err := Verify(context.Background(), f.readerOptions(), nil)
+	r, err := care.Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Fatalf("%v, faults %q", err, r.Faults)
 	}

@@ -13,6 +13,14 @@ func (s *Spool) Lanes() []*Lane {
 	return append([]*Lane(nil), s.lanes...)
 }
 
+// LaneNames are the names of all lanes, in the order of their making.
+func (s *Spool) LaneNames() (names []string) {
+	for _, l := range s.Lanes() {
+		names = append(names, l.name)
+	}
+	return names
+}
+
 // Lane is the lane of a target, made durably if there is none yet.
 func (s *Spool) Lane(name string) (*Lane, error) {
 	s.lanesMu.RLock()

@@ -217,10 +217,12 @@ func (s *Spool) loadTail(checkpoint uint64) error {
 	want := checkpoint + 1
 	s.log.Info("the spool is open", "newest", last, "events_counted", last-checkpoint,
 		"targets", len(s.lanes))
-	return s.scan([]byte{record.PrefixLog}, record.LogKey(want),
+	look := s.engine.Look()
+	defer look.Close()
+	return engine.Scan(look, []byte{record.PrefixLog}, record.LogKey(want),
 		func(key, value []byte) (bool, error) {
 			seq := record.KeySeq(key)
-			if seq != want && s.engine.Dense() {
+			if seq != want && look.Dense() {
 				s.log.Error("events are missing from the log", "from", want, "to", seq-1)
 			}
 			want = seq + 1

@@ -1,16 +1,11 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
-
-// ErrOldFormat: an older hookspool wrote this spool, and this start does not write, so it cannot
-// bring it up to date.
-var ErrOldFormat = errors.New("the spool has an older format")
 
 // migration brings a spool from one version of the format to the next. It may be cut off by a crash
 // and is then run again from its beginning, so doing it twice must be the same as doing it once.
@@ -47,7 +42,7 @@ func (s *Spool) migrate(f record.Format, to uint64, steps []migration) (record.F
 		}
 		if f.Version == at {
 			return f, fmt.Errorf("%w: got %d, and this hookspool has no way from there to %d",
-				ErrOldFormat, at, to)
+				record.ErrOldFormat, at, to)
 		}
 	}
 	return f, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -68,7 +69,7 @@ func TestNoticesAndMemos(t *testing.T) {
 	memo(b, "")
 	memo(nil, "full")
 	f.close()
-	r, err := Verify(context.Background(), f.readerOptions(), nil)
+	r, err := care.Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Errorf("%v, faults %q", err, r.Faults)
 	}

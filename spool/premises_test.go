@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -65,7 +66,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 		}
 		f.now = f.now.Add(time.Minute)
 		err := errors.Join(s.Apply(Change{empty: true}), s.Sweep(f.now), s.disk.Flatten())
-		if _, berr := s.Backup(context.Background(), io.Discard); err == nil {
+		if _, berr := care.Backup(context.Background(), s, io.Discard); err == nil {
 			err = berr
 		}
 		if err != nil {
@@ -132,7 +133,7 @@ func TestAway(t *testing.T) {
 	if err := errors.Join(f.Close(), os.RemoveAll(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Probe(dir, nil); !errors.Is(err, ErrAway) {
+	if err := care.Probe(dir, nil); !errors.Is(err, ErrAway) {
 		t.Errorf("probed: %v; want ErrAway", err)
 	}
 	if _, err := Open(f.options()); !errors.Is(err, ErrAway) || there(dir) {

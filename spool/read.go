@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -36,7 +37,7 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 		if seq > c.head {
 			break
 		}
-		unread = s.appendGap(unread, c.next, seq)
+		unread = c.appendGap(unread, c.next, seq)
 		c.next = seq + 1
 		value, err := engine.Copy(c.at)
 		if err != nil {
@@ -54,7 +55,7 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 		more = len(p.events) >= most || scanned >= pageScanMax || bytes >= pageBytesMax
 	}
 	if !more {
-		unread = s.appendGap(unread, c.next, c.head+1)
+		unread = c.appendGap(unread, c.next, c.head+1)
 		c.next = max(c.next, c.head+1)
 	}
 	p.next = c.next
@@ -68,8 +69,8 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 const gapMax = 1000
 
 // appendGap notes the sequences of [from, to) as missing, if there should be any.
-func (s *Spool) appendGap(u []unreadRecord, from, to uint64) []unreadRecord {
-	if !s.engine.Dense() {
+func (c *logCursor) appendGap(u []unreadRecord, from, to uint64) []unreadRecord {
+	if !c.look.Dense() {
 		return u
 	}
 	for seq := from; seq < to && seq-from < gapMax; seq++ {
@@ -92,6 +93,41 @@ func (s *Spool) newlyUnread(u []unreadRecord) []unreadRecord {
 	}
 	return out
 }
+
+// Reading runs a look at the spool as of one instant between two groups. Close waits for it, so it
+// must be bounded, or end with its context, which ends when ctx does or the spool is closed. The
+// look is closed when it returns.
+func (s *Spool) Reading(ctx context.Context, look func(context.Context, engine.Look) error) error {
+	s.readers.RLock()
+	defer s.readers.RUnlock()
+	if s.closed() {
+		return ErrClosed
+	}
+	o := newOp()
+	o.look = true
+	if err := s.submit(o); err != nil {
+		return fmt.Errorf("cannot read the spool: %w", err)
+	}
+	defer o.looked.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	return look(ctx, o.looked)
+}
+
+// lookNow opens a snapshot between two groups. The committer does it, behind a checkpoint of its
+// own: a group may be several transactions of the engine, and between them the sums of a lane are
+// not those of its records. It holds up one sync of the committer; the look holds up nothing.
+func (s *Spool) lookNow() (engine.Look, error) {
+	s.commitGroup(nil, true)
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	return s.engine.Look(), nil
+}
+
+// Home is the spool's directory, and the key that encrypts it; empty: none.
+func (s *Spool) Home() (dir string, key []byte) { return s.dir, s.key }
 
 // scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
 // values are only valid during the visit.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
@@ -60,9 +61,9 @@ func (s *Spool) loadRepaired() error {
 // off and done again. What it decides by: a repeated delivery is better than none, and what is
 // missing is counted.
 type recount struct {
-	*snapshot
+	*care.Snapshot
 	s     *Spool
-	lanes map[*laneView]*recountedLane
+	lanes map[*care.Lane]*recountedLane
 	// want is the next sequence that the log should have.
 	want uint64
 	// prefix: everything so far is missing or held, as a sweep leaves it.
@@ -88,21 +89,23 @@ func (s *Spool) recount(head uint64) error {
 	if err := s.deleteAgain(); err != nil {
 		return err
 	}
-	v, err := openSnapshot(s.engine.Look())
+	look := s.engine.Look()
+	defer look.Close()
+	v, err := care.OpenSnapshot(look)
 	if err != nil {
 		return err
 	}
-	defer v.close()
-	v.head = head
-	r := &recount{snapshot: v, s: s, lanes: make(map[*laneView]*recountedLane), want: v.swept + 1,
-		prefix: true, unnamed: make(map[record.LaneID]bool), newSwept: v.swept}
+	defer v.Close()
+	v.Head = head
+	r := &recount{Snapshot: v, s: s, lanes: make(map[*care.Lane]*recountedLane), want: v.Swept + 1,
+		prefix: true, unnamed: make(map[record.LaneID]bool), newSwept: v.Swept}
 	if err := r.countLanes(); err != nil {
 		return err
 	}
 	if err := r.countLog(); err != nil {
 		return err
 	}
-	for _, fault := range v.faults.list {
+	for _, fault := range v.Faults() {
 		s.log.Warn("found while counting", "fault", fault)
 	}
 	if len(r.unnamed) > 0 {
@@ -116,18 +119,18 @@ func (s *Spool) recount(head uint64) error {
 
 // countLanes counts what lies beside the log.
 func (r *recount) countLanes() error {
-	if len(r.snapshot.lanes) > 0 {
-		r.settled = r.head
+	if len(r.Snapshot.Lanes) > 0 {
+		r.settled = r.Head
 	}
-	for _, l := range r.snapshot.lanes {
+	for _, l := range r.Snapshot.Lanes {
 		n := new(recountedLane)
 		r.lanes[l] = n
-		l.rec.Position = min(l.rec.Position, r.head)
+		l.Record.Position = min(l.Record.Position, r.Head)
 		r.settled = min(r.settled, r.settledBy(l))
-		err := r.scan(record.LaneKey(record.PrefixException, l.id), nil,
+		err := r.Scan(record.LaneKey(record.PrefixException, l.ID), nil,
 			func(key, _ []byte) (bool, error) {
 				n.exceptions++
-				if !l.passed(record.KeySeq(key)) {
+				if !l.Passed(record.KeySeq(key)) {
 					n.above++
 				}
 				return true, nil
@@ -135,10 +138,10 @@ func (r *recount) countLanes() error {
 		if err != nil {
 			return err
 		}
-		err = r.scan(record.LaneKey(record.PrefixExhausted, l.id), nil,
+		err = r.Scan(record.LaneKey(record.PrefixExhausted, l.ID), nil,
 			func(key, _ []byte) (bool, error) {
 				n.exhausted++
-				if seq := record.KeySeq(key); !l.passed(seq) && len(n.settled) < windowMax {
+				if seq := record.KeySeq(key); !l.Passed(seq) && len(n.settled) < windowMax {
 					n.settled = append(n.settled, seq)
 				}
 				return true, nil
@@ -148,8 +151,8 @@ func (r *recount) countLanes() error {
 		}
 	}
 	// A lane whose name is gone would not be seen.
-	return r.scan([]byte{record.PrefixLane}, nil, func(key, _ []byte) (bool, error) {
-		if id := record.KeyLane(key); r.byID[id] == nil && !r.forgotten[id] {
+	return r.Scan([]byte{record.PrefixLane}, nil, func(key, _ []byte) (bool, error) {
+		if id := record.KeyLane(key); r.ByID[id] == nil && !r.Forgotten[id] {
 			r.unnamed[id] = true
 		}
 		return true, nil
@@ -159,44 +162,44 @@ func (r *recount) countLanes() error {
 // settledBy is the event up to which a lane is known to owe nothing that is not beside the log. An
 // idle lane's record may be an old one: it says nothing new until the lane owes something, but
 // every record was up to date when the checkpoint was written.
-func (r *recount) settledBy(l *laneView) uint64 {
-	value, err := r.get(record.LaneKey(record.PrefixLane, l.id))
+func (r *recount) settledBy(l *care.Lane) uint64 {
+	value, err := r.Get(record.LaneKey(record.PrefixLane, l.ID))
 	if err == nil {
 		_, err = record.DecodeLane(value)
 	}
 	switch {
 	case err != nil:
 		return 0
-	case l.rec.Owed > l.rec.Passed:
-		return l.rec.Position
+	case l.Record.Owed > l.Record.Passed:
+		return l.Record.Position
 	}
-	return max(l.rec.Position, l.rec.OwedSeq, r.checkpoint)
+	return max(l.Record.Position, l.Record.OwedSeq, r.Checkpoint)
 }
 
 // countLog counts what is on its way through the log, and finds what is missing from it.
 func (r *recount) countLog() error {
-	err := r.walk(0, func(e *record.Event, owed []owedDelivery) error {
+	err := r.Walk(0, func(e *record.Event, owed []care.Owed) error {
 		e.LaneIDs(func(id record.LaneID) {
-			if l := r.byID[id]; l == nil {
-				if !r.forgotten[id] {
+			if l := r.ByID[id]; l == nil {
+				if !r.Forgotten[id] {
 					r.unnamed[id] = true
 				}
-			} else if e.Seq > l.rec.OwedSeq {
+			} else if e.Seq > l.Record.OwedSeq {
 				r.lanes[l].tail++
 			}
 		})
 		r.checkGap(e.Seq)
 		held := false
 		for _, d := range owed {
-			held = held || d.state == StatePending || d.state == StateExhausted
-			if d.fresh {
-				r.lanes[d.lane].fresh++
+			held = held || d.State == StatePending || d.State == StateExhausted
+			if d.Fresh {
+				r.lanes[d.Lane].fresh++
 			}
 		}
 		r.prefix = r.prefix && held
 		return nil
 	})
-	r.checkGap(r.head + 1)
+	r.checkGap(r.Head + 1)
 	return err
 }
 
@@ -216,8 +219,8 @@ func (r *recount) checkGap(seq uint64) {
 		}
 		r.prefix = false
 		r.missing = append(r.missing, r.want)
-		for _, l := range r.snapshot.lanes {
-			if r.want > l.rec.Position {
+		for _, l := range r.Snapshot.Lanes {
+			if r.want > l.Record.Position {
 				r.lanes[l].lost++
 			}
 		}
@@ -226,8 +229,8 @@ func (r *recount) checkGap(seq uint64) {
 }
 
 func (r *recount) there(seq uint64) bool {
-	_, log := r.get(record.LogKey(seq))
-	_, unread := r.get(record.UnreadKey(seq))
+	_, log := r.Get(record.LogKey(seq))
+	_, unread := r.Get(record.UnreadKey(seq))
 	return log == nil || unread == nil
 }
 
@@ -272,32 +275,32 @@ func (r *recount) store() error {
 	}
 	return r.s.update(func(txn engine.Txn) error {
 		var errs error
-		for _, l := range r.snapshot.lanes {
+		for _, l := range r.Snapshot.Lanes {
 			rec := r.record(l)
-			errs = errors.Join(errs, txn.Put(record.LaneKey(record.PrefixLane, l.id), rec.Encode(), 0))
+			errs = errors.Join(errs, txn.Put(record.LaneKey(record.PrefixLane, l.ID), rec.Encode(), 0))
 		}
-		c := record.Checkpoint{Head: r.head, Swept: r.newSwept}
+		c := record.Checkpoint{Head: r.Head, Swept: r.newSwept}
 		return errors.Join(errs, txn.Put(record.MetaKey(record.MetaCheckpoint), c.Encode(), 0))
 	})
 }
 
 // record is a lane's record as a start wants it: it finds the exceptions above the position itself,
 // and gives up as lost, once the lane has read the log, what is owed and was never found.
-func (r *recount) record(l *laneView) *record.Lane {
-	n, rec := r.lanes[l], l.rec
+func (r *recount) record(l *care.Lane) *record.Lane {
+	n, rec := r.lanes[l], l.Record
 	known := n.exceptions - n.above
 	if known < rec.Exceptions {
 		lost := rec.Exceptions - known
 		rec.Quarantined += lost
 		r.s.log.Error("deliveries that had failed are missing; they count as set aside",
-			"target", l.name, "deliveries", lost)
+			"target", l.Name, "deliveries", lost)
 	}
 	rec.Exceptions, rec.Exhausted = known, n.exhausted
 	rec.Above = mergeSorted(rec.Above, n.settled)
 	rec.Passed += uint64(len(n.settled))
 	found := rec.Passed + n.above + n.fresh
 	rec.Owed = min(max(rec.Owed+n.tail, found), found+n.lost)
-	rec.OwedSeq = r.head
+	rec.OwedSeq = r.Head
 	return &rec
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -272,7 +273,7 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 		aside--
 	}
 	g.close()
-	if rep, err := Verify(f.t.Context(), g.readerOptions(), nil); err != nil ||
+	if rep, err := care.Verify(f.t.Context(), g.readerOptions(), nil); err != nil ||
 		rep.FaultCount > 0 && !f.mayHaveFaults {
 		f.t.Errorf("after the repair: %v, faults %q", err, rep.Faults)
 	}
@@ -355,7 +356,7 @@ func TestRepairLostName(t *testing.T) {
 	s.Start()
 	f.counts(f.lane("unnamed-2"), furnished-1, 0)
 	f.close()
-	if rep, err := Verify(f.t.Context(), f.readerOptions(), nil); err != nil || rep.FaultCount > 0 {
+	if rep, err := care.Verify(f.t.Context(), f.readerOptions(), nil); err != nil || rep.FaultCount > 0 {
 		t.Errorf("%v, faults %q", err, rep.Faults)
 	}
 }
@@ -525,7 +526,7 @@ func TestRepairTable(t *testing.T) {
 		for _, back := range []int{1, 9, 15, 100, int(info.Size()) / 3} {
 			g := f.copied(f.dir)
 			flipAt(t, filepath.Join(g.dir, ondisk.Dir, filepath.Base(tables[1])), int(info.Size())-back)
-			if rep, err := Verify(t.Context(), g.readerOptions(), nil); err != nil || rep.FaultCount == 0 {
+			if rep, err := care.Verify(t.Context(), g.readerOptions(), nil); err != nil || rep.FaultCount == 0 {
 				t.Errorf("byte -%d: verify: %v, faults %q", back, err, rep.Faults)
 			}
 			if _, err := os.Stat(filepath.Join(g.dir, ondisk.AsideDir)); err == nil {

@@ -40,6 +40,10 @@ var (
 	ErrLoss = engine.ErrLoss
 	// ErrNotFound: no such event or delivery.
 	ErrNotFound = engine.ErrNotFound
+	// ErrNoSpool: there is no spool in this directory.
+	ErrNoSpool = engine.ErrNoSpool
+	// ErrDamaged: something in the spool cannot be read or does not add up.
+	ErrDamaged = engine.ErrDamaged
 )
 
 // Options configure a Spool. Dir, Log and Decide are required.
@@ -325,6 +329,9 @@ func (s *Spool) fail(err error) error {
 	})
 	return s.Err()
 }
+
+// Now is the spool's clock.
+func (s *Spool) Now() time.Time { return s.now() }
 
 // Head is the newest committed event's sequence; 0: none yet.
 func (s *Spool) Head() uint64 { return s.head.Load() }

@@ -14,6 +14,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -134,7 +135,7 @@ func TestTableSystemError(t *testing.T) {
 	if _, err := os.Lstat(name); err != nil {
 		t.Errorf("it was removed: %v", err)
 	}
-	if rep, err := Verify(t.Context(), f.readerOptions(), nil); err == nil {
+	if rep, err := care.Verify(t.Context(), f.readerOptions(), nil); err == nil {
 		t.Errorf("verify tells of faults in what it could not look at: %q", rep.Faults)
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, ondisk.AsideDir, "*")); len(kept) > 0 {

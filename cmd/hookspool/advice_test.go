@@ -19,7 +19,7 @@ func TestSystemAdvice(t *testing.T) {
 		t.Helper()
 		err = fmt.Errorf("cannot open spool %q: %w", "/s", &fs.PathError{Op: "open", Path: "/s", Err: err})
 		var f *failure
-		if !errors.As((&care{}).explainSpool(err), &f) {
+		if !errors.As((&spoolVerb{}).explainSpool(err), &f) {
 			t.Fatalf("%v is not explained", err)
 		}
 		for _, hint := range []string{startAdvice(err), deadAdvice(err), f.hint} {

@@ -14,6 +14,7 @@ import (
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // checkTimeout bounds each question that check asks of its own machine.
@@ -28,7 +29,7 @@ func (c *cli) checkStart(ctx context.Context, cfg *config.Config, r *report) {
 	if errors.As(checkFormerSpool(cfg), &former) {
 		r.addProblem(former.Error(), former.hint)
 	}
-	err := spool.Probe(dir, cfg.Spool.Key)
+	err := care.Probe(dir, cfg.Spool.Key)
 	inUse := errors.Is(err, spool.ErrInUse)
 	running := runningRelay(ctx, cfg, inUse)
 	switch {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"github.com/hookspool/hookspool/relay/config"
-	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // formerSpoolDir was the default of spool.dir before it was ./hookspool-data.
@@ -13,7 +13,7 @@ const formerSpoolDir = "./spool"
 // Whoever names a directory, whichever it is, has decided.
 func checkFormerSpool(cfg *config.Config) error {
 	now := cfg.Spool.Dir
-	if !cfg.Spool.DirDefault || spool.Holds(now) || !spool.Holds(formerSpoolDir) {
+	if !cfg.Spool.DirDefault || care.Holds(now) || !care.Holds(formerSpoolDir) {
 		return nil
 	}
 	return fail("to go on with it set spool.dir = \""+formerSpoolDir+"\", or move it to "+now+

@@ -13,10 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
-// care is what the spool verbs share: which spool, and its key.
-type care struct {
+// spoolVerb is what the spool verbs share: which spool, and its key.
+type spoolVerb struct {
 	*cli
 	dir string // --dir; empty: spool.dir of the config
 	key []byte
@@ -29,7 +30,7 @@ type care struct {
 }
 
 func (c *cli) spoolCommand() *cobra.Command {
-	k := &care{cli: c}
+	k := &spoolVerb{cli: c}
 	cmd := &cobra.Command{
 		Use:   "spool",
 		Short: "Look after a spool: stat, verify, export, import, backup, restore",
@@ -54,7 +55,7 @@ func (c *cli) spoolCommand() *cobra.Command {
 
 // find settles directory and key. Without --dir a config is needed; with it one is read for the key
 // if it is named.
-func (k *care) find() error {
+func (k *spoolVerb) find() error {
 	if k.dir != "" && k.config == "" && k.getenv(configEnv) == "" {
 		return nil
 	}
@@ -75,15 +76,15 @@ func (k *care) find() error {
 	return nil
 }
 
-func (k *care) log() *slog.Logger {
+func (k *spoolVerb) log() *slog.Logger {
 	return slog.New(slog.NewTextHandler(k.errOut, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
-func (k *care) reader() (*spool.Reader, error) {
+func (k *spoolVerb) reader() (*care.Reader, error) {
 	if err := k.find(); err != nil {
 		return nil, err
 	}
-	r, err := spool.OpenReader(spool.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()})
+	r, err := care.OpenReader(care.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()})
 	if err != nil {
 		return nil, k.explainSpool(err)
 	}
@@ -91,7 +92,7 @@ func (k *care) reader() (*spool.Reader, error) {
 }
 
 // explainSpool adds what to do.
-func (k *care) explainSpool(err error) error {
+func (k *spoolVerb) explainSpool(err error) error {
 	var f *failure
 	if err == nil || errors.As(err, &f) {
 		return err
@@ -107,9 +108,9 @@ func (k *care) explainSpool(err error) error {
 	case errors.Is(err, spool.ErrFormat):
 		hint = "a newer hookspool wrote it: use that one"
 	case errors.Is(err, spool.ErrDamaged), errors.Is(err, spool.ErrLoss),
-		errors.Is(err, spool.ErrBadBackup):
+		errors.Is(err, care.ErrBadBackup):
 		hint = "hookspool spool verify names what is wrong; a backup that verifies can be restored"
-	case errors.Is(err, spool.ErrNotEmpty):
+	case errors.Is(err, care.ErrNotEmpty):
 		hint = "restore into a directory that is missing or empty, and move it into place"
 	case errors.Is(err, spool.ErrAway), errors.Is(err, spool.ErrMoved):
 		hint = "move it back to where it was, and run it again"
@@ -120,7 +121,7 @@ func (k *care) explainSpool(err error) error {
 }
 
 // bar is progress on a terminal.
-func (k *care) bar(what string) (show func(done, total int64), end func()) {
+func (k *spoolVerb) bar(what string) (show func(done, total int64), end func()) {
 	if !isTerminal(k.errOut) {
 		return func(int64, int64) {}, func() {}
 	}
@@ -134,7 +135,7 @@ func (k *care) bar(what string) (show func(done, total int64), end func()) {
 	return show, func() { _ = b.Finish() }
 }
 
-func (k *care) statCommand() *cobra.Command {
+func (k *spoolVerb) statCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stat",
 		Short: "Show the spool in numbers",
@@ -158,27 +159,27 @@ func (k *care) statCommand() *cobra.Command {
 	return k.addAdminFlag(cmd)
 }
 
-func (k *care) stat(ctx context.Context) (*spool.Stat, error) {
+func (k *spoolVerb) stat(ctx context.Context) (*care.Stat, error) {
 	relay, err := k.relay()
 	if err != nil {
 		return nil, err
 	}
 	if relay != nil {
-		st := new(spool.Stat)
+		st := new(care.Stat)
 		return st, k.explain(relay.callLong(ctx, "GET", "/v1/spool", st))
 	}
 	r, err := k.reader()
 	if err != nil {
 		return nil, err
 	}
-	st, err := r.Stat()
+	st, err := care.StatOf(r)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, k.explainSpool(err)
 	}
 	return st, nil
 }
 
-func (k *care) printStat(st *spool.Stat) {
+func (k *spoolVerb) printStat(st *care.Stat) {
 	k.print("spool        %s (format %d)\n", st.Spool, st.Format)
 	k.print("events       %d kept, newest %d, swept to %d\n", st.Events, st.Head, st.Swept)
 	k.print("on disk      %s\n", bytesText(st.Bytes))
@@ -202,7 +203,7 @@ func (k *care) printStat(st *spool.Stat) {
 	k.printTable(t)
 }
 
-func (k *care) verifyCommand() *cobra.Command {
+func (k *spoolVerb) verifyCommand() *cobra.Command {
 	return k.addAdminFlag(&cobra.Command{
 		Use:   "verify",
 		Short: "Read every record of a spool and prove counts and checksums",
@@ -224,7 +225,7 @@ func (k *care) verifyCommand() *cobra.Command {
 }
 
 // verify asks the relay if one is running, else reads the spool.
-func (k *care) verify(ctx context.Context) (*spool.Report, error) {
+func (k *spoolVerb) verify(ctx context.Context) (*care.Report, error) {
 	relay, err := k.relay()
 	if err != nil {
 		return nil, err
@@ -233,14 +234,14 @@ func (k *care) verify(ctx context.Context) (*spool.Report, error) {
 		k.say("verifying the spool of the running relay at %s", relay.shown)
 		show, end := k.bar("verifying")
 		defer end()
-		rep := new(spool.Report)
+		rep := new(care.Report)
 		return rep, k.explain(relay.follow(ctx, "/v1/spool/verify",
 			&following{events: io.Discard, show: show, result: rep}))
 	}
 	k.say("verifying the spool at rest in %q", k.dir)
 	show, end := k.bar("verifying")
-	rep, err := spool.Verify(ctx,
-		spool.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()}, show)
+	rep, err := care.Verify(ctx,
+		care.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()}, show)
 	end()
 	if err != nil {
 		return nil, k.explainSpool(interrupted(ctx, err))
@@ -248,7 +249,7 @@ func (k *care) verify(ctx context.Context) (*spool.Report, error) {
 	return rep, nil
 }
 
-func (k *care) printReport(rep *spool.Report) error {
+func (k *spoolVerb) printReport(rep *care.Report) error {
 	if k.json {
 		if err := k.printJSON(rep); err != nil {
 			return err

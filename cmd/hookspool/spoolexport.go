@@ -9,13 +9,12 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/spf13/cobra"
-
-	"github.com/hookspool/hookspool/spool"
 )
 
-func (k *care) exportCommand() *cobra.Command {
-	var x spool.Export
+func (k *spoolVerb) exportCommand() *cobra.Command {
+	var x care.Selection
 	out := ""
 	cmd := &cobra.Command{
 		Use:   "export",
@@ -38,7 +37,7 @@ func (k *care) exportCommand() *cobra.Command {
 	return k.addAdminFlag(cmd)
 }
 
-func (k *care) export(ctx context.Context, x spool.Export, out string) error {
+func (k *spoolVerb) export(ctx context.Context, x care.Selection, out string) error {
 	w, err := k.output(out)
 	if err != nil {
 		return err
@@ -66,9 +65,9 @@ func (k *care) export(ctx context.Context, x spool.Export, out string) error {
 }
 
 // writeExport asks the relay if one is running, else reads the spool.
-func (k *care) writeExport(ctx context.Context, w io.Writer, x spool.Export) (spool.ExportCount,
-	error) {
-	var n spool.ExportCount
+func (k *spoolVerb) writeExport(ctx context.Context, w io.Writer, x care.Selection) (
+	care.ExportCount, error) {
+	var n care.ExportCount
 	relay, err := k.relay()
 	if err != nil {
 		return n, err
@@ -88,7 +87,7 @@ func (k *care) writeExport(ctx context.Context, w io.Writer, x spool.Export) (sp
 	k.say("exporting from the spool at rest in %q", k.dir)
 	show, end := k.bar("exporting")
 	x.Progress = show
-	n, err = r.Export(ctx, w, x)
+	n, err = care.Export(ctx, r, w, x)
 	end()
 	if err = errors.Join(err, r.Close()); err != nil {
 		return n, k.explainSpool(interrupted(ctx, err))

@@ -14,6 +14,7 @@ import (
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 	importLineMax = 8 << 20
 )
 
-func (k *care) importCommand() *cobra.Command {
+func (k *spoolVerb) importCommand() *cobra.Command {
 	return k.addAdminFlag(&cobra.Command{
 		Use:   "import [FILE|-]",
 		Short: "Put exported events into a spool",
@@ -64,12 +65,12 @@ func (k *care) importCommand() *cobra.Command {
 type importer interface {
 	// add takes a line into the batch, or says what is wrong with it.
 	add(line []byte) error
-	// write writes the batch and begins the next. A *spool.ImportError names lines of it.
-	write(ctx context.Context) (spool.ImportCount, error)
+	// write writes the batch and begins the next. A *care.ImportError names lines of it.
+	write(ctx context.Context) (care.ImportCount, error)
 	close() error
 }
 
-func (k *care) importFrom(ctx context.Context, in io.Reader, size int64) error {
+func (k *spoolVerb) importFrom(ctx context.Context, in io.Reader, size int64) error {
 	into, bytesMax, err := k.openImporter()
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (k *care) importFrom(ctx context.Context, in io.Reader, size int64) error {
 }
 
 // openImporter chooses the relay if one is running, else the spool.
-func (k *care) openImporter() (into importer, bytesMax int, err error) {
+func (k *spoolVerb) openImporter() (into importer, bytesMax int, err error) {
 	relay, err := k.relay()
 	if err != nil {
 		return nil, 0, err
@@ -110,7 +111,7 @@ func (k *care) openImporter() (into importer, bytesMax int, err error) {
 	return &restImporter{s: s, targets: k.targets}, importRestBytes, nil
 }
 
-func (k *care) explainImport(err error) error {
+func (k *spoolVerb) explainImport(err error) error {
 	var f *failure
 	if errors.As(err, &f) {
 		return err
@@ -123,7 +124,7 @@ type importing struct {
 	into     importer
 	bytesMax int
 	show     func(done int64)
-	total    spool.ImportCount
+	total    care.ImportCount
 	line     int
 	at       []int // the lines of the batch
 	bytes    int   // of them
@@ -180,7 +181,7 @@ func (b *importing) write(ctx context.Context) error {
 	}
 	if len(b.bad) == 0 {
 		n, err := b.into.write(ctx)
-		var refused *spool.ImportError
+		var refused *care.ImportError
 		if err != nil && !errors.As(err, &refused) {
 			return err
 		}
@@ -211,7 +212,7 @@ type restImporter struct {
 	s *spool.Spool
 	// targets are those of the config; nil: none was read.
 	targets map[string]bool
-	events  []*spool.Exported
+	events  []*care.Exported
 }
 
 func (m *restImporter) add(line []byte) error {
@@ -222,8 +223,8 @@ func (m *restImporter) add(line []byte) error {
 	return err
 }
 
-func (m *restImporter) write(context.Context) (spool.ImportCount, error) {
-	n, err := m.s.Import(m.events, func(name string) bool { return m.targets[name] })
+func (m *restImporter) write(context.Context) (care.ImportCount, error) {
+	n, err := care.Import(m.s, m.events, func(name string) bool { return m.targets[name] })
 	m.events = m.events[:0]
 	return n, err
 }
@@ -241,8 +242,8 @@ func (m *liveImporter) add(line []byte) error {
 	return nil
 }
 
-func (m *liveImporter) write(ctx context.Context) (spool.ImportCount, error) {
-	var n spool.ImportCount
+func (m *liveImporter) write(ctx context.Context) (care.ImportCount, error) {
+	var n care.ImportCount
 	answer, err := m.relay.open(ctx, "/v1/spool/import", m.body)
 	m.body = m.body[:0]
 	var refused *refusedLines
@@ -267,7 +268,7 @@ type refusedLines struct {
 func (r *refusedLines) Unwrap() error { return r.failure }
 
 func (r *refusedLines) importError() error {
-	e := &spool.ImportError{Reasons: make(map[int]string)}
+	e := &care.ImportError{Reasons: make(map[int]string)}
 	for i, line := range r.problem.Lines {
 		if i < len(r.problem.Faults) {
 			e.Reasons[line-1] = clean(r.problem.Faults[i])

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // problemBytesMax bounds a refusal: an import has a fault for each of its lines.
@@ -19,7 +20,7 @@ const problemBytesMax = 4 << 20
 
 // relay is the one to ask: that of --admin, or that of the config when it uses the spool. Nil: the
 // spool is at rest.
-func (k *care) relay() (*peer, error) {
+func (k *spoolVerb) relay() (*peer, error) {
 	if k.adminURL != "" {
 		if err := k.find(); err != nil && k.config != "" {
 			return nil, err
@@ -29,7 +30,7 @@ func (k *care) relay() (*peer, error) {
 	if err := k.find(); err != nil {
 		return nil, err
 	}
-	err := spool.InUse(k.dir)
+	err := care.InUse(k.dir)
 	switch {
 	case !errors.Is(err, spool.ErrInUse):
 		return nil, nil // whoever opens it says what is wrong with it
@@ -41,7 +42,7 @@ func (k *care) relay() (*peer, error) {
 }
 
 // explain adds the hint to a failure to reach the relay: who uses the spool need not be one.
-func (k *care) explain(err error) error {
+func (k *spoolVerb) explain(err error) error {
 	var u *unreachable
 	if k.locked && errors.As(err, &u) && u.absent {
 		return fail("wait until another verb is done with it, or name the relay with --admin URL",

@@ -7,12 +7,11 @@ import (
 	"io"
 	"os"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/spf13/cobra"
-
-	"github.com/hookspool/hookspool/spool"
 )
 
-func (k *care) backupCommand() *cobra.Command {
+func (k *spoolVerb) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write a consistent copy of a spool, running or at rest, into one file",
@@ -32,7 +31,7 @@ func (k *care) backupCommand() *cobra.Command {
 	return k.addAdminFlag(cmd)
 }
 
-func (k *care) backup(ctx context.Context, name string) error {
+func (k *spoolVerb) backup(ctx context.Context, name string) error {
 	if name == "-" && k.json {
 		return misuse("name a file", "--json would write into the backup on stdout")
 	}
@@ -40,7 +39,7 @@ func (k *care) backup(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	var info spool.BackupInfo
+	var info care.BackupInfo
 	if err = k.writeBackup(ctx, w); err == nil && w.file != nil {
 		info, err = k.checkBackup(w.file.Name())
 	}
@@ -60,7 +59,7 @@ func (k *care) backup(ctx context.Context, name string) error {
 }
 
 // writeBackup asks the relay if one is running, else reads the spool.
-func (k *care) writeBackup(ctx context.Context, w io.Writer) error {
+func (k *spoolVerb) writeBackup(ctx context.Context, w io.Writer) error {
 	relay, err := k.relay()
 	if err != nil {
 		return err
@@ -82,26 +81,26 @@ func (k *care) writeBackup(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	k.say("backing up the spool at rest in %q", k.dir)
-	_, err = r.Backup(ctx, w, k.key)
+	_, err = care.Backup(ctx, r, w)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return k.explainSpool(err)
 	}
 	return nil
 }
 
-func (k *care) checkBackup(name string) (spool.BackupInfo, error) {
+func (k *spoolVerb) checkBackup(name string) (care.BackupInfo, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return spool.BackupInfo{}, fail("", "cannot read %q: %w", name, cause(err))
+		return care.BackupInfo{}, fail("", "cannot read %q: %w", name, cause(err))
 	}
-	info, err := spool.CheckBackup(f, k.key)
+	info, err := care.CheckBackup(f, k.key)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return info, k.explainSpool(fmt.Errorf("cannot read back %q: %w", name, err))
 	}
 	return info, nil
 }
 
-func (k *care) restoreCommand() *cobra.Command {
+func (k *spoolVerb) restoreCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Make a spool of a backup, and verify it",
@@ -121,7 +120,7 @@ func (k *care) restoreCommand() *cobra.Command {
 	}
 }
 
-func (k *care) restore(parent context.Context, name string) error {
+func (k *spoolVerb) restore(parent context.Context, name string) error {
 	f, err := os.Open(name) // before signals are held back: a pipe may wait for its other end
 	if err != nil {
 		return fail("", "cannot read %q: %w", name, cause(err))
@@ -129,7 +128,7 @@ func (k *care) restore(parent context.Context, name string) error {
 	ctx, stop := k.untilStopped(parent, func(os.Signal) {})
 	defer stop()
 	setUmask()
-	info, _, err := spool.Restore(ctx, untilDone(ctx, f), spool.RestoreOptions{Dir: k.dir,
+	info, _, err := care.Restore(ctx, untilDone(ctx, f), care.RestoreOptions{Dir: k.dir,
 		EncryptionKey: k.key, Log: k.log()})
 	if err = errors.Join(err, f.Close()); err != nil {
 		return k.explainSpool(err)

@@ -76,7 +76,7 @@ func newVerbStage(t *testing.T) *verbStage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := relay.New(relay.Options{Config: cfg, Version: "test", Log: (&care{cli: &cli{
+	r, err := relay.New(relay.Options{Config: cfg, Version: "test", Log: (&spoolVerb{cli: &cli{
 		errOut: io.Discard}}).log()})
 	if err != nil {
 		t.Fatal(err)

@@ -5,13 +5,13 @@ import (
 
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
-	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // ParseImported reads one line of an export and judges it as if it had come by POST: an event that
 // no attempt could carry, or a target that no config could name, would stay for ever.
-func ParseImported(line []byte) (*spool.Exported, error) {
-	x, err := spool.ParseExported(line)
+func ParseImported(line []byte) (*care.Exported, error) {
+	x, err := care.ParseExported(line)
 	if err != nil {
 		return nil, err
 	}

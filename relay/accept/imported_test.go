@@ -7,16 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // What POST would refuse, or no config could name, an import refuses.
 func TestParseImported(t *testing.T) {
-	f := func(want string, change func(x *spool.Exported)) {
+	f := func(want string, change func(x *care.Exported)) {
 		t.Helper()
-		x := spool.Exported{ID: "a", Type: "message", AcceptedAt: time.Now(), Payload: new(string),
-			Headers: []spool.ExportedHeader{},
-			Targets: []spool.ExportedTarget{{Name: "crm", State: "pending"}}}
+		x := care.Exported{ID: "a", Type: "message", AcceptedAt: time.Now(), Payload: new(string),
+			Headers: []care.ExportedHeader{},
+			Targets: []care.ExportedTarget{{Name: "crm", State: "pending"}}}
 		change(&x)
 		line, err := json.Marshal(x)
 		if err != nil {
@@ -27,15 +27,15 @@ func TestParseImported(t *testing.T) {
 			t.Errorf("%s: %s; want %q", line, got, want)
 		}
 	}
-	header := func(name, value string) func(*spool.Exported) {
-		return func(x *spool.Exported) {
-			x.Headers = []spool.ExportedHeader{{Name: spool.Text(name), Value: spool.Text(value)}}
+	header := func(name, value string) func(*care.Exported) {
+		return func(x *care.Exported) {
+			x.Headers = []care.ExportedHeader{{Name: care.Text(name), Value: care.Text(value)}}
 		}
 	}
-	target := func(name string) func(*spool.Exported) {
-		return func(x *spool.Exported) { x.Targets[0].Name = name }
+	target := func(name string) func(*care.Exported) {
+		return func(x *care.Exported) { x.Targets[0].Name = name }
 	}
-	f("", func(*spool.Exported) {})
+	f("", func(*care.Exported) {})
 	f("", header("traceparent", "00-1-2-03"))
 	f("", header("ce-a", "b\tc"))
 	for _, ours := range []string{"webhook-id", "Webhook-Signature", "webhook-timestamp",
@@ -56,15 +56,15 @@ func TestParseImported(t *testing.T) {
 		f("target", target(name))
 	}
 	f("", target(strings.Repeat("x", 64)))
-	f("target", func(x *spool.Exported) { // a delivered one as well
-		x.Targets = append(x.Targets, spool.ExportedTarget{Name: "a/b", State: "delivered"})
+	f("target", func(x *care.Exported) { // a delivered one as well
+		x.Targets = append(x.Targets, care.ExportedTarget{Name: "a/b", State: "delivered"})
 	})
 	for _, id := range []string{"", "a b", "a.b", "a\nb", strings.Repeat("x", 257), "a\u0085b"} {
-		f("id", func(x *spool.Exported) { x.ID = id })
+		f("id", func(x *care.Exported) { x.ID = id })
 	}
 	for _, typ := range []string{"a\nb", strings.Repeat("x", 257), "a\u0085b"} {
-		f("type", func(x *spool.Exported) { x.Type = typ })
+		f("type", func(x *care.Exported) { x.Type = typ })
 	}
-	f("", func(x *spool.Exported) { x.Type = "" })
-	f("content type", func(x *spool.Exported) { x.ContentType = "a\nb" })
+	f("", func(x *care.Exported) { x.Type = "" })
+	f("content type", func(x *care.Exported) { x.ContentType = "a\nb" })
 }

@@ -100,9 +100,6 @@ const entriesMax = 24_000
 // Next is part of engine.Log.
 func (t *Tree) Next(after uint64) uint64 { return after + 1 }
 
-// Dense is part of engine.Log.
-func (t *Tree) Dense() bool { return true }
-
 // Bounds is part of engine.Log. Badger's own bound is 15 % of the memtable.
 func (t *Tree) Bounds() (bytes, entries int) { return t.bytesMax, entriesMax }
 

@@ -122,6 +122,9 @@ func (l Look) View(key []byte, visit func(value []byte) error) error {
 // Walk is part of engine.Look.
 func (l Look) Walk(o engine.Walk) engine.Walker { return walk(l.txn, o) }
 
+// Dense is part of engine.Look.
+func (l Look) Dense() bool { return true }
+
 // Close is part of engine.Look.
 func (l Look) Close() { l.txn.Discard() }
 

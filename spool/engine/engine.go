@@ -30,8 +30,6 @@ type Log interface {
 	Bounds() (bytes, entries int)
 	// Next is the sequence of the first event after another one. Sequences grow, and say nothing else.
 	Next(after uint64) uint64
-	// Dense: Next leaves none out, so that one which is missing from the log is a loss.
-	Dense() bool
 }
 
 // Txn is one group of the committer. It is not safe for concurrent use. The first error of a write
@@ -72,6 +70,8 @@ type Look interface {
 	View(key []byte, visit func(value []byte) error) error
 	// Walk goes through keys in their order.
 	Walk(o Walk) Walker
+	// Dense: Log.Next leaves no sequence out, so that one which is missing from the log is a loss.
+	Dense() bool
 	// Close lets go of what it sees. Its walkers must be closed before.
 	Close()
 }

@@ -9,8 +9,13 @@ import (
 // Version is the version of everything on disk.
 const Version = 1
 
-// ErrFormat: a newer hookspool wrote this spool.
-var ErrFormat = errors.New("the spool has a newer format")
+var (
+	// ErrFormat: a newer hookspool wrote this spool.
+	ErrFormat = errors.New("the spool has a newer format")
+	// ErrOldFormat: an older hookspool wrote this spool, and whoever opens it does not write, so it
+	// cannot be brought up to date.
+	ErrOldFormat = errors.New("the spool has an older format")
+)
 
 // Format says what this is.
 type Format struct {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/look"
 )
 
@@ -28,7 +29,7 @@ func (j *journey) check() {
 			j.Errorf("%d turns of conversation %s are known; want %d", got, conv, n)
 		}
 	}
-	rep, err := j.Verify(context.Background(), nil)
+	rep, err := care.VerifyLive(context.Background(), j.Spool, nil)
 	if err != nil || rep.FaultCount > 0 {
 		j.Errorf("the spool does not verify: %v %q", err, rep.Faults)
 	}

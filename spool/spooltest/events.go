@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/look"
 )
 
@@ -280,7 +281,7 @@ func oneInstant(j *journey) {
 		j.settle("a", seq, []spool.Verdict{spool.Delivered, spool.Retry, spool.Exhausted}[n%3])
 	}
 	told := 0
-	rep, err := j.Verify(context.Background(), func(int64, int64) {
+	rep, err := care.VerifyLive(context.Background(), j.Spool, func(int64, int64) {
 		if told++; told > 20 {
 			return
 		}
@@ -323,7 +324,7 @@ func exportInstant(j *journey) {
 	}
 	var out bytes.Buffer
 	changed := false
-	count, err := j.Export(context.Background(), &out, spool.Export{All: true,
+	count, err := care.Export(context.Background(), j.Spool, &out, care.Selection{All: true,
 		Progress: func(int64, int64) {
 			if !changed {
 				changed = true
@@ -336,7 +337,7 @@ func exportInstant(j *journey) {
 		j.Errorf("exported %+v, %v; want %d events", count, err, len(want))
 	}
 	for _, line := range bytes.Split(bytes.TrimSpace(out.Bytes()), []byte{'\n'}) {
-		x, err := spool.ParseExported(line)
+		x, err := care.ParseExported(line)
 		if err != nil {
 			j.Fatal(err)
 		}

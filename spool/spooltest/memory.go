@@ -121,8 +121,6 @@ func (e *memoryEngine) Next(after uint64) uint64 {
 	return after + 1
 }
 
-func (e *memoryEngine) Dense() bool { return !e.m.sparse }
-
 func (e *memoryEngine) Begin() engine.Txn {
 	return &memoryTxn{e: e, look: e.lookNow(), writes: make(map[string]*entry)}
 }
@@ -331,6 +329,8 @@ func (l *memoryLook) from(key string) int {
 func (l *memoryLook) Walk(o engine.Walk) engine.Walker {
 	return &memoryWalker{l: l, o: o, step: 1, at: len(l.entries)}
 }
+
+func (l *memoryLook) Dense() bool { return !l.e.m.sparse }
 
 func (l *memoryLook) Close() {
 	l.e.m.mu.Lock()

@@ -46,7 +46,7 @@ func spoolMutants() []mutant {
 	}, {
 		name: "believe any loss", file: "spool/recount.go",
 		from: "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 {",
-		to:   "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 && s.acceptLoss {",
+		to:   "if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 && s.AcceptLoss {",
 		pkg:  "spool", tests: "TestHighWater",
 	}, {
 		name: "half a batch", file: "spool/load.go",
@@ -72,13 +72,13 @@ func spoolMutants() []mutant {
 
 func diskMutants() []mutant {
 	return []mutant{{
-		name: "no free-space check", file: "spool/disk.go",
+		name: "no free-space check", file: "spool/badger/usage.go",
 		from: "- since; free < need {", to: "- since; free < need-1<<60 {",
 		pkg: "testenv", tests: "TestFaultDisk",
 	}, {
 		name: "no gate", file: "spool/gate.go",
-		from: "		err := s.tree.Short(useOf(ops), time.Now())\n",
-		to: "		err := s.tree.Short(useOf(ops), time.Now())\n" +
+		from: "		err := s.engine.Fit(g)\n",
+		to: "		err := s.engine.Fit(g)\n" +
 			"		err = nil\n",
 		pkg: "testenv", tests: "TestFaultDiskFilledToTheLastByte",
 	}, {
@@ -86,7 +86,7 @@ func diskMutants() []mutant {
 		from: "	err := r.extend(to)\n", to: "	err := error(nil)\n",
 		pkg: "testenv", tests: "TestFaultDiskFilledToTheLastByte",
 	}, {
-		name: "no size budget", file: "spool/disk.go",
+		name: "no size budget", file: "spool/badger/usage.go",
 		from: "lim.MaxBytes > 0 && bytes+since > lim.MaxBytes {",
 		to:   "lim.MaxBytes > 0 && bytes+since > lim.MaxBytes+1<<60 {",
 		pkg:  "testenv", tests: "TestP2|TestP7|TestFaultDisk",

@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -55,7 +56,7 @@ func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (BackupInfo, *R
 			Log: o.Log}, nil)
 	}
 	if err == nil && report.FaultCount > 0 {
-		err = fmt.Errorf("%w: %s (%d faults)", ErrDamaged, report.Faults[0], report.FaultCount)
+		err = fmt.Errorf("%w: %s (%d faults)", engine.ErrDamaged, report.Faults[0], report.FaultCount)
 	}
 	if err == nil {
 		err = os.Rename(filepath.Join(work, ondisk.Dir), filepath.Join(o.Dir, ondisk.Dir))
@@ -101,14 +102,14 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 		return info, fmt.Errorf("cannot make %q: %w", work, err)
 	}
 	opts := ondisk.Options(work, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
-	s := newSpool(Options{Dir: work, Log: o.Log})
-	if err := s.disk.Preflight(); err != nil {
+	store := atRest(ReaderOptions{Dir: work, Log: o.Log})
+	if err := store.Preflight(); err != nil {
 		return info, err
 	}
-	if err := s.disk.Tree.Open(opts); err != nil {
+	if err := store.Tree.Open(opts); err != nil {
 		return info, err
 	}
-	batch := s.disk.Tree.Load()
+	batch := store.Load()
 	var format record.Format
 	info, err = readBackup(r, o.EncryptionKey, func(f record.Format, i BackupInfo) error {
 		format = f
@@ -127,9 +128,19 @@ func restoreInto(ctx context.Context, r io.Reader, work string, o RestoreOptions
 		batch.Cancel()
 	}
 	if err == nil {
-		err = s.storeFormat(descendant(format))
+		err = storeFormat(store, descendant(format))
 	}
-	return info, errors.Join(err, s.disk.Tree.Close())
+	return info, errors.Join(err, store.Tree.Close())
+}
+
+// storeFormat writes the record without which there is no spool.
+func storeFormat(to engine.Log, f record.Format) error {
+	txn := to.Begin()
+	defer txn.Discard()
+	if err := txn.Put(record.MetaKey(record.MetaFormat), f.Encode(), 0); err != nil {
+		return err
+	}
+	return txn.Commit()
 }
 
 // descendant is the format record of a spool restored from one of this record.

@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -30,11 +31,11 @@ func Probe(dir string, key []byte) error {
 	if !found {
 		want = unix.W_OK | unix.X_OK
 		if stands, err = nearestDir(dir); err != nil {
-			return fmt.Errorf("%w %q: cannot make it: %w", ErrDirectory, dir, err)
+			return fmt.Errorf("%w %q: cannot make it: %w", volume.ErrDirectory, dir, err)
 		}
 	}
 	if err := unix.Access(stands, want); err != nil {
-		return fmt.Errorf("%w %q: no right to use %q: %w", ErrDirectory, dir, stands, err)
+		return fmt.Errorf("%w %q: no right to use %q: %w", volume.ErrDirectory, dir, stands, err)
 	}
 	if err := probeEngine(dir, key); err != nil {
 		return fmt.Errorf("cannot open spool %q: %w", dir, err)
@@ -52,7 +53,7 @@ func Probe(dir string, key []byte) error {
 	}
 	if err == nil && free < ondisk.PreflightBytes {
 		err = fmt.Errorf("cannot open spool %q: %d bytes are free; %d are needed to start: %w",
-			dir, free, int64(ondisk.PreflightBytes), ErrFull)
+			dir, free, int64(ondisk.PreflightBytes), engine.ErrFull)
 	}
 	return err
 }
@@ -89,19 +90,19 @@ func nearestDir(path string) (string, error) {
 
 // probeEngine looks at the lock, at the rights to the engine's files, and at the key.
 func probeEngine(dir string, key []byte) error {
-	engine := filepath.Join(dir, ondisk.Dir)
-	files, err := os.ReadDir(engine)
+	parts := filepath.Join(dir, ondisk.Dir)
+	files, err := os.ReadDir(parts)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil {
-		err = inUse(dir)
+		err = locked(dir)
 	}
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
-		path := filepath.Join(engine, f.Name())
+		path := filepath.Join(parts, f.Name())
 		if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
 			return fmt.Errorf("cannot read and write %q: %w", path, err)
 		}

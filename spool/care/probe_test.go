@@ -1,4 +1,4 @@
-package spool
+package care_test
 
 import (
 	"bytes"
@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // TestProbe asserts that Probe agrees with Open about directory, lock and key, and leaves no trace.
@@ -19,9 +21,9 @@ func TestProbe(t *testing.T) {
 	top := t.TempDir()
 	at := func(name string) string { return filepath.Join(top, name) }
 	key := bytes.Repeat([]byte{7}, 32)
-	o := Options{Dir: at("locked"), EncryptionKey: key, Log: slog.New(slog.DiscardHandler),
-		Decide: func(*View, *Draft) {}}
-	s, err := Open(o)
+	o := spool.Options{Dir: at("locked"), EncryptionKey: key, Log: slog.New(slog.DiscardHandler),
+		Decide: func(*spool.View, *spool.Draft) {}}
+	s, err := spool.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +31,7 @@ func TestProbe(t *testing.T) {
 	f := func(dir string, key []byte, want error) {
 		t.Helper()
 		before := treeOf(t, top)
-		if err := Probe(dir, key); !errors.Is(err, want) || want == nil && err != nil {
+		if err := care.Probe(dir, key); !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("Probe(%q): %v, want %v", dir, err, want)
 		}
 		if after := treeOf(t, top); !slices.Equal(before, after) {
@@ -42,16 +44,16 @@ func TestProbe(t *testing.T) {
 	if err := os.Symlink(at("locked"), at("link")); err != nil {
 		t.Fatal(err)
 	}
-	f(at("locked"), key, ErrInUse)
-	f(at("locked"), nil, ErrInUse)
+	f(at("locked"), key, spool.ErrInUse)
+	f(at("locked"), nil, spool.ErrInUse)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	f(at("locked"), key, nil)
-	f(at("locked"), key[:16], ErrWrongKey)
-	f(at("locked"), nil, ErrWrongKey)
-	f(at("link"), key, ErrDirectory)
-	f(at("file"), nil, ErrDirectory)
+	f(at("locked"), key[:16], spool.ErrWrongKey)
+	f(at("locked"), nil, spool.ErrWrongKey)
+	f(at("link"), key, spool.ErrDirectory)
+	f(at("file"), nil, spool.ErrDirectory)
 	f(at("file/below"), nil, syscall.ENOTDIR)
 	f(at("new/and/deep"), nil, nil)
 }
@@ -73,35 +75,4 @@ func treeOf(t *testing.T, top string) (out []string) {
 		t.Fatal(err)
 	}
 	return out
-}
-
-// TestOpenSpeaksForItself asserts that a wrong key and a spool in use are told in our words, once:
-// no text of the engine, and nothing in the log above debug.
-func TestOpenSpeaksForItself(t *testing.T) {
-	t.Parallel()
-	var log bytes.Buffer
-	o := Options{Dir: t.TempDir(), EncryptionKey: bytes.Repeat([]byte{7}, 32),
-		Log: slog.New(slog.NewTextHandler(&log, nil)), Decide: func(*View, *Draft) {}}
-	s, err := Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	f := func(want error) {
-		t.Helper()
-		log.Reset()
-		_, err := Open(o)
-		if !errors.Is(err, want) || !strings.HasSuffix(err.Error(), ": "+want.Error()) {
-			t.Errorf("Open says %q, want …%q", err, want)
-		}
-		if log.Len() > 0 {
-			t.Errorf("%q is logged as well as returned", log.String())
-		}
-	}
-	f(ErrInUse)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	o.EncryptionKey = nil
-	f(ErrWrongKey)
 }

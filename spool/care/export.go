@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -80,8 +81,8 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
 
-// Export selects what is exported.
-type Export struct {
+// Selection is what is exported of a spool.
+type Selection struct {
 	// All are all events that are kept; otherwise those with a pending or exhausted delivery.
 	All bool
 	// Target, when set, looks at this target's deliveries alone, and only they are exported.
@@ -97,47 +98,35 @@ type ExportCount struct {
 	Unreadable int64 `json:"unreadable"`
 }
 
-// Export writes events as lines of JSON, oldest first, a line at a time. ErrNotFound: no target of
-// this name was ever owed anything.
-func (r *Reader) Export(ctx context.Context, w io.Writer, x Export) (ExportCount, error) {
-	return r.view.export(ctx, w, x)
-}
-
-// Export is Reader.Export of a spool that runs, as of one instant.
-func (s *Spool) Export(ctx context.Context, w io.Writer, x Export) (n ExportCount, err error) {
-	err = s.reading(func(v *snapshot) error {
-		ctx, stop := s.untilClosed(ctx)
-		defer stop()
+// Export writes events as lines of JSON, oldest first, a line at a time, as of one instant. It ends
+// with an error when ctx does or the spool is closed. ErrNotFound: no target of this name was ever
+// owed anything.
+func Export(ctx context.Context, of Source, w io.Writer, x Selection) (n ExportCount, err error) {
+	err = at(ctx, of, func(ctx context.Context, v *Snapshot) error {
 		n, err = v.export(ctx, w, x)
 		return err
 	})
 	return n, err
 }
 
-// untilClosed is a context that also ends when the spool is closed.
-func (s *Spool) untilClosed(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.ctx, cancel)
-	return ctx, func() { stop(); cancel() }
-}
-
-func (v *snapshot) export(ctx context.Context, w io.Writer, x Export) (n ExportCount, err error) {
+func (v *Snapshot) export(ctx context.Context, w io.Writer, x Selection) (n ExportCount,
+	err error) {
 	if err := v.faults.err(); err != nil {
 		return n, err
 	}
 	if x.Target != "" && v.laneNamed(x.Target) == nil {
-		return n, fmt.Errorf("cannot export target %q: %w", x.Target, ErrNotFound)
+		return n, fmt.Errorf("cannot export target %q: %w", x.Target, engine.ErrNotFound)
 	}
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
 	encoder.SetEscapeHTML(false)
-	first := v.swept
-	err = v.walk(0, func(e *record.Event, owed []owedDelivery) error {
+	first := v.Swept
+	err = v.Walk(0, func(e *record.Event, owed []Owed) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if x.Progress != nil {
-			x.Progress(int64(e.Seq-min(first, e.Seq)), int64(v.head-min(first, v.head)))
+			x.Progress(int64(e.Seq-min(first, e.Seq)), int64(v.Head-min(first, v.Head)))
 		}
 		out, want := exported(e, owed, &x)
 		if !want {
@@ -158,9 +147,9 @@ func (v *snapshot) export(ctx context.Context, w io.Writer, x Export) (n ExportC
 	return n, nil
 }
 
-func (v *snapshot) laneNamed(name string) *laneView {
-	for _, l := range v.lanes {
-		if l.name == name {
+func (v *Snapshot) laneNamed(name string) *Lane {
+	for _, l := range v.Lanes {
+		if l.Name == name {
 			return l
 		}
 	}
@@ -168,21 +157,21 @@ func (v *snapshot) laneNamed(name string) *laneView {
 }
 
 // exported is an event's line; false if it is not selected.
-func exported(e *record.Event, owed []owedDelivery, x *Export) (*Exported, bool) {
+func exported(e *record.Event, owed []Owed, x *Selection) (*Exported, bool) {
 	out := &Exported{ID: e.ID(), Type: e.Type(), ContentType: Text(e.ContentType()),
 		AcceptedAt: e.At.UTC(), Session: e.Session.String(), Headers: []ExportedHeader{},
 		Targets: []ExportedTarget{}}
 	open := false
 	for _, d := range owed {
-		if x.Target != "" && d.lane.name != x.Target {
+		if x.Target != "" && d.Lane.Name != x.Target {
 			continue
 		}
-		t := ExportedTarget{Name: d.lane.name, State: d.state.String()}
+		t := ExportedTarget{Name: d.Lane.Name, State: d.State.String()}
 		if d.x != nil {
 			t.Attempts = d.x.Attempts
 		}
 		out.Targets = append(out.Targets, t)
-		open = open || d.state == StatePending || d.state == StateExhausted
+		open = open || d.State == record.StatePending || d.State == record.StateExhausted
 	}
 	if len(out.Targets) == 0 || !open && !x.All {
 		return nil, false

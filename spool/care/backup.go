@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"bufio"
@@ -59,26 +59,21 @@ type BackupInfo struct {
 	Encrypted bool  `json:"encrypted"`
 }
 
-// Backup writes the spool as of now. The engine's own key encrypts it, if there is one.
-func (r *Reader) Backup(ctx context.Context, w io.Writer, key []byte) (BackupInfo, error) {
-	return r.view.backup(ctx, w, key)
-}
-
-// Backup writes the spool as of one instant while it runs on: everything that was acknowledged
-// before the call is in it. It holds no lock; the engine keeps what it reads until it is done. It
-// ends with an error when ctx does or the spool is closed.
-func (s *Spool) Backup(ctx context.Context, w io.Writer) (info BackupInfo, err error) {
-	err = s.reading(func(v *snapshot) error {
-		ctx, stop := s.untilClosed(ctx)
-		defer stop()
-		info, err = v.backup(ctx, w, s.key)
+// Backup writes the spool as of one instant while it goes on: everything that was acknowledged
+// before the call is in it. The spool's own key encrypts it, if there is one. It holds no lock; the
+// engine keeps what it reads until it is done. It ends with an error when ctx does or the spool is
+// closed.
+func Backup(ctx context.Context, of Source, w io.Writer) (info BackupInfo, err error) {
+	_, key := of.Home()
+	err = at(ctx, of, func(ctx context.Context, v *Snapshot) error {
+		info, err = v.backup(ctx, w, key)
 		return err
 	})
 	return info, err
 }
 
-func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupInfo, error) {
-	info := BackupInfo{Spool: fmt.Sprintf("%x", v.format.ID), Head: v.head, At: time.Now().UTC(),
+func (v *Snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupInfo, error) {
+	info := BackupInfo{Spool: fmt.Sprintf("%x", v.format.ID), Head: v.Head, At: time.Now().UTC(),
 		Encrypted: len(key) > 0}
 	f, err := newFrameWriter(w, key)
 	if err != nil {
@@ -87,7 +82,7 @@ func (v *snapshot) backup(ctx context.Context, w io.Writer, key []byte) (BackupI
 	head := record.NewEncoder(64)
 	head.Uint(v.format.Version)
 	head.Bytes(v.format.ID[:])
-	head.Uint(v.head)
+	head.Uint(v.Head)
 	head.Time(info.At)
 	f.body = append(f.body, head.Seal()...)
 	err = f.flush(false)
@@ -239,7 +234,7 @@ func newFrameReader(r io.Reader, key []byte) (*frameReader, error) {
 		return f, nil
 	}
 	if len(key) == 0 {
-		return nil, fmt.Errorf("%w: the backup is encrypted", ErrWrongKey)
+		return nil, fmt.Errorf("%w: the backup is encrypted", engine.ErrWrongKey)
 	}
 	var err error
 	f.open, err = backupCipher(key, head[len(backupMagic)+2:])
@@ -271,7 +266,7 @@ func (f *frameReader) next() error {
 		body, err := f.open.Open(frame[4:4], frameNonce(f.number), frame[4:], head[:])
 		switch {
 		case err != nil && f.number == 0:
-			return fmt.Errorf("%w (or the backup is damaged)", ErrWrongKey)
+			return fmt.Errorf("%w (or the backup is damaged)", engine.ErrWrongKey)
 		case err != nil:
 			return fmt.Errorf("%w at byte %d", ErrBadBackup, f.read)
 		}

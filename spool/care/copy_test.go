@@ -1,4 +1,4 @@
-package spool
+package care_test
 
 import (
 	"bytes"
@@ -10,26 +10,31 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
 // export reads a spool at rest into lines.
-func (f *fixture) export(x Export) []*Exported {
+func (f *fixture) export(x care.Selection) []*care.Exported {
 	f.t.Helper()
-	r, err := OpenReader(f.readerOptions())
+	r, err := care.OpenReader(f.readerOptions())
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	var out bytes.Buffer
-	n, err := r.Export(context.Background(), &out, x)
+	n, err := care.Export(context.Background(), r, &out, x)
 	if err = errors.Join(err, r.Close()); err != nil {
 		f.t.Fatal(err)
 	}
-	var list []*Exported
+	var list []*care.Exported
 	for line := range bytes.Lines(out.Bytes()) {
-		parsed, err := ParseExported(bytes.TrimSpace(line))
+		parsed, err := care.ParseExported(bytes.TrimSpace(line))
 		if err != nil {
 			f.t.Fatalf("%s: %v", line, err)
 		}
@@ -42,7 +47,7 @@ func (f *fixture) export(x Export) []*Exported {
 }
 
 // statesOf are the deliveries of an export: "1 a=pending/1 b=…" with payloads left out.
-func statesOf(list []*Exported) string {
+func statesOf(list []*care.Exported) string {
 	var b strings.Builder
 	for _, x := range list {
 		for _, t := range x.Targets {
@@ -58,7 +63,7 @@ func TestExport(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	f.close()
-	all := f.export(Export{All: true})
+	all := f.export(care.Selection{All: true})
 	want := "ae145 bp0 | ap1 bp0 | ad0 bp0 | ap1 bp0 | ad0 bp0 | ap0 bp0 | ap0 bp0 | ap0 bp0 | "
 	// The seventh delivery of a was purged; its word begins with a p as well.
 	if got := statesOf(all); got != want || all[6].Targets[0].State != "purged" {
@@ -69,21 +74,28 @@ func TestExport(t *testing.T) {
 		x.Headers[1].Value != "a\xffb" {
 		t.Errorf("got %+v", x)
 	}
-	if got, want := statesOf(f.export(Export{Target: "a"})),
+	if got, want := statesOf(f.export(care.Selection{Target: "a"})),
 		"ae145 | ap1 | ap1 | ap0 | ap0 | "; got != want {
 		t.Errorf("of a got %s want %s", got, want)
 	}
-	r, err := OpenReader(f.readerOptions())
+	r, err := care.OpenReader(f.readerOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := r.Export(context.Background(), io.Discard, Export{Target: "c"}); !errors.Is(err,
-		ErrNotFound) {
+	if _, err := care.Export(context.Background(), r, io.Discard, care.Selection{Target: "c"}); !errors.Is(err,
+		spool.ErrNotFound) {
 		t.Errorf("a target that never was: %v", err)
 	}
+	for range 2 { // a look is good for one walk, a reader for any number
+		var out bytes.Buffer
+		n, err := care.Export(context.Background(), r, &out, care.Selection{})
+		if err != nil || n.Events != 8 || bytes.Count(out.Bytes(), []byte(`"state":"exhausted"`)) != 1 {
+			t.Errorf("exported again: %+v, %v\n%s", n, err, out.Bytes())
+		}
+	}
 	broken := errors.New("broken pipe")
-	if _, err := r.Export(context.Background(), failingWriter{broken}, Export{}); !errors.Is(err,
+	if _, err := care.Export(context.Background(), r, failingWriter{broken}, care.Selection{}); !errors.Is(err,
 		broken) {
 		t.Errorf("a writer that fails: %v", err)
 	}
@@ -99,31 +111,31 @@ func TestImport(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	f.close()
-	list := f.export(Export{All: true})
+	list := f.export(care.Selection{All: true})
 	from := f.dir
 	for range 2 { // into a new one, and again into the same
 		f.dir = t.TempDir() + "/new"
 		first := f.importAll(list)
-		if first != (ImportCount{Imported: 8, Deliveries: 13}) {
+		if first != (care.ImportCount{Imported: 8, Deliveries: 13}) {
 			t.Errorf("imported %+v", first)
 		}
-		if again := f.importAll(list); again != (ImportCount{Duplicates: 8}) {
+		if again := f.importAll(list); again != (care.ImportCount{Duplicates: 8}) {
 			t.Errorf("imported again: %+v", again)
 		}
 	}
-	if same := f.importInto(from, list); same != (ImportCount{Duplicates: 8}) {
+	if same := f.importInto(from, list); same != (care.ImportCount{Duplicates: 8}) {
 		t.Errorf("imported where it comes from: %+v", same)
 	}
-	if done := f.importAll([]*Exported{{ID: "done", AcceptedAt: f.now,
-		Targets: []ExportedTarget{{Name: "a", State: "delivered"}, {Name: "b", State: "purged"}}}},
-	); done != (ImportCount{Finished: 1}) {
+	if done := f.importAll([]*care.Exported{{ID: "done", AcceptedAt: f.now,
+		Targets: []care.ExportedTarget{{Name: "a", State: "delivered"}, {Name: "b", State: "purged"}}}},
+	); done != (care.ImportCount{Finished: 1}) {
 		t.Errorf("imported what owes nothing: %+v", done)
 	}
-	back := f.export(Export{All: true})
+	back := f.export(care.Selection{All: true})
 	for i, x := range back {
 		was := list[i]
 		if x.ID != was.ID || x.Type != was.Type || !x.AcceptedAt.Equal(was.AcceptedAt) ||
-			!bytes.Equal(x.payload(), was.payload()) || x.ContentType != was.ContentType ||
+			!bytes.Equal(x.Body(), was.Body()) || x.ContentType != was.ContentType ||
 			fmt.Sprint(x.Headers) != fmt.Sprint(was.Headers) {
 			t.Errorf("event %d was %+v, is %+v", i, was, x)
 		}
@@ -132,18 +144,18 @@ func TestImport(t *testing.T) {
 		"ap0 bp0 | "; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	r, err := Verify(context.Background(), f.readerOptions(), nil)
+	r, err := care.Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Errorf("%v, faults %q", err, r.Faults)
 	}
 }
 
 // importer opens the spool as an import at rest does.
-func (f *fixture) importer() *Spool {
+func (f *fixture) importer() *spool.Spool {
 	f.t.Helper()
 	o := f.options()
 	o.Decide, o.DedupeWindow = nil, 0
-	s, err := Open(o)
+	s, err := spool.Open(o)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -151,7 +163,7 @@ func (f *fixture) importer() *Spool {
 	return s
 }
 
-func (f *fixture) importInto(dir string, list []*Exported) ImportCount {
+func (f *fixture) importInto(dir string, list []*care.Exported) care.ImportCount {
 	f.t.Helper()
 	here := f.dir
 	f.dir = dir
@@ -159,10 +171,10 @@ func (f *fixture) importInto(dir string, list []*Exported) ImportCount {
 	return f.importAll(list)
 }
 
-func (f *fixture) importAll(list []*Exported) ImportCount {
+func (f *fixture) importAll(list []*care.Exported) care.ImportCount {
 	f.t.Helper()
 	m := f.importer()
-	n, err := m.Import(list, nil)
+	n, err := care.Import(m, list, nil)
 	if err = errors.Join(err, m.Close()); err != nil {
 		f.t.Fatal(err)
 	}
@@ -174,21 +186,21 @@ func TestImportAllOrNothing(t *testing.T) {
 	f := open(t)
 	f.close()
 	f.dir = t.TempDir() + "/new"
-	event := func(id, payload string) *Exported {
-		return &Exported{ID: id, AcceptedAt: f.now, Payload: &payload,
-			Targets: []ExportedTarget{{Name: "a", State: "pending"}}}
+	event := func(id, payload string) *care.Exported {
+		return &care.Exported{ID: id, AcceptedAt: f.now, Payload: &payload,
+			Targets: []care.ExportedTarget{{Name: "a", State: "pending"}}}
 	}
-	f.importAll([]*Exported{event("held", "one")})
+	f.importAll([]*care.Exported{event("held", "one")})
 	m := f.importer()
 	defer m.Close()
-	for want, batch := range map[int][]*Exported{
+	for want, batch := range map[int][]*care.Exported{
 		1: {event("new", "x"), event("held", "two")},
 		2: {event("new", "x"), event("held", "one"), event("new", "y")},
 		3: {event("new", "x"), event("held", "one"), event("b", ""),
 			event("large", strings.Repeat("x", record.BytesMax))},
 	} {
-		_, err := m.Import(batch, nil)
-		var bad *ImportError
+		_, err := care.Import(m, batch, nil)
+		var bad *care.ImportError
 		if !errors.As(err, &bad) || len(bad.Reasons) != 1 || bad.Reasons[want] == "" {
 			t.Errorf("%d: %v %+v", want, err, bad)
 		}
@@ -208,7 +220,7 @@ func TestBackupRestore(t *testing.T) {
 		f.reopen()
 		f.furnish()
 		var out bytes.Buffer
-		info, err := f.Backup(context.Background(), &out)
+		info, err := care.Backup(context.Background(), f.Spool, &out)
 		if err != nil || info.Head != 8 || info.Bytes != int64(out.Len()) ||
 			info.Encrypted != (secret != "") || info.Spool != f.ID() {
 			t.Fatalf("backed up %+v, %v", info, err)
@@ -220,8 +232,8 @@ func TestBackupRestore(t *testing.T) {
 		made := f.idOf(2)
 		old := f.ID()
 		f.close()
-		o := RestoreOptions{Dir: t.TempDir() + "/to", EncryptionKey: f.secret, Log: f.options().Log}
-		got, rep, err := Restore(context.Background(), bytes.NewReader(out.Bytes()), o)
+		o := care.RestoreOptions{Dir: t.TempDir() + "/to", EncryptionKey: f.secret, Log: f.options().Log}
+		got, rep, err := care.Restore(context.Background(), bytes.NewReader(out.Bytes()), o)
 		if err != nil || got.Records != info.Records || rep.Events != 8 {
 			t.Fatalf("restored %+v, %v", got, err)
 		}
@@ -237,13 +249,17 @@ func TestBackupRestore(t *testing.T) {
 			t.Errorf("an id made before is not found: %v", err)
 		}
 		d := f.append("new", "a")
-		if d.Seq != 9 || f.ID() == old || f.format.Former[0] == f.format.ID {
-			t.Errorf("sequence %d, id %s, former %x", d.Seq, f.ID(), f.format.Former)
+		st, err := care.StatOf(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Seq != 9 || f.ID() == old || len(st.Former) != 1 || st.Former[0] != old {
+			t.Errorf("sequence %d, id %s, former %q; it was %s", d.Seq, f.ID(), st.Former, old)
 		}
 		if e, err := f.EventByID(d.ID); err != nil || e.Seq != 9 {
 			t.Errorf("an id made now is not found: %v", err)
 		}
-		if _, _, err := Restore(context.Background(), &out, o); !errors.Is(err, ErrNotEmpty) {
+		if _, _, err := care.Restore(context.Background(), &out, o); !errors.Is(err, care.ErrNotEmpty) {
 			t.Errorf("restored over a spool: %v", err)
 		}
 		f.close()
@@ -253,7 +269,7 @@ func TestBackupRestore(t *testing.T) {
 // idOf is the id of an event.
 func (f *fixture) idOf(seq uint64) string {
 	f.t.Helper()
-	e, err := f.Event(seq)
+	e, err := look.Event(f.Records(), seq)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -266,33 +282,33 @@ func TestRestoreRefusals(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	var out bytes.Buffer
-	if _, err := f.Backup(context.Background(), &out); err != nil {
+	if _, err := care.Backup(context.Background(), f.Spool, &out); err != nil {
 		t.Fatal(err)
 	}
 	f.close()
 	restore := func(text []byte, key string) (string, error) {
 		dir := t.TempDir() + "/to"
-		_, _, err := Restore(context.Background(), bytes.NewReader(text),
-			RestoreOptions{Dir: dir, EncryptionKey: []byte(key), Log: f.options().Log})
+		_, _, err := care.Restore(context.Background(), bytes.NewReader(text),
+			care.RestoreOptions{Dir: dir, EncryptionKey: []byte(key), Log: f.options().Log})
 		if left, _ := os.ReadDir(dir); err != nil && len(left) > 0 {
 			t.Errorf("a restore that failed left %v", left)
 		}
 		return dir, err
 	}
 	whole := out.Bytes()
-	for _, cut := range []int{0, 10, backupHeadBytes, backupHeadBytes + 20, len(whole) - 1} {
-		if _, err := restore(whole[:cut], ""); !errors.Is(err, ErrBadBackup) &&
-			!errors.Is(err, ErrNoBackup) {
+	for _, cut := range []int{0, 10, care.BackupHeadBytes, care.BackupHeadBytes + 20, len(whole) - 1} {
+		if _, err := restore(whole[:cut], ""); !errors.Is(err, care.ErrBadBackup) &&
+			!errors.Is(err, care.ErrNoBackup) {
 			t.Errorf("cut at %d: %v", cut, err)
 		}
 	}
 	changed := bytes.Clone(whole)
 	changed[len(changed)/2] ^= 1
-	if _, err := restore(changed, ""); !errors.Is(err, ErrBadBackup) {
+	if _, err := restore(changed, ""); !errors.Is(err, care.ErrBadBackup) {
 		t.Errorf("another byte: %v", err)
 	}
 	newer := bytes.Clone(whole)
-	newer[len(backupMagic)]++
+	newer[len(care.BackupMagic)]++
 	if _, err := restore(newer, ""); !errors.Is(err, record.ErrFormat) {
 		t.Errorf("a newer backup: %v", err)
 	}
@@ -301,17 +317,17 @@ func TestRestoreRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.dir, f.secret = dir, []byte("0123456789abcdef")
-	r, err := OpenReader(f.readerOptions())
+	r, err := care.OpenReader(f.readerOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
 	out.Reset()
-	_, err = r.Backup(context.Background(), &out, f.secret)
+	_, err = care.Backup(context.Background(), r, &out)
 	if err = errors.Join(err, r.Close()); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"", "fedcba9876543210"} {
-		if _, err := restore(out.Bytes(), key); !errors.Is(err, ErrWrongKey) {
+		if _, err := restore(out.Bytes(), key); !errors.Is(err, spool.ErrWrongKey) {
 			t.Errorf("with key %q: %v", key, err)
 		}
 	}
@@ -323,18 +339,18 @@ func TestRestoreCutOff(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	var out bytes.Buffer
-	if _, err := f.Backup(context.Background(), &out); err != nil {
+	if _, err := care.Backup(context.Background(), f.Spool, &out); err != nil {
 		t.Fatal(err)
 	}
 	f.close()
 	f.dir = t.TempDir()
-	work := filepath.Join(f.dir, restoringDir)
-	o := RestoreOptions{Dir: f.dir, Log: f.options().Log}
-	if _, err := restoreInto(context.Background(), bytes.NewReader(out.Bytes()), work,
+	work := filepath.Join(f.dir, care.RestoringDir)
+	o := care.RestoreOptions{Dir: f.dir, Log: f.options().Log}
+	if _, err := care.RestoreInto(context.Background(), bytes.NewReader(out.Bytes()), work,
 		o); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Restore(context.Background(), bytes.NewReader(out.Bytes()), o); err != nil {
+	if _, _, err := care.Restore(context.Background(), bytes.NewReader(out.Bytes()), o); err != nil {
 		t.Fatalf("cannot restore again: %v", err)
 	}
 	f.reopen()
@@ -345,9 +361,23 @@ func TestRestoreCutOff(t *testing.T) {
 	if err := highwater.Write(f.dir, 8); err != nil { // what is there before anything else
 		t.Fatal(err)
 	}
-	if _, err := Open(f.options()); !errors.Is(err, ErrLoss) {
+	if _, err := spool.Open(f.options()); !errors.Is(err, spool.ErrLoss) {
 		t.Errorf("a relay begins again where a restore was cut off: %v", err)
 	}
+}
+
+// watched tells of the context that a look has.
+type watched struct {
+	care.Source
+	look context.Context
+}
+
+func (w *watched) Reading(ctx context.Context,
+	look func(context.Context, engine.Look) error) error {
+	return w.Source.Reading(ctx, func(ctx context.Context, l engine.Look) error {
+		w.look = ctx
+		return look(ctx, l)
+	})
 }
 
 // A spool that is closed while it is backed up ends the backup, which then has no end mark.
@@ -361,11 +391,16 @@ func TestBackupClosed(t *testing.T) {
 	var out bytes.Buffer
 	closing := make(chan error, 1)
 	first := true
-	_, err := f.Backup(context.Background(), writerFunc(func(b []byte) (int, error) {
+	of := &watched{Source: f.Spool}
+	_, err := care.Backup(context.Background(), of, writerFunc(func(b []byte) (int, error) {
 		if first {
 			first = false
 			go func() { closing <- f.Close() }()
-			<-f.ctx.Done()
+			select {
+			case <-of.look.Done():
+			case <-time.After(10 * time.Second):
+				t.Error("the end of the spool does not end a look")
+			}
 		}
 		return out.Write(b)
 	}))
@@ -375,13 +410,14 @@ func TestBackupClosed(t *testing.T) {
 	if err := <-closing; err != nil {
 		t.Error(err)
 	}
-	if _, err := CheckBackup(&out, nil); !errors.Is(err, ErrBadBackup) {
+	if _, err := care.CheckBackup(&out, nil); !errors.Is(err, care.ErrBadBackup) {
 		t.Errorf("half a backup: %v", err)
 	}
-	if _, err := f.Backup(context.Background(), io.Discard); !errors.Is(err, ErrClosed) {
+	if _, err := care.Backup(context.Background(), f, io.Discard); !errors.Is(err,
+		spool.ErrClosed) {
 		t.Errorf("a closed spool: %v", err)
 	}
-	if _, err := f.Stat(); !errors.Is(err, ErrClosed) {
+	if _, err := care.StatOf(f); !errors.Is(err, spool.ErrClosed) {
 		t.Errorf("a closed spool: %v", err)
 	}
 }

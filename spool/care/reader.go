@@ -1,6 +1,7 @@
-package spool
+package care
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,15 +12,8 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/volume"
-)
-
-// Errors of reading a spool at rest.
-var (
-	// ErrNoSpool: there is no spool in this directory.
-	ErrNoSpool = engine.ErrNoSpool
-	// ErrDamaged: something in the spool cannot be read or does not add up.
-	ErrDamaged = engine.ErrDamaged
 )
 
 // ReaderOptions say which spool to read at rest. Dir and Log are required.
@@ -30,12 +24,11 @@ type ReaderOptions struct {
 	Log           *slog.Logger
 }
 
-// Reader reads a spool that no relay uses, and keeps relays out meanwhile. It is not safe for
-// concurrent use.
+// Reader is the Source of a spool that no relay uses, and keeps relays out meanwhile.
 type Reader struct {
 	dir  string
+	key  []byte
 	tree *ondisk.Tree
-	view *snapshot
 }
 
 // OpenReader opens a spool for reading. A spool that was closed is not written to. One that was
@@ -43,14 +36,10 @@ type Reader struct {
 // because the engine reads them in no other way; damaged files are never opened like this. Errors:
 // ErrNoSpool, ErrInUse, ErrWrongKey, ErrFormat, ErrOldFormat, ErrDamaged.
 func OpenReader(o ReaderOptions) (*Reader, error) {
-	r := &Reader{dir: o.Dir}
+	r := &Reader{dir: o.Dir, key: o.EncryptionKey}
 	err := r.openEngine(o)
 	if err == nil {
-		r.view, err = openSnapshot(r.tree.Look())
-		if errors.Is(err, engine.ErrNotFound) {
-			err = fmt.Errorf("%w: %w", ErrNoSpool, err)
-		}
-		if err != nil {
+		if err = r.check(); err != nil {
 			err = errors.Join(err, r.tree.Close())
 		}
 	}
@@ -61,11 +50,32 @@ func OpenReader(o ReaderOptions) (*Reader, error) {
 	return r, nil
 }
 
+// check reads the small records, so that what is no spool of ours is told at once.
+func (r *Reader) check() error {
+	look := r.tree.Look()
+	defer look.Close()
+	_, err := OpenSnapshot(look)
+	if errors.Is(err, engine.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", engine.ErrNoSpool, err)
+	}
+	return err
+}
+
+// Reading is part of Source.
+func (r *Reader) Reading(ctx context.Context, look func(context.Context, engine.Look) error) error {
+	l := r.tree.Look()
+	defer l.Close()
+	return look(ctx, l)
+}
+
+// Home is part of Source.
+func (r *Reader) Home() (dir string, key []byte) { return r.dir, r.key }
+
 func (r *Reader) openEngine(o ReaderOptions) error {
 	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); errors.Is(err, fs.ErrNotExist) {
-		return ErrNoSpool
+		return engine.ErrNoSpool
 	}
-	if err := inUse(o.Dir); err != nil {
+	if err := locked(o.Dir); err != nil {
 		return err
 	}
 	bad, _, err := ondisk.CheckFiles(o.Dir)
@@ -77,21 +87,29 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	}
 	opts := ondisk.Options(o.Dir, o.EncryptionKey, ondisk.Logger{Log: o.Log, Failed: func(string) {}})
 	opts.NumCompactors = 0
-	s := newSpool(Options{Dir: o.Dir, Log: o.Log})
-	s.Repairs = false
+	store := atRest(o)
 	if logs, _ := filepath.Glob(filepath.Join(o.Dir, ondisk.Dir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
-	} else if err := s.disk.Preflight(); err != nil {
+	} else if err := store.Preflight(); err != nil {
 		return err
 	}
-	err = s.disk.Start(s.Files, opts, s.disk.EmptyFileFound)
-	r.tree = s.disk.Tree
+	err = store.Start(store.Files, opts, store.EmptyFileFound)
+	r.tree = store.Tree
 	return err
+}
+
+// atRest is the engine of a spool that no relay uses, not open yet. Nothing of it is repaired.
+func atRest(o ReaderOptions) *ondisk.Store {
+	return ondisk.NewStore(ondisk.StoreOptions{
+		Files: ondisk.Files{Dir: o.Dir, Key: o.EncryptionKey, Log: o.Log,
+			Answered: func() (uint64, error) { return highwater.Read(o.Dir) },
+			Raise:    func(to uint64) error { return highwater.Raise(o.Dir, to) }},
+		Fail: func(err error) error { return err },
+	})
 }
 
 // Close lets go of the spool.
 func (r *Reader) Close() error {
-	r.view.close()
 	if err := r.tree.Close(); err != nil {
 		return fmt.Errorf("cannot close spool %q: %w", r.dir, err)
 	}
@@ -101,15 +119,15 @@ func (r *Reader) Close() error {
 // InUse is ErrInUse while a relay, or a verb that writes, has the spool open; nil says that nobody
 // has, or that there is none.
 func InUse(dir string) error {
-	err := inUse(dir)
+	err := locked(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// inUse asks for the lock that the engine takes while a relay runs, and gives it back.
-func inUse(dir string) error {
+// locked asks for the lock that the engine takes while a relay runs, and gives it back.
+func locked(dir string) error {
 	f, err := os.Open(filepath.Join(dir, ondisk.Dir))
 	if err != nil {
 		return fmt.Errorf("cannot open the engine's directory: %w", err)
@@ -117,7 +135,7 @@ func inUse(dir string) error {
 	defer f.Close()
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return ErrInUse
+		return engine.ErrInUse
 	}
 	if err != nil {
 		return fmt.Errorf("cannot lock the engine's directory: %w", err)

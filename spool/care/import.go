@@ -1,8 +1,7 @@
-package spool
+package care
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -11,9 +10,6 @@ import (
 )
 
 const (
-	// importWindow is the least dedupe window of an import, so that running it again after it broke
-	// off skips what is there, whatever the config says.
-	importWindow = 24 * time.Hour
 	// importAhead is how far a clock may have been ahead where an event was accepted. One that is
 	// accepted in ten years would stay for ten years, and all that follow it in the log.
 	importAhead = 24 * time.Hour
@@ -55,45 +51,69 @@ func (e *ImportError) Error() string {
 	return fmt.Sprintf("%d events cannot be imported", len(e.Reasons))
 }
 
-// importOrder is what becomes of an event that is imported.
-type importOrder struct {
-	session record.Session
-	names   []string // of the targets
-	newOnes int      // of them
+// Importer is a spool that events of another one can be brought into.
+type Importer interface {
+	// Now is the spool's clock.
+	Now() time.Time
+	// EventByID finds an event by its id, whoever made that. ErrNotFound: there is none.
+	EventByID(id string) (*record.Event, error)
+	// LaneNames are the names of all lanes.
+	LaneNames() []string
+	// Take spools events, all or none, synced when it returns. Lanes that are missing are made in
+	// the same commit. Their ids are remembered for a day at least, whatever the dedupe window is.
+	// Errors: *ImportError by the indexes of these events, ErrFull, ErrFailed, ErrClosed.
+	Take(events []*Incoming) error
+}
+
+// Incoming is an event that is brought into a spool.
+type Incoming struct {
+	ID, Type, ContentType string
+	Headers               []record.Header
+	Payload               []byte
+	At                    time.Time
+	Session               record.Session
+	// Names are the targets that it is owed to. NewNames of them have no lane yet.
+	Names    []string
+	NewNames int
+
+	// Duplicate and Deliveries are what became of it: its id and payload were held already, or so
+	// many deliveries are owed. Take sets them.
+	Duplicate  bool
+	Deliveries int
 }
 
 // Import writes a batch of exported events, all or none, synced when it returns. They keep id,
 // instant, session and headers, and become pending for the targets that they were not delivered to;
 // attempts start again. Lanes that are missing are made in the same commit, so a batch that is
 // refused makes none. claimed says which names are those of targets, and so no orphans; nil: none
-// is. An id that the spool holds is safe, for importWindow at least, whatever the dedupe window is.
+// is. An id that the spool holds is safe, for a day at least, whatever the dedupe window is.
 // Errors: *ImportError, ErrFull, ErrFailed, ErrClosed.
-func (s *Spool) Import(events []*Exported, claimed func(name string) bool) (ImportCount, error) {
+func Import(into Importer, events []*Exported, claimed func(name string) bool) (ImportCount,
+	error) {
 	var n ImportCount
-	var drafts []*Draft
-	var indexes []int // of the drafts in the batch
+	var taken []*Incoming
+	var indexes []int // of them in the batch
 	bad := &ImportError{Reasons: make(map[int]string)}
-	names := s.newcomers(claimed)
-	size, latest := 0, s.now().Add(importAhead)
+	names := newcomersTo(into, claimed)
+	latest := into.Now().Add(importAhead)
 	for i, x := range events {
 		if len(x.Undelivered()) == 0 {
 			n.Finished++
 			continue
 		}
-		held, same := s.held(x)
+		held, same := x.heldBy(into)
 		switch {
 		case x.AcceptedAt.After(latest):
 			bad.Reasons[i] = fmt.Sprintf("accepted_at is %s, which is still to come",
 				x.AcceptedAt.UTC().Format(time.RFC3339))
 		case held && !same:
-			bad.Reasons[i] = heldOtherwise(x.ID)
+			bad.Reasons[i] = HeldOtherwise(x.ID)
 		case held:
 			n.Duplicates++
 		default:
-			d := x.draft()
-			drafts, indexes = append(drafts, d), append(indexes, i)
-			size += len(d.Payload)
-			if reason := names.take(d.imported); reason != "" {
+			in := x.incoming()
+			taken, indexes = append(taken, in), append(indexes, i)
+			if reason := names.take(in); reason != "" {
 				bad.Reasons[i] = reason
 			}
 		}
@@ -101,25 +121,34 @@ func (s *Spool) Import(events []*Exported, claimed func(name string) bool) (Impo
 	if len(bad.Reasons) > 0 {
 		return ImportCount{}, bad
 	}
-	if len(drafts) == 0 {
+	if len(taken) == 0 {
 		return n, nil
 	}
-	err := s.Admit(size)
-	if err == nil {
-		err = s.Append(drafts...)
+	if err := into.Take(taken); err != nil {
+		return ImportCount{}, inBatch(err, indexes)
 	}
-	if err != nil {
-		return ImportCount{}, explainImport(err, events, indexes)
-	}
-	for _, d := range drafts {
-		if d.Duplicate {
+	for _, in := range taken {
+		if in.Duplicate {
 			n.Duplicates++
 		} else {
 			n.Imported++
-			n.Deliveries += int64(len(d.lanes))
+			n.Deliveries += int64(in.Deliveries)
 		}
 	}
 	return n, nil
+}
+
+// inBatch is a refusal by the indexes of the batch.
+func inBatch(err error, indexes []int) error {
+	refused, ok := errors.AsType[*ImportError](err)
+	if !ok {
+		return fmt.Errorf("cannot import: %w", err)
+	}
+	bad := &ImportError{Reasons: make(map[int]string)}
+	for i, reason := range refused.Reasons {
+		bad.Reasons[indexes[i]] = reason
+	}
+	return bad
 }
 
 // newcomers are the names of an import that no lane has.
@@ -130,14 +159,14 @@ type newcomers struct {
 	orphans int // in all
 }
 
-func (s *Spool) newcomers(claimed func(name string) bool) *newcomers {
+func newcomersTo(into Importer, claimed func(name string) bool) *newcomers {
 	if claimed == nil {
 		claimed = func(string) bool { return false }
 	}
 	n := &newcomers{known: make(map[string]bool), claimed: claimed}
-	for _, l := range s.Lanes() {
-		n.known[l.name] = true
-		if !claimed(l.name) {
+	for _, name := range into.LaneNames() {
+		n.known[name] = true
+		if !claimed(name) {
 			n.orphans++
 		}
 	}
@@ -145,13 +174,13 @@ func (s *Spool) newcomers(claimed func(name string) bool) *newcomers {
 }
 
 // take counts the new names of an event, and says why there may not be so many; empty: there may.
-func (n *newcomers) take(o *importOrder) (reason string) {
-	for _, name := range o.names {
+func (n *newcomers) take(in *Incoming) (reason string) {
+	for _, name := range in.Names {
 		if n.known[name] {
 			continue
 		}
 		n.known[name] = true
-		o.newOnes++
+		in.NewNames++
 		n.brought++
 		if !n.claimed(name) {
 			n.orphans++
@@ -179,46 +208,27 @@ func (x *Exported) Undelivered() (names []string) {
 	return names
 }
 
-// held reports whether the spool has the event in its log. Append looks for ids that were given;
-// this finds the ones made by this very spool, too.
-func (s *Spool) held(x *Exported) (held, same bool) {
-	e, err := s.EventByID(x.ID)
+// heldBy reports whether a spool has the event in its log. Append looks for ids that were given;
+// this finds the ones made by that very spool, too.
+func (x *Exported) heldBy(by Importer) (held, same bool) {
+	e, err := by.EventByID(x.ID)
 	if err != nil {
 		return false, false
 	}
 	return true, bytes.Equal(e.Payload(), x.payload())
 }
 
-func (x *Exported) draft() *Draft {
+func (x *Exported) incoming() *Incoming {
 	session, _ := sessionOf(x.Session)
-	payload := x.payload()
-	d := &Draft{ID: x.ID, Given: true, Hash: sha256.Sum256(payload), Type: x.Type,
-		ContentType: string(x.ContentType), Payload: payload, At: x.AcceptedAt,
-		imported: &importOrder{session: session, names: x.Undelivered()}}
+	in := &Incoming{ID: x.ID, Type: x.Type, ContentType: string(x.ContentType), Payload: x.payload(),
+		At: x.AcceptedAt, Session: session, Names: x.Undelivered()}
 	for _, h := range x.Headers {
-		d.Headers = append(d.Headers, record.Header{Name: string(h.Name), Value: string(h.Value)})
+		in.Headers = append(in.Headers, record.Header{Name: string(h.Name), Value: string(h.Value)})
 	}
-	return d
+	return in
 }
 
-// explainImport turns a refusal of Append into one that names events of the batch.
-func explainImport(err error, events []*Exported, indexes []int) error {
-	bad := &ImportError{Reasons: make(map[int]string)}
-	var conflict *ConflictError
-	var large *TooLargeError
-	switch {
-	case errors.As(err, &conflict):
-		for _, i := range conflict.Indexes {
-			bad.Reasons[indexes[i]] = heldOtherwise(events[indexes[i]].ID)
-		}
-		return bad
-	case errors.As(err, &large):
-		bad.Reasons[indexes[large.Index]] = large.Error()
-		return bad
-	}
-	return fmt.Errorf("cannot import: %w", err)
-}
-
-func heldOtherwise(id string) string {
+// HeldOtherwise is why an event is refused whose id the spool holds with another payload.
+func HeldOtherwise(id string) string {
 	return fmt.Sprintf("id %q is held with another payload", id)
 }

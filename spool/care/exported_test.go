@@ -1,13 +1,10 @@
-package spool
+package care
 
 import (
 	"bytes"
-	"errors"
-	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -30,8 +27,9 @@ func FuzzExportedLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d := x.draft()
-		parts := d.parts()
+		in := x.incoming()
+		parts := record.Parts{ID: in.ID, Given: true, At: in.At, Type: in.Type,
+			ContentType: in.ContentType, Headers: in.Headers, Payload: in.Payload}
 		if !parts.Fits() {
 			t.Fatal("it is taken and fits no record")
 		}
@@ -68,57 +66,4 @@ func normal(x *Exported) Exported {
 		n.Headers = nil
 	}
 	return n
-}
-
-// FuzzBackup changes a backup in one place, plain and encrypted: behind the head every change is
-// noticed, and whatever bytes a backup has, reading them ends.
-func FuzzBackup(f *testing.F) {
-	key := bytes.Repeat([]byte{7}, 32)
-	plain, secret := madeBackup(f, nil), madeBackup(f, key)
-	f.Add(uint32(0), byte(1), plain[:40])
-	f.Add(uint32(30), byte(0x80), secret)
-	f.Add(uint32(1<<31), byte(255), []byte(backupMagic))
-	f.Fuzz(func(t *testing.T, at uint32, flip byte, any []byte) {
-		for _, k := range [][]byte{nil, key} {
-			_, _ = CheckBackup(bytes.NewReader(any), k)
-			_, _ = CheckBackup(bytes.NewReader(append(bytes.Clone(plain[:backupHeadBytes]), any...)), k)
-			whole := plain
-			if k != nil {
-				whole = secret
-			}
-			if _, err := CheckBackup(bytes.NewReader(whole), k); err != nil {
-				t.Fatal(err)
-			}
-			b := bytes.Clone(whole)
-			place := backupHeadBytes + int(at)%(len(b)-backupHeadBytes)
-			b[place] ^= flip | 1
-			if _, err := CheckBackup(bytes.NewReader(b), k); err == nil {
-				t.Fatalf("a change at byte %d was not noticed", place)
-			}
-			if _, err := CheckBackup(bytes.NewReader(whole[:place]), k); err == nil {
-				t.Fatalf("an end at byte %d was not noticed", place)
-			}
-		}
-	})
-}
-
-// madeBackup is the backup of a spool with a few events.
-func madeBackup(f *testing.F, key []byte) []byte {
-	f.Helper()
-	s, err := Open(Options{Dir: f.TempDir() + "/spool", EncryptionKey: key,
-		Log: slog.New(slog.DiscardHandler), Decide: func(*View, *Draft) {}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	s.Start()
-	var out bytes.Buffer
-	err = s.Append(&Draft{ID: "a", Given: true, Type: "t", Payload: []byte("{}"), At: time.Unix(1, 0)},
-		&Draft{Type: "t", Payload: []byte("[]"), At: time.Unix(2, 0)})
-	if err == nil {
-		_, err = s.Backup(f.Context(), &out)
-	}
-	if err := errors.Join(err, s.Close()); err != nil {
-		f.Fatal(err)
-	}
-	return out.Bytes()
 }

@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"bytes"
@@ -33,10 +33,10 @@ type Report struct {
 
 // verifier holds the sums of one pass.
 type verifier struct {
-	*snapshot
+	*Snapshot
 	ctx    context.Context
 	report *Report
-	lanes  map[*laneView]*laneSums
+	lanes  map[*Lane]*laneSums
 	// want is the next sequence that the log must have.
 	want     uint64
 	leftover int64 // events below the sweep that nobody needs any more
@@ -64,7 +64,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	var all faults
 	defer func() { rep.conclude(recover(), &all) }()
 	if _, err := os.Stat(filepath.Join(o.Dir, ondisk.Dir)); err == nil {
-		if err := inUse(o.Dir); err != nil {
+		if err := locked(o.Dir); err != nil {
 			return rep, fmt.Errorf("cannot verify spool %q: %w", o.Dir, err)
 		}
 	}
@@ -80,29 +80,33 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	r, err := OpenReader(o)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrInUse), errors.Is(err, ErrWrongKey), errors.Is(err, record.ErrFormat),
-		errors.Is(err, ErrOldFormat), errors.Is(err, ErrNoSpool), errors.Is(err, ErrFull),
+	case errors.Is(err, engine.ErrInUse), errors.Is(err, engine.ErrWrongKey),
+		errors.Is(err, record.ErrFormat), errors.Is(err, record.ErrOldFormat),
+		errors.Is(err, engine.ErrNoSpool), errors.Is(err, engine.ErrFull),
 		errors.Is(err, os.ErrPermission):
 		return rep, err
 	default:
-		if _, system := volume.NameSystem(err); system && !errors.Is(err, ErrDamaged) {
+		if _, system := volume.NameSystem(err); system && !errors.Is(err, engine.ErrDamaged) {
 			return rep, err // it says nothing of what is in the files
 		}
 		all.add("%v", err)
 		return rep, nil
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.tree.DB.VerifyChecksum(); err != nil {
-		r.view.faults.add("a table does not fit its checksums: %v", err)
-	}
-	highWater, herr := highwater.Read(o.Dir)
-	v := newVerifier(ctx, r.view, rep, progress)
-	if err := v.run(o.Dir); err != nil {
-		return rep, err
-	}
-	v.checkHighWater(highWater, herr)
-	all = v.faults
-	return rep, nil
+	err = at(ctx, r, func(ctx context.Context, view *Snapshot) error {
+		if err := r.tree.DB.VerifyChecksum(); err != nil {
+			view.faults.add("a table does not fit its checksums: %v", err)
+		}
+		highWater, herr := highwater.Read(o.Dir)
+		v := newVerifier(ctx, view, rep, progress)
+		defer func() { all = v.faults }()
+		if err := v.run(o.Dir); err != nil {
+			return err
+		}
+		v.checkHighWater(highWater, herr)
+		return nil
+	})
+	return rep, err
 }
 
 func newReport() *Report {
@@ -117,13 +121,13 @@ func (rep *Report) conclude(panicked any, all *faults) {
 	rep.Faults, rep.FaultCount = append(rep.Faults, all.list...), all.count
 }
 
-func newVerifier(ctx context.Context, view *snapshot, rep *Report,
+func newVerifier(ctx context.Context, view *Snapshot, rep *Report,
 	progress func(done, total int64)) *verifier {
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	return &verifier{snapshot: view, ctx: ctx, report: rep, progress: progress,
-		lanes: make(map[*laneView]*laneSums)}
+	return &verifier{Snapshot: view, ctx: ctx, report: rep, progress: progress,
+		lanes: make(map[*Lane]*laneSums)}
 }
 
 // run goes through all records. The error says that it was cut short.
@@ -134,9 +138,9 @@ func (v *verifier) run(dir string) error {
 		return fmt.Errorf("cannot verify to the end: %w", context.Cause(v.ctx))
 	}
 	v.checkSums()
-	st, err := (&snapshot{look: v.look, format: v.format, tick: v.tick, checkpoint: v.checkpoint,
-		swept: v.swept, head: v.head, lanes: v.snapshot.lanes, byID: v.byID,
-		forgotten: v.forgotten}).stat(dir)
+	st, err := (&Snapshot{look: v.look, format: v.format, tick: v.tick, Checkpoint: v.Checkpoint,
+		Swept: v.Swept, Head: v.Head, Lanes: v.Snapshot.Lanes, ByID: v.ByID,
+		Forgotten: v.Forgotten}).stat(dir)
 	if err != nil {
 		v.faults.add("%v", err)
 	}
@@ -147,9 +151,9 @@ func (v *verifier) run(dir string) error {
 	if n := v.leftover - v.count(record.PrefixReleased); n > 0 {
 		v.note("%d events that nobody needs take room; no sweep will find them", n)
 	}
-	if v.newest > v.head {
+	if v.newest > v.Head {
 		v.note("a batch was cut off before its answer: the next start removes events %d to %d",
-			v.head+1, v.newest)
+			v.Head+1, v.newest)
 	}
 	return nil
 }
@@ -194,7 +198,7 @@ func (v *verifier) checkSmallRecord(key, value []byte) error {
 		return err
 	}
 	k := record.KindOf(key)
-	if id, ok := k.Lane(key); ok && v.byID[id] == nil && !v.forgotten[id] {
+	if id, ok := k.Lane(key); ok && v.ByID[id] == nil && !v.Forgotten[id] {
 		return fmt.Errorf("it is about lane %d, which has no name", id)
 	}
 	if k.Prefix == record.PrefixID {
@@ -209,7 +213,7 @@ func (v *verifier) checkID(id string, value []byte) error {
 	if err != nil || r.Seq == 0 {
 		return err
 	}
-	rec, err := v.get(record.LogKey(r.Seq))
+	rec, err := v.Get(record.LogKey(r.Seq))
 	if errors.Is(err, engine.ErrNotFound) {
 		return nil
 	}
@@ -228,7 +232,7 @@ func (v *verifier) checkID(id string, value []byte) error {
 
 // checkLog walks through the log and, beside it, through what every lane keeps of it.
 func (v *verifier) checkLog() {
-	for _, l := range v.snapshot.lanes {
+	for _, l := range v.Snapshot.Lanes {
 		sums := &laneSums{}
 		v.lanes[l] = sums
 		l.failed = v.cursor(record.PrefixException, l, func(seq uint64) {
@@ -243,8 +247,8 @@ func (v *verifier) checkLog() {
 			v.withoutEvent("a purged delivery", l, seq)
 		})
 	}
-	v.want = v.swept + 1
-	err := v.walk(0, func(e *record.Event, owed []owedDelivery) error {
+	v.want = v.Swept + 1
+	err := v.Walk(0, func(e *record.Event, owed []Owed) error {
 		v.report.Events++
 		v.progress(v.report.Events, max(v.events(), v.report.Events))
 		v.checkGap(e.Seq)
@@ -257,11 +261,11 @@ func (v *verifier) checkLog() {
 	if err != nil {
 		v.faults.add("cannot read the log to its end: %v", err)
 	}
-	v.checkGap(v.head + 1)
-	for _, l := range v.snapshot.lanes {
+	v.checkGap(v.Head + 1)
+	for _, l := range v.Snapshot.Lanes {
 		for _, c := range []*cursor{l.failed, l.kept, l.purged} {
 			if _, err := c.at(^uint64(0)); err != nil {
-				v.faults.add("target %q: %v", l.name, err)
+				v.faults.add("target %q: %v", l.Name, err)
 			}
 		}
 	}
@@ -272,31 +276,34 @@ func (v *verifier) checkLog() {
 }
 
 // events is how many the log holds at most, as far as its ends tell.
-func (v *verifier) events() int64 { return int64(v.head - min(v.head, v.swept)) }
+func (v *verifier) events() int64 { return int64(v.Head - min(v.Head, v.Swept)) }
 
 // withoutEvent is told of a delivery whose event is not in the log or was never owed.
-func (v *verifier) withoutEvent(what string, l *laneView, seq uint64) {
+func (v *verifier) withoutEvent(what string, l *Lane, seq uint64) {
 	v.report.Records++
-	if _, err := v.get(record.UnreadKey(seq)); err == nil {
+	if _, err := v.Get(record.UnreadKey(seq)); err == nil {
 		return // its event was set aside; the next job drops it
 	}
-	v.faults.add("target %q has %s of event %d, which is not in the log or not its own", l.name,
+	v.faults.add("target %q has %s of event %d, which is not in the log or not its own", l.Name,
 		what, seq)
 }
 
 // checkGap notes the sequences that are missing before one.
 func (v *verifier) checkGap(seq uint64) {
+	if !v.look.Dense() {
+		return
+	}
 	for ; v.want < seq; v.want++ {
-		if _, err := v.get(record.UnreadKey(v.want)); err == nil {
+		if _, err := v.Get(record.UnreadKey(v.want)); err == nil {
 			v.aside++
-			for _, l := range v.snapshot.lanes {
-				if v.want > l.rec.Position {
+			for _, l := range v.Snapshot.Lanes {
+				if v.want > l.Record.Position {
 					v.lanes[l].lost++
 				}
 			}
 			continue
 		}
-		if _, err := v.get(record.LogKey(v.want)); err == nil {
+		if _, err := v.Get(record.LogKey(v.want)); err == nil {
 			continue // it is there and cannot be read; the walk told
 		}
 		from := v.want
@@ -309,31 +316,31 @@ func (v *verifier) checkGap(seq uint64) {
 }
 
 func (v *verifier) missing(seq uint64) bool {
-	_, aside := v.get(record.UnreadKey(seq))
-	_, there := v.get(record.LogKey(seq))
+	_, aside := v.Get(record.UnreadKey(seq))
+	_, there := v.Get(record.LogKey(seq))
 	return aside != nil && there != nil
 }
 
-func (v *verifier) checkEvent(e *record.Event, owed []owedDelivery) {
-	needed := e.Seq > v.swept
+func (v *verifier) checkEvent(e *record.Event, owed []Owed) {
+	needed := e.Seq > v.Swept
 	for _, d := range owed {
-		sums := v.lanes[d.lane]
+		sums := v.lanes[d.Lane]
 		switch {
-		case d.fresh:
+		case d.Fresh:
 			sums.fresh++
-		case d.state == StatePending:
+		case d.State == record.StatePending:
 			sums.exceptions++
-			if !d.lane.passed(e.Seq) {
+			if !d.Lane.Passed(e.Seq) {
 				sums.unknown++
 			}
-		case d.state == StateExhausted:
+		case d.State == record.StateExhausted:
 			sums.exhausted++
 		}
-		if d.state != StateDelivered {
-			if !d.fresh {
+		if d.State != record.StateDelivered {
+			if !d.Fresh {
 				v.report.Records++
 			}
-			needed = needed || d.state != StatePurged
+			needed = needed || d.State != record.StatePurged
 		}
 	}
 	if !needed {
@@ -347,29 +354,29 @@ func (v *verifier) checkSums() {
 	if err != nil {
 		v.faults.add("cannot read the end of the log: %v", err)
 	}
-	for _, l := range v.snapshot.lanes {
-		r, n := &l.rec, v.lanes[l]
+	for _, l := range v.Snapshot.Lanes {
+		r, n := &l.Record, v.lanes[l]
 		if r.Exceptions+n.unknown != n.exceptions {
-			v.faults.add("target %q counts %d exceptions; there are %d", l.name,
+			v.faults.add("target %q counts %d exceptions; there are %d", l.Name,
 				r.Exceptions+n.unknown, n.exceptions)
 		}
 		if r.Exhausted != n.exhausted {
-			v.faults.add("target %q counts %d exhausted deliveries; there are %d", l.name,
+			v.faults.add("target %q counts %d exhausted deliveries; there are %d", l.Name,
 				r.Exhausted, n.exhausted)
 		}
-		owed, passed := r.Owed+tail[l.id], r.Passed+n.unknown
+		owed, passed := r.Owed+tail[l.ID], r.Passed+n.unknown
 		if passed > owed {
-			v.faults.add("target %q counts %d deliveries as settled; it owed %d", l.name, passed,
+			v.faults.add("target %q counts %d deliveries as settled; it owed %d", l.Name, passed,
 				owed)
 			continue
 		}
 		if fresh := owed - passed; fresh < n.fresh || fresh > n.fresh+n.lost {
 			v.faults.add("target %q counts %d deliveries on their way through the log; there are %d",
-				l.name, fresh, n.fresh)
+				l.Name, fresh, n.fresh)
 		}
-		if r.Position > v.head || r.OwedSeq > v.head {
-			v.faults.add("target %q is at %d and counts up to %d; the newest event is %d", l.name,
-				r.Position, r.OwedSeq, v.head)
+		if r.Position > v.Head || r.OwedSeq > v.Head {
+			v.faults.add("target %q is at %d and counts up to %d; the newest event is %d", l.Name,
+				r.Position, r.OwedSeq, v.Head)
 		}
 	}
 }
@@ -377,11 +384,11 @@ func (v *verifier) checkSums() {
 // checkHighWater compares the log's end with what was answered when the mark was read.
 func (v *verifier) checkHighWater(h uint64, err error) {
 	switch {
-	case errors.Is(err, os.ErrNotExist) && v.head == 0:
+	case errors.Is(err, os.ErrNotExist) && v.Head == 0:
 	case err != nil:
 		v.faults.add("file %s: %v", highwater.Name, err)
-	case h > v.head:
-		v.faults.add("event %d was answered, but the newest in the log is %d (%d missing)", h, v.head,
-			h-v.head)
+	case h > v.Head:
+		v.faults.add("event %d was answered, but the newest in the log is %d (%d missing)", h, v.Head,
+			h-v.Head)
 	}
 }

@@ -1,4 +1,4 @@
-package spool
+package care_test
 
 import (
 	"bytes"
@@ -10,107 +10,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
 )
-
-// furnish fills a spool with everything that one can hold. Lane a: 1 exhausted, 2 failed, the
-// third delivered, one purged, the rest waiting. Lane b: all waiting.
-func (f *fixture) furnish() {
-	f.t.Helper()
-	a, b := f.lane("a"), f.lane("b")
-	a.Open(true)
-	for i := range 8 {
-		d := &Draft{Type: "counted", ContentType: "text/plain", At: f.now, Note: []string{"a", "b"},
-			Payload: fmt.Appendf(nil, "payload %d", i),
-			Headers: []record.Header{{Name: "traceparent", Value: "00-1"}, {Name: "x", Value: "a\xffb"}}}
-		if i%2 == 0 {
-			d.Given, d.ID = true, fmt.Sprintf("given-%d", i)
-		}
-		if i == 5 {
-			d.Payload = []byte{0xff, 0x00, '<'}
-		}
-		if err := f.Append(d); err != nil {
-			f.t.Fatal(err)
-		}
-	}
-	for i, e := range f.fetch(a, 5) {
-		st := Settlement{Lane: a.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: true, Attempts: 1, Due: 1,
-			Status: 500, Error: "answered 500"}
-		switch i {
-		case 0:
-			st.Verdict, st.Attempts = Exhausted, 145
-		case 1, 3:
-			st.Verdict = Retry
-		}
-		f.settle(st)
-	}
-	if n, err := a.Purge(context.Background(), Purge{State: StatePending, Seq: 7}); n != 1 {
-		f.t.Fatal(n, err)
-	}
-	since := f.now.Add(-time.Hour)
-	if err := f.Apply(Change{Standing: &record.Standing{FailedJobs: 101, DefectiveSince: since},
-		StandingOf: b.id, Tick: &record.Tick{Number: 3, At: f.now},
-		Owe: []Notice{{Lane: b.id, Episode: 1, Body: []byte("mail")}}}); err != nil {
-		f.t.Fatal(err)
-	}
-	f.commitCheckpoint()
-}
-
-func (f *fixture) readerOptions() ReaderOptions {
-	return ReaderOptions{Dir: f.dir, EncryptionKey: f.secret, Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil))}
-}
-
-func (f *fixture) close() {
-	f.t.Helper()
-	if err := f.Close(); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-// crash leaves the files as a kill would, in a directory of their own.
-func (f *fixture) crash() string {
-	f.t.Helper()
-	to := f.t.TempDir() + "/crashed"
-	copySparse(f.t, f.dir, to)
-	return to
-}
-
-// copySparse copies a spool without writing the zeros at the ends of its files, tens of MiB.
-func copySparse(t *testing.T, from, to string) {
-	t.Helper()
-	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return os.Mkdir(filepath.Join(to, name), 0o700)
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name = filepath.Join(to, name)
-		if err := os.WriteFile(name, mend.TrimZeros(text), 0o600); err != nil {
-			return err
-		}
-		return os.Truncate(name, int64(len(text)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // A sound spool has no faults: closed, or as a crash left it.
 func TestVerifySound(t *testing.T) {
@@ -121,7 +32,7 @@ func TestVerifySound(t *testing.T) {
 	for _, dir := range []string{crashed, crashed, f.dir} {
 		o := f.readerOptions()
 		o.Dir = dir
-		r, err := Verify(context.Background(), o, nil)
+		r, err := care.Verify(context.Background(), o, nil)
 		if err != nil || r.FaultCount > 0 {
 			t.Fatalf("%v, faults %q", err, r.Faults)
 		}
@@ -250,7 +161,7 @@ func flipOne(t *testing.T, f *fixture, x flip) {
 	if err := errors.Join(err, werr, file.Close()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Verify(context.Background(), ReaderOptions{Dir: to, EncryptionKey: f.secret,
+	r, err := care.Verify(context.Background(), care.ReaderOptions{Dir: to, EncryptionKey: f.secret,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, nil)
 	if err == nil && r.FaultCount == 0 {
 		t.Errorf("byte %d of %s was flipped and nobody noticed: %q", x.at, name, r.Notes)
@@ -272,14 +183,19 @@ func TestVerifyTornLog(t *testing.T) {
 		end++
 		fault, note = mend.CheckLog(text[:end])
 	}
-	e := f.entries(dir, text)[0]
+	log, err := ondisk.OpenLog(ondisk.Options(dir, nil, nil), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Judge(0, 0)
+	e := log.Entries()[0]
 	copy(text[end:], text[e.At:e.At+e.Bytes-6])
 	if err := os.WriteFile(mem[0], text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	o := f.readerOptions()
 	o.Dir = dir
-	r, err := Verify(context.Background(), o, nil)
+	r, err := care.Verify(context.Background(), o, nil)
 	if err != nil || r.FaultCount > 0 || len(r.Notes) != 1 {
 		t.Errorf("%v, faults %q, notes %q", err, r.Faults, r.Notes)
 	}
@@ -326,13 +242,13 @@ func TestVerifyContradictions(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			f := open(t)
 			f.furnish()
-			if strings.Contains(want, "event 8") {
-				// The checkpoint remembers the head as well.
-				f.write(set(record.MetaKey(record.MetaCheckpoint), seal(func(e *record.Encoder) { e.Uint(7); e.Uint(0) })))
-			}
 			f.close()
 			f.damage(damage)
-			r, err := Verify(context.Background(), f.readerOptions(), nil)
+			if strings.Contains(want, "event 8") { // the checkpoint remembers the head as well
+				f.damage(set(record.MetaKey(record.MetaCheckpoint),
+					seal(func(e *record.Encoder) { e.Uint(7); e.Uint(0) })))
+			}
+			r, err := care.Verify(context.Background(), f.readerOptions(), nil)
 			if err != nil || !strings.Contains(strings.Join(r.Faults, "\n"), want) {
 				t.Errorf("%v, faults %q; want %q", err, r.Faults, want)
 			}
@@ -340,23 +256,30 @@ func TestVerifyContradictions(t *testing.T) {
 	}
 }
 
-func (f *fixture) write(do func(*badger.Txn) error) {
-	f.t.Helper()
-	if err := f.disk.DB.Update(do); err != nil {
-		f.t.Fatal(err)
+// A spool that was closed is read without a trace, as often as one likes.
+func TestReaderWritesNothing(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	f.close()
+	before := treeOf(t, f.dir)
+	for range 2 {
+		r, err := care.OpenReader(f.readerOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := care.Backup(context.Background(), r, io.Discard); err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		rep, err := care.Verify(context.Background(), f.readerOptions(), nil)
+		if err != nil || rep.FaultCount > 0 {
+			t.Errorf("%v, faults %q", err, rep.Faults)
+		}
 	}
-}
-
-// damage writes into the engine of a closed spool.
-func (f *fixture) damage(do func(*badger.Txn) error) {
-	f.t.Helper()
-	db, err := ondisk.OpenEngine(ondisk.Options(f.dir, f.secret, ondisk.Logger{Log: f.options().Log,
-		Failed: func(string) {}}))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if err := errors.Join(db.Update(do), db.Close()); err != nil {
-		f.t.Fatal(err)
+	if after := treeOf(t, f.dir); !slices.Equal(before, after) {
+		t.Errorf("the spool was\n%q and is\n%q", before, after)
 	}
 }
 
@@ -365,118 +288,47 @@ func TestReaderRefusals(t *testing.T) {
 	f := open(t)
 	f.furnish()
 	o := f.readerOptions()
-	if _, err := OpenReader(o); !errors.Is(err, ErrInUse) {
+	if _, err := care.OpenReader(o); !errors.Is(err, spool.ErrInUse) {
 		t.Errorf("a running spool: %v", err)
 	}
-	if _, err := Verify(context.Background(), o, nil); !errors.Is(err, ErrInUse) {
+	if _, err := care.Verify(context.Background(), o, nil); !errors.Is(err, spool.ErrInUse) {
 		t.Errorf("a running spool: %v", err)
 	}
 	f.close()
-	r, err := OpenReader(o)
+	r, err := care.OpenReader(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(f.options()); !errors.Is(err, ErrInUse) {
+	if _, err := spool.Open(f.options()); !errors.Is(err, spool.ErrInUse) {
 		t.Errorf("a spool that is read: %v", err)
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	o.Dir = t.TempDir()
-	if _, err := OpenReader(o); !errors.Is(err, ErrNoSpool) {
+	if _, err := care.OpenReader(o); !errors.Is(err, spool.ErrNoSpool) {
 		t.Errorf("an empty directory: %v", err)
 	}
-	if _, err := Verify(context.Background(), o, nil); !errors.Is(err, ErrNoSpool) {
+	if _, err := care.Verify(context.Background(), o, nil); !errors.Is(err, spool.ErrNoSpool) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	if files, _ := os.ReadDir(o.Dir); len(files) > 0 {
 		t.Errorf("reading nothing left %v", files)
 	}
-	newer := record.NewEncoder(16)
-	newer.Uint(record.Version + 1)
-	f.damage(func(txn *badger.Txn) error { return txn.Set(record.MetaKey(record.MetaFormat), newer.Seal()) })
-	if _, err := OpenReader(f.readerOptions()); !errors.Is(err, record.ErrFormat) {
-		t.Errorf("a newer format: %v", err)
-	}
-	if _, err := Open(f.options()); !errors.Is(err, record.ErrFormat) {
-		t.Errorf("a newer format: %v", err)
-	}
-}
-
-// A migration runs step by step, stores each step, and is taken up again where it was cut off.
-func TestMigrate(t *testing.T) {
-	f := open(t)
-	s := f.Spool
-	id := s.format.ID
-	var ran []uint64
-	fails := errors.New("cut off")
-	var failAt uint64 = 2
-	step := func(from uint64) migration {
-		return migration{from, func(*Spool) error {
-			ran = append(ran, from)
-			if from == failAt {
-				return fails
-			}
-			return nil
-		}}
-	}
-	steps := []migration{step(1), step(2), step(3)}
-	if _, err := s.migrate(s.format, 4, steps); !errors.Is(err, fails) {
-		t.Fatal(err)
-	}
-	value, err := s.get(record.MetaKey(record.MetaFormat))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, _ := record.OpenValue(value)
-	if v := d.Uint(); v != 2 || !bytes.Equal(d.Bytes(), id[:]) {
-		t.Fatalf("version %d is stored; want 2, and the same id", v)
-	}
-	failAt = 0
-	got, err := s.migrate(record.Format{Version: 2, ID: id}, 4, steps)
-	if err != nil || got.Version != 4 || got.ID != id || fmt.Sprint(ran) != "[1 2 2 3]" {
-		t.Errorf("got %+v, %v after steps %v", got, err, ran)
-	}
-	if _, err := s.migrate(record.Format{Version: 0}, 4, steps); !errors.Is(err, ErrOldFormat) {
-		t.Errorf("a format without a way: %v", err)
-	}
-	for from := uint64(1); from < record.Version; from++ {
-		if n := len(migrations()); uint64(n) != record.Version-1 || migrations()[from-1].from != from {
-			t.Errorf("there is no step from format %d", from)
+	for version, want := range map[uint64]error{record.Version + 1: record.ErrFormat,
+		record.Version - 1: record.ErrOldFormat} {
+		other := record.Format{Version: version}
+		f.damage(func(txn *badger.Txn) error {
+			return txn.Set(record.MetaKey(record.MetaFormat), other.Encode())
+		})
+		if _, err := care.OpenReader(f.readerOptions()); !errors.Is(err, want) {
+			t.Errorf("format %d: %v", version, err)
 		}
-	}
-}
-
-// A delivery that is settled between the look of a sweep and its removal holds its event in the eyes
-// of the one, and is passed by the other: the event goes with a later sweep all the same.
-func TestSweepSettledMeanwhile(t *testing.T) {
-	f := open(t)
-	l := f.lane("a")
-	l.Open(true)
-	f.append("fails first", "a")
-	f.append("succeeds", "a")
-	for i, e := range f.fetch(l, 2) {
-		st := Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Attempts: 1, Due: 1}
-		if i == 0 {
-			st.Verdict = Retry
+		if _, err := care.Verify(context.Background(), f.readerOptions(), nil); !errors.Is(err, want) {
+			t.Errorf("format %d: %v", version, err)
 		}
-		f.settle(st)
-	}
-	f.commitCheckpoint()
-	f.unheld.begin()
-	r := &removal{swept: 2, replays: f.replays.Load()}
-	var err error
-	if r.seqs, err = f.leaveHeld([]uint64{1, 2}, 1, 2); err != nil || len(r.seqs) != 1 {
-		t.Fatalf("the look found %v, %v", r.seqs, err)
-	}
-	f.settle(Settlement{Lane: l.id, Seq: 1, Attempts: 2})
-	if err := f.Apply(Change{remove: r}); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Sweep(f.now.Add(2 * time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	if e, err := f.Event(1); err == nil {
-		t.Errorf("event %d stays for ever", e.Seq)
+		if _, err := spool.Open(f.options()); !errors.Is(err, want) {
+			t.Errorf("format %d: %v", version, err)
+		}
 	}
 }

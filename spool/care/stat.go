@@ -1,11 +1,11 @@
-package spool
+package care
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -51,55 +51,20 @@ type LaneStat struct {
 	LastError      string     `json:"last_error"`
 }
 
-// Stat counts what is there. It goes through the keys of the log, not through the payloads.
-func (r *Reader) Stat() (*Stat, error) { return r.view.stat(r.dir) }
-
-// Stat is Reader.Stat of a spool that runs.
-func (s *Spool) Stat() (st *Stat, err error) {
-	err = s.reading(func(v *snapshot) error {
-		st, err = v.stat(s.dir)
+// StatOf counts what is there. It goes through the keys of the log, not through the payloads.
+func StatOf(of Source) (st *Stat, err error) {
+	dir, _ := of.Home()
+	err = at(context.Background(), of, func(_ context.Context, v *Snapshot) error {
+		st, err = v.stat(dir)
 		return err
 	})
 	return st, err
 }
 
-// reading runs a look at a snapshot of the spool as of now. Close waits for it, so it must be
-// bounded, or watch for the spool's end.
-func (s *Spool) reading(look func(*snapshot) error) error {
-	s.readers.RLock()
-	defer s.readers.RUnlock()
-	if s.closed() {
-		return ErrClosed
-	}
-	o := newOp()
-	o.look = true
-	err := s.submit(o)
-	var v *snapshot
-	if err == nil {
-		v, err = openSnapshot(o.looked)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot read the spool: %w", err)
-	}
-	defer v.close()
-	return look(v)
-}
-
-// lookNow opens a snapshot between two groups. The committer does it, behind a checkpoint of its
-// own: a group may be several transactions of the engine, and between them the sums of a lane are
-// not those of its records. It holds up one sync of the committer; reading holds up nothing.
-func (s *Spool) lookNow() (engine.Look, error) {
-	s.commitGroup(nil, true)
-	if err := s.Err(); err != nil {
-		return nil, err
-	}
-	return s.engine.Look(), nil
-}
-
-func (v *snapshot) stat(dir string) (*Stat, error) {
+func (v *Snapshot) stat(dir string) (*Stat, error) {
 	st := &Stat{
 		Spool: hex.EncodeToString(v.format.ID[:]), Former: []string{}, Format: v.format.Version,
-		Head: v.head, Swept: v.swept, Events: v.count(record.PrefixLog),
+		Head: v.Head, Swept: v.Swept, Events: v.count(record.PrefixLog),
 		Sessions: v.count(record.PrefixState),
 		Notices:  v.count(record.PrefixNotice), Quarantined: v.count(record.PrefixUnread),
 		TickNumber: v.tick.Number, LastTick: instant(v.tick.At), Targets: []LaneStat{},
@@ -117,11 +82,11 @@ func (v *snapshot) stat(dir string) (*Stat, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot count: %w", err)
 	}
-	for _, l := range v.lanes {
-		r := &l.rec
-		owed := r.Owed + tail[l.id]
+	for _, l := range v.Lanes {
+		r := &l.Record
+		owed := r.Owed + tail[l.ID]
 		st.Targets = append(st.Targets, LaneStat{
-			Name: l.name, Position: r.Position,
+			Name: l.Name, Position: r.Position,
 			Pending:    owed - min(owed, r.Passed) + r.Exceptions,
 			Exceptions: r.Exceptions, Exhausted: r.Exhausted, Delivered: r.Delivered,
 			Purged: r.Purged, Quarantined: r.Quarantined, FailedJobs: l.standing.FailedJobs,
@@ -134,12 +99,12 @@ func (v *snapshot) stat(dir string) (*Stat, error) {
 }
 
 // owedTail counts what each lane owes of the log behind the point up to which its record counts.
-func (v *snapshot) owedTail() (map[record.LaneID]uint64, error) {
+func (v *Snapshot) owedTail() (map[record.LaneID]uint64, error) {
 	tail := make(map[record.LaneID]uint64)
-	err := v.scan([]byte{record.PrefixLog}, record.LogKey(v.checkpoint+1),
+	err := v.Scan([]byte{record.PrefixLog}, record.LogKey(v.Checkpoint+1),
 		func(key, value []byte) (bool, error) {
 			seq := record.KeySeq(key)
-			if seq > v.head {
+			if seq > v.Head {
 				return false, nil
 			}
 			e, err := record.DecodeEvent(value, seq)
@@ -147,7 +112,7 @@ func (v *snapshot) owedTail() (map[record.LaneID]uint64, error) {
 				return true, nil // whoever reads the log tells
 			}
 			e.LaneIDs(func(id record.LaneID) {
-				if l := v.byID[id]; l != nil && seq > l.rec.OwedSeq {
+				if l := v.ByID[id]; l != nil && seq > l.Record.OwedSeq {
 					tail[id]++
 				}
 			})

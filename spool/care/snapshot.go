@@ -1,4 +1,4 @@
-package spool
+package care
 
 import (
 	"errors"
@@ -10,21 +10,23 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// snapshot is the whole spool as one read transaction of the engine sees it: an instant between two
+// Snapshot is the whole spool as one read transaction of the engine sees it: an instant between two
 // commits, whatever is written meanwhile. Stat, export, verify and backup read it, of a spool at
-// rest and of one that runs. Lane records in it may be a checkpoint old after a crash.
-type snapshot struct {
-	look       engine.Look
-	format     record.Format
-	tick       record.Tick
-	checkpoint uint64
-	swept      uint64
-	// head is the newest event; newest is above it while a batch is only partly written, or if its
+// rest and of one that runs; a recount does. Lane records in it may be a checkpoint old after a
+// crash. It is not safe for concurrent use.
+type Snapshot struct {
+	look   engine.Look
+	format record.Format
+	tick   record.Tick
+	// Checkpoint is the event up to which the records of lanes count, Swept the one up to which
+	// events are gone that nobody needed.
+	Checkpoint, Swept uint64
+	// Head is the newest event; newest is above it while a batch is only partly written, or if its
 	// writing was cut off.
-	head, newest uint64
-	lanes        []*laneView
-	byID         map[record.LaneID]*laneView
-	forgotten    map[record.LaneID]bool // lanes that events may still list
+	Head, newest uint64
+	Lanes        []*Lane
+	ByID         map[record.LaneID]*Lane
+	Forgotten    map[record.LaneID]bool // lanes that events may still list
 	faults       faults
 	// unreadable counts log records that a walk could not decode.
 	unreadable int64
@@ -36,17 +38,17 @@ const giveWayEvery = 8
 
 // giveWay is called for every record. A reader is all work and no waiting, and would otherwise keep
 // a core from the committer for whole time slices of the scheduler, 10 ms each.
-func (v *snapshot) giveWay() {
+func (v *Snapshot) giveWay() {
 	if v.seen++; v.seen%giveWayEvery == 0 {
 		runtime.Gosched()
 	}
 }
 
-// laneView is a lane in a snapshot.
-type laneView struct {
-	id       record.LaneID
-	name     string
-	rec      record.Lane
+// Lane is a lane in a snapshot. One without a record or a standing has zero values.
+type Lane struct {
+	ID       record.LaneID
+	Name     string
+	Record   record.Lane
 	standing record.Standing
 	// Cursors over what the lane keeps beside the log, made when they are first asked.
 	failed, kept, purged *cursor
@@ -76,14 +78,14 @@ func (f *faults) err() error {
 	if f.count == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s (%d faults)", ErrDamaged, f.list[0], f.count)
+	return fmt.Errorf("%w: %s (%d faults)", engine.ErrDamaged, f.list[0], f.count)
 }
 
-// openSnapshot reads the small records; the look is its own from now on. What is wrong with
-// the records is in faults; the error says that there is no spool of this format.
-func openSnapshot(look engine.Look) (*snapshot, error) {
-	v := &snapshot{look: look, byID: make(map[record.LaneID]*laneView),
-		forgotten: make(map[record.LaneID]bool)}
+// OpenSnapshot reads the small records. What is wrong with them is in Faults; the error says that
+// there is no spool of this format. The snapshot is to be closed before the look.
+func OpenSnapshot(look engine.Look) (*Snapshot, error) {
+	v := &Snapshot{look: look, ByID: make(map[record.LaneID]*Lane),
+		Forgotten: make(map[record.LaneID]bool)}
 	err := v.loadFormat()
 	if err == nil {
 		v.loadMeta()
@@ -91,29 +93,32 @@ func openSnapshot(look engine.Look) (*snapshot, error) {
 		err = v.loadHead()
 	}
 	if err != nil {
-		v.close()
 		return nil, err
 	}
 	return v, nil
 }
 
-func (v *snapshot) close() {
-	for _, l := range v.lanes {
+// Close lets go of what walks have opened.
+func (v *Snapshot) Close() {
+	for _, l := range v.Lanes {
 		for _, c := range []*cursor{l.failed, l.kept, l.purged} {
 			if c != nil {
 				c.walk.Close()
 			}
 		}
 	}
-	v.look.Close()
 }
 
-func (v *snapshot) get(key []byte) ([]byte, error) {
+// Get is a record's value. ErrNotFound: there is none.
+func (v *Snapshot) Get(key []byte) ([]byte, error) {
 	return v.look.Get(key)
 }
 
-func (v *snapshot) loadFormat() error {
-	value, err := v.get(record.MetaKey(record.MetaFormat))
+// Faults are what did not add up so far, in words, the first 200.
+func (v *Snapshot) Faults() []string { return v.faults.list }
+
+func (v *Snapshot) loadFormat() error {
+	value, err := v.Get(record.MetaKey(record.MetaFormat))
 	if err != nil {
 		return fmt.Errorf("cannot read its format: %w", err)
 	}
@@ -121,14 +126,14 @@ func (v *snapshot) loadFormat() error {
 		return err
 	}
 	if v.format.Version != record.Version {
-		return fmt.Errorf("%w: got %d; want %d", record.ErrFormat, v.format.Version, record.Version)
+		return fmt.Errorf("%w: got %d; want %d", record.ErrOldFormat, v.format.Version, record.Version)
 	}
 	return nil
 }
 
 // small reads one small record, if it is there.
-func (v *snapshot) small(what string, key []byte, read func(value []byte) error) {
-	value, err := v.get(key)
+func (v *Snapshot) small(what string, key []byte, read func(value []byte) error) {
+	value, err := v.Get(key)
 	if errors.Is(err, engine.ErrNotFound) {
 		return
 	}
@@ -140,74 +145,74 @@ func (v *snapshot) small(what string, key []byte, read func(value []byte) error)
 	}
 }
 
-func (v *snapshot) loadMeta() {
+func (v *Snapshot) loadMeta() {
 	v.small("the last tick", record.MetaKey(record.MetaTick), func(value []byte) (err error) {
 		v.tick, err = record.DecodeTick(value)
 		return err
 	})
 	v.small("the checkpoint", record.MetaKey(record.MetaCheckpoint), func(value []byte) error {
 		c, err := record.DecodeCheckpoint(value)
-		v.checkpoint, v.swept = c.Head, c.Swept
+		v.Checkpoint, v.Swept = c.Head, c.Swept
 		return err
 	})
 }
 
-func (v *snapshot) loadLanes() {
+func (v *Snapshot) loadLanes() {
 	names := make(map[string]record.LaneID)
-	err := v.scan([]byte{record.PrefixName}, nil, func(key, value []byte) (bool, error) {
+	err := v.Scan([]byte{record.PrefixName}, nil, func(key, value []byte) (bool, error) {
 		name, err := record.DecodeName(value)
 		if err != nil || len(key) != 5 {
 			v.faults.add("cannot read the name of lane %x: %v", key[1:], err)
 			return true, nil
 		}
-		l := &laneView{id: record.KeyLane(key), name: name}
-		if l.name == "" {
-			v.forgotten[l.id] = true
+		l := &Lane{ID: record.KeyLane(key), Name: name}
+		if l.Name == "" {
+			v.Forgotten[l.ID] = true
 			return true, nil
 		}
-		if twin, twice := names[l.name]; twice {
-			v.faults.add("lanes %d and %d have the same name %q", twin, l.id, l.name)
+		if twin, twice := names[l.Name]; twice {
+			v.faults.add("lanes %d and %d have the same name %q", twin, l.ID, l.Name)
 		}
-		names[l.name] = l.id
-		v.lanes = append(v.lanes, l)
-		v.byID[l.id] = l
+		names[l.Name] = l.ID
+		v.Lanes = append(v.Lanes, l)
+		v.ByID[l.ID] = l
 		return true, nil
 	})
 	if err != nil {
 		v.faults.add("cannot read the names of lanes: %v", err)
 	}
-	for _, l := range v.lanes {
-		value, err := v.get(record.LaneKey(record.PrefixLane, l.id))
+	for _, l := range v.Lanes {
+		value, err := v.Get(record.LaneKey(record.PrefixLane, l.ID))
 		if err == nil {
 			var r *record.Lane
 			if r, err = record.DecodeLane(value); err == nil {
-				l.rec = *r
+				l.Record = *r
 			}
 		}
 		if err != nil && !errors.Is(err, engine.ErrNotFound) {
-			v.faults.add("target %q: %v", l.name, err)
+			v.faults.add("target %q: %v", l.Name, err)
 		}
-		value, err = v.get(record.LaneKey(record.PrefixStanding, l.id))
+		value, err = v.Get(record.LaneKey(record.PrefixStanding, l.ID))
 		if err == nil {
 			l.standing, err = record.DecodeStanding(value)
 		}
 		if err != nil && !errors.Is(err, engine.ErrNotFound) {
-			v.faults.add("target %q: %v", l.name, err)
+			v.faults.add("target %q: %v", l.Name, err)
 		}
 	}
 }
 
 // loadHead finds the newest event. A batch whose last record is not there was not answered yet, or
 // never: the next start would remove what there is of it.
-func (v *snapshot) loadHead() error {
+func (v *Snapshot) loadHead() error {
 	w := v.look.Walk(engine.Walk{Reverse: true})
 	defer w.Close()
-	v.head = v.checkpoint
+	v.Head = v.Checkpoint
 	w.Seek([]byte{record.PrefixLog + 1})
 	for ; w.Valid() && w.Key()[0] == record.PrefixLog; w.Next() {
 		seq := record.KeySeq(w.Key())
 		v.newest = max(v.newest, seq)
-		if seq <= v.checkpoint {
+		if seq <= v.Checkpoint {
 			break
 		}
 		cut := false
@@ -220,22 +225,22 @@ func (v *snapshot) loadHead() error {
 			return fmt.Errorf("cannot read the newest events: %w", err)
 		}
 		if !cut {
-			v.head = seq
+			v.Head = seq
 			break
 		}
 	}
-	v.newest = max(v.newest, v.head)
+	v.newest = max(v.newest, v.Head)
 	return nil
 }
 
-// scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
+// Scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
 // values are only valid during the visit.
-func (v *snapshot) scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
+func (v *Snapshot) Scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
 	return engine.Scan(v.look, prefix, start, visit)
 }
 
 // count is the number of keys with a prefix; it reads no values.
-func (v *snapshot) count(prefix ...byte) int64 {
+func (v *Snapshot) count(prefix ...byte) int64 {
 	w := v.look.Walk(engine.Walk{Prefix: prefix})
 	defer w.Close()
 	n := int64(0)
@@ -254,8 +259,8 @@ type cursor struct {
 	passed func(seq uint64)
 }
 
-func (v *snapshot) cursor(prefix byte, l *laneView, passed func(seq uint64)) *cursor {
-	all := record.LaneKey(prefix, l.id)
+func (v *Snapshot) cursor(prefix byte, l *Lane, passed func(seq uint64)) *cursor {
+	all := record.LaneKey(prefix, l.ID)
 	c := &cursor{walk: v.look.Walk(engine.Walk{Prefix: all}), passed: passed}
 	c.walk.Seek(all)
 	return c
@@ -280,25 +285,26 @@ func (c *cursor) at(seq uint64) ([]byte, error) {
 	return nil, nil
 }
 
-// owedDelivery is one delivery of an event on a walk.
-type owedDelivery struct {
-	lane  *laneView
-	state State
+// Owed is one delivery of an event on a walk.
+type Owed struct {
+	Lane  *Lane
+	State record.State
 	x     *record.Exception // of a pending or exhausted delivery that was tried
-	fresh bool              // pending, and still on its way through the log
+	// Fresh: it is pending, and still on its way through the log.
+	Fresh bool
 }
 
-// walk visits the events from a sequence on, oldest first, with the state of all their deliveries.
+// Walk visits the events from a sequence on, oldest first, with the state of all their deliveries.
 // The event and the list are only valid during the visit. Records that cannot be read are counted.
-func (v *snapshot) walk(from uint64, visit func(e *record.Event, owed []owedDelivery) error) error {
-	var owed []owedDelivery
-	return v.scan([]byte{record.PrefixLog}, record.LogKey(from),
+func (v *Snapshot) Walk(from uint64, visit func(e *record.Event, owed []Owed) error) error {
+	var owed []Owed
+	return v.Scan([]byte{record.PrefixLog}, record.LogKey(from),
 		func(key, value []byte) (bool, error) {
 			if len(key) != 9 {
 				v.faults.add("the log has a record with the key %x", key)
 				return true, nil
 			}
-			if record.KeySeq(key) > v.head {
+			if record.KeySeq(key) > v.Head {
 				return false, nil
 			}
 			v.giveWay()
@@ -310,8 +316,8 @@ func (v *snapshot) walk(from uint64, visit func(e *record.Event, owed []owedDeli
 			}
 			owed = owed[:0]
 			e.LaneIDs(func(id record.LaneID) {
-				l := v.byID[id]
-				if l == nil && v.forgotten[id] {
+				l := v.ByID[id]
+				if l == nil && v.Forgotten[id] {
 					return
 				}
 				if l == nil {
@@ -325,8 +331,8 @@ func (v *snapshot) walk(from uint64, visit func(e *record.Event, owed []owedDeli
 }
 
 // delivery finds one delivery's state; the sequences of a lane must come in ascending order.
-func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
-	d := owedDelivery{lane: l, state: StateDelivered}
+func (v *Snapshot) delivery(l *Lane, seq uint64) Owed {
+	d := Owed{Lane: l, State: record.StateDelivered}
 	if l.failed == nil {
 		l.failed = v.cursor(record.PrefixException, l, nil)
 	}
@@ -338,32 +344,33 @@ func (v *snapshot) delivery(l *laneView, seq uint64) owedDelivery {
 	}
 	for _, look := range []struct {
 		c     *cursor
-		state State
-	}{{l.failed, StatePending}, {l.kept, StateExhausted}, {l.purged, StatePurged}} {
+		state record.State
+	}{{l.failed, record.StatePending}, {l.kept, record.StateExhausted},
+		{l.purged, record.StatePurged}} {
 		value, err := look.c.at(seq)
 		if value == nil && err == nil {
 			continue
 		}
-		d.state = look.state
-		if err == nil && look.state != StatePurged {
+		d.State = look.state
+		if err == nil && look.state != record.StatePurged {
 			d.x, err = record.DecodeException(value)
 		}
 		if err != nil {
-			v.faults.add("target %q, event %d: %v", l.name, seq, err)
+			v.faults.add("target %q, event %d: %v", l.Name, seq, err)
 		}
 		return d
 	}
-	if !l.passed(seq) {
-		d.state, d.fresh = StatePending, true
+	if !l.Passed(seq) {
+		d.State, d.Fresh = record.StatePending, true
 	}
 	return d
 }
 
-// passed reports whether the lane's record counts a delivery as settled or beside the log.
-func (l *laneView) passed(seq uint64) bool {
-	if seq <= l.rec.Position {
+// Passed reports whether the lane's record counts a delivery as settled or beside the log.
+func (l *Lane) Passed(seq uint64) bool {
+	if seq <= l.Record.Position {
 		return true
 	}
-	_, found := slices.BinarySearch(l.rec.Above, seq)
+	_, found := slices.BinarySearch(l.Record.Above, seq)
 	return found
 }
