@@ -169,16 +169,19 @@ func (l *Ledger) Check() {
 // some arrive: how many a busy machine delivers in a time is no matter of these tests.
 func (l *Ledger) AwaitDelivered() {
 	l.t.Helper()
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
-	open := l.open(nil)
-	for last, since := len(open), time.Now(); len(open) > 0; <-poll.C {
-		if open = l.open(nil); len(open) < last {
+	last, since := -1, time.Now()
+	for {
+		began := time.Now()
+		open := l.open(nil)
+		switch {
+		case len(open) == 0:
+			return
+		case last < 0 || len(open) < last:
 			last, since = len(open), time.Now()
-		}
-		if time.Since(since) > 2*Patience {
+		case time.Since(since) > 2*Patience:
 			l.t.Fatalf("%d deliveries did not arrive: %v", len(open), open[:min(len(open), 10)])
 		}
+		<-time.After(pauseAfter(time.Since(began)))
 	}
 }
 

@@ -10,8 +10,13 @@ import (
 )
 
 const (
-	// pollEvery is how often a condition is looked at.
+	// pollEvery is how often a condition is looked at, if a look costs next to nothing.
 	pollEvery = 4 * time.Millisecond
+	// pollShare is for a look that costs something, such as a scrape of a relay with thousands of
+	// connections: the pause after it is that much longer than the look was, but pollMost at most.
+	// Machines are small, and who is looked at needs the time.
+	pollShare = 3
+	pollMost  = 200 * time.Millisecond
 	// Patience is how long a scenario waits for something that takes milliseconds on an idle
 	// machine. It is generous, because machines are shared and the race detector is slow.
 	Patience = 30 * time.Second
@@ -27,23 +32,26 @@ func Until(t testing.TB, d time.Duration, what string, condition func() bool) {
 }
 
 func eventually(d time.Duration, condition func() bool) bool {
-	if condition() {
-		return true
-	}
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
 	for {
+		began := time.Now()
+		if condition() {
+			return true
+		}
+		pause := time.NewTimer(pauseAfter(time.Since(began)))
 		select {
-		case <-tick.C:
-			if condition() {
-				return true
-			}
+		case <-pause.C:
 		case <-deadline.C:
+			pause.Stop()
 			return condition()
 		}
 	}
+}
+
+// pauseAfter is how long to wait after a look that took so long.
+func pauseAfter(look time.Duration) time.Duration {
+	return max(pollEvery, min(pollMost, pollShare*look))
 }
 
 // Seed returns a random source and logs its seed. HOOKSPOOL_SEED repeats one.
