@@ -7,6 +7,7 @@ import (
 )
 
 func TestPurgeCursor(t *testing.T) {
+	t.Parallel()
 	f := func(c spool.PurgeCursor, text string) {
 		t.Helper()
 		if got := purgeCursor(c); got != text {

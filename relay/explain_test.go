@@ -30,6 +30,7 @@ func explainFixture(t *testing.T) *fixture {
 }
 
 func TestExplain(t *testing.T) {
+	t.Parallel()
 	f := explainFixture(t)
 	var e admin.Explanation
 	const body = `{"eventType":"message","waId":"1"}`
@@ -74,6 +75,7 @@ func TestExplain(t *testing.T) {
 
 // Explaining a message that would open a session leaves it closed, and nothing is spooled.
 func TestExplainChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := explainFixture(t)
 	f.post("/v1/events/message", `{"waId":"1"}`)
 	head := f.spool.Head()
@@ -97,6 +99,7 @@ func TestExplainChangesNothing(t *testing.T) {
 }
 
 func TestExplainSources(t *testing.T) {
+	t.Parallel()
 	f := explainFixture(t)
 	_, address := f.Addresses()
 	ask := func(query, body string, headers ...string) (int, string) {

@@ -121,6 +121,7 @@ func stocked(t *testing.T) *fixture {
 }
 
 func TestSearchAndListings(t *testing.T) {
+	t.Parallel()
 	f := stocked(t)
 	check := func(path, query, want string) {
 		t.Helper()
@@ -172,6 +173,7 @@ func TestSearchAndListings(t *testing.T) {
 
 // What the sweep has been over is found as long as a delivery needs it, and time finds its place.
 func TestSearchBehindTheSweep(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	begin := time.Now().Add(-time.Hour)
 	var passed atomic.Int64 // seconds
@@ -217,6 +219,7 @@ func TestSearchBehindTheSweep(t *testing.T) {
 }
 
 func TestAttemptsAndPayload(t *testing.T) {
+	t.Parallel()
 	f := stocked(t)
 	var text string
 	if code := f.api("GET", "/v1/events/a1/payload", &text); code != 200 || text != "a1" {
@@ -250,6 +253,7 @@ func TestAttemptsAndPayload(t *testing.T) {
 }
 
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	f := stocked(t)
 	replay := func(query string, want admin.Replayed) admin.Replayed {
 		t.Helper()
@@ -302,6 +306,7 @@ func TestReplay(t *testing.T) {
 }
 
 func TestRetryNow(t *testing.T) {
+	t.Parallel()
 	f := stocked(t)
 	before := f.laneNamed("bad").spool.Noted()
 	var target admin.Target
@@ -319,6 +324,7 @@ func TestRetryNow(t *testing.T) {
 
 // A job that is asked for while one runs comes after it, and not at the next tick only.
 func TestJobBehindJob(t *testing.T) {
+	t.Parallel()
 	gate := make(chan struct{})
 	requests := make(chan int, 16)
 	rx := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

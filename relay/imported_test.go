@@ -102,6 +102,7 @@ func TestOrphansCostNothing(t *testing.T) {
 // An orphan becomes a target by a reload, and a target an orphan, and back: each time what is owed
 // is delivered once there is somewhere to.
 func TestOrphanAndTarget(t *testing.T) {
+	t.Parallel()
 	rx := newReceiver(t, always(200))
 	f := newFixture(t)
 	f.target("crm", rx.URL)
@@ -133,6 +134,7 @@ func TestOrphanAndTarget(t *testing.T) {
 
 // A target is forgotten when it is in no config and owes nothing; its name may come back.
 func TestForgetTarget(t *testing.T) {
+	t.Parallel()
 	rx := newReceiver(t, always(500))
 	f := newFixture(t)
 	f.target("crm", rx.URL)
@@ -219,6 +221,7 @@ func TestForgetAgainAndAgain(t *testing.T) {
 
 // Names that no config could have, which imports of older versions made, can be purged and forgotten.
 func TestForgetOddNames(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.target("crm", "http://127.0.0.1:1/")
 	f.start()

@@ -3,6 +3,7 @@ package relay
 import "testing"
 
 func TestFetchSize(t *testing.T) {
+	t.Parallel()
 	f := func(targets, want int) {
 		t.Helper()
 		if got := fetchSize(targets); got != want {

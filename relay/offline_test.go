@@ -13,6 +13,7 @@ import (
 // TestExplainByConfig asserts that the config alone says what a relay says, but for what only a
 // spool knows.
 func TestExplainByConfig(t *testing.T) {
+	t.Parallel()
 	f := explainFixture(t)
 	plain := func(e admin.Explanation) admin.Explanation {
 		for i := range e.Targets { // the instant of asking differs

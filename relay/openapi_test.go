@@ -69,6 +69,7 @@ func (c *contract) ask(want int, method, path string, body ...string) {
 
 // Every answer of a relay that has something to tell, good and bad, is as documented.
 func TestOpenAPIHoldsForTheAnswers(t *testing.T) {
+	t.Parallel()
 	f := stocked(t)
 	c := newContract(f)
 	for _, path := range []string{"/v1/status", "/v1/targets", "/v1/targets/bad",

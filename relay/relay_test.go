@@ -210,6 +210,7 @@ func (r *receiver) attempts() []int {
 }
 
 func TestDeliver(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL+"/hook?x=1")
@@ -239,6 +240,7 @@ func TestDeliver(t *testing.T) {
 
 // A dead target sees exactly 145 requests, with attempts 0 to 144, also across restarts.
 func TestExhaust(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	bad := newReceiver(t, always(500))
 	f.target("dead", bad.URL)
@@ -270,6 +272,7 @@ func TestExhaust(t *testing.T) {
 
 // The 101st failed job in a row makes a target Defective, the first success Enabled again.
 func TestDefect(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	healed := false
 	bad := newReceiver(t, func(int) int {
@@ -330,6 +333,7 @@ func TestDefect(t *testing.T) {
 
 // One delivery that always fails beside healthy ones never makes a target Defective.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Defect.AfterFailedJobs = 3
 	poison := newReceiver(t, nil)
@@ -356,6 +360,7 @@ func TestPoison(t *testing.T) {
 
 // A job on a target that cannot be reached ends early, and what it did not try is not charged.
 func TestStopJob(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Retry.StopJobAfter = 5
 	f.cfg.Defect.AfterFailedJobs = 0
@@ -388,6 +393,7 @@ func TestStopJob(t *testing.T) {
 }
 
 func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
@@ -414,6 +420,7 @@ func TestPauseAndResume(t *testing.T) {
 }
 
 func TestRefusalsOfAccept(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Server.MaxBodySize = 1000
 	f.cfg.Server.EventToken = "sesame"
@@ -455,6 +462,7 @@ func TestRefusalsOfAccept(t *testing.T) {
 }
 
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
@@ -506,6 +514,7 @@ func TestBatches(t *testing.T) {
 
 // What is not spooled uses up nothing of the budget, however often it comes.
 func TestBudgetCountsWhatIsSpooled(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Spool.MaxSize = 8 << 20
 	f.target("crm", "http://127.0.0.1:1/", func(c *config.Target) {

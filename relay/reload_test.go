@@ -71,6 +71,7 @@ func (f *onDisk) key() string {
 // A reload of equal values keeps the clients of targets and alerts, certificates or not, and with
 // them their connections; other content of a certificate does not.
 func TestReloadKeepsClients(t *testing.T) {
+	t.Parallel()
 	f := newOnDisk(t)
 	reload := func() (*work, any) {
 		t.Helper()
@@ -95,6 +96,7 @@ func TestReloadKeepsClients(t *testing.T) {
 
 // What is found changed is read once it rests, or has not rested for too long.
 func TestLookSettles(t *testing.T) {
+	t.Parallel()
 	f := newOnDisk(t)
 	look := func(want bool) {
 		t.Helper()
@@ -130,6 +132,7 @@ func TestLookSettles(t *testing.T) {
 // A config that is not at fault, but could not be put to work for a reason of this machine's, is
 // tried again; the same reason is said once.
 func TestReloadAgain(t *testing.T) {
+	t.Parallel()
 	f := newOnDisk(t)
 	f.write("key", "two")
 	f.reloads.look()

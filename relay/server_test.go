@@ -13,6 +13,7 @@ import (
 // A listener that ends although nobody asked for it, whatever it serves, makes the relay unready and
 // ends it with the reason.
 func TestListenerEnds(t *testing.T) {
+	t.Parallel()
 	check := func(which int) {
 		f := newFixture(t)
 		r, err := New(Options{Config: &f.cfg, Version: "test", Log: slog.New(slog.DiscardHandler)})

@@ -15,6 +15,7 @@ import (
 
 // TestVerdict is the table of who gets an event.
 func TestVerdict(t *testing.T) {
+	t.Parallel()
 	f := func(events []config.Pattern, status config.Status, filter, typ string, s spool.Session,
 		want refuser) {
 		t.Helper()
@@ -58,6 +59,7 @@ func fanoutOf(events ...[]config.Pattern) *fanout {
 
 // Every answer is given twice: found, and remembered.
 func TestFanout(t *testing.T) {
+	t.Parallel()
 	r := fanoutOf([]config.Pattern{"message", "mess*"}, []config.Pattern{"*"},
 		[]config.Pattern{"templateMessage*"}, []config.Pattern{"message"})
 	f := func(typ string, want ...string) {
@@ -81,6 +83,7 @@ func TestFanout(t *testing.T) {
 
 // A stranger who sends a new type each time neither fills the memory nor is judged wrongly.
 func TestFanoutForgets(t *testing.T) {
+	t.Parallel()
 	r := fanoutOf([]config.Pattern{"t1*"})
 	for i := range 3 * knownMax {
 		typ := fmt.Sprintf("t%d", i)
@@ -95,6 +98,7 @@ func TestFanoutForgets(t *testing.T) {
 
 // What explain says is what becomes of the event, whatever the targets and the conversation.
 func TestExplainIsTheVerdict(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -157,6 +161,7 @@ func (f *fixture) reload(change func(*config.Config)) {
 // A reload between the stages, and a pause, change nothing for an event that is judged: each of its
 // deliveries is there, and is made when its target sends.
 func TestReloadBetweenStages(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	rx := newReceiver(t, always(200))
 	for _, name := range []string{"stays", "removed", "disabled", "held", "filtered"} {
@@ -215,6 +220,7 @@ func (b *between) Judge(d *spool.Draft, in accept.Inside) {
 // A target is not forgotten while an event is in hand that was judged when the config had it, however
 // many reloads ago that was: the event is owed to it, and so it is not forgotten at all.
 func TestForgetWaitsForJudged(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.target("stays", "http://127.0.0.1:1/", func(t *config.Target) { t.Status = config.StatusPaused })
 	f.target("gone", "http://127.0.0.1:1/")

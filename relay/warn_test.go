@@ -137,6 +137,7 @@ func (f *fixture) failing(t *testing.T) (heal func(status int)) {
 // that reaches it, also across a restart and a reload that moves the limit; that a success begins
 // again; and that the defect is told after its warnings.
 func TestWarnLevels(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Alert.WarnAt, f.cfg.Defect.AfterFailedJobs = []int{90, 50, 75}, 20
 	to := f.posted(t)
@@ -183,6 +184,7 @@ func TestWarnLevels(t *testing.T) {
 // TestWarnSpace asserts that a spool above the percentage is warned of once, also across a restart,
 // and again when it was below 7/8 of it in between.
 func TestWarnSpace(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	to := f.posted(t)
 	f.start()

@@ -42,6 +42,7 @@ func exchange(f *fixture, text string) []int {
 // What a refused request declares as its body is never taken for the next request, whether the
 // connection is used again or not.
 func TestRefusedBodyIsNoRequest(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.target("crm", "http://127.0.0.1:1/")
 	f.start()
@@ -71,6 +72,7 @@ func TestRefusedBodyIsNoRequest(t *testing.T) {
 // A sender that waits for 100 Continue hears of a refusal that the head decides at once, and the
 // connection ends with it; else it is told to go on.
 func TestExpect(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Server.EventToken = "sesame"
 	f.cfg.Server.MaxBodySize = 1000
@@ -108,6 +110,7 @@ func TestExpect(t *testing.T) {
 
 // The smallest spool that the config takes without a warning holds an event of the largest size.
 func TestSmallestSpool(t *testing.T) {
+	t.Parallel()
 	for _, body := range []int64{1, 256 << 10, 1_000_000} {
 		f := newFixture(t)
 		f.cfg.Server.MaxBodySize = body

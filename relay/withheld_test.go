@@ -83,6 +83,7 @@ func (f *fixture) wantUncharged(l *lane) {
 // A live attempt that finds no descriptor is made again by the same worker until there is one: as
 // attempt 0, without a tick, and nobody is charged.
 func TestWantIsWaitedOut(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
@@ -108,6 +109,7 @@ func TestWantIsWaitedOut(t *testing.T) {
 // A worker has patience, but not for ever: then the delivery waits for a tick with the attempts it
 // had, through a restart, and what is sent in the end is attempt 0.
 func TestWantOutlastsPatience(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Retry.StopJobAfter = 2
 	f.cfg.Defect.AfterFailedJobs = 3
@@ -158,6 +160,7 @@ func TestWantOutlastsPatience(t *testing.T) {
 
 // A job that makes some attempts and cannot make others is judged by those that it made.
 func TestJobWithSomeWithheld(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	bad := newReceiver(t, always(500))
 	f.target("crm", bad.URL, func(t *config.Target) { t.Concurrency = 1 })
@@ -189,6 +192,7 @@ func TestJobWithSomeWithheld(t *testing.T) {
 
 // What waits for a want is in nobody's way: pausing gives the slot back, stopping does not wait.
 func TestWantAndLeaving(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
@@ -225,6 +229,7 @@ func TestWantAndLeaving(t *testing.T) {
 // An event that cannot be sent, which an older spool may hold, costs its target nothing: it waits,
 // is shown with its reason under the number that it was to have, and is never exhausted by us.
 func TestUnsendable(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Retry.MaxAttempts = 2
 	f.cfg.Defect.AfterFailedJobs = 3
@@ -279,6 +284,7 @@ func TestUnsendable(t *testing.T) {
 
 // A sample that could not be sent, or was cut off, is no sample.
 func TestWithheldSample(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
@@ -299,6 +305,7 @@ func TestWithheldSample(t *testing.T) {
 
 // A log that cannot be read for a moment is read again without another event.
 func TestFetchFailsForAMoment(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
@@ -370,6 +377,7 @@ func (*locked) Secrets() []string { return nil }
 // Without a credential no attempt is made: nobody is charged, the delivery waits for a tick, not for
 // a worker, its history says why, and it goes out as attempt 0 once there is one.
 func TestNoCredential(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
