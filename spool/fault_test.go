@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -427,6 +428,10 @@ func (j *faultJourney) drain() {
 // sent reports whether there is no sender left who would send the event again.
 func (e *oracleEvent) sent() bool { return e.acked && len(e.body) > 100_000 }
 
+// faultStep is how many calls lie between two that fail under the race detector; the first one is
+// another in each run.
+const faultStep = 6
+
 // TestFaultAtEveryCall makes the first, second, third … call to the disk fail, once or from then
 // on, before its work or after it, through a whole life of a spool; then starts again, with a fault
 // in that start as well, and holds the whole ledger against the oracle.
@@ -435,7 +440,8 @@ func TestFaultAtEveryCall(t *testing.T) {
 		forever, done := mode&1 > 0, mode&2 > 0
 		t.Run(fmt.Sprintf("forever=%v,done=%v", forever, done), func(t *testing.T) {
 			t.Parallel()
-			for n := 1; ; n++ {
+			step := rounds(1, faultStep)
+			for n := 1 + rand.IntN(step); ; n += step {
 				plan := &faultPlan{failAt: n, forever: forever, done: done}
 				j := newFaultJourney(t, plan)
 				err := j.live()
@@ -443,7 +449,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 					if err != nil {
 						t.Fatalf("a life without a fault failed: %v", err)
 					}
-					t.Logf("%d calls to the disk, each made to fail", n-1)
+					t.Logf("up to %d calls to the disk, every %d. made to fail", n-1, step)
 					break
 				}
 				j.recover(n % 5)

@@ -3,9 +3,11 @@ package spool
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -330,7 +332,16 @@ func pick[V any](t *rapid.T, from map[uint64]V) (uint64, bool) {
 
 // Whatever happens in whatever order, crashes included, the sums are those of a model in plain
 // maps, nothing owed is lost, nothing settled comes back but what a crash may repeat.
+//
+// Under the race detector it goes a quarter of the rounds; go test ./spool -run Model -rapid.checks N
+// goes any number.
 func TestModel(t *testing.T) {
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() == checks.DefValue {
+		if err := checks.Value.Set(strconv.Itoa(rounds(100, 25))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(r *rapid.T) {
 		m := newModel(t)
 		defer m.f.Close()

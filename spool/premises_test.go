@@ -56,7 +56,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 		stopped <- looks
 	}()
 	crm := f.lane("crm")
-	for round := range 6 {
+	for round := range rounds(6, 2) {
 		f.appendRandom(40, 500<<10, "crm") // more than a memtable
 		for _, e := range f.fetch(crm, 40) {
 			s.Settle(Settlement{Lane: crm.id, Seq: e.Seq, Fresh: true, At: f.now})
@@ -74,7 +74,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 		}
 	}
 	close(stop)
-	if looks := <-stopped; looks < 6 || s.Err() != nil {
+	if looks := <-stopped; looks < 2 || s.Err() != nil {
 		t.Errorf("after %d looks: %v", looks, s.Err())
 	}
 }

@@ -242,6 +242,12 @@ func TestPurgeUnderLoad(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+			if len(es) == 0 {
+				select {
+				case <-stop:
+				case <-l.Ready():
+				}
+			}
 			for i, e := range es {
 				if i == 6 {
 					l.Release(e.Seq)
@@ -277,6 +283,7 @@ func TestPurgeUnderLoad(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d are fresh and nobody gets them", l.Counts().Fresh)
 		}
+		time.Sleep(time.Millisecond)
 	}
 	close(stop)
 	lane.Wait()

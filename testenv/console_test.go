@@ -19,6 +19,7 @@ import (
 // where the relay listens, and that from then on everything appears by itself: the event with where
 // it is, the numbers of each target, the attempts, the countdown and the plots.
 func TestConsoleOverview(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm", "erp")
 	j.RX.Always("erp", Code(503))
 	j.Start()
@@ -63,6 +64,7 @@ func TestConsoleOverview(t *testing.T) {
 
 // TestConsoleUnready asserts that a relay which takes no events says why.
 func TestConsoleUnready(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("spool.min_free_disk", "900TiB")
 	if err := j.startUnready(); err != nil {
@@ -85,6 +87,7 @@ func TestConsoleUnready(t *testing.T) {
 // TestConsoleFaultsAreHeard asserts that the other tests would notice an exception, an error on the
 // browser's console and a style that the policy forbids.
 func TestConsoleFaultsAreHeard(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
 	j.Start()
 	c := openConsole(t, j.Relay, "")
@@ -104,6 +107,7 @@ func TestConsoleFaultsAreHeard(t *testing.T) {
 // TestConsoleTarget asserts that a target's view shows its attempts with what came back, follows new
 // ones, and lists its deliveries by state, page by page.
 func TestConsoleTarget(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("erp")
 	j.Config.Set("retry.max_attempts", 1)
 	j.RX.Always("erp", Code(503))
@@ -148,6 +152,7 @@ func TestConsoleTarget(t *testing.T) {
 // TestConsoleEvent asserts that an event's view shows its payload, laid out and as it was sent, whom
 // it was for, every attempt, and follows it until it is delivered; and that it can be replayed.
 func TestConsoleEvent(t *testing.T) {
+	withoutRace(t)
 	const id = "order/7 ü#%"
 	body := []byte(`{"eventType":"message","n":10000000000000001,"deep":{"list":[1,2],"none":[]},` +
 		`"html":"<b onclick=\"x\">&amp;</b>"}`)
@@ -204,6 +209,7 @@ func TestConsoleEvent(t *testing.T) {
 
 // TestConsolePayloads asserts that a payload which is no text, or empty, is no trouble.
 func TestConsolePayloads(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
 	j.Start()
 	j.Send(Post{ID: "binary", ContentType: "application/octet-stream", Body: []byte{0, 255, 254}})
@@ -217,6 +223,7 @@ func TestConsolePayloads(t *testing.T) {
 // TestConsoleSearch asserts that events are found by type, target, state, time and id, that a long
 // result comes in pages, and that what cannot be understood is told.
 func TestConsoleSearch(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
 	j.Config.Target("erp", j.RX.URL("erp"), "events", []string{"order*"})
 	j.RX.Always("erp", Code(503))
@@ -265,6 +272,7 @@ func TestConsoleSearch(t *testing.T) {
 // TestConsoleActions clicks every action on a target, first away and then through, and asserts that
 // its result is seen and true.
 func TestConsoleActions(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("erp")
 	j.Config.Set("defect.after_failed_jobs", 1)
 	j.RX.Always("erp", Code(503))
@@ -326,6 +334,7 @@ func TestConsoleActions(t *testing.T) {
 
 // TestConsolePurge asserts that a purge counts first and happens only when the name was typed.
 func TestConsolePurge(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("erp")
 	j.Config.Set("target.erp.status", "paused")
 	j.Start()
@@ -356,6 +365,7 @@ func TestConsolePurge(t *testing.T) {
 // TestConsoleReplay asserts that a replay counts first, shows how far it is, can be stopped between
 // two pages and goes on where it was left.
 func TestConsoleReplay(t *testing.T) {
+	withoutRace(t)
 	const n = 250
 	j := NewJourney(t).Aim("crm")
 	j.Start()
@@ -391,6 +401,7 @@ func TestConsoleReplay(t *testing.T) {
 // TestConsoleGone asserts that a view of, and an action on, a target or event that is gone says so
 // and what to do.
 func TestConsoleGone(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm", "gone")
 	j.Start()
 	c := openConsole(t, j.Relay, "#/target/gone")
@@ -419,6 +430,7 @@ func TestConsoleGone(t *testing.T) {
 // TestConsoleToken asserts that nothing is shown without the admin token, that a browser which has it
 // gets everything, and that a page whose token is refused later asks for the new one and goes on.
 func TestConsoleToken(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("server.admin_token", "the-first-token-of-two")
 	j.Start()
@@ -458,8 +470,9 @@ func TestConsoleToken(t *testing.T) {
 // TestConsolePolls asserts that without the stream everything is asked for instead, and that a hidden
 // tab asks for nothing until it is seen again.
 func TestConsolePolls(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
-	j.Config.Set("retry.interval", "3s")
+	j.Config.Set("retry.interval", "2500ms")
 	j.Start()
 	c := startBrowser(t, "http://"+j.AdminAddress()+"/")
 	mustCall(c, network.Enable, network.EnableParams{})
@@ -482,7 +495,7 @@ func TestConsolePolls(t *testing.T) {
 		window.testCalls = n; return same; })()`, count)
 	before := eval[int](c, "%s", count)
 	j.Send(Post{ID: "unseen", Body: []byte(`{"eventType":"message"}`)})
-	j.AwaitTicks(3) // each is longer than the time between two polls
+	j.AwaitTicks(2) // the second one takes longer than the time between two polls
 	if now := eval[int](c, "%s", count); now != before {
 		t.Errorf("a hidden tab made %d calls", now-before)
 	}
@@ -493,6 +506,7 @@ func TestConsolePolls(t *testing.T) {
 // TestConsoleLook asserts that every view and dialog fits a phone, a tablet and a desk, in both color
 // schemes, and that everything that can be operated has a name.
 func TestConsoleLook(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm", "a-target-with-a-rather-long-name-in-the-config")
 	j.RX.Always("crm", Code(503))
 	j.Start()
@@ -554,6 +568,7 @@ func (c *console) checkLook(what string) {
 // TestConsoleKeyboard asserts that everything can be done without a mouse: skip to the content, walk
 // to a target, open a dialog, leave it by Escape and be where one was.
 func TestConsoleKeyboard(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
 	j.Start()
 	c := openConsole(t, j.Relay, "")

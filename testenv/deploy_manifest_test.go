@@ -26,6 +26,7 @@ func configs(t *testing.T) map[string]string {
 // TestDeployConfigs asserts that the config files of deploy/ are ones that serve would start with,
 // given the secrets that they name, also when these are the credentials of the unit.
 func TestDeployConfigs(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	dir := t.TempDir()
 	secret := regexp.MustCompile(`file:(/run/[^"]+)`)
@@ -90,6 +91,7 @@ func TestDeployRestarts(t *testing.T) {
 // TestDeployUnit has systemd-analyze verify the unit with the real binary, and judge how exposed
 // the service is: 0 is nothing, 10 is everything.
 func TestDeployUnit(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	analyze, ok := tool(t, "SYSTEMD_ANALYZE", "systemd-analyze", "systemd")
 	if !ok {
@@ -117,7 +119,7 @@ func TestDeployUnit(t *testing.T) {
 // long says that a test takes minutes of two cores and runs only when asked for.
 func long(t *testing.T) {
 	t.Helper()
-	if os.Getenv("HOOKSPOOL_LONG") == "" {
+	if !longRun() {
 		t.Skip("it takes minutes: HOOKSPOOL_LONG=1 go test ./testenv -run 'Deploy|Clients'")
 	}
 }

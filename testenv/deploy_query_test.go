@@ -79,6 +79,7 @@ func (p *promServer) results(query string) (int, error) {
 // the dashboard is understood and has an answer, that every rule is evaluated without an error, and
 // that an alert that must fire does.
 func TestDeployQueries(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("good", "bad")
 	j.RX.Always("bad", Code(500))

@@ -41,6 +41,7 @@ func families(scrape string) map[string]string {
 // TestDeployMetrics asserts that every metric that the rules and the dashboard ask for is one of
 // the real binary, that the manual has every metric with its type, and that it has no other.
 func TestDeployMetrics(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Start()
@@ -102,6 +103,7 @@ func documented(t *testing.T) map[string]string {
 // TestDeployRules has promtool check the alert rules and run their tests, and wants a test for
 // every alert.
 func TestDeployRules(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	alerts := regexp.MustCompile(`alert(?:name)?: (\w+)`)
 	tested := alerts.FindAllStringSubmatch(deployed(t, "prometheus/rules_test.yml"), -1)
@@ -158,6 +160,7 @@ func readDashboard(t *testing.T) dashboard {
 // TestDeployDashboard asserts that the dashboard holds together: ids and titles are unique, panels
 // do not overlap, each says what it shows, asks the chosen data source and honours the variables.
 func TestDeployDashboard(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	d := readDashboard(t)
 	var variables []string

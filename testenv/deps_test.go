@@ -10,6 +10,7 @@ import (
 // TestTidyDependencies asserts that the plain binary carries nothing of the exporter for traces,
 // and that the tag brings it. Badger links the API of OpenTelemetry, without the SDK, by itself.
 func TestTidyDependencies(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	f := func(want bool, flags ...string) {
 		t.Helper()

@@ -13,6 +13,7 @@ import (
 // TestManualServed follows every link of the manual as the console serves it: pages, anchors, styles
 // and the way back are all there, under the console's policy and for whoever has the token.
 func TestManualServed(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("server.admin_token", "a-token-for-the-manual")
@@ -103,6 +104,7 @@ func getPage(t *testing.T, j *Journey, path, token string) (int, string) {
 // each other and back, and that they look like the console: they fit a phone, a tablet and a desk, in
 // its colors.
 func TestConsoleManual(t *testing.T) {
+	withoutRace(t)
 	j := NewJourney(t).Aim("crm")
 	j.Start()
 	j.Send(Post{ID: "first", Type: "message", Body: []byte(`{"eventType":"message"}`)})

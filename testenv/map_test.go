@@ -58,6 +58,7 @@ func backPackages() map[string]mapException {
 // TestTidyMap holds the rooms of the house to their size: files of a package, methods of a type, and
 // calls between files that run back up.
 func TestTidyMap(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	packages := make(map[string][]*source)
 	for _, s := range readSources(t) {

@@ -17,7 +17,7 @@ func TestP1DrainUnderLoad(t *testing.T) {
 	j.Config.Set("retry.interval", "100ms").Set("server.drain_timeout", "6s")
 	j.RX.On("flaky", flaky(rng))
 	j.Start()
-	for round := range 3 {
+	for round := range rounds(3, 2) {
 		load := j.StartLoad(rng, 6, fmt.Sprint("drain-", round))
 		want := j.Ledger.Accepted() + 50
 		Until(t, Patience, "load", func() bool { return j.Ledger.Accepted() >= want })

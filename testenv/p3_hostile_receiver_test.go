@@ -138,9 +138,10 @@ func TestP3HostileReceivers(t *testing.T) {
 	base := usageOf(j.Relay)
 	peak := base
 	sent := 0
+	events := rounds(10, 3)
 	for round := range 4 {
-		j.SendIDs(fmt.Sprint("round-", round), 10)
-		sent += 10
+		j.SendIDs(fmt.Sprint("round-", round), events)
+		sent += events
 		j.RX.Await("good", sent)
 		now := usageOf(j.Relay)
 		peak = usage{max(peak.rss, now.rss), max(peak.goroutines, now.goroutines),

@@ -56,12 +56,13 @@ func TestVerifySound(t *testing.T) {
 // Whichever byte of whichever file that holds data is flipped, verify says so, in a spool that was
 // closed and in one that was not, encrypted or not.
 func TestVerifyFlippedByte(t *testing.T) {
+	withoutRace(t)
 	// The engine leaves goroutines behind when it refuses to open, so this has a process of its own.
 	const child = "HOOKSPOOL_TEST_FLIPS"
 	if os.Getenv(child) == "" {
 		// All of them take minutes: HOOKSPOOL_LONG=1.
 		cmd := exec.Command(os.Args[0], "-test.run=^TestVerifyFlippedByte$",
-			fmt.Sprintf("-test.short=%t", os.Getenv("HOOKSPOOL_LONG") == ""))
+			fmt.Sprintf("-test.short=%t", !longRun()))
 		cmd.Env = append(os.Environ(), child+"=1", "TMPDIR="+t.TempDir())
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
@@ -203,6 +204,7 @@ func TestVerifyTornLog(t *testing.T) {
 
 // Each way in which the records can contradict each other is found, by its own words.
 func TestVerifyContradictions(t *testing.T) {
+	withoutRace(t)
 	seal := func(write func(*record.Encoder)) []byte {
 		e := record.NewEncoder(16)
 		write(e)
