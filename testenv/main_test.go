@@ -9,7 +9,7 @@ import (
 
 // scenariosAtOnce is how many scenarios run side by side. Most of them wait for ticks most of the
 // time, so more than there are cores.
-const scenariosAtOnce = "6"
+const scenariosAtOnce = "8"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
