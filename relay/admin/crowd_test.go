@@ -108,6 +108,7 @@ func TestCrowdOfWaiting(t *testing.T) {
 // Every stream and every other call goes on while silent connections come and go. As many calls as
 // there may be leave room for probes, and one more is told to come again.
 func TestCrowdOfCalls(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	var streams []*listener
 	for range streamsMax {

@@ -54,6 +54,7 @@ func (l *listener) next(t *testing.T) (event, data string) {
 }
 
 func TestStream(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	l := f.listen()
 	if got := l.Header.Get("Content-Type"); l.StatusCode != 200 ||
@@ -143,6 +144,7 @@ func TestStreamHead(t *testing.T) {
 // Streams are bounded, end at once when the relay stops, and give their place back when the caller
 // leaves.
 func TestStreamsAreBounded(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	var open []*listener
 	for range streamsMax {

@@ -93,6 +93,7 @@ func TestSnippet(t *testing.T) {
 
 // A failure whose body does not come is out after a second.
 func TestSnippetWaitsNotLong(t *testing.T) {
+	t.Parallel()
 	r := newReceiver(t, each(func(nc net.Conn, _ *http.Request, _ []byte) bool {
 		io.WriteString(nc, "HTTP/1.1 500 X\r\nContent-Length: 9\r\n\r\nhalf")
 		untilClosed(nc)

@@ -21,6 +21,7 @@ func do(t *testing.T, c *Client, n int, want Kind) {
 
 // Which answers leave a connection that can be used again.
 func TestReuse(t *testing.T) {
+	t.Parallel()
 	f := func(answer string, want Kind, reused bool) {
 		t.Helper()
 		r := newReceiver(t, says(answer, false))
@@ -247,6 +248,7 @@ func TestPool(t *testing.T) {
 
 // The timer is real: an idle connection goes without anybody asking.
 func TestIdleConnectionExpires(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("waits 4 s")
 	}

@@ -241,6 +241,7 @@ func TestReset(t *testing.T) {
 
 // What never ends, and the bound on it.
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	const timeout = 150 * time.Millisecond
 	f := func(serve func(net.Conn), payload int, words string) {
 		t.Helper()
