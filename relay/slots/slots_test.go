@@ -106,24 +106,31 @@ func TestLimitMoves(t *testing.T) {
 	check(t, s, 1, 1, 0)
 }
 
-// Who gives up leaves the line, and those after are served in their order.
+// Whoever gives up leaves the line, wherever they stand; those before and after are served in order.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
 	s := new(Slots)
-	first, second := wait(t, s), wait(t, s)
-	close(first.halt)
-	if first.answer(t) {
-		t.Error("who gave up has a slot")
+	var line []*holder
+	for range 4 {
+		line = append(line, wait(t, s))
 	}
-	check(t, s, 0, 0, 1)
-	s.SetLimit(1)
-	if !second.answer(t) {
-		t.Error("who waited after them got none")
+	for _, i := range []int{2, 0} {
+		close(line[i].halt)
+		if line[i].answer(t) {
+			t.Errorf("number %d gave up and has a slot", i)
+		}
 	}
-	check(t, s, 1, 1, 0)
+	check(t, s, 0, 0, 2)
+	for limit, i := range []int{1, 3} {
+		s.SetLimit(limit + 1)
+		if !line[i].answer(t) {
+			t.Errorf("number %d stayed in line and got none", i)
+		}
+		check(t, s, limit+1, limit+1, 1-limit)
+	}
 }
 
-// A slot that is passed on in the instant in which its taker gives up is not lost.
+// A slot that comes in the instant in which its taker gives up is not lost.
 func TestGiveUpAsItComes(t *testing.T) {
 	t.Parallel()
 	s := new(Slots)
@@ -132,13 +139,9 @@ func TestGiveUpAsItComes(t *testing.T) {
 	s.SetLimit(1) // passes it on
 	check(t, s, 1, 1, 0)
 	if s.giveUp(place) {
-		t.Error("who gave up has a slot")
+		t.Error("they gave up and have a slot")
 	}
-	check(t, s, 0, 1, 0)
-	next := s.Acquire(nil)
-	if !next {
-		t.Error("the slot is lost")
-	}
+	check(t, s, 0, 1, 0) // the slot is not lost
 }
 
 // However many want one and give up, never more than the limit are at work, and at the end all are
