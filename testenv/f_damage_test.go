@@ -168,7 +168,8 @@ func (s *owedSpool) files() map[string]string {
 func (s *owedSpool) damaged(t *testing.T, kind, file string, d damage) {
 	j := NewJourney(t).Aim("owed")
 	j.Ledger.AllowForeign()
-	j.Config.Set("spool.dir", filepath.Join(j.Dir, "spool")).Set("log.level", "info")
+	j.Config.Set("spool.dir", filepath.Join(j.Dir, "spool")).Set("log.level", "info").
+		Set("server.drain_timeout", "1s") // nobody sends, and there are a hundred of these
 	if err := os.CopyFS(j.SpoolPath(), os.DirFS(s.dir)); err != nil {
 		t.Fatal(err)
 	}

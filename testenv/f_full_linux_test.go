@@ -310,7 +310,7 @@ func (j *Journey) anywhereInLog(rng *rand.Rand) {
 	const large, memtable = 100 << 10, 16 << 20
 	pad := Payload(rng, "message", large)
 	n := rng.IntN(memtable / large)
-	if part := memtable / large; raceDetector && !longRun() {
+	if part := memtable / large; raceDetector && !raceAll() {
 		n = part*3/4 + n/4 // the rest is filled by outcomes, which takes the longest
 	}
 	j.t.Logf("%d large events before the disk fills", n)
