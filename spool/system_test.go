@@ -177,7 +177,7 @@ func TestInodesAreWatched(t *testing.T) {
 	if err := f.gate.err(); !errors.Is(err, ErrNoInodes) {
 		t.Errorf("the gate is closed because %v", err)
 	}
-	if f.disk.Ballast.Size() != ballast {
+	if f.disk.Ballast.Size() < ballast { // the keeper may take one meanwhile
 		t.Error("the ballast was thrown off, which makes no inodes")
 	}
 	inodes.free.Store(1 << 20)
