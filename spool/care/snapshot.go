@@ -233,6 +233,9 @@ func (v *Snapshot) loadHead() error {
 	return nil
 }
 
+// Dense: the log leaves no sequence out, so that one which is missing is a loss.
+func (v *Snapshot) Dense() bool { return v.look.Dense() }
+
 // Scan visits the keys with a prefix from a start on, in order, until visit says no. Keys and
 // values are only valid during the visit.
 func (v *Snapshot) Scan(prefix, start []byte, visit func(key, value []byte) (bool, error)) error {
