@@ -129,7 +129,7 @@ func (s *Spool) Append(drafts ...*Draft) error {
 		o.entries += 3
 	}
 	err := s.submit(o)
-	if !errors.Is(err, ErrClosed) { // else the committer may still hold it
+	if !errors.Is(err, ErrClosed) && !errors.Is(err, errStuck) { // else the committer may hold it
 		*o = op{done: o.done}
 		s.free.Put(o)
 	}

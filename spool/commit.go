@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,16 +55,41 @@ func (s *Spool) enqueue(o *op) error {
 	select {
 	case s.ops <- o:
 		return nil
+	default:
+	}
+	select {
+	case s.ops <- o:
+		return nil
 	case <-s.done:
 		return ErrClosed
+	case <-s.failed:
+		return s.Err() // the committer may never take another one
 	}
 }
+
+// stuckAfter is how long a spool that has failed waits for its committer. An engine may never
+// return from a commit: Badger tries for ever to write a list of tables that its disk refuses, and
+// lets commits wait for that.
+const stuckAfter = 5 * time.Second
+
+// errStuck: the engine has not returned from a commit.
+var errStuck = errors.New("its engine does not return from a commit")
 
 func (s *Spool) await(o *op) error {
 	select {
 	case err := <-o.done:
 		return err
 	case <-s.done:
+	case <-s.failed:
+		stuck := time.NewTimer(stuckAfter)
+		defer stuck.Stop()
+		select {
+		case err := <-o.done:
+			return err
+		case <-s.done:
+		case <-stuck.C:
+			return fmt.Errorf("%w; %w", s.Err(), errStuck)
+		}
 	}
 	// The committer is gone; it may have answered on its way out.
 	select {

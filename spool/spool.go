@@ -263,12 +263,16 @@ func (s *Spool) Start() {
 }
 
 // Close writes what is settled, stops and closes the engine. Appends that are waiting are answered
-// first. It is idempotent, and safe before Start.
+// first. It is idempotent, and safe before Start. A spool that has failed in a commit from which
+// the engine does not return is left as after a kill, with an error.
 func (s *Spool) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
 		s.cancel()
-		s.running.Wait()
+		if !ended(&s.running, s.failed) {
+			s.closeErr = errors.Join(errStuck, s.hw.Close())
+			return
+		}
 		s.readers.Lock()
 		defer s.readers.Unlock()
 		s.dropCursors(time.Now())
@@ -279,6 +283,28 @@ func (s *Spool) Close() error {
 		s.closeErr = errors.Join(err, s.hw.Close(), s.through("close engine", s.engine.Close))
 	})
 	return s.closeErr
+}
+
+// ended waits until nothing runs; false: the spool has failed and its committer is stuck.
+func ended(running *sync.WaitGroup, failed <-chan struct{}) bool {
+	all := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+		return true
+	case <-failed:
+	}
+	stuck := time.NewTimer(stuckAfter)
+	defer stuck.Stop()
+	select {
+	case <-all:
+		return true
+	case <-stuck.C:
+		return false
+	}
 }
 
 // SetLimits replaces the limits, at a reload.

@@ -33,12 +33,19 @@ func (c *cli) order(cmd *cobra.Command, verb string, tell func(*admin.Target) st
 		if err != nil {
 			return err
 		}
+		// What a job runs over may be gone when the order is answered. The order tells what is wrong.
+		var before admin.Target
+		known := checkTargetName(args[0]) == nil &&
+			relay.call(cmd.Context(), "GET", targetPath(args[0]), &before) == nil
 		target, err := c.postOrder(cmd.Context(), relay, verb, args[0])
 		if err != nil {
 			return c.explain(err)
 		}
 		if c.json {
 			return c.printJSON(target)
+		}
+		if known {
+			target.Pending = before.Pending
 		}
 		c.print("%s\n", clean(tell(target)))
 		return nil
@@ -52,12 +59,14 @@ func (c *cli) postOrder(ctx context.Context, relay *peer, verb, name string) (*a
 		return nil, err
 	}
 	var target admin.Target
-	path := "/v1/targets/" + url.PathEscape(name) + "/" + verb
+	path := targetPath(name) + "/" + verb
 	if err := relay.call(ctx, "POST", path, &target); err != nil {
 		return nil, err
 	}
 	return &target, nil
 }
+
+func targetPath(name string) string { return "/v1/targets/" + url.PathEscape(name) }
 
 // checkTargetName refuses what no path can hold, before a server has to.
 func checkTargetName(name string) error {
