@@ -188,9 +188,9 @@
 // stop what has begun. A commit that may begin it waits while the disk fills fast. Checksums are
 // our own, per record: Badger ends an iterator without an error at a block it cannot read, and
 // returns flipped bits as data. A record whose checksum does not fit is moved aside (q), counted
-// and told; sequences have no gaps, so a missing one is noticed; the file "highwater" (package
-// highwater), synced once a second, holds the newest sequence that was answered, and what is
-// missing before it is set aside if a crash has left a log that may have held it. Without one, a
+// and told; this engine leaves no sequence out, so a missing one is noticed; the file "highwater"
+// (package highwater), synced once a second, holds the newest sequence that was answered, and what
+// is missing before it is set aside if a crash has left a log that may have held it. Without one, a
 // spool that ends before the mark is not opened (ErrLoss) unless told to. Not survived: loss of the
 // disk, a lying disk, an operator who edits the files. One who moves or removes them while they are
 // open is noticed within a second (badger/premises.go), and the next start waits for them

@@ -313,6 +313,8 @@ func (s *Spool) SetLimits(l Limits) {
 	s.engine.SetLimits(engine.Limits{MaxBytes: l.MaxBytes, MinFreeBytes: l.MinFreeBytes})
 }
 
+func (s *Spool) through(call string, do func() error) error { return s.seam.Do(call, do) }
+
 // closed reports whether Close was called.
 func (s *Spool) closed() bool {
 	select {
