@@ -64,7 +64,7 @@ type Options struct {
 	// OnCommit, when set, is told of every synced group: the events in it and how long it took.
 	OnCommit func(events int, took time.Duration)
 	// OnCompaction, when set, is told when the engine begins to compact, and when it has ended, at
-	// most a memoryPause late.
+	// most a tenth of a second late.
 	OnCompaction func(begins bool)
 
 	// Engine, when set, is what the spool stands on instead of Badger in Dir. It is the spool's to
@@ -72,7 +72,7 @@ type Options struct {
 	Engine engine.Engine
 
 	seam engine.Seam
-	// free and inodes ask the file system; nil is freeBytes and freeInodes.
+	// free and inodes ask the file system; nil is volume.FreeBytes and FreeInodes.
 	free, inodes func(dir string) (int64, error)
 }
 

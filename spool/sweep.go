@@ -69,6 +69,10 @@ func (s *Spool) keep(clock time.Time) {
 		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
 	}
 	err := s.engine.Reclaim(clock, s.head.Load(), s.between)
+	if errors.Is(err, ErrMoved) {
+		_ = s.fail(err)
+		return
+	}
 	if err != nil && s.Err() == nil && !s.closed() && !errors.Is(err, ErrFull) {
 		s.log.Error("cannot give space back; it is tried again", "error", err)
 	}

@@ -42,8 +42,6 @@ const (
 	// EntryRoomBytes bounds what log and skip list each add to an entry's key and value: a head of
 	// up to 22 bytes, a checksum, a timestamp; a node of 16 bytes and its tower of 1.5 levels.
 	EntryRoomBytes = 64
-	// UpdateBytes bounds one transaction of a start.
-	UpdateBytes = 1 << 10
 	// fallSpan and fallStep: the disk is expected to lose as much in the next fallSpan as it did,
 	// in proportion, over the last fallStep or more.
 	fallSpan = 100 * time.Millisecond
@@ -56,7 +54,7 @@ const PreflightBytes = 4 * MemTableBytes
 
 // room is what the committer knows of the disk below the engine's log. It is the committer's own.
 type room struct {
-	// Free and inodes are freeBytes and freeInodes, or a test's own.
+	// Free and Inodes are volume.FreeBytes and FreeInodes, or a test's own.
 	Free, Inodes func(dir string) (int64, error)
 	Dir          string // the engine's
 	fid          int    // number of the log in use

@@ -41,7 +41,7 @@ type TreeOptions struct {
 	Log     *slog.Logger
 	Through engine.Seam
 	Said    func(msg string)
-	// Free and inodes ask the file system; nil is freeBytes and freeInodes.
+	// Free and inodes ask the file system; nil is volume.FreeBytes and FreeInodes.
 	Free, Inodes func(dir string) (int64, error)
 }
 

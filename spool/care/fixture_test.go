@@ -186,7 +186,7 @@ func (f *fixture) furnish() {
 		Owe:      []spool.Notice{{Lane: b.ID(), Episode: 1, Body: []byte("mail")}}}); err != nil {
 		f.t.Fatal(err)
 	}
-	if _, err := care.StatOf(f); err != nil { // behind a checkpoint
+	if _, err := care.StatOf(f); err != nil { // after a checkpoint
 		f.t.Fatal(err)
 	}
 }
