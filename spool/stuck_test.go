@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // An engine that never returns from a commit holds up neither those who wait for it nor Close, once
@@ -56,6 +58,30 @@ func TestEngineNeverReturns(t *testing.T) {
 	close(goOn)
 	s.running.Wait()
 	if err := s.engine.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// movedEngine finds that its files are gone when it gives space back.
+type movedEngine struct{ engine.Engine }
+
+func (movedEngine) Reclaim(time.Time, uint64, func(func() error) error) error { return ErrMoved }
+
+// Files that are missed while space is given back stop the spool as those that a look misses.
+func TestMovedWhileReclaiming(t *testing.T) {
+	t.Parallel()
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0)}
+	s, err := Open(f.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.engine = movedEngine{s.engine}
+	s.running.Go(s.commitLoop) // no keeper but this test
+	s.keep(time.Now())
+	if !errors.Is(s.Err(), ErrMoved) {
+		t.Errorf("the spool goes on: %v", s.Err())
+	}
+	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 }
