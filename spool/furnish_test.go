@@ -5,17 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"testing"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
-	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 )
 
 // furnish fills a spool with everything that one can hold. Lane a: 1 exhausted, 2 failed, the
@@ -76,37 +73,8 @@ func (f *fixture) close() {
 func (f *fixture) crash() string {
 	f.t.Helper()
 	to := f.t.TempDir() + "/crashed"
-	copySparse(f.t, f.dir, to)
+	atrest.Copy(f.t, f.dir, to)
 	return to
-}
-
-// copySparse copies a spool without writing the zeros at the ends of its files, tens of MiB.
-func copySparse(t *testing.T, from, to string) {
-	t.Helper()
-	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return os.Mkdir(filepath.Join(to, name), 0o700)
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name = filepath.Join(to, name)
-		if err := os.WriteFile(name, mend.TrimZeros(text), 0o600); err != nil {
-			return err
-		}
-		return os.Truncate(name, int64(len(text)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (f *fixture) write(do func(*badger.Txn) error) {

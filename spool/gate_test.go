@@ -14,6 +14,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -330,7 +331,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 		t.Fatal(err)
 	}
 	before := filepath.Join(t.TempDir(), "spool")
-	copySparse(t, f.dir, before)
+	atrest.Copy(t, f.dir, before)
 	f.append("y", "a")
 	f.flushNow()
 	if err := f.Close(); err != nil {

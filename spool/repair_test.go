@@ -18,6 +18,7 @@ import (
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 )
 
 // furnishLog leaves a spool as a kill would whose log has every kind of transaction: lanes, events
@@ -229,7 +230,7 @@ func onlyLog(t *testing.T, dir string) (string, []byte) {
 func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bool, aside int64) {
 	f.t.Helper()
 	g := &fixture{t: f.t, dir: filepath.Join(f.t.TempDir(), "damaged"), now: f.now, secret: f.secret}
-	copySparse(f.t, dir, g.dir)
+	atrest.Copy(f.t, dir, g.dir)
 	defer os.RemoveAll(g.dir)
 	damage(g.dir)
 	o := g.options()
@@ -438,7 +439,7 @@ func inTables(t *testing.T, key string) (*fixture, string) {
 	t.Helper()
 	f, dir := furnishLog(t, key)
 	f.dir = filepath.Join(t.TempDir(), "spool")
-	copySparse(t, dir, f.dir)
+	atrest.Copy(t, dir, f.dir)
 	for range 3 {
 		s, err := Open(f.options())
 		if err != nil {
@@ -584,7 +585,7 @@ func TestRepairTable(t *testing.T) {
 func (f *fixture) copied(dir string) *fixture {
 	f.t.Helper()
 	g := &fixture{t: f.t, dir: filepath.Join(f.t.TempDir(), "copied"), now: f.now, secret: f.secret}
-	copySparse(f.t, dir, g.dir)
+	atrest.Copy(f.t, dir, g.dir)
 	return g
 }
 
@@ -788,7 +789,7 @@ func TestRepairOlderLog(t *testing.T) {
 func TestRepairUnlistedTable(t *testing.T) {
 	f, dir := furnishLog(t, "")
 	made := filepath.Join(t.TempDir(), "spool")
-	copySparse(t, dir, made)
+	atrest.Copy(t, dir, made)
 	g := &fixture{t: t, dir: made, now: f.now}
 	g.reopen()
 	g.close()

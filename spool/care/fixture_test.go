@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,9 +14,9 @@ import (
 
 	"github.com/hookspool/hookspool/spool"
 	ondisk "github.com/hookspool/hookspool/spool/badger"
-	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 )
 
 // TestMain wants a spool that was closed to leave nothing running.
@@ -212,37 +210,8 @@ func (f *fixture) verifyRest() *care.Report {
 func (f *fixture) crash() string {
 	f.t.Helper()
 	to := f.t.TempDir() + "/crashed"
-	copySparse(f.t, f.dir, to)
+	atrest.Copy(f.t, f.dir, to)
 	return to
-}
-
-// copySparse copies a spool without writing the zeros at the ends of its files, tens of MiB.
-func copySparse(t *testing.T, from, to string) {
-	t.Helper()
-	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return os.Mkdir(filepath.Join(to, name), 0o700)
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name = filepath.Join(to, name)
-		if err := os.WriteFile(name, mend.TrimZeros(text), 0o600); err != nil {
-			return err
-		}
-		return os.Truncate(name, int64(len(text)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // damage writes into the engine of a closed spool.

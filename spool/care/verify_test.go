@@ -21,6 +21,7 @@ import (
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 )
 
 // A sound spool has no faults: closed, or as a crash left it.
@@ -149,7 +150,7 @@ func flipOne(t *testing.T, f *fixture, x flip) {
 	t.Helper()
 	to := t.TempDir() + "/flipped"
 	defer os.RemoveAll(to)
-	copySparse(t, x.dir, to)
+	atrest.Copy(t, x.dir, to)
 	name, _ := filepath.Rel(x.dir, x.path)
 	file, err := os.OpenFile(filepath.Join(to, name), os.O_RDWR, 0)
 	if err != nil {
