@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,8 @@ type disk struct {
 	image string // the file below the loop device; "" for tmpfs
 	dir   string // where it is mounted
 	size  int64
+	// filled is when others took room last, or a table may have been begun; see takeRest.
+	filled time.Time
 }
 
 // The flags of FS_IOC_SHUTDOWN: what happens to the journal before the file system is dead.
@@ -157,13 +160,35 @@ func (d *disk) free() int64 {
 // fill writes a file beside the spool, as another program would, until only so many bytes are free.
 func (d *disk) fill(leave int64) {
 	d.t.Helper()
+	d.write(func() int64 { return d.free() - leave }, leave == 0)
+}
+
+// take writes so many bytes more into that file, or as many as there are.
+func (d *disk) take(n int64) {
+	d.t.Helper()
+	var size int64
+	if st, err := os.Stat(d.filler()); err == nil {
+		size = st.Size()
+	}
+	d.write(func() int64 {
+		st, err := os.Stat(d.filler())
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		return n - (st.Size() - size)
+	}, true)
+}
+
+// write appends to that file what is still to be written. last: the disk may end before.
+func (d *disk) write(rest func() int64, last bool) {
+	d.t.Helper()
 	f, err := os.OpenFile(d.filler(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	block := make([]byte, 64<<10)
 	for {
-		n := min(d.free()-leave, int64(len(block)))
+		n := min(rest(), int64(len(block)))
 		if n <= 0 {
 			break
 		}
@@ -171,11 +196,11 @@ func (d *disk) fill(leave int64) {
 			break // full to the last byte
 		}
 	}
-	if err != nil && leave > 0 {
+	if err != nil && !last {
 		d.t.Fatal(err)
 	}
 	_ = f.Sync()
-	if err := f.Close(); err != nil && leave > 0 {
+	if err := f.Close(); err != nil && !last {
 		d.t.Fatal(err)
 	}
 }

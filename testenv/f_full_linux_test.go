@@ -287,21 +287,41 @@ func (j *Journey) fillToTheLastByte(rng *rand.Rand, d *disk) *Load {
 	load := j.StartLoad(rng, 4, "byte")
 	Until(j.t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
 	j.anywhereInLog(rng)
-	// Who takes the last blocks while the engine writes a table ends the process (manual, limits we
-	// know), which is not what this is about: nothing is accepted from here on, so no table follows
-	// the one that is being written.
-	d.fill(tableRoom)
-	Until(j.t, Patience, "the engine's tables to be written", func() bool {
-		logs, err := filepath.Glob(filepath.Join(j.SpoolPath(), "db", "*.mem"))
-		return err == nil && len(logs) == 1
+	Until(j.t, Patience, "the disk to be full to the last byte", func() bool {
+		j.takeRest(d)
+		return d.free() == 0
 	})
-	d.fill(0)
 	j.awaitFull()
 	return load
 }
 
-// tableRoom is below min_free_disk of these tests and above what the engine takes for a table.
-const tableRoom = 40 << 20
+const (
+	// rotateRoom: with less free the engine does not begin a table, nor, with what a table takes less
+	// than tableRoom, does one that has begun run out of blocks.
+	rotateRoom, tableRoom = 28 << 20, 26 << 20
+	// settled is how long a commit may take that had found more than rotateRoom.
+	settled = time.Second
+)
+
+// takeRest takes a step towards a disk without a byte. Who takes the last blocks while the engine
+// writes a table ends the process (manual, limits we know), which is not what these tests are about.
+// So it leaves the room of a table until none can have begun, and then takes no more than was free
+// at that time: the ballast may be thrown off meanwhile.
+func (j *Journey) takeRest(d *disk) {
+	j.t.Helper()
+	free := d.free()
+	if free >= rotateRoom {
+		d.fill(tableRoom)
+		d.filled = time.Now()
+	}
+	logs, err := filepath.Glob(filepath.Join(j.SpoolPath(), "db", "*.mem"))
+	if err != nil || len(logs) != 1 {
+		d.filled = time.Now()
+	}
+	if free < rotateRoom && time.Since(d.filled) >= settled {
+		d.take(free)
+	}
+}
 
 // anywhereInLog posts large events until the engine's log is somewhere between new and full, so that
 // the disk fills with any part of it left.
@@ -345,7 +365,7 @@ func (j *Journey) stayFull(d *disk, enough func(long time.Duration) bool) {
 			j.t.Fatalf("answered %d %q, %v; want 507 spool_full\n%s", a.Status, a.Problem.Code, a.Err,
 				tail(j.Log()))
 		}
-		d.fill(0)
+		j.takeRest(d)
 		return enough(time.Since(began))
 	})
 }
