@@ -287,10 +287,7 @@ func (j *Journey) fillToTheLastByte(rng *rand.Rand, d *disk) *Load {
 	load := j.StartLoad(rng, 4, "byte")
 	Until(j.t, Patience, "events", func() bool { return j.Ledger.Accepted() > 200 })
 	j.anywhereInLog(rng)
-	Until(j.t, Patience, "the disk to be full to the last byte", func() bool {
-		j.takeRest(d)
-		return d.free() == 0
-	})
+	Until(j.t, Patience, "the disk to be full to the last byte", func() bool { return j.takeRest(d) })
 	j.awaitFull()
 	return load
 }
@@ -306,8 +303,8 @@ const (
 // takeRest takes a step towards a disk without a byte. Who takes the last blocks while the engine
 // writes a table ends the process (manual, limits we know), which is not what these tests are about.
 // So it leaves the room of a table until none can have begun, and then takes no more than was free
-// at that time: the ballast may be thrown off meanwhile.
-func (j *Journey) takeRest(d *disk) {
+// at that time: the ballast may be thrown off meanwhile. False: there is still a step to take.
+func (j *Journey) takeRest(d *disk) (taken bool) {
 	j.t.Helper()
 	free := d.free()
 	if free >= rotateRoom {
@@ -318,9 +315,11 @@ func (j *Journey) takeRest(d *disk) {
 	if err != nil || len(logs) != 1 {
 		d.filled = time.Now()
 	}
-	if free < rotateRoom && time.Since(d.filled) >= settled {
-		d.take(free)
+	if free >= rotateRoom || time.Since(d.filled) < settled {
+		return false
 	}
+	d.take(free)
+	return true
 }
 
 // anywhereInLog posts large events until the engine's log is somewhere between new and full, so that
