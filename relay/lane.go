@@ -259,7 +259,7 @@ func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
 	switch {
 	case !out.Kind.Made():
 		st.Verdict, st.Attempts, st.Made.Duration = spool.Withheld, t.attempts, 0
-		st.Due = l.r.tickNumber.Load() + 1
+		st.Due = l.r.spool.LastTick().Number + 1
 	case out.Kind == attempt.Success:
 		st.Verdict = spool.Delivered
 	case t.attempts >= l.r.setup.Load().cfg.Retry.MaxAttempts:
@@ -268,7 +268,7 @@ func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
 			"target", l.name, "id", t.event.ID(), "requests", st.Attempts, "error", out.Error)
 	default:
 		st.Verdict = spool.Retry
-		st.Due = l.r.tickNumber.Load() + 1
+		st.Due = l.r.spool.LastTick().Number + 1
 	}
 	return st
 }

@@ -57,9 +57,7 @@ type Relay struct {
 	wanting, roomMade seldom.Gate
 	// setup is the configuration at work, swapped whole by a reload.
 	setup atomic.Pointer[setup]
-	// tickNumber is the number of the last tick or job by hand.
-	tickNumber atomic.Uint64
-	clock      clock
+	clock clock
 
 	// deaf is why a listener ended by itself, deafC is closed when it has.
 	deaf     atomic.Pointer[error]
@@ -118,7 +116,6 @@ func New(o Options) (_ *Relay, err error) {
 	r.tracer = trace.New(r.version, r.log)
 	r.accept = r.newAccept(o.Config)
 	r.spool.Start()
-	r.tickNumber.Store(r.spool.LastTick().Number)
 	r.space.memo = r.memoOf(nil)
 	for _, l := range r.spool.Lanes() {
 		r.addLane(l)

@@ -3,8 +3,6 @@ package relay
 import (
 	"fmt"
 	"time"
-
-	"github.com/hookspool/hookspool/spool"
 )
 
 // clock beats the ticks, one for all targets.
@@ -57,17 +55,15 @@ func (c *clock) nextWait(now time.Time) time.Duration {
 }
 
 func (c *clock) begin(now time.Time) {
-	t := spool.Tick{Number: c.r.tickNumber.Load(), At: now}
-	c.r.spool.Begin(spool.Change{Tick: &t})
+	_, _ = c.r.spool.Beat(now) // a spool that cannot store it has said why, and stops the relay
 }
 
 // Tick lets one tick happen at the given instant: it is stored, then every lane with something due
 // starts a job. Lanes whose last job is still running skip it, and no attempt is charged.
 func (r *Relay) Tick(now time.Time) error {
-	number := r.tickNumber.Add(1)
-	t := spool.Tick{Number: number, At: now}
-	if err := r.spool.Apply(spool.Change{Tick: &t}); err != nil {
-		return fmt.Errorf("cannot store tick %d: %w", number, err)
+	number, err := r.spool.Beat(now)
+	if err != nil {
+		return err
 	}
 	head := r.spool.Head()
 	for _, l := range r.allLanes() {
@@ -80,11 +76,11 @@ func (r *Relay) Tick(now time.Time) error {
 // jobNow runs a job of one lane outside the clock, after the one that runs; false if there is
 // nothing to do now.
 func (r *Relay) jobNow(l *lane) (bool, error) {
-	t := spool.Tick{Number: r.tickNumber.Add(1), At: r.spool.LastTick().At}
-	if err := r.spool.Apply(spool.Change{Tick: &t}); err != nil {
+	number, err := r.spool.Beat(r.spool.LastTick().At)
+	if err != nil {
 		return false, fmt.Errorf("cannot start a job for target %q: %w", l.name, err)
 	}
-	if l.order(jobOrder{tick: t.Number, head: r.spool.Head()}) {
+	if l.order(jobOrder{tick: number, head: r.spool.Head()}) {
 		return true, nil
 	}
 	if !l.jobRunning.Load() {

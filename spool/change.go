@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/record"
@@ -78,7 +80,7 @@ type Change struct {
 	Owe, Paid []Notice
 	// Memos replace those of their lanes.
 	Memos []Memo
-	// Tick, when set, is the tick that begins now.
+	// Tick, when set, is the tick that begins now. Its number is given by the spool.
 	Tick *record.Tick
 
 	empty   bool // it only waits for what was begun before
@@ -152,11 +154,11 @@ func (g *group) planChange(c *Change) error {
 		g.settle(&c.Settle[i])
 	}
 	if c.Standing != nil {
-		g.planStanding(g.s.LaneByID(c.StandingOf), *c.Standing)
+		g.planStanding(g.guards.lane(c.StandingOf), *c.Standing)
 	}
 	g.planWords(c)
 	if c.Tick != nil {
-		g.planTick(*c.Tick)
+		g.planTick(c.Tick)
 	}
 	if c.newLane != "" {
 		g.planLane(c.newLane)
@@ -174,7 +176,9 @@ func (g *group) planChange(c *Change) error {
 		g.planRemoval(c.remove)
 	}
 	if c.purge != nil {
-		g.planPurge(c.purge)
+		if err := g.planPurge(c.purge); err != nil {
+			return err
+		}
 	}
 	for _, key := range c.clear {
 		g.delete(key)
@@ -191,7 +195,7 @@ func (g *group) planChange(c *Change) error {
 // settle writes one outcome and moves the lane's sums with it. Memory changes before the sync; if
 // the sync fails the spool stops, and nobody relies on the sums again.
 func (g *group) settle(st *Settlement) {
-	l := g.s.LaneByID(st.Lane)
+	l := g.guards.lane(st.Lane)
 	if l == nil {
 		return
 	}
@@ -298,9 +302,21 @@ func (g *group) planStanding(l *Lane, st record.Standing) {
 	})
 }
 
-func (g *group) planTick(t record.Tick) {
+// Beat begins the next tick, and is its number.
+func (s *Spool) Beat(at time.Time) (uint64, error) {
+	t := &record.Tick{At: at}
+	if err := s.Apply(Change{Tick: t}); err != nil {
+		return 0, fmt.Errorf("cannot store a tick: %w", err)
+	}
+	return t.Number, nil
+}
+
+// planTick numbers a tick. What fails from now on waits for the one after it.
+func (g *group) planTick(t *record.Tick) {
+	t.Number = max(g.s.tick.Load().Number, g.beat) + 1
+	g.beat = t.Number
 	g.put(record.MetaKey(record.MetaTick), t.Encode(), 0)
-	g.after = append(g.after, func() { g.s.tick.Store(&t) })
+	g.after = append(g.after, func() { g.s.tick.Store(t) })
 }
 
 // planLane is the lane of a target name; one that has none is given the next number.
@@ -313,7 +329,11 @@ func (g *group) planLane(name string) *Lane {
 		return known
 	}
 	g.put(record.LaneKey(record.PrefixName, id), record.EncodeName(name), 0)
-	l := s.addLane(id, name)
+	l, err := s.addLane(id, name)
+	if err != nil {
+		g.err = errors.Join(g.err, err)
+		return nil
+	}
 	// The lane begins behind the events of this very group, which were not accepted for it.
 	l.mu.Lock()
 	l.way.next = s.nextSeq

@@ -215,6 +215,8 @@ type group struct {
 	events []*record.Event
 	owed   [][]record.LaneID // parallel to events
 	forced map[*Lane]struct{}
+	guards guards
+	beat   uint64   // the last tick that begins in this group
 	after  []func() // run when the group is synced
 }
 
@@ -224,8 +226,10 @@ func (s *Spool) newGroup() *group {
 	if g.state == nil {
 		g.s, g.state = s, make(map[string]statePut)
 		g.ids, g.forced = make(map[string]*record.ID), make(map[*Lane]struct{})
+		g.guards = guards{s: s, lanes: make(map[*Lane]struct{})}
 	}
 	g.txn = s.engine.Begin()
+	g.guards.txn = g.txn
 	return g
 }
 
@@ -234,11 +238,12 @@ func (g *group) forget() {
 	clear(g.state)
 	clear(g.ids)
 	clear(g.forced)
+	clear(g.guards.lanes)
 	clear(g.events)
 	clear(g.owed)
 	clear(g.after)
-	*g = group{s: g.s, state: g.state, ids: g.ids, forced: g.forced, events: g.events[:0],
-		owed: g.owed[:0], after: g.after[:0]}
+	*g = group{s: g.s, state: g.state, ids: g.ids, forced: g.forced, guards: g.guards,
+		events: g.events[:0], owed: g.owed[:0], after: g.after[:0]}
 }
 
 // commitGroup commits ops, and then opens the snapshots that some of them want: each is after a
@@ -408,6 +413,7 @@ func (g *group) commitChunk() {
 	}
 	g.txn.Discard()
 	g.txn = g.s.engine.Begin()
+	g.guards.begin(g.txn)
 	g.bytes, g.entries = 0, 0
 }
 
@@ -439,7 +445,7 @@ func (g *group) planForced() {
 }
 
 func (g *group) putLane(l *Lane) {
-	if l.gone.Load() {
+	if l.gone.Load() || !g.guards.hold(l) {
 		return
 	}
 	l.mu.Lock()
@@ -474,6 +480,9 @@ func (g *group) planCheckpoint() {
 	}
 	for _, l := range dirty {
 		g.putRecent(l, time.Now(), false)
+	}
+	if slices.ContainsFunc(s.Lanes(), func(l *Lane) bool { return l.tenure.Over() }) {
+		return // what is counted of their deliveries is stored by another relay
 	}
 	head := s.fed
 	s.checkpointed = head

@@ -26,7 +26,7 @@ func (l *Lane) Due(tick uint64) *Due { return &Due{l: l, tick: tick} }
 // Next returns up to most deliveries, oldest first; none means that there are no more. Each is to
 // be settled, or is due again at the next tick.
 func (d *Due) Next(most int) ([]Delivery, error) {
-	for !d.end {
+	for !d.end && !d.l.tenure.Over() {
 		out, err := d.page(most)
 		if err != nil || len(out) > 0 {
 			return out, err
@@ -117,7 +117,7 @@ func (s *Spool) eventOrUnread(seq uint64) (*record.Event, *unreadRecord, error) 
 
 // dropException forgets a delivery whose event cannot be read; it counts as quarantined.
 func (g *group) dropException(r record.Ref) {
-	key, l := record.LaneSeqKey(record.PrefixException, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
+	key, l := record.LaneSeqKey(record.PrefixException, r.Lane, r.Seq), g.guards.lane(r.Lane)
 	if l == nil || !g.has(key) {
 		return
 	}
@@ -161,6 +161,9 @@ func (g *group) planReplay(r record.Ref) (bool, error) {
 	if l == nil {
 		return false, fmt.Errorf("cannot replay event %d: its target was forgotten: %w", r.Seq,
 			ErrNotFound)
+	}
+	if !g.guards.hold(l) {
+		return false, fmt.Errorf("cannot replay event %d for target %q: %w", r.Seq, l.name, ErrElsewhere)
 	}
 	key := record.LaneSeqKey(record.PrefixException, l.id, r.Seq)
 	if g.has(key) {

@@ -210,7 +210,7 @@ func (j *faultJourney) steps() []func() error {
 		func() error { return j.become("one", "a", true, Delivered, nil) },
 		func() error { return j.become("two", "a", true, Retry, nil) },
 		func() error { return j.become("one", "b", true, Retry, nil) },
-		func() error { return j.s.Apply(Change{Tick: &record.Tick{Number: 2, At: j.now}}) },
+		func() error { return j.s.Apply(Change{Tick: &record.Tick{At: j.now}}) },
 		j.defect,
 		func() error { return j.become("three", "b", true, Exhausted, nil) },
 		func() error { return j.replay("three", "b") },

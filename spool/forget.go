@@ -42,6 +42,9 @@ func (g *group) planForget(l *Lane) error {
 	if l.gone.Load() {
 		return nil
 	}
+	if !g.guards.hold(l) {
+		return ErrElsewhere
+	}
 	l.mu.Lock()
 	owes := l.way.open || l.owed > l.passed || l.exceptions > 0 || l.exhausted > 0
 	l.mu.Unlock()

@@ -51,7 +51,7 @@ func (f *fixture) furnish() {
 	}
 	since := f.now.Add(-time.Hour)
 	if err := f.Apply(Change{Standing: &record.Standing{FailedJobs: 101, DefectiveSince: since},
-		StandingOf: b.id, Tick: &record.Tick{Number: 3, At: f.now},
+		StandingOf: b.id, Tick: &record.Tick{At: f.now},
 		Owe: []Notice{{Lane: b.id, Episode: 1, Body: []byte("mail")}}}); err != nil {
 		f.t.Fatal(err)
 	}

@@ -62,9 +62,9 @@ func (f *fixture) until(what string, ok func() bool) {
 	}
 }
 
-func (f *fixture) tickLater(n uint64) chan error {
+func (f *fixture) tickLater() chan error {
 	done := make(chan error, 1)
-	go func() { done <- f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}}) }()
+	go func() { done <- f.Apply(Change{Tick: &record.Tick{At: f.now}}) }()
 	return done
 }
 
@@ -105,7 +105,7 @@ func TestGateHoldsARotation(t *testing.T) {
 	f, d := openOn(t)
 	events := f.fillLog(f.lane("a").name)
 	d.free.Store(ondisk.RotateBytes - 1)
-	tick := f.tickLater(7)
+	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
 	f.refused("Admit", f.Admit(0))
 	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
@@ -126,8 +126,8 @@ func TestGateHoldsARotation(t *testing.T) {
 	f.until("readiness", func() bool { f.look(); return f.Admit(0) == nil })
 	f.append("after", "a")
 	f.reopen()
-	if n := f.lane("a").Counts().Pending; n != uint64(events+1) || f.LastTick().Number != 7 {
-		t.Errorf("%d are pending, last tick %d; want %d and 7", n, f.LastTick().Number, events+1)
+	if n := f.lane("a").Counts().Pending; n != uint64(events+1) || f.LastTick().Number != 1 {
+		t.Errorf("%d are pending, last tick %d; want %d and 1", n, f.LastTick().Number, events+1)
 	}
 }
 
@@ -139,12 +139,12 @@ func TestGateLetsARotationThrough(t *testing.T) {
 	f.fillLog(f.lane("a").name)
 	d.free.Store(ondisk.RotateBytes)
 	for n := uint64(1); f.disk.Room.Unused.Load() <= ondisk.LogBytesMax-ondisk.MemTableBytes; n++ {
-		if err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}}); err != nil {
+		if err := f.Apply(Change{Tick: &record.Tick{At: f.now}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for n := uint64(1); f.disk.Room.Unused.Load() < ondisk.MemTableBytes; n++ {
-		err := f.Apply(Change{Tick: &record.Tick{Number: n, At: f.now}, Owe: []Notice{
+		err := f.Apply(Change{Tick: &record.Tick{At: f.now}, Owe: []Notice{
 			{Lane: f.lane("a").id, Episode: n, Body: make([]byte, 50<<10)}}})
 		if err != nil {
 			t.Fatal(err)
@@ -181,11 +181,11 @@ func TestCloseAtAClosedGate(t *testing.T) {
 	f, d := openOn(t)
 	events := f.fillLog(f.lane("a").name)
 	d.free.Store(0)
-	tick := f.tickLater(7)
+	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
 	f.StopWaiting()
 	f.refused("the tick", <-tick)
-	f.refused("a later tick", f.Apply(Change{Tick: &record.Tick{Number: 8, At: f.now}}))
+	f.refused("a later tick", f.Apply(Change{Tick: &record.Tick{At: f.now}}))
 	began := time.Now()
 	if err := f.Close(); err != nil {
 		t.Error(err)
@@ -212,7 +212,7 @@ func TestGateBoundsWhatWaits(t *testing.T) {
 	l := f.lane("a")
 	f.fillLog("a")
 	d.free.Store(0)
-	tick := f.tickLater(1)
+	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
 	const more = gateHeldMax + 3000
 	handed := make(chan struct{})
@@ -257,7 +257,7 @@ func TestBallast(t *testing.T) {
 	f.wantBallast(true)
 	f.fillLog(f.lane("a").name)
 	d.free.Store(0)
-	tick := f.tickLater(1)
+	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
 	f.wantBallast(false)
 	f.look()
@@ -509,7 +509,7 @@ func TestGateWithoutFiles(t *testing.T) {
 	turn := filepath.Join(f.disk.Room.Dir, ondisk.RotateName)
 	// Making the file is EISDIR then. The spool itself makes and removes one now and then.
 	f.until("no file in the directory's place", func() bool { return os.Mkdir(turn, 0o700) == nil })
-	err := f.Apply(Change{Tick: &record.Tick{Number: 7}})
+	err := f.Apply(Change{Tick: &record.Tick{}})
 	if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EISDIR) || errors.Is(err, ErrFull) {
 		t.Errorf("got %v; want ErrFailed and EISDIR", err)
 	}

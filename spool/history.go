@@ -122,6 +122,9 @@ func (g *group) putRecent(l *Lane, now time.Time, last bool) {
 	list := r.since(r.n - min(r.n, recentStoredMax))
 	r.stored, r.at = r.n, now
 	l.mu.Unlock()
+	if !g.guards.hold(l) {
+		return
+	}
 	g.put(record.LaneKey(record.PrefixRecent, l.id), record.EncodeRecent(list), recentTTL)
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -20,6 +21,10 @@ type Lane struct {
 
 	fetching sync.Mutex // held across one Fetch, so that two fetchers cannot read the same page
 	cursor   keptCursor // guarded by fetching
+
+	// tenure is the time in which the lane is this spool's; after it nothing of it is handed out or
+	// written here any more, and another relay goes on from what is stored.
+	tenure engine.Tenure
 
 	// gone: it was forgotten. Set by the committer, after which nothing of it is written.
 	gone atomic.Bool
@@ -100,6 +105,9 @@ func (l *Lane) feed(e *record.Event) {
 // Fetch hands out up to most deliveries, oldest first, and returns at once; none means that there
 // is nothing to do until Ready. Each must be settled.
 func (l *Lane) Fetch(most int) ([]*record.Event, error) {
+	if l.tenure.Over() {
+		return nil, nil
+	}
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
 	l.mu.Lock()

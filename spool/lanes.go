@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -37,9 +39,18 @@ func (s *Spool) Lane(name string) (*Lane, error) {
 	return s.byName[name], nil
 }
 
-// addLane makes a lane known. The committer calls it, and load.
-func (s *Spool) addLane(id record.LaneID, name string) *Lane {
-	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1), cursor: keptCursor{s: s}}
+// addLane makes a lane known, and takes it if no other relay has it. The committer calls it, and
+// load.
+func (s *Spool) addLane(id record.LaneID, name string) (*Lane, error) {
+	tenure, err := s.engine.Own(id)
+	if errors.Is(err, engine.ErrElsewhere) {
+		tenure, err = engine.Elsewhere(), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot take the lane of target %q: %w", name, err)
+	}
+	l := &Lane{tenure: tenure, s: s, id: id, name: name, wake: make(chan struct{}, 1),
+		cursor: keptCursor{s: s}}
 	l.way.memory, l.way.next = &s.fresh, s.head.Load()+1
 	s.lanesMu.Lock()
 	defer s.lanesMu.Unlock()
@@ -47,7 +58,7 @@ func (s *Spool) addLane(id record.LaneID, name string) *Lane {
 	s.byID[id] = l
 	s.lanes = append(s.lanes, l)
 	s.lastLane = max(s.lastLane, id)
-	return l
+	return l, nil
 }
 
 // NameOf is the name of a lane's target; empty if there is none, or it was forgotten.
@@ -92,4 +103,46 @@ func (s *Spool) takeDirty() []*Lane {
 	d := s.dirty
 	s.dirty = nil
 	return d
+}
+
+// guards are the lanes that must be this spool's when a group is committed. If another relay has
+// one of them by then, nothing is written and the spool stops: what it has in memory of that lane
+// is not true any more, and the next start reads what is.
+type guards struct {
+	s     *Spool
+	txn   engine.Txn
+	lanes map[*Lane]struct{}
+}
+
+// begin goes on in another transaction of the group.
+func (g *guards) begin(txn engine.Txn) {
+	g.txn = txn
+	for l := range g.lanes {
+		txn.Guard(l.id, l.tenure.Fence)
+	}
+}
+
+// hold reports whether a lane may be written; it must be this spool's until the commit then.
+func (g *guards) hold(l *Lane) bool {
+	if l.tenure.Over() {
+		return false
+	}
+	if _, known := g.lanes[l]; !known {
+		g.lanes[l] = struct{}{}
+		g.txn.Guard(l.id, l.tenure.Fence)
+	}
+	return true
+}
+
+// lane is a lane that may be written; nil: there is none, or another relay has it.
+func (g *guards) lane(id record.LaneID) *Lane {
+	if l := g.s.LaneByID(id); l != nil && g.hold(l) {
+		return l
+	}
+	return nil
+}
+
+// writes reports whether what belongs to a lane, or to the spool itself, may be written.
+func (g *guards) writes(id record.LaneID) bool {
+	return id == record.SpoolItself || g.lane(id) != nil
 }

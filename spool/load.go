@@ -151,7 +151,9 @@ func (s *Spool) loadLanes() error {
 		case err != nil: // recount has seen it: nothing is owed to this lane
 			s.log.Error("cannot read the name of a target to which nothing is owed", "error", err)
 		case name != "":
-			s.addLane(record.KeyLane(key), name)
+			if _, err := s.addLane(record.KeyLane(key), name); err != nil {
+				return false, err
+			}
 		default:
 			s.forgotten[record.KeyLane(key)] = false
 			s.lastLane = max(s.lastLane, record.KeyLane(key))

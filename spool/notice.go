@@ -17,23 +17,26 @@ func (l *Lane) ID() record.LaneID {
 }
 
 // isGone reports whether a lane was forgotten; the spool itself never is.
-func (s *Spool) isGone(id record.LaneID) bool {
+func isGone(s *Spool, id record.LaneID) bool {
 	return id != record.SpoolItself && s.LaneByID(id) == nil
 }
 
 // planWords writes what is owed to the operator, or is not any more, and what is known of it.
 func (g *group) planWords(c *Change) {
 	for _, n := range c.Owe {
-		if g.s.isGone(n.Lane) {
+		if !g.guards.writes(n.Lane) {
 			continue
 		}
 		g.put(record.NoticeKey(n.Lane, n.Episode, n.Way), record.EncodeWord(n.Body), 0)
 	}
 	for _, n := range c.Paid {
+		if !isGone(g.s, n.Lane) && !g.guards.writes(n.Lane) {
+			continue
+		}
 		g.delete(record.NoticeKey(n.Lane, n.Episode, n.Way))
 	}
 	for _, m := range c.Memos {
-		if g.s.isGone(m.Lane) {
+		if !g.guards.writes(m.Lane) {
 			continue
 		}
 		key := record.LaneKey(record.PrefixMemo, m.Lane)
@@ -60,7 +63,7 @@ func (s *Spool) Notices() ([]Notice, error) {
 		}
 		n := Notice{Lane: record.KeyLane(key), Body: body}
 		n.Episode, n.Way = record.KeyNotice(key)
-		if !s.isGone(n.Lane) {
+		if !isGone(s, n.Lane) {
 			out = append(out, n)
 		}
 		return true, nil

@@ -171,15 +171,18 @@ func (p purging) beside(from uint64, most int) (seqs []uint64, next uint64, err 
 	return seqs, next, err
 }
 
-func (g *group) planPurge(o *purgeOrder) {
+func (g *group) planPurge(o *purgeOrder) error {
 	l := o.lane
+	if !g.guards.hold(l) {
+		return fmt.Errorf("cannot purge deliveries of target %q: %w", l.name, ErrElsewhere)
+	}
 	for _, seq := range o.seqs {
 		if !l.gone.Load() && g.purge(o, seq) {
 			o.count++
 		}
 	}
 	if o.count == 0 {
-		return
+		return nil
 	}
 	g.forced[l] = struct{}{}
 	g.after = append(g.after, func() {
@@ -188,6 +191,7 @@ func (g *group) planPurge(o *purgeOrder) {
 		l.mu.Unlock()
 	})
 	l.Wake() // the window may have room again
+	return nil
 }
 
 // purge deletes one delivery if it is in the state it was found in.

@@ -151,9 +151,6 @@ func TestMendTick(t *testing.T) {
 	a.Open(true)
 	f.append("one", "a")
 	e := f.fetch(a, 1)[0]
-	if err := f.Apply(Change{Tick: &Tick{Number: 40, At: f.now}}); err != nil {
-		t.Fatal(err)
-	}
 	f.settle(Settlement{Lane: a.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 41})
 	f.close()
 	f.damage(func(txn *badger.Txn) error { return txn.Set(record.MetaKey(record.MetaTick), []byte("x")) })

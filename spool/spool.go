@@ -36,6 +36,8 @@ var (
 	ErrAway = engine.ErrAway
 	// ErrNoInodes: the file system can hold no more files.
 	ErrNoInodes = engine.ErrNoInodes
+	// ErrElsewhere: another relay serves the target.
+	ErrElsewhere = engine.ErrElsewhere
 	// ErrLoss: the spool holds less than it acknowledged.
 	ErrLoss = engine.ErrLoss
 	// ErrNotFound: no such event or delivery.

@@ -412,7 +412,7 @@ func (p *exhaustedPass) expired(l *Lane, cut time.Time) (refs []record.Ref, err 
 }
 
 func (g *group) dropExhausted(r record.Ref) {
-	key, l := record.LaneSeqKey(record.PrefixExhausted, r.Lane, r.Seq), g.s.LaneByID(r.Lane)
+	key, l := record.LaneSeqKey(record.PrefixExhausted, r.Lane, r.Seq), g.guards.lane(r.Lane)
 	if l == nil || !g.has(key) {
 		return
 	}

@@ -65,7 +65,7 @@ func (f *fixture) meets(call string, fault error) error {
 		return err
 	}
 	s.Start()
-	err = errors.Join(s.Apply(Change{Tick: &record.Tick{Number: 1}}), s.hw.Write(1-min(s.hw.Last(), 1)))
+	err = errors.Join(s.Apply(Change{Tick: &record.Tick{}}), s.hw.Write(1-min(s.hw.Last(), 1)))
 	if failed := s.Err(); failed != nil {
 		err = failed
 	} else if err != nil {
@@ -163,7 +163,7 @@ func TestInodesAreWatched(t *testing.T) {
 	if u := f.Disk(); u.FreeInodes != ondisk.AppendInodes-1 || u.MinFreeInodes < ondisk.AppendInodes {
 		t.Errorf("the disk is told as %+v", u)
 	}
-	if err := f.Apply(Change{Tick: &record.Tick{Number: 5}}); err != nil {
+	if err := f.Apply(Change{Tick: &record.Tick{}}); err != nil {
 		t.Errorf("a tick is not written with %d inodes: %v", ondisk.AppendInodes-1, err)
 	}
 
@@ -172,7 +172,7 @@ func TestInodesAreWatched(t *testing.T) {
 	f.fillLog("a")
 	inodes.free.Store(ondisk.RotateInodes - 1)
 	ballast := f.disk.Ballast.Size()
-	tick := f.tickLater(7)
+	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
 	if err := f.gate.err(); !errors.Is(err, ErrNoInodes) {
 		t.Errorf("the gate is closed because %v", err)

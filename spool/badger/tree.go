@@ -100,6 +100,9 @@ const entriesMax = 24_000
 // Next is part of engine.Log.
 func (t *Tree) Next(after uint64) uint64 { return after + 1 }
 
+// Own is part of engine.Crew. Nobody else can have a lane: the directory's lock is the spool's.
+func (t *Tree) Own(record.LaneID) (engine.Tenure, error) { return engine.Tenure{}, nil }
+
 // Bounds is part of engine.Log. Badger's own bound is 15 % of the memtable.
 func (t *Tree) Bounds() (bytes, entries int) { return t.bytesMax, entriesMax }
 

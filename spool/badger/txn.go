@@ -63,6 +63,9 @@ func (t *Txn) Append(seq uint64, rec []byte, _ []record.LaneID) error {
 	return t.set(badger.NewEntry(record.LogKey(seq), rec))
 }
 
+// Guard is part of engine.Txn. A tenure never ends here.
+func (t *Txn) Guard(record.LaneID, uint64) {}
+
 func (t *Txn) set(e *badger.Entry) error {
 	t.count(len(e.Key) + len(e.Value))
 	return t.txn.SetEntry(e)

@@ -180,7 +180,7 @@ func (f *fixture) furnish() {
 	since := f.now.Add(-time.Hour)
 	if err := f.Apply(spool.Change{StandingOf: b.ID(),
 		Standing: &record.Standing{FailedJobs: 101, DefectiveSince: since},
-		Tick:     &record.Tick{Number: 3, At: f.now},
+		Tick:     &record.Tick{At: f.now},
 		Owe:      []spool.Notice{{Lane: b.ID(), Episode: 1, Body: []byte("mail")}}}); err != nil {
 		f.t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestVerifySound(t *testing.T) {
 			t.Errorf("got %+v", r.Stat.Targets)
 		}
 		if r.Stat.Head != 8 || r.Stat.Sessions != 1 || r.Stat.Notices != 1 ||
-			r.Stat.TickNumber != 3 || r.Stat.Format != record.Version {
+			r.Stat.TickNumber != 1 || r.Stat.Format != record.Version {
 			t.Errorf("got %+v", r.Stat)
 		}
 	}

@@ -11,6 +11,10 @@
 // in the order of its sequences, which have gaps where events were deleted, and where an engine
 // leaves some out; an engine may keep the log in another place than the rest.
 //
+// A lane is served by one relay at a time, which has a tenure of it. What it writes of the lane is
+// guarded by the tenure's fence, so a relay that has lost a lane without hearing of it writes
+// nothing of it any more. On one machine the lock of the spool's directory is all of that.
+//
 // After an error of Commit nobody knows what is stored: the spool acknowledges nothing any more
 // until it is opened again.
 package engine
@@ -48,6 +52,9 @@ type Txn interface {
 	// Append adds an event's record to the log under a sequence above all others. lanes are who owes
 	// it. The engine keeps the record.
 	Append(seq uint64, rec []byte, lanes []record.LaneID) error
+	// Guard lets the transaction be committed only while a tenure of a lane lasts. After it has ended
+	// Commit writes nothing and returns ErrElsewhere.
+	Guard(lane record.LaneID, fence uint64)
 	// Commit makes all of it durable, or nothing. The transaction is over.
 	Commit() error
 	// Discard forgets it, after Commit too.
@@ -132,6 +139,7 @@ func Scan(l Look, prefix, from []byte, visit func(key, value []byte) (bool, erro
 type Engine interface {
 	Log
 	Records
+	Crew
 	Space
 	Trimmer
 	Worker

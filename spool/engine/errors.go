@@ -12,6 +12,8 @@ var (
 	// ErrConflict: a record that the transaction has read was changed by another relay. Nothing was
 	// written; it is to be planned again. An engine with one writer never returns it.
 	ErrConflict = errors.New("another relay was first")
+	// ErrElsewhere: another relay has the lane.
+	ErrElsewhere = errors.New("another relay serves this target")
 	// ErrUnavailable: the engine cannot write now and may do so later; nothing was written.
 	ErrUnavailable = errors.New("the engine cannot be reached")
 	// ErrFull: there is no room to write. Nothing was written; there may be room later.

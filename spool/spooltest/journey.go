@@ -276,11 +276,14 @@ func (j *journey) twice(st spool.Settlement) []spool.Settlement {
 func (j *journey) beat() uint64 {
 	j.Helper()
 	j.ledger.tick++
-	t := spool.Tick{Number: j.ledger.tick, At: j.now()}
-	if err := j.Apply(spool.Change{Tick: &t}); err != nil {
+	number, err := j.Beat(j.now())
+	if err != nil {
 		j.Fatal(err)
 	}
-	return j.ledger.tick
+	if number != j.ledger.tick {
+		j.Errorf("a tick is number %d; want %d", number, j.ledger.tick)
+	}
+	return number
 }
 
 // job is one pass over what is due, a few at a time; verdict tells what becomes of each, ok whether

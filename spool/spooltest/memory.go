@@ -47,6 +47,11 @@ type Memory struct {
 	failIn    int           // commits until one fails; 0: none does
 	kept      bool          // that one takes effect all the same
 	failing   bool          // and none succeeds any more
+	// fences are the newest of each lane, lost of the tenure that lasts; taken are the lanes that
+	// another relay has.
+	fences map[record.LaneID]uint64
+	lost   map[record.LaneID]chan struct{}
+	taken  map[record.LaneID]bool
 	// sparse leaves sequences out.
 	sparse bool
 	// tear is a fault of the engine, for a mutant: a commit that fails leaves half of it.
@@ -55,7 +60,9 @@ type Memory struct {
 
 // NewMemory is an empty memory. sparse: its log leaves sequences out.
 func NewMemory(sparse bool) *Memory {
-	return &Memory{now: time.Unix(1_700_000_000, 0), sparse: sparse}
+	return &Memory{now: time.Unix(1_700_000_000, 0), sparse: sparse,
+		fences: make(map[record.LaneID]uint64), lost: make(map[record.LaneID]chan struct{}),
+		taken: make(map[record.LaneID]bool)}
 }
 
 // Engine opens the memory. One that is open already counts as crashed.
@@ -86,6 +93,25 @@ func (m *Memory) Pass(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.now = m.now.Add(d)
+}
+
+// Take gives a lane to another relay. late: whoever has it does not hear of that.
+func (m *Memory) Take(lane record.LaneID, late bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fences[lane]++
+	m.taken[lane] = true
+	if lost := m.lost[lane]; lost != nil && !late {
+		close(lost)
+	}
+	delete(m.lost, lane)
+}
+
+// Return lets the next who wants a lane that was taken have it.
+func (m *Memory) Return(lane record.LaneID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.taken, lane)
 }
 
 // fault says what becomes of a commit: whether it takes effect, and what it returns.
@@ -119,6 +145,18 @@ func (e *memoryEngine) Next(after uint64) uint64 {
 		return after + 1 + after%5
 	}
 	return after + 1
+}
+
+func (e *memoryEngine) Own(lane record.LaneID) (engine.Tenure, error) {
+	m := e.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.taken[lane] {
+		return engine.Tenure{}, engine.ErrElsewhere
+	}
+	m.fences[lane]++
+	m.lost[lane] = make(chan struct{})
+	return engine.Tenure{Fence: m.fences[lane], Lost: m.lost[lane]}, nil
 }
 
 func (e *memoryEngine) Begin() engine.Txn {
@@ -161,6 +199,7 @@ type memoryTxn struct {
 	writes map[string]*entry // nil: it is deleted
 	bytes  int
 	last   uint64 // the newest sequence that was appended here
+	guards []guard
 	err    error
 	over   bool
 }
@@ -244,6 +283,16 @@ func (t *memoryTxn) Append(seq uint64, rec []byte, lanes []record.LaneID) error 
 	return t.write(string(key), &entry{key: string(key), value: rec}, len(rec))
 }
 
+// guard is a tenure that must last.
+type guard struct {
+	lane  record.LaneID
+	fence uint64
+}
+
+func (t *memoryTxn) Guard(lane record.LaneID, fence uint64) {
+	t.guards = append(t.guards, guard{lane, fence})
+}
+
 func (t *memoryTxn) Commit() error {
 	m := t.e.m
 	m.mu.Lock()
@@ -254,6 +303,11 @@ func (t *memoryTxn) Commit() error {
 	t.over = true
 	if m.open != t.e {
 		return errCrashed
+	}
+	for _, g := range t.guards {
+		if m.fences[g.lane] != g.fence {
+			return fmt.Errorf("cannot commit: lane %d: %w", g.lane, engine.ErrElsewhere)
+		}
 	}
 	effect, err := m.faultLocked()
 	if !effect && m.tear {

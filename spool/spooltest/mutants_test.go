@@ -42,7 +42,25 @@ func TestMutants(t *testing.T) {
 }
 
 func mutants() []mutant {
-	return slices.Concat(commitMutants(), recordMutants(), readMutants())
+	return slices.Concat(commitMutants(), recordMutants(), readMutants(), crewMutants())
+}
+
+// crewMutants share lanes out in a wrong way.
+func crewMutants() []mutant {
+	return []mutant{
+		txns("the fence is dropped", func(*Memory, engine.Engine) txnHooks {
+			return txnHooks{guard: func(engine.Txn, record.LaneID, uint64) {}}
+		}),
+		txns("every fence is an old one", func(*Memory, engine.Engine) txnHooks {
+			return txnHooks{guard: func(t engine.Txn, lane record.LaneID, fence uint64) {
+				t.Guard(lane, fence-1)
+			}}
+		}),
+		engines("a lane that another relay has is taken all the same", func(m *Memory,
+			e engine.Engine) engine.Engine {
+			return &greedyEngine{e, m}
+		}),
+	}
 }
 
 // engines is a mutant that wraps each opening of the engine.

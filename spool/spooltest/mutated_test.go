@@ -106,6 +106,7 @@ type txnHooks struct {
 	put    func(t engine.Txn, key, value []byte, ttl time.Duration) error
 	delete func(t engine.Txn, key []byte) error
 	append func(t engine.Txn, seq uint64, rec []byte, lanes []record.LaneID) error
+	guard  func(t engine.Txn, lane record.LaneID, fence uint64)
 	commit func(t engine.Txn) error
 }
 
@@ -152,6 +153,14 @@ func (t *mutantTxn) Append(seq uint64, rec []byte, lanes []record.LaneID) error 
 		return t.Txn.Append(seq, rec, lanes)
 	}
 	return t.hooks.append(t.Txn, seq, rec, lanes)
+}
+
+func (t *mutantTxn) Guard(lane record.LaneID, fence uint64) {
+	if t.hooks.guard == nil {
+		t.Txn.Guard(lane, fence)
+		return
+	}
+	t.hooks.guard(t.Txn, lane, fence)
 }
 
 func (t *mutantTxn) Commit() error {
@@ -246,6 +255,17 @@ func (b *lateBed) Crash(s *spool.Spool) {
 		b.restore(b.before)
 	}
 	b.MemoryBed.Crash(s)
+}
+
+// greedyEngine has every lane, whoever else has it.
+type greedyEngine struct {
+	engine.Engine
+	m *Memory
+}
+
+func (e *greedyEngine) Own(lane record.LaneID) (engine.Tenure, error) {
+	e.m.Return(lane)
+	return e.Engine.Own(lane)
 }
 
 // roomyEngine says that any transaction fits.

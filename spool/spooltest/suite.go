@@ -40,6 +40,8 @@ func suite() []testCase {
 		{"replay", on(replays)},
 		{"purge", on(purges)},
 		{"a lane is handed over", on(handOver)},
+		{"a lane is taken", taken},
+		{"a lane is taken unheard", fenced},
 		{"nothing goes that is owed", on(retention)},
 		{"the history of attempts", on(history)},
 		{"a target is forgotten", on(forgets)},
