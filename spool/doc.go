@@ -19,15 +19,16 @@
 //
 // What the spool stands on is an engine: an ordered log and small keyed records, written together.
 // Package engine draws the line and says what an engine promises: a transaction is all or nothing,
-// there is one writer, a look is of one instant, a lane is one relay's at a time. Ticks are numbered
-// here, so that relays that share a spool have one clock. A lane that another relay has taken hands
-// out nothing, nothing of it is written, and the checkpoint stays where it was until the spool is
-// opened again; one that was taken unheard fails the commit, and so the spool. Lanes, sums, ticks and sweeps lie above that line
-// and are the same for every engine. There are two: Badger in the spool's directory (package
-// spool/badger), with the care for its files and its room on the disk that the sections below tell
-// of, and one in memory, for tests only (package spool/spooltest). Both pass the suite of that
-// package, which compares a whole ledger with the spool after every step, over crashes between any
-// two commits; an engine with any one promise broken fails it.
+// there is one writer, a look is of one instant, a lane is one relay's at a time. Ticks are
+// numbered here, so that relays that share a spool have one clock. A lane that another relay has
+// taken hands out nothing, nothing of it is written, and the checkpoint stays where it was until
+// the spool is opened again; one that was taken unheard fails the commit, and so the spool. Lanes,
+// sums, ticks and sweeps lie above that line and are the same for every engine. There are two:
+// Badger in the spool's directory (package spool/badger), with the care for its files and its room
+// on the disk that the sections below tell of, and one in memory, for tests only (package
+// spool/spooltest). Both pass the suite of that package, which compares a whole ledger with the
+// spool after every step, over crashes between any two commits; an engine with any one promise
+// broken fails it.
 //
 // # Looks
 //

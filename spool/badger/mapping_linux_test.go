@@ -1,6 +1,17 @@
 package badger
 
-import "testing"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+)
 
 func TestTableMap(t *testing.T) {
 	const dir = "/var/lib/hook spool/db"
@@ -26,4 +37,46 @@ func TestTableMap(t *testing.T) {
 	f("x-y rw-s 00000000 fe:00 12 "+dir+"/000001.sst", mapping{})
 	f(" "+dir+"/000001.sst", mapping{})
 	f("", mapping{})
+}
+
+// The map of the log in use is one whose faults bring in no neighbours ("rr" among its flags), of the
+// first log and of the next.
+func TestAdviseStores(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	value := make([]byte, 900<<10)
+	for fid := 1; fid <= 2; fid++ {
+		for i := 0; s.Room.fid == fid; i++ {
+			if err := s.Fit(engine.Group{Bytes: int64(len(value)), Entries: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if flags := mapFlags(t, filepath.Join(s.realDir(), fmt.Sprintf("%05d.mem", fid))); i == 0 &&
+				!slices.Contains(flags, "rr") {
+				t.Errorf("the map of log %d has the flags %v; want rr", fid, flags)
+			}
+			txn := s.Begin()
+			err := txn.Put(record.LogKey(uint64(fid*1000+i)), value, 0)
+			if err = errors.Join(err, txn.Commit()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// mapFlags are what the kernel says of the map of a file.
+func mapFlags(t *testing.T, path string) []string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := false
+	for line := range strings.Lines(string(text)) {
+		if flags, found := strings.CutPrefix(line, "VmFlags:"); found && ours {
+			return strings.Fields(flags)
+		}
+		if strings.Contains(line, "-") && strings.Contains(line, " ") && !strings.Contains(line, "kB") {
+			ours = strings.HasSuffix(strings.TrimSpace(line), path)
+		}
+	}
+	return nil
 }

@@ -10,10 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/volume"
 )
 
 // The engine reads and writes its tables through shared memory maps, so every page of a backlog
@@ -24,6 +27,8 @@ const (
 	// madvDontNeed is MADV_DONTNEED. Of a shared map of a file it takes the pages out of this process
 	// and leaves them to the page cache: what was stored stays, and is found again without the disk.
 	madvDontNeed = 4
+	// madvRandom is MADV_RANDOM: a fault brings in the page that is stored into and no neighbours.
+	madvRandom = 1
 	// madvPageout is MADV_PAGEOUT (Linux 5.4). It never drops content, whatever is mapped there, but
 	// it is slow where pages are dirty.
 	madvPageout = 21
@@ -138,6 +143,27 @@ func MappedBytes() (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
+// adviseStores tells the kernel how the map of a log is stored into. Without it a fault brings in
+// up to megabytes of neighbours as one folio, where the file system has large ones, and every sync
+// writes the folio whole: 1,000 events of 1 KiB a second wrote 11.5 bytes for each byte, with it
+// 5.9. The log must be the one in use, whose map stays where it is; where the advice cannot be
+// given, more is written.
+func adviseStores(path string) {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(volume.Absolute(path)))
+	if err != nil {
+		return
+	}
+	text, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	for line := range bytes.Lines(text) {
+		if m, name, ok := fileMap(bytes.TrimSpace(line), dir); ok && name == filepath.Base(path) {
+			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.from, m.length, madvRandom)
+		}
+	}
+}
+
 // mapping is where a table is mapped.
 type mapping struct {
 	from, length uintptr
@@ -156,21 +182,31 @@ func (m mapping) pageOut() {
 	_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.from, m.length, madvPageout)
 }
 
-// tableMap reads a line of /proc/self/maps: "from-to perms offset device inode  path". Only a
-// shared map is a table's.
+// tableMap reads a line of /proc/self/maps, if it is of a table.
 func tableMap(line []byte, dir string) (m mapping, ok bool) {
-	head, path, found := bytes.Cut(line, []byte(dir+string(filepath.Separator)))
-	name, isTable := bytes.CutSuffix(path, []byte(".sst"))
-	fields := bytes.Fields(head)
-	if !found || !isTable || len(fields) < 2 || !bytes.HasSuffix(fields[1], []byte{'s'}) {
+	m, name, ok := fileMap(line, dir)
+	number, isTable := strings.CutSuffix(name, ".sst")
+	id, err := strconv.ParseUint(number, 10, 64)
+	if !ok || !isTable || err != nil {
 		return mapping{}, false
+	}
+	m.table = id
+	return m, true
+}
+
+// fileMap reads a line of /proc/self/maps, "from-to perms offset device inode  path", of a file in
+// a directory. Only a shared map is the engine's.
+func fileMap(line []byte, dir string) (m mapping, name string, ok bool) {
+	head, path, found := bytes.Cut(line, []byte(dir+string(filepath.Separator)))
+	fields := bytes.Fields(head)
+	if !found || len(fields) < 2 || !bytes.HasSuffix(fields[1], []byte{'s'}) {
+		return mapping{}, "", false
 	}
 	low, high, _ := bytes.Cut(fields[0], []byte{'-'})
 	from, ferr := strconv.ParseUint(string(low), 16, 64)
 	to, terr := strconv.ParseUint(string(high), 16, 64)
-	id, ierr := strconv.ParseUint(string(name), 10, 64)
-	if errors.Join(ferr, terr, ierr) != nil || to <= from {
-		return mapping{}, false
+	if errors.Join(ferr, terr) != nil || to <= from {
+		return mapping{}, "", false
 	}
-	return mapping{from: uintptr(from), length: uintptr(to - from), table: id}, true
+	return mapping{from: uintptr(from), length: uintptr(to - from)}, string(path), true
 }

@@ -58,6 +58,7 @@ type room struct {
 	Free, Inodes func(dir string) (int64, error)
 	Dir          string // the engine's
 	fid          int    // number of the log in use
+	advised      int    // number of the log of whose map the kernel was told
 	// Written bounds what the log and the memtable hold, allocated is up to where the log has blocks.
 	Written, allocated int64
 	sparse             bool // the file system cannot allocate
@@ -141,6 +142,10 @@ func (r *room) Look(now time.Time) (int64, error) {
 // set off. A group that would only fill blocks that the log has needs nothing.
 func (r *room) short(u Use, now time.Time, compaction func(sure bool) int64) error {
 	end, rotates := r.Written+u.Bytes+EntryRoomBytes, r.Rotates(u)
+	if r.advised != r.fid {
+		r.advised = r.fid
+		adviseStores(r.path(r.fid))
+	}
 	if end <= r.allocated && !rotates {
 		return nil
 	}
