@@ -43,10 +43,10 @@ func TestTableMap(t *testing.T) {
 // first log and of the next.
 func TestAdviseStores(t *testing.T) {
 	s := openStore(t, StoreOptions{})
-	value := make([]byte, 900<<10)
+	value := make([]byte, ValueBytesMin-1)
 	for fid := 1; fid <= 2; fid++ {
 		for i := 0; s.Room.fid == fid; i++ {
-			if err := s.Fit(engine.Group{Bytes: int64(len(value)), Entries: 1}); err != nil {
+			if err := s.Fit(engine.Group{Bytes: 1 << 20, Entries: 200}); err != nil {
 				t.Fatal(err)
 			}
 			if flags := mapFlags(t, filepath.Join(s.realDir(), fmt.Sprintf("%05d.mem", fid))); i == 0 &&
@@ -54,7 +54,10 @@ func TestAdviseStores(t *testing.T) {
 				t.Errorf("the map of log %d has the flags %v; want rr", fid, flags)
 			}
 			txn := s.Begin()
-			err := txn.Put(record.LogKey(uint64(fid*1000+i)), value, 0)
+			var err error
+			for n := range 200 {
+				err = errors.Join(err, txn.Put(record.LogKey(uint64(fid*1e6+i*1000+n)), value, 0))
+			}
 			if err = errors.Join(err, txn.Commit()); err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,13 +55,14 @@ func Options(dir string, key []byte, log badger.Logger) badger.Options {
 	// One writer (the committer) needs no conflict detection.
 	o.DetectConflicts = false
 	o.NumVersionsToKeep = 1
-	// Every value stays in the LSM tree: Badger swallows sync errors of its value log.
-	o.ValueThreshold = 1 << 20
+	// Large values lie in the value log, which is written once and whose files go whole; see values.go.
+	// A small one stays beside its key, so that it costs one sync and not two.
+	o.ValueThreshold = ValueBytesMin
 	o.VLogPercentile = 0
-	// The value log is never written; its file is mapped at twice this size.
-	o.ValueLogFileSize = 2 << 20
-	o.ValueLogMaxEntries = 1_000_000
-	o.VerifyValueChecksum = true
+	o.ValueLogFileSize = valueFileBytes
+	o.ValueLogMaxEntries = math.MaxUint32
+	// Each record carries its own checksum.
+	o.VerifyValueChecksum = false
 
 	// Memory: see memTableBytes. Tables are read through the page cache.
 	o.MemTableSize = MemTableBytes

@@ -26,7 +26,7 @@ const (
 func (s *Store) SweepTo(p engine.Prospect) (uint64, error) {
 	s.portion.Store(false)
 	tight := s.Tight()
-	if s.Figures.Bytes.Load() < s.SweepWhole && !tight {
+	if s.treeBytes() < s.SweepWhole && !tight {
 		return math.MaxUint64, nil
 	}
 	share := uint64(sweepShare)
@@ -49,6 +49,11 @@ func (s *Store) SweepTo(p engine.Prospect) (uint64, error) {
 		to = part
 	}
 	return s.roomToSweep(p, to)
+}
+
+// treeBytes is what lies in the tree, which writes again what it keeps.
+func (s *Store) treeBytes() int64 {
+	return max(0, s.Figures.Bytes.Load()-s.Figures.Values.Load())
 }
 
 // Tight is part of engine.Trimmer: the disk has no room to write all of the deep levels again. What
@@ -83,7 +88,7 @@ func (s *Store) roomToSweep(p engine.Prospect, to uint64) (uint64, error) {
 // HeldBytes is what is left of so many swept events because failed deliveries need it, if those are
 // as large as the others.
 func (s *Store) HeldBytes(p engine.Prospect, swept uint64) int64 {
-	each := s.Figures.Bytes.Load() / int64(max(p.Head-p.Swept, 1))
+	each := s.treeBytes() / int64(max(p.Head-p.Swept, 1))
 	return int64(min(p.Held, swept)) * each
 }
 

@@ -18,6 +18,7 @@ const (
 	manifestName = "MANIFEST" // the engine's list of its tables
 	logExt       = ".mem"
 	tableExt     = ".sst"
+	valueExt     = ".vlog"
 	// premisesLooks at the files must agree before one counts as gone: the engine begins and removes
 	// files while their directory is read, and a name may be missed then.
 	premisesLooks = 3
@@ -43,6 +44,9 @@ type premises struct {
 	// the engine wrote it.
 	manifest   fs.FileInfo
 	manifestAt time.Time
+	// collected are the files of the value log that the engine has removed, or is about to, and that no
+	// survey has missed yet.
+	collected atomic.Int64
 	// flushes is odd while a flush is under way, in which the engine has no log for a moment.
 	flushes atomic.Uint64
 }
@@ -108,6 +112,7 @@ func (p *premises) left() error {
 type survey struct {
 	// bytes on disk are blocks, not lengths: the engine's files are sparse.
 	bytes   int64
+	values  int64                  // of them, the value log's
 	tables  int                    // among files
 	files   map[string]fs.FileInfo // that stay open
 	flushes uint64
@@ -127,6 +132,9 @@ func (p *premises) survey() (*survey, error) {
 			return p.matters(name, err)
 		}
 		v.bytes += volume.BlockBytes(info)
+		if filepath.Ext(name) == valueExt {
+			v.values += volume.BlockBytes(info)
+		}
 		if staysOpen(name) {
 			v.files[name] = info
 			if filepath.Ext(name) == tableExt {
@@ -163,7 +171,7 @@ func staysOpen(name string) bool {
 		return true
 	}
 	switch filepath.Ext(file) {
-	case tableExt, logExt, ".vlog":
+	case tableExt, logExt, valueExt:
 		return true
 	}
 	return false
@@ -194,6 +202,9 @@ func (p *premises) missing(now *survey, tables func() map[string]bool) error {
 				continue
 			}
 		case !there && ext == logExt && p.rotated(name, now):
+			continue
+		case !there && ext == valueExt && p.collected.Load() > 0:
+			p.collected.Add(-1)
 			continue
 		}
 		path := filepath.Join(p.dir, name)

@@ -64,6 +64,7 @@ type room struct {
 	sparse             bool // the file system cannot allocate
 	// refused is why the file system gave no blocks at the last try; nil: it was not asked, or did.
 	refused error
+	values  values // the value log's
 	// full are logs of memtables that were full, until their tables are written.
 	full []string
 	// Unused is allocated minus written, for the keeper.
@@ -76,7 +77,11 @@ type room struct {
 
 // Begin takes the log that the engine has just begun.
 func (r *room) Begin() error {
-	if err := r.find(); err != nil {
+	err := r.find()
+	if err == nil {
+		err = r.values.find()
+	}
+	if err != nil {
 		return err
 	}
 	if free, err := r.Free(r.Dir); err == nil {
@@ -141,6 +146,14 @@ func (r *room) Look(now time.Time) (int64, error) {
 // other error is the disk's. compaction is what the table of the memtable may
 // set off. A group that would only fill blocks that the log has needs nothing.
 func (r *room) short(u Use, now time.Time, compaction func(sure bool) int64) error {
+	if err := r.logShort(u, now, compaction); err != nil {
+		return err
+	}
+	return r.valuesShort(u.Bytes, now)
+}
+
+// logShort is short for the log of the memtable.
+func (r *room) logShort(u Use, now time.Time, compaction func(sure bool) int64) error {
 	end, rotates := r.Written+u.Bytes+EntryRoomBytes, r.Rotates(u)
 	if r.advised != r.fid {
 		r.advised = r.fid

@@ -24,6 +24,8 @@ type Tree struct {
 	bytesMax int // of a transaction
 	txn      Txn // the one that is open
 	commits  atomic.Uint64
+	// unsynced is the last error of a sync of the value log; nil: none has failed.
+	unsynced atomic.Pointer[error]
 	dir      string // the engine's own
 	log      *slog.Logger
 	// through is the spool's seam. said hears of errors that may be nowhere in the engine's log.
@@ -48,7 +50,7 @@ type TreeOptions struct {
 // NewTree is an engine that is not open yet.
 func NewTree(o TreeOptions) *Tree {
 	t := &Tree{dir: filepath.Join(o.Dir, Dir), log: o.Log, through: o.Through, said: o.Said}
-	t.Room = room{Free: o.Free, Inodes: o.Inodes, Dir: t.dir}
+	t.Room = room{Free: o.Free, Inodes: o.Inodes, Dir: t.dir, values: values{dir: t.dir}}
 	if t.Room.Free == nil {
 		t.Room.Free = volume.FreeBytes
 	}
@@ -60,6 +62,7 @@ func NewTree(o TreeOptions) *Tree {
 
 // Open opens the database.
 func (t *Tree) Open(o badger.Options) error {
+	o.Logger = syncWatch{o.Logger, &t.unsynced}
 	db, err := OpenEngine(o)
 	if err == nil {
 		t.DB, t.bytesMax = db, int(db.Opts().MemTableSize*15/100*95/100)
@@ -75,8 +78,9 @@ func (t *Tree) Begin() engine.Txn {
 }
 
 // committed counts a transaction.
-func (t *Tree) committed(bytes, entries int) {
-	t.Room.Wrote(bytes, entries)
+func (t *Tree) committed(txn *Txn) {
+	t.Room.Wrote(txn.bytes, txn.entries)
+	t.Room.values.wrote(int64(txn.values))
 	t.commits.Add(1)
 }
 
@@ -121,10 +125,13 @@ func (t *Tree) Start(f *Files, o badger.Options, told func(reason error)) error 
 }
 
 // Loader fills a new database.
-type Loader struct{ batch *badger.WriteBatch }
+type Loader struct {
+	batch *badger.WriteBatch
+	tree  *Tree
+}
 
 // Load begins to fill the database.
-func (t *Tree) Load() Loader { return Loader{t.DB.NewWriteBatch()} }
+func (t *Tree) Load() Loader { return Loader{t.DB.NewWriteBatch(), t} }
 
 // Put adds a record that may be forgotten at an instant, in unix seconds; 0: never.
 func (l Loader) Put(key, value []byte, expiresAt uint64) error {
@@ -134,7 +141,13 @@ func (l Loader) Put(key, value []byte, expiresAt uint64) error {
 }
 
 // Flush writes what was added.
-func (l Loader) Flush() error { return l.batch.Flush() }
+func (l Loader) Flush() error {
+	err := l.batch.Flush()
+	if failed := l.tree.unsynced.Load(); err == nil && failed != nil {
+		err = *failed
+	}
+	return err
+}
 
 // Cancel forgets it, as far as it is not written yet.
 func (l Loader) Cancel() { l.batch.Cancel() }

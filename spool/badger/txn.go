@@ -15,8 +15,9 @@ import (
 type Txn struct {
 	txn  *badger.Txn
 	tree *Tree
-	// bytes and entries that it writes, as the engine counts them.
-	bytes, entries int
+	// bytes and entries that it writes into the log, as the engine counts them; values are the bytes
+	// that it writes into the value log.
+	bytes, entries, values int
 }
 
 var _ engine.Txn = (*Txn)(nil)
@@ -67,7 +68,12 @@ func (t *Txn) Append(seq uint64, rec []byte, _ []record.LaneID) error {
 func (t *Txn) Guard(record.LaneID, uint64) {}
 
 func (t *Txn) set(e *badger.Entry) error {
-	t.count(len(e.Key) + len(e.Value))
+	if len(e.Value) < ValueBytesMin {
+		t.count(len(e.Key) + len(e.Value))
+	} else {
+		t.count(len(e.Key))
+		t.values += len(e.Key) + len(e.Value) + EntryRoomBytes
+	}
 	return t.txn.SetEntry(e)
 }
 
@@ -76,10 +82,16 @@ func (t *Txn) count(bytes int) {
 	t.entries++
 }
 
-// Commit is part of engine.Txn: one write and one sync of Badger's log.
+// Commit is part of engine.Txn: one write and one sync of Badger's log, and of its value log where
+// there is a large value. Badger tells only its log if the latter fails, before it writes the
+// pointers.
 func (t *Txn) Commit() error {
+	unsynced := t.tree.unsynced.Load()
 	err := t.txn.Commit()
-	t.tree.committed(t.bytes, t.entries)
+	t.tree.committed(t)
+	if failed := t.tree.unsynced.Load(); err == nil && failed != unsynced {
+		err = *failed
+	}
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -15,6 +17,8 @@ type Figures struct {
 	Bytes, Free, Inodes atomic.Int64
 	// Ample: the disk and the limit leave room for what need not be there any more.
 	Ample atomic.Bool
+	// Values are the bytes on disk of the value log.
+	Values atomic.Int64
 	// Deep is the size of the levels that only deletions make the engine write again.
 	Deep atomic.Int64
 
@@ -64,7 +68,9 @@ func (s *Store) Measure(held bool) error {
 	}
 	// What is only kept in reserve does not count against spool.max_size.
 	f := &s.Figures
-	f.Bytes.Store(max(0, now.bytes-s.Ballast.Size()-s.Room.Unused.Load()))
+	unused := s.Room.Unused.Load() + s.Room.values.unused.Load()
+	f.Bytes.Store(max(0, now.bytes-s.Ballast.Size()-unused))
+	f.Values.Store(max(0, now.values-s.Room.values.unused.Load()))
 	f.Free.Store(free)
 	f.Inodes.Store(inodes)
 	f.compaction.Store(s.CompactionBytes())
@@ -164,5 +170,60 @@ func (s *Store) trimBallast(held bool) {
 	}
 	if err != nil && !errors.Is(err, volume.ErrCannotAllocate) {
 		s.Log.Warn("cannot keep a ballast; it is tried again", "error", err)
+	}
+}
+
+// RideBytes bounds the records of lanes and the checkpoint that ride with a group.
+const RideBytes = 64 << 10
+
+func useOf(g engine.Group) Use {
+	return Use{Bytes: RideBytes + g.Bytes + int64(g.Entries)*EntryRoomBytes, Rotates: g.Between}
+}
+
+// FitEvents is part of engine.Space. Admit asks the same, with older figures and more to spare.
+func (s *Store) FitEvents(g engine.Group) error {
+	free, err := s.Room.Look(time.Now())
+	if err == nil && free < AppendBytes {
+		s.Figures.Free.Store(free)
+		return FullError(free, AppendBytes)
+	}
+	return nil
+}
+
+// Fit is part of engine.Space. Before the engine begins another log its directories must be in
+// their place: it would make that in one that is somebody else's.
+func (s *Store) Fit(g engine.Group) error {
+	u := useOf(g)
+	if err := s.Short(u, time.Now()); err != nil || !s.Room.Rotates(u) {
+		return err
+	}
+	return s.moved(s.Premises.left())
+}
+
+// Yield is part of engine.Space: it throws the ballast off. That is bytes: no help where inodes or
+// descriptors are missing.
+func (s *Store) Yield(reason error) bool {
+	var errno syscall.Errno
+	other := errors.As(reason, &errno) && errno != syscall.ENOSPC && errno != syscall.EDQUOT
+	if other || errors.Is(reason, engine.ErrNoInodes) {
+		return false
+	}
+	thrown, err := s.Ballast.ThrowOff()
+	if err != nil {
+		s.Log.Error("the spool goes on without its ballast", "error", err)
+	}
+	if thrown {
+		s.Log.Warn("the disk is full; the ballast was thrown off to go on settling", "reason", reason)
+	}
+	return thrown
+}
+
+// roomToClose says whether the engine can be closed, without the ballast if need be.
+func (s *Store) roomToClose() error {
+	for {
+		err := s.ShortToClose()
+		if err == nil || !s.Yield(err) {
+			return err
+		}
 	}
 }

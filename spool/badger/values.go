@@ -1,0 +1,189 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/volume"
+)
+
+// The value log: NNNNNN.vlog, where Badger writes the values of ValueBytesMin and more, one after
+// the other, and the tree has pointers to them. A value is written once, whatever is kept: in the
+// tree each sweep of a large log writes again what stays. A file goes when all in it is dead.
+//
+// What keeps it safe:
+//
+//   - Badger syncs a value before it writes the pointer, so a crash leaves bytes that nothing points
+//     to, never a pointer to nothing. It tells only its log when that sync fails, and goes on: a
+//     commit in which that happened has failed (syncWatch).
+//   - Its files are mapped sparse files as the memtable's logs are, so they get their blocks before
+//     a commit stores into them (values.allocate).
+//   - To collect a file Badger moves what is alive in it, and takes the first entry that it cannot
+//     read for the end: what lies after it would go with the file. So every file is read whole
+//     before Badger may collect one (collector).
+const (
+	// ValueBytesMin is the least value that lies in the value log.
+	ValueBytesMin = 4 << 10
+	// valueFileBytes is about where the next file is begun. Badger maps twice as much.
+	valueFileBytes = 64 << 20
+	// valueStepMin and valueStepMax bound how far blocks are allocated ahead: as much again as there
+	// is.
+	valueStepMin, valueStepMax = 1 << 20, 16 << 20
+	// valueHeadBytes is where the first entry of a file begins.
+	valueHeadBytes = 20
+)
+
+// syncWatch notes the syncs of the value log that fail; Badger's words are those of its value.go.
+type syncWatch struct {
+	badger.Logger
+	failed *atomic.Pointer[error]
+}
+
+// Errorf is part of badger.Logger.
+func (w syncWatch) Errorf(f string, v ...any) {
+	if f == "Error while curlf sync: %v\n" {
+		err := errors.New("cannot sync the value log")
+		if len(v) == 1 {
+			if cause, ok := v[0].(error); ok {
+				err = fmt.Errorf("cannot sync the value log: %w", cause)
+			}
+		}
+		w.failed.Store(&err)
+	}
+	w.Logger.Errorf(f, v...)
+}
+
+// values is what the committer knows of the file of the value log in use. It is the committer's own.
+type values struct {
+	dir string // the engine's
+	fid int    // its number; 0: there is none, for a test
+	// written bounds what it holds, allocated is up to where it has blocks.
+	written, allocated int64
+	sparse             bool  // the file system cannot allocate
+	refused            error // why it gave no blocks at the last try
+	// unused is allocated minus written, for the keeper.
+	unused atomic.Int64
+}
+
+func (v *values) path(fid int) string {
+	return filepath.Join(v.dir, fmt.Sprintf("%06d%s", fid, valueExt))
+}
+
+// find looks for the file in use, which is the newest. The engine has just begun it.
+func (v *values) find() error {
+	files, err := os.ReadDir(v.dir)
+	if err != nil {
+		return fmt.Errorf("cannot look for the engine's value log: %w", err)
+	}
+	v.fid = 0
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != valueExt {
+			continue
+		}
+		var fid int
+		if _, err := fmt.Sscanf(f.Name(), "%d.vlog", &fid); err != nil {
+			return fmt.Errorf("%q is no name of a value log of the engine: %w", f.Name(), err)
+		}
+		v.fid = max(v.fid, fid)
+	}
+	v.begin(valueHeadBytes)
+	return nil
+}
+
+// begin goes on in a file that holds so many bytes.
+func (v *values) begin(holds int64) {
+	v.written, v.allocated = holds, 0
+	v.unused.Store(0)
+	adviseStores(v.path(v.fid))
+}
+
+// valuesShort says what is missing for so many bytes in the value log, or nil; see short.
+func (r *room) valuesShort(bytes int64, now time.Time) error {
+	v := &r.values
+	end, rotates := v.written+bytes, v.written+bytes >= valueFileBytes
+	if v.fid == 0 || end <= v.allocated && !rotates {
+		return nil
+	}
+	free, err := r.Look(now)
+	if err != nil {
+		return nil // the commit will tell
+	}
+	need := r.reserved()
+	if rotates {
+		need += spareBytes // what the next file begins with, and what others take meanwhile
+		if free < need {
+			return FullError(free, need)
+		}
+		if err := errors.Join(r.inodesShort(RotateInodes), r.makeable()); err != nil {
+			return err
+		}
+	}
+	if end <= v.allocated || v.allocate(end, free-need) {
+		return nil
+	}
+	if v.refused != nil {
+		return fmt.Errorf("%w: %w", engine.ErrFull, v.refused)
+	}
+	return FullError(free, need+bytes)
+}
+
+// allocate gives the file blocks at least up to end, and some more if there is room for that.
+func (v *values) allocate(end, most int64) bool {
+	v.refused = nil
+	if v.sparse {
+		return most >= end-v.allocated
+	}
+	to := end + min(max(v.written, valueStepMin), valueStepMax)
+	if to-v.allocated > most {
+		to = end
+	}
+	if to-v.allocated > most {
+		return false
+	}
+	err := v.extend(to)
+	switch {
+	case err == nil:
+		v.allocated = to
+		v.unused.Store(max(0, v.allocated-v.written))
+		return true
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		v.refused = err
+		return false
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	}
+	v.sparse = errors.Is(err, volume.ErrCannotAllocate)
+	return most >= end-v.allocated
+}
+
+func (v *values) extend(to int64) error {
+	f, err := os.OpenFile(v.path(v.fid), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(volume.Allocate(f, v.allocated, to-v.allocated), f.Close())
+}
+
+// wrote counts a transaction, and notes the file that was begun after it.
+func (v *values) wrote(bytes int64) {
+	v.written += bytes
+	if v.written >= valueFileBytes {
+		if _, err := os.Stat(v.path(v.fid + 1)); err == nil {
+			v.fid++
+			v.begin(valueHeadBytes)
+		}
+	}
+	if v.sparse {
+		v.allocated = max(v.allocated, v.written)
+	}
+	v.unused.Store(max(0, v.allocated-v.written))
+}
