@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,19 @@ const asideMax = 10_000
 // keepOriginal copies a file to where originals are kept, unless it is there already, and returns
 // its name there. The copy is on disk when this returns.
 func (f *Files) keepOriginal(path string, content []byte) (string, error) {
+	return f.keep(path, bytes.NewReader(content), int64(len(content)))
+}
+
+// keepFile is keepOriginal for a file that may be too long for memory.
+func (f *Files) keepFile(path string) (kept string, err error) {
+	err = withFile(path, func(file *os.File, size int64) (err error) {
+		kept, err = f.keep(path, file, size)
+		return err
+	})
+	return kept, err
+}
+
+func (f *Files) keep(path string, content io.ReaderAt, size int64) (string, error) {
 	aside := filepath.Join(f.Dir, AsideDir)
 	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return "", fmt.Errorf("cannot make %q: %w", aside, err)
@@ -41,8 +55,8 @@ func (f *Files) keepOriginal(path string, content []byte) (string, error) {
 		if i > 0 {
 			kept += fmt.Sprintf(".%d", i)
 		}
-		there, err := os.ReadFile(kept)
-		if err == nil && bytes.Equal(there, content) {
+		same, err := sameContent(kept, content, size)
+		if err == nil && same {
 			return kept, nil
 		}
 		if err == nil {
@@ -51,12 +65,40 @@ func (f *Files) keepOriginal(path string, content []byte) (string, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("cannot look at %q: %w", kept, err)
 		}
-		if err := f.write(kept, content); err != nil {
+		err = f.Through.Do("repair", func() error {
+			return writeFile(kept, io.NewSectionReader(content, 0, size))
+		})
+		if err != nil {
 			return "", err
 		}
 		return kept, errors.Join(volume.SyncDir(aside), volume.SyncDir(f.Dir))
 	}
 	return "", fmt.Errorf("cannot keep %q: %q is full of others", path, aside)
+}
+
+// copyBytes are in memory while a file is copied or compared.
+const copyBytes = 1 << 20
+
+// sameContent reports whether a file has a content.
+func sameContent(path string, content io.ReaderAt, size int64) (same bool, err error) {
+	err = withFile(path, func(file *os.File, n int64) error {
+		same = n == size
+		a, b := make([]byte, copyBytes), make([]byte, copyBytes)
+		for at := int64(0); same && at < size; at += copyBytes {
+			part := min(copyBytes, size-at)
+			_, err := content.ReadAt(a[:part], at)
+			_, ferr := file.ReadAt(b[:part], at)
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			if err := errors.Join(err, ferr); err != nil {
+				return err
+			}
+			same = bytes.Equal(a[:part], b[:part])
+		}
+		return nil
+	})
+	return same, err
 }
 
 // replace puts another file in the place of one, as a whole or not at all. The original is kept.
@@ -84,21 +126,52 @@ func (f *Files) write(path string, content []byte) error {
 	return f.Through.Do("repair", func() error { return WriteFile(path, content) })
 }
 
-// WriteFile writes a file again and syncs it. Zeros at its end take no room: the engine's logs are
-// tens of MiB of them.
+// WriteFile writes a file again and syncs it.
 func WriteFile(path string, content []byte) error {
+	return writeFile(path, bytes.NewReader(content))
+}
+
+// writeFile writes a file and syncs it. Zeros take no room: the engine's logs are tens of MiB of
+// them.
+func writeFile(path string, content io.Reader) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot make %q: %w", path, err)
 	}
-	_, err = f.Write(mend.TrimZeros(content))
-	if err == nil {
-		err = f.Truncate(int64(len(content)))
+	size := int64(0)
+	part := make([]byte, copyBytes)
+	for err == nil {
+		var n int
+		n, err = io.ReadFull(content, part)
+		if used := mend.TrimZeros(part[:n]); len(used) > 0 {
+			if _, werr := f.WriteAt(used, size); werr != nil {
+				err = werr
+			}
+		}
+		size += int64(n)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = f.Truncate(size)
 	}
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("cannot write %q: %w", path, err)
 	}
 	return nil
+}
+
+// dropFile takes a file of no use away from the engine and keeps it. told is the line in the log.
+func (f *Files) dropFile(path, told string) error {
+	if err := f.WantRecount(); err != nil {
+		return err
+	}
+	kept, err := f.keepFile(path)
+	if err != nil {
+		return err
+	}
+	f.Log.Error(told, "file", path, "original", kept)
+	return f.Through.Do("repair", func() error {
+		return errors.Join(volume.Remove(path), volume.SyncDir(filepath.Dir(path)))
+	})
 }
 
 // WantRecount has this start, or the next one that comes so far, count everything again. Every

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/hookspool/hookspool/spool/badger/mend"
@@ -14,7 +16,10 @@ import (
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
-// CheckFiles looks at the engine's files. notes are findings that a crash explains.
+const valueLogExt = ".vlog"
+
+// CheckFiles looks at the engine's files, but for the value logs that are CheckOlderValueLogs' to
+// look at. notes are findings that a crash explains.
 func CheckFiles(dir string) (bad, notes []string, err error) {
 	files, err := os.ReadDir(filepath.Join(dir, Dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -24,6 +29,7 @@ func CheckFiles(dir string) (bad, notes []string, err error) {
 		return bad, nil, fmt.Errorf("cannot read %q: %w", dir, err)
 	}
 	manifest := false
+	newest := newestValueLog(files)
 	for _, f := range files {
 		name := f.Name()
 		path := filepath.Join(dir, Dir, name)
@@ -39,6 +45,8 @@ func CheckFiles(dir string) (bad, notes []string, err error) {
 			}
 		case filepath.Ext(name) == ".mem":
 			fault, note, err = checkFile(path, mend.CheckLog)
+		case name == newest:
+			fault, note, err = checkValueLog(path)
 		case name == "MANIFEST":
 			manifest = true
 			fault, note, err = checkFile(path, func(text []byte) (fault, note string) {
@@ -58,6 +66,17 @@ func CheckFiles(dir string) (bad, notes []string, err error) {
 		bad = append(bad, "the file MANIFEST is missing")
 	}
 	return bad, notes, nil
+}
+
+func newestValueLog(files []os.DirEntry) string {
+	var names []string
+	for _, f := range files {
+		if !f.IsDir() {
+			names = append(names, f.Name())
+		}
+	}
+	byNumber, newest := valueLogs(names)
+	return byNumber[newest]
 }
 
 // checkFile reads a file and has it checked.
@@ -93,6 +112,113 @@ func withFile(path string, read func(f *os.File, size int64) error) error {
 	}
 	return read(f, info.Size())
 }
+
+// namesIn are the names of what the engine may look at in its directory: it takes no notice of
+// directories.
+func namesIn(dir *os.File) ([]string, error) {
+	entries, err := dir.ReadDir(-1)
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// fileNames are the names of the engine's files.
+func fileNames(path string) ([]string, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return namesIn(dir)
+}
+
+// valueLogs are the names of the engine's value logs, by number. Badger refuses another name.
+func valueLogs(files []string) (names map[uint32]string, newest uint32) {
+	names = make(map[uint32]string)
+	for _, name := range files {
+		number, is := strings.CutSuffix(name, valueLogExt)
+		n, err := strconv.ParseUint(number, 10, 32)
+		if is && err == nil {
+			names[uint32(n)] = name
+			newest = max(newest, uint32(n))
+		}
+	}
+	return names, newest
+}
+
+// checkValueLog looks at a value log without a key.
+func checkValueLog(path string) (fault, note string, err error) {
+	err = withFile(path, func(file *os.File, size int64) error {
+		v, err := mend.ReadValues(file, size, mend.ValueOptions{Sums: true})
+		if err == nil {
+			fault, note = v.Fault(), v.Note()
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("cannot look at value log %q: %w", path, err)
+	}
+	return fault, note, err
+}
+
+// CheckOlderValueLogs looks at all value logs but the newest, which is CheckFiles' to look at. The
+// engine can be opened with what is found.
+func CheckOlderValueLogs(dir string) (bad []string, err error) {
+	files, err := fileNames(filepath.Join(dir, Dir))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %q: %w", dir, err)
+	}
+	names, newest := valueLogs(files)
+	for number, name := range names {
+		if number == newest {
+			continue
+		}
+		fault, _, err := checkValueLog(filepath.Join(dir, Dir, name))
+		if err != nil {
+			return bad, err
+		}
+		if fault != "" {
+			bad = append(bad, fmt.Sprintf("file %s: %s", name, fault))
+		}
+	}
+	return bad, nil
+}
+
+// Every record fits an entry of a log as package mend reads one.
+var (
+	_ [0]struct{} = [record.BytesMax - mend.ValueBytesMax]struct{}{}
+	_ [0]struct{} = [record.KeyBytesMax - mend.KeyBytesMax]struct{}{}
+)
+
+// MendRecords is what package mend is told of the records in a log.
+func MendRecords() mend.Records {
+	return mend.Records{
+		Check: func(key, value []byte) error {
+			if value != nil {
+				return record.Check(key, value)
+			}
+			if k := record.KindOf(key); k == nil || k.Fits(key) != nil {
+				return errNoKey
+			}
+			return nil
+		},
+		Event: func(key, value []byte) (seq, batchEnd uint64) {
+			if len(key) != 9 || key[0] != record.PrefixLog {
+				return 0, 0
+			}
+			if e, err := record.DecodeEvent(value, record.KeySeq(key)); err == nil {
+				batchEnd = e.BatchEnd
+			}
+			return record.KeySeq(key), batchEnd
+		},
+	}
+}
+
+var errNoKey = errors.New("it is no key of a record")
 
 // NameEngine says what an error of the engine is about: the system, something with a name already,
 // or else what is in its files.

@@ -9,9 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
-	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Files are the engine's at rest, and what is needed to repair them.
@@ -34,8 +32,9 @@ type Files struct {
 // Precheck looks at the engine's files before the engine does, and repairs what can be. Badger
 // deletes every table that its manifest does not name, so a manifest that is gone or cut short
 // costs the whole spool, in silence; it ends the replay of a log at the first flipped bit, in
-// silence as well; and it panics, where nothing can catch it, on a table whose end is damaged (each
-// seen). What becomes of a file package mend decides; here it is read, set aside, written and told.
+// silence as well, and cuts its newest value log off there; and it panics, where nothing can catch
+// it, on a table whose end is damaged (each seen). What becomes of a file package mend decides;
+// here it is read, set aside, written and told.
 func (f *Files) Precheck(o badger.Options) error {
 	dir, err := os.Open(o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,57 +60,13 @@ func (f *Files) Precheck(o badger.Options) error {
 	if err := CheckKey(o); errors.Is(err, engine.ErrWrongKey) {
 		return err
 	}
-	if err := f.repairValueLogs(o, files); err != nil {
-		return err
-	}
-	first, err := f.repairLogs(o, files)
+	found, err := f.repairLogs(o, files)
 	if err != nil {
 		return err
 	}
-	return f.repairTables(o, files, first)
-}
-
-// namesIn are the names of what the engine may look at in its directory: it takes no notice of
-// directories.
-func namesIn(dir *os.File) ([]string, error) {
-	entries, err := dir.ReadDir(-1)
-	names := make([]string, 0, len(entries))
-	for _, e := range entries {
-		if !e.IsDir() {
-			names = append(names, e.Name())
-		}
+	if err := f.repairTables(o, files, found); err != nil {
+		return err
 	}
-	return names, err
+	// After the others, which say how far the spool has come.
+	return f.repairValueLogs(o, files, found)
 }
-
-// Every record fits an entry of a log as package mend reads one.
-var (
-	_ [0]struct{} = [record.BytesMax - mend.ValueBytesMax]struct{}{}
-	_ [0]struct{} = [record.KeyBytesMax - mend.KeyBytesMax]struct{}{}
-)
-
-// MendRecords is what package mend is told of the records in a log.
-func MendRecords() mend.Records {
-	return mend.Records{
-		Check: func(key, value []byte) error {
-			if value != nil {
-				return record.Check(key, value)
-			}
-			if k := record.KindOf(key); k == nil || k.Fits(key) != nil {
-				return errNoKey
-			}
-			return nil
-		},
-		Event: func(key, value []byte) (seq, batchEnd uint64) {
-			if len(key) != 9 || key[0] != record.PrefixLog {
-				return 0, 0
-			}
-			if e, err := record.DecodeEvent(value, record.KeySeq(key)); err == nil {
-				batchEnd = e.BatchEnd
-			}
-			return record.KeySeq(key), batchEnd
-		},
-	}
-}
-
-var errNoKey = errors.New("it is no key of a record")

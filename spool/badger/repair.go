@@ -18,9 +18,31 @@ import (
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
-// repairLogs makes the engine's logs whole before it replays them; see mend.Log. It returns the
-// number of the first transaction in them; 0: there is none.
-func (f *Files) repairLogs(o badger.Options, files []string) (uint64, error) {
+// logged is what a start has found in the engine's logs.
+type logged struct {
+	first uint64 // the number of the first transaction; 0: there is none
+	// known is how far the spool is known to have come; ends are its places in value logs.
+	known mend.Known
+	ends  map[uint32]int64
+}
+
+// also takes a log, or what is known of it.
+func (l *logged) also(v *mend.Log) {
+	if n := v.First(); n > 0 {
+		l.first = n
+	}
+	l.known.Txn = max(l.known.Txn, v.Newest())
+	for file, end := range v.ValueEnds() {
+		if l.ends == nil {
+			l.ends = make(map[uint32]int64)
+		}
+		l.ends[file] = max(l.ends[file], end)
+	}
+}
+
+// repairLogs makes the engine's logs whole before it replays them; see mend.Log. It returns what it
+// finds in them.
+func (f *Files) repairLogs(o badger.Options, files []string) (*logged, error) {
 	var names []string
 	for _, name := range files {
 		if strings.HasSuffix(name, ".mem") {
@@ -31,22 +53,18 @@ func (f *Files) repairLogs(o badger.Options, files []string) (uint64, error) {
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
 	answered, err := f.Answered()
 	if _, system := volume.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err // without it, what was answered might be taken for what was not
+		return nil, err // without it, what was answered might be taken for what was not
 	}
 	if err != nil {
 		answered = 0 // missing, or damaged: load tells
 	}
-	later := uint64(0)
+	found := &logged{known: mend.Known{Event: answered}}
 	for _, name := range names {
-		first, err := f.repairLog(o, filepath.Join(o.Dir, name), answered, later)
-		if err != nil {
-			return 0, err
-		}
-		if first > 0 {
-			later = first
+		if err := f.repairLog(o, filepath.Join(o.Dir, name), found); err != nil {
+			return nil, err
 		}
 	}
-	return later, nil
+	return found, nil
 }
 
 // logNumber is in a log's name; Badger refuses a name without one.
@@ -55,25 +73,26 @@ func logNumber(name string) uint64 {
 	return n
 }
 
-// repairLog makes one log whole and returns the number of its first transaction.
-func (f *Files) repairLog(o badger.Options, path string, answered, later uint64) (uint64, error) {
+// repairLog makes one log whole. found is what the later ones say.
+func (f *Files) repairLog(o badger.Options, path string, found *logged) error {
 	b, size, err := readLog(path)
 	if err != nil {
-		return 0, fmt.Errorf("cannot read %q: %w", path, err)
+		return fmt.Errorf("cannot read %q: %w", path, err)
 	}
 	original := func() []byte { return append(slices.Clip(b), make([]byte, size-len(b))...) }
 	if _, ok := mend.LogKey(b); !ok {
-		return 0, nil // nothing was ever in it, or nothing is left
+		return nil // nothing was ever in it, or nothing is left
 	}
 	f.Logs++
 	v, err := OpenLog(o, b)
 	if errors.Is(err, mend.ErrKey) && f.AcceptLoss {
-		return 0, f.dropFile(path, "no key opens a log of the engine; it is set aside, and what is "+
+		return f.dropFile(path, "no key opens a log of the engine; it is set aside, and what is "+
 			"missing with it is counted")
 	}
 	if err != nil {
-		return 0, fmt.Errorf("cannot read log %q: %w", path, err)
+		return fmt.Errorf("cannot read log %q: %w", path, err)
 	}
+	answered, later := found.known.Event, found.first
 	v.Judge(answered, later)
 	switch {
 	case v.Damaged():
@@ -85,7 +104,8 @@ func (f *Files) repairLog(o badger.Options, path string, answered, later uint64)
 		f.Log.Warn("the end of a log of the engine cannot be read; a copy is kept", "log", path,
 			"bytes", v.Cut(), "original", kept)
 	}
-	return v.First(), err
+	found.also(v)
+	return err
 }
 
 // OpenLog reads a log with the engine's keys.
@@ -180,4 +200,80 @@ func openDataKeys(o badger.Options) (mend.Keys, error) {
 		keys[id] = key.Data
 	}
 	return keys, nil
+}
+
+// repairKeys makes the engine's file of keys again where it says nothing: in a spool in the clear.
+// That of an encrypted spool has to be as it was written, because what it encrypts is lost without
+// it, so whoever has a backup of it must be told.
+func (f *Files) repairKeys(o badger.Options, files []string) error {
+	path := filepath.Join(o.Dir, badger.KeyRegistryFileName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read %q: %w", path, err)
+	}
+	if len(o.EncryptionKey) > 0 || mend.HasKeys(text) {
+		if fault := mend.CheckKeys(text); fault != "" {
+			return fmt.Errorf("cannot use %q: %w: %s", path, engine.ErrDamaged, fault)
+		}
+		return nil
+	}
+	if mend.SoundClear(text) {
+		return nil
+	}
+	clear, err := inTheClear(o.Dir, files)
+	if err != nil || !clear {
+		return err
+	}
+	kept, err := f.replace(path, text, mend.ClearKeys())
+	if err != nil {
+		return fmt.Errorf("cannot repair %q: %w", path, err)
+	}
+	f.Log.Error("the engine's file of keys was damaged, in which there are none, and is made again",
+		"file", path, "original", kept)
+	return nil
+}
+
+// inTheClear reports whether the tables and logs say that nothing of a spool is encrypted; if there
+// are none, nobody says so.
+func inTheClear(dir string, files []string) (bool, error) {
+	list, _, err := ReadTableList(dir)
+	if err != nil {
+		return false, err
+	}
+	said := len(list.Tables) > 0
+	for _, t := range list.Tables {
+		if t.KeyID != 0 {
+			return false, nil
+		}
+	}
+	for _, name := range files {
+		if !strings.HasSuffix(name, ".mem") {
+			continue
+		}
+		switch id, err := keyNumber(filepath.Join(dir, name)); {
+		case err == nil && id != 0:
+			return false, nil
+		case err == nil:
+			said = true
+		case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			return false, err
+		}
+	}
+	return said, nil
+}
+
+// keyNumber reads the number of the key in a log's head.
+func keyNumber(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	head := make([]byte, mend.LogHeadBytes)
+	_, err = io.ReadFull(f, head)
+	id, _ := mend.LogKey(head)
+	return id, err
 }

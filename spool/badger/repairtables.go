@@ -20,8 +20,8 @@ import (
 // mend.Fit. A table that had been replaced, and not deleted yet, may bring deleted keys back in
 // this way; recount makes that good.
 //
-// firstTxn is the first transaction in the engine's logs.
-func (f *Files) repairTables(o badger.Options, files []string, firstTxn uint64) error {
+// found is what the engine's logs say; the tables say more.
+func (f *Files) repairTables(o badger.Options, files []string, found *logged) error {
 	list, text, err := ReadTableList(o.Dir)
 	if err != nil {
 		return err
@@ -37,7 +37,10 @@ func (f *Files) repairTables(o badger.Options, files []string, firstTxn uint64) 
 	if err != nil {
 		return err
 	}
-	fit := list.Fit(there, firstTxn)
+	for _, t := range there {
+		found.known.Txn = max(found.known.Txn, t.Newest)
+	}
+	fit := list.Fit(there, found.first)
 	for _, id := range fit.Missing {
 		f.Log.Error("a table is listed and missing", "table", table.NewFilename(id, o.Dir))
 	}

@@ -94,6 +94,13 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	err = at(ctx, r, func(ctx context.Context, view *Snapshot) error {
+		bad, err := ondisk.CheckOlderValueLogs(o.Dir)
+		if err != nil {
+			return fmt.Errorf("cannot verify: %w", err)
+		}
+		for _, fault := range bad {
+			view.faults.add("%s", fault)
+		}
 		if err := r.tree.DB.VerifyChecksum(); err != nil {
 			view.faults.add("a table does not fit its checksums: %v", err)
 		}

@@ -9,7 +9,9 @@
 //
 //	log        u64 number of its data key, 12 bytes that the key's counter begins with; then entries:
 //	           u8 meta, u8 user meta, varint lengths of key and value, varint expiry, key, value,
-//	           u32 CRC-32C of all that; zeros after the last
+//	           u32 CRC-32C of all that; zeros after the last. With the meta bit 2 the value is in a
+//	           value log: u32 its number, u32 length of the entry, u32 its place
+//	value log  as a log, but no transaction ends in it
 //	manifest   8 bytes, then changes: u32 length, u32 CRC-32C, that many bytes
 //	table      blocks · index · u32 its length · checksum (protobuf: 1 algorithm, 2 CRC-32C of the
 //	           index) · u32 its length. An encrypted index, or block, ends in the 16 bytes that the
@@ -20,10 +22,12 @@
 //	           encrypted with the spool's key; then a change, as in the manifest, for each key. Of a
 //	           spool in the clear: no keys, and the text is in the clear
 //
-// A log is read from its first entry to its last, past whatever cannot be read (Log). Tables are
-// held against the manifest that should name them (List.Fit). Of the file of keys it is only said
-// whether it can be read. Nothing is ever guessed bit by bit: what does not fit its checksum is
-// not there, and whoever calls sets the original aside, counts and tells.
+// A log is read from its first entry to its last, past whatever cannot be read (Log). In a value
+// log nothing may move, because the tables say where each value is, so damage there is covered
+// (Values). Tables are held against the manifest that should name them (List.Fit). Of the file of
+// keys it is only said whether it can be read. Nothing is ever guessed bit by bit: what does not
+// fit its checksum is not there, and whoever calls sets the original aside, counts and tells. (The
+// one exception is the head of a value log, which opens all of it or nothing.)
 package mend
 
 import (
@@ -34,11 +38,12 @@ import (
 // Records are what a caller knows of the records in a log.
 type Records struct {
 	// Check says whether a key and a value can be a record. The value is nil if the record was
-	// deleted. It judges what was found by looking for it; what lies where an entry must be needs
-	// only its checksum.
+	// deleted, or if the value is in a value log. It judges what was found by looking for it; what
+	// lies where an entry must be needs only its checksum.
 	Check func(key, value []byte) error
 	// Event is the number of the event that a record holds, and of the last one of its batch (0: none
-	// is named); 0, 0 if it is no event. The key is any key, the value any value.
+	// is named); 0, 0 if it is no event. The key is any key, the value any value
+	// or nil.
 	Event func(key, value []byte) (seq, batchEnd uint64)
 }
 

@@ -20,9 +20,12 @@ const (
 	LogHeadBytes = 20
 
 	metaDeleted  = 1 << 0
+	metaPointer  = 1 << 1 // the value is in a value log, and here is where
 	metaDiscards = 1 << 2
 	metaInTxn    = 1 << 6 // an entry of a transaction
 	metaEndTxn   = 1 << 7 // the entry that makes a transaction whole
+
+	pointerBytes = 12 // number of a value log, length, place
 
 	timeBytes  = 8 // after every key: the transaction's number, inverted
 	entryMin   = 2 + 3 + 1 + timeBytes + crc32.Size
@@ -41,9 +44,19 @@ type logEntry struct {
 	head, size     int
 }
 
-// readLogEntry reads a head; false if it cannot be one.
+// readLogEntry reads the head of an entry that is there to its end; false if it cannot be one.
 func readLogEntry(b []byte) (e logEntry, ok bool) {
 	if len(b) < 5+crc32.Size {
+		return e, false
+	}
+	e, ok = readHead(b, ValueBytesMax)
+	return e, ok && e.size <= len(b)
+}
+
+// readHead reads a head, of an entry with a value of so many bytes at most; false if it cannot be
+// one.
+func readHead(b []byte, most uint64) (e logEntry, ok bool) {
+	if len(b) < 5 {
 		return e, false
 	}
 	e.meta, e.userMeta = b[0], b[1]
@@ -56,11 +69,11 @@ func readLogEntry(b []byte) (e logEntry, ok bool) {
 		*field = v
 		at += n
 	}
-	if e.key == 0 || e.key > KeyBytesMax || e.value > ValueBytesMax {
+	if e.key == 0 || e.key > KeyBytesMax || e.value > most {
 		return e, false
 	}
 	e.head, e.size = at, at+int(e.key+e.value)+crc32.Size
-	return e, e.size <= len(b)
+	return e, true
 }
 
 // whole reports whether the entry at the beginning of b fits its checksum.
@@ -142,6 +155,18 @@ func (w *wal) crypt(body []byte, at int) []byte {
 // ends reports whether an entry is the one that makes a transaction whole.
 func (e *walEntry) ends() bool { return e.meta&metaEndTxn != 0 }
 
+// moved reports whether the engine wrote an entry when it gave a value log back: in no transaction,
+// with the number of the one that it was in.
+func (e *walEntry) moved() bool { return e.meta&(metaInTxn|metaPointer) == metaPointer }
+
+// record is the value of an entry; nil if it is elsewhere.
+func (e *walEntry) record() []byte {
+	if e.meta&metaPointer != 0 {
+		return nil
+	}
+	return e.content
+}
+
 // plausible reports whether an entry is one that the spool or the engine writes. It judges what
 // was found by looking for it; what lies where an entry must be needs only its checksum.
 func (w *wal) plausible(e *walEntry) bool {
@@ -152,10 +177,14 @@ func (w *wal) plausible(e *walEntry) bool {
 		return e.meta == metaEndTxn && string(e.key) == txnKey &&
 			bytes.Equal(e.content, txnNumber(e.txn))
 	}
-	if e.meta&^(metaInTxn|metaDeleted|metaDiscards) != 0 || e.meta&metaInTxn == 0 {
+	if e.meta&^(metaInTxn|metaDeleted|metaDiscards|metaPointer) != 0 ||
+		e.meta&metaInTxn == 0 && !e.moved() {
 		return false
 	}
-	if e.meta&metaDeleted != 0 {
+	if e.meta&metaPointer != 0 && len(e.content) != pointerBytes {
+		return false
+	}
+	if e.meta&(metaDeleted|metaPointer) != 0 {
 		return w.check(e.key, nil) == nil
 	}
 	return w.check(e.key, e.content) == nil
@@ -195,7 +224,7 @@ func (w *wal) find(at, end int, last uint64) (next int, ok bool) {
 	var best walEntry
 	alone := true
 	for p := at + entryMin; p < end-1 && w.budget > 0 && (!ok || p <= at+entryMax); p++ {
-		if w.b[p]&(metaInTxn|metaEndTxn) == 0 || w.b[p+1] != 0 {
+		if w.b[p]&(metaInTxn|metaEndTxn|metaPointer) == 0 || w.b[p+1] != 0 {
 			continue // no need to read a checksum's worth of bytes
 		}
 		e, found := w.entry(p)
@@ -203,7 +232,8 @@ func (w *wal) find(at, end int, last uint64) (next int, ok bool) {
 			continue
 		}
 		then, more := w.entry(p + e.size)
-		more = p+e.size >= end || more && w.plausible(&then) && then.txn-e.txn <= 1
+		more = p+e.size >= end || more && w.plausible(&then) &&
+			(then.txn-e.txn <= 1 || then.moved() || e.moved())
 		if more && last > 0 && e.txn <= last+1 {
 			return p, true
 		}
@@ -218,7 +248,7 @@ func (w *wal) find(at, end int, last uint64) (next int, ok bool) {
 // number, an entry, and another that ends it, so it is known how far they can have come.
 func (w *wal) follows(e *walEntry, at int, last uint64) bool {
 	most := last + 1 + uint64(e.at-at)/(2*entryMin)
-	return w.plausible(e) && (last == 0 || e.txn >= last && e.txn <= most)
+	return w.plausible(e) && (last == 0 || e.txn <= most && (e.txn >= last || e.moved()))
 }
 
 // txnNumber is what the entry says that ends a transaction.

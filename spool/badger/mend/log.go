@@ -104,7 +104,7 @@ func (l *Log) read() {
 func (l *Log) lose(at, end int) {
 	if end >= l.end {
 		l.torn = end - at
-		l.rotten = !l.engineReads(at)
+		l.rotten = !engineReads(l.b[min(at, len(l.b)):], ValueBytesMax)
 		return
 	}
 	g := walGap{at: at, end: end, txn: len(l.txns)}
@@ -117,20 +117,20 @@ func (l *Log) lose(at, end int) {
 	l.lost = append(l.lost, g)
 }
 
-// engineReads reports whether the engine can look at what is at a place at all. It ends a replay
-// at what it takes for the end of a log, but refuses a log that ends in an endless number, and
-// makes room for an entry as large as its head says, be that gigabytes.
-func (l *Log) engineReads(at int) bool {
+// engineReads reports whether the engine can look at a head at all. It ends a replay at what it
+// takes for the end of a log, but refuses a log that ends in an endless number, and makes room for
+// an entry as large as its head says, be that gigabytes. A value has so many bytes at most.
+func engineReads(b []byte, most uint64) bool {
 	var fields [3]uint64
-	for i, p := 0, min(at+2, len(l.b)); i < len(fields); i++ {
-		v, n := binary.Uvarint(l.b[p:])
+	for i, p := 0, min(2, len(b)); i < len(fields); i++ {
+		v, n := binary.Uvarint(b[p:])
 		if n < 0 {
 			return false
 		}
 		fields[i] = v
 		p += n
 	}
-	return fields[1] <= ValueBytesMax
+	return fields[1] <= most
 }
 
 // take puts an entry into its transaction.
@@ -230,7 +230,7 @@ func (l *Log) answered(t *walTxn, newest uint64) bool {
 func (l *Log) newest(t *walTxn) (seq, batchEnd uint64) {
 	for i := range t.entries {
 		if e := &t.entries[i]; e.meta&metaDeleted == 0 {
-			n, end := l.event(e.key, e.content)
+			n, end := l.event(e.key, e.record())
 			seq, batchEnd = max(seq, n), max(batchEnd, end)
 		}
 	}
@@ -269,7 +269,7 @@ func (l *Log) Entries() (all []Entry) {
 		for j := range l.txns[i].entries {
 			e := &l.txns[i].entries[j]
 			all = append(all, Entry{At: e.at, Bytes: e.size, Txn: e.txn, Key: e.key, Value: e.content,
-				Deleted: e.meta&metaDeleted != 0})
+				Deleted: e.meta&metaDeleted != 0, Pointer: e.meta&metaPointer != 0})
 		}
 	}
 	return all
@@ -281,6 +281,21 @@ type Entry struct {
 	Txn        uint64 // number of its transaction
 	Key, Value []byte
 	Deleted    bool
+	Pointer    bool // the value says where it is in a value log
+}
+
+// ValueEnds are the places up to which the whole transactions lead into value logs, by the numbers
+// of those.
+func (l *Log) ValueEnds() map[uint32]int64 {
+	ends := make(map[uint32]int64)
+	for _, e := range l.Entries() {
+		if e.Pointer && len(e.Value) == pointerBytes {
+			file, n, at := binary.NativeEndian.Uint32(e.Value), binary.NativeEndian.Uint32(e.Value[4:]),
+				binary.NativeEndian.Uint32(e.Value[8:])
+			ends[file] = max(ends[file], int64(at)+int64(n))
+		}
+	}
+	return ends
 }
 
 // NewestEvent is the newest event in the whole transactions.
@@ -306,9 +321,23 @@ func (l *Log) Promised() uint64 {
 	return to
 }
 
-// First is the number of the first transaction; 0: there is none.
+// Newest is the number of the newest whole transaction; 0: there is none.
+func (l *Log) Newest() (n uint64) {
+	for i := range l.txns {
+		n = max(n, l.txns[i].number)
+	}
+	return n
+}
+
+// First is the number of the first transaction; 0: there is none. An entry of none has an old
+// number: the engine moved it here when it gave a value log back.
 func (l *Log) First() uint64 {
-	if len(l.txns) > 0 {
+	for i := range l.txns {
+		if !l.txns[i].bare {
+			return l.txns[i].number
+		}
+	}
+	if len(l.txns) > 0 && len(l.open.entries) == 0 {
 		return l.txns[0].number
 	}
 	return l.open.number

@@ -27,8 +27,11 @@ func testRecords() Records {
 			return nil
 		},
 		Event: func(key, value []byte) (seq, batchEnd uint64) {
-			if len(key) != 9 || key[0] != 'e' || len(value) < 8 {
+			if len(key) != 9 || key[0] != 'e' || value != nil && len(value) < 8 {
 				return 0, 0
+			}
+			if value == nil {
+				return binary.BigEndian.Uint64(key[1:]), 0
 			}
 			return binary.BigEndian.Uint64(key[1:]), binary.BigEndian.Uint64(value)
 		},
@@ -367,6 +370,42 @@ func TestLogHead(t *testing.T) {
 			t.Errorf("a log of %d bytes is damaged", n)
 		}
 	}
+}
+
+// pointer is where a value is in a value log, as the engine writes it.
+func pointer(file, n, at uint32) []byte {
+	b := binary.NativeEndian.AppendUint32(nil, file)
+	return binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(b, n), at)
+}
+
+// An entry that says where its value is is an entry like others: found again after damage, kept, and
+// an event. The log tells how far it leads into each value log.
+func TestLogPointers(t *testing.T) {
+	both(t, func(t *testing.T, secret string, keyID uint64) {
+		w, keys := newLog(secret, keyID), testKeys(secret)
+		for seq := uint64(1); seq <= 5; seq++ {
+			w.write(metaInTxn|metaPointer, 0, eventKey(seq), seq, pointer(uint32(seq/4), 100, uint32(20+seq)))
+			w.writeEnd(seq)
+		}
+		w.write(metaPointer, 0, eventKey(1), 1, pointer(3, 7, 70)) // moved by the engine
+		entries := places(w)
+		all := openTestLog(t, file(w.b), keys).Entries()
+		for i, e := range entries {
+			b := file(w.b)
+			b[e.at+e.head+3] ^= 1
+			l := openTestLog(t, b, keys)
+			l.Judge(5, 0)
+			holds(t, fmt.Sprintf("entry %d", i), l, keys,
+				told(slices.DeleteFunc(slices.Clone(all), func(x Entry) bool { return x.At == e.at })))
+		}
+		l := openTestLog(t, file(w.b), keys)
+		l.Judge(0, 0)
+		ends := l.ValueEnds()
+		if len(ends) != 3 || ends[0] != 123 || ends[1] != 125 || ends[3] != 77 || l.NewestEvent() != 5 ||
+			l.Newest() != 5 || l.First() != 1 || !l.Entries()[0].Pointer {
+			t.Errorf("it leads to %v, up to event %d and transaction %d", ends, l.NewestEvent(), l.Newest())
+		}
+	})
 }
 
 // Bytes of a payload that look like entries, in the right transaction, are not looked at where the

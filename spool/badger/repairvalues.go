@@ -1,0 +1,135 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/hookspool/hookspool/spool/badger/mend"
+	"github.com/hookspool/hookspool/spool/engine"
+)
+
+// repairValueLogs puts the heads of value logs right, without which Badger refuses to start or
+// reads nothing of them, and covers damage in the newest one, which Badger would cut off there
+// although the tree leads to what is after it; see mend.Values. Damage in an older one stays as it
+// is until somebody reads it (MendValueLog).
+func (f *Files) repairValueLogs(o badger.Options, files []string, l *logged) error {
+	names, newest := valueLogs(files)
+	for number, name := range names {
+		path := filepath.Join(o.Dir, name)
+		how := mend.ValueOptions{HeadOnly: true}
+		if number == newest {
+			l.known.End = l.ends[number]
+			how = mend.ValueOptions{Known: &l.known}
+		}
+		v, err := readValueLog(o, path, how)
+		switch {
+		case errors.Is(err, mend.ErrKey) && f.AcceptLoss:
+			err = f.dropFile(path, "no key opens a value log of the engine; it is set aside, and what "+
+				"is missing with it is counted")
+		case err != nil:
+			err = fmt.Errorf("cannot read value log %q: %w", path, err)
+		case v.IsDamaged():
+			if err = f.WantRecount(); err == nil {
+				err = f.coverValueLog(path, v)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readValueLog reads a value log with the engine's keys.
+func readValueLog(o badger.Options, path string, how mend.ValueOptions) (v *mend.Values,
+	err error) {
+	how.Records = MendRecords()
+	err = withFile(path, func(file *os.File, size int64) error {
+		head := make([]byte, mend.LogHeadBytes)
+		n, _ := file.ReadAt(head, 0) // a disk that cannot read is told below
+		if said, _ := mend.LogKey(head[:n]); said != 0 || len(o.EncryptionKey) > 0 {
+			// See OpenLog.
+			if how.Keys, err = openDataKeys(o); err != nil {
+				return err
+			}
+		}
+		v, err = mend.ReadValues(file, size, how)
+		return err
+	})
+	if errors.Is(err, mend.ErrKey) {
+		err = fmt.Errorf("%w: %w", engine.ErrLoss, err)
+	}
+	return v, err
+}
+
+// coverValueLog writes into a damaged value log, in its place: it is long, and the engine may have
+// it open. The original is kept first. Cut off anywhere, it is done again.
+func (f *Files) coverValueLog(path string, v *mend.Values) error {
+	kept, err := f.keepFile(path)
+	if err == nil {
+		err = f.Through.Do("repair", func() error { return patchFile(path, v.Patches()) })
+	}
+	if err != nil {
+		return fmt.Errorf("cannot repair value log %q: %w", path, err)
+	}
+	restored, damaged := v.Lost()
+	f.Log.Error("a value log of the engine was damaged; what can be read of it goes on, and its "+
+		"original is kept", "value_log", path, "original", kept, "places_unreadable", len(v.Damaged),
+		"entries_damaged", damaged, "entries_restored", restored, "entries", v.Entries)
+	return nil
+}
+
+// patchFile writes bytes over others.
+func patchFile(path string, patches []mend.Patch) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	for _, p := range patches {
+		if _, err = file.WriteAt(p.Bytes, p.At); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// MendValueLog covers the damage in a value log that is not the engine's newest, which may be
+// running: it writes to no other. Where the engine did not read a value that did not fit its
+// checksum, it does so after this, and its records say which of them are whole. What is returned
+// says which parts were damaged; nothing was, or the file is the newest: it is left alone.
+func (f *Files) MendValueLog(number uint32) (*mend.Values, error) {
+	o := badger.Options{Dir: filepath.Join(f.Dir, Dir), EncryptionKey: f.Key}
+	files, err := fileNames(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	names, newest := valueLogs(files)
+	if number == newest || names[number] == "" {
+		return &mend.Values{}, nil
+	}
+	path := filepath.Join(o.Dir, names[number])
+	v, err := readValueLog(o, path, mend.ValueOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read value log %q: %w", path, err)
+	}
+	if v.IsDamaged() {
+		err = f.coverValueLog(path, v)
+	}
+	return v, err
+}
+
+// CheckValueLog reads a value log that nobody writes to from its head to its end. The engine gives
+// one back by moving what is needed of it, ends at the first entry that does not fit its checksum,
+// or says of which key it is and is wrong, and deletes the file: so it may do so only where nothing
+// in it is damaged or was (Values.Fault, Values.Mended).
+func CheckValueLog(path string, key []byte) (*mend.Values, error) {
+	v, err := readValueLog(badger.Options{Dir: filepath.Dir(path), EncryptionKey: key}, path,
+		mend.ValueOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read value log %q: %w", path, err)
+	}
+	return v, nil
+}
