@@ -61,8 +61,8 @@ func Options(dir string, key []byte, log badger.Logger) badger.Options {
 	o.VLogPercentile = 0
 	o.ValueLogFileSize = valueFileBytes
 	o.ValueLogMaxEntries = math.MaxUint32
-	// Each record carries its own checksum.
-	o.VerifyValueChecksum = false
+	// What a flipped byte in a value log would make of the head of an entry, Badger takes as it is.
+	o.VerifyValueChecksum = true
 
 	// Memory: see memTableBytes. Tables are read through the page cache.
 	o.MemTableSize = MemTableBytes

@@ -18,7 +18,7 @@ const (
 	manifestName = "MANIFEST" // the engine's list of its tables
 	logExt       = ".mem"
 	tableExt     = ".sst"
-	valueExt     = ".vlog"
+	valueExt     = valueLogExt
 	// premisesLooks at the files must agree before one counts as gone: the engine begins and removes
 	// files while their directory is read, and a name may be missed then.
 	premisesLooks = 3

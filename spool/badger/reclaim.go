@@ -28,6 +28,8 @@ const (
 	// reclaimIdle is how long nothing must have been accepted, unless space is short: the flush
 	// holds up the committer.
 	reclaimIdle = 3 * time.Second
+	// valuesTreeMax is the largest tree that is flattened while the sweep goes on.
+	valuesTreeMax = 256 << 20
 )
 
 // reclaimer is the memory of what was swept. It is the keeper's.
@@ -77,6 +79,12 @@ func (r *reclaimer) due(now time.Time, head uint64, disk engine.Usage, compacts 
 	return now.Sub(r.last) >= reclaimPause && now.Sub(r.headSeen) >= reclaimIdle, flush
 }
 
+// valuesDue reports whether a file of the value log may be dead although the sweep does not rest. A
+// small tree costs little to flush and flatten, which is what tells the engine of dead values.
+func (r *reclaimer) valuesDue(now time.Time, tree int64) bool {
+	return r.Swept.Load() >= valueFileBytes && tree <= valuesTreeMax && now.Sub(r.last) >= reclaimHurry
+}
+
 // begin notes a reclaim.
 func (r *reclaimer) begin(now time.Time, flush bool) {
 	r.last = now
@@ -93,6 +101,9 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 	between func(run func() error) error) error {
 	disk := s.Usage()
 	due, flush := s.Reclaimer.due(now, head, disk, s.Compacting())
+	if !due && s.Reclaimer.valuesDue(now, s.treeBytes()) {
+		due, flush = true, true
+	}
 	if !due || s.portion.Load() {
 		return nil
 	}
@@ -112,6 +123,9 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 		if err := s.Flatten(); err != nil {
 			return err
 		}
+	}
+	if err := s.collect(between); err != nil {
+		return err
 	}
 	err := s.Measure(true)
 	s.Log.Info("space of swept events was given back", "bytes_before", disk.Bytes,

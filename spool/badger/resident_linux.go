@@ -47,12 +47,36 @@ func (t *Tree) TrimMapped(most int64) error {
 	}
 	t.mapsMu.Lock()
 	defer t.mapsMu.Unlock()
-	if t.mapsHeld != nil {
-		return t.letGo(t.mapsHeld)
+	held, release := t.mapsHeld, func() {}
+	if held == nil {
+		held, release = t.holdTables()
 	}
-	held, release := t.holdTables()
 	defer release()
-	return t.letGo(held)
+	return errors.Join(t.letGoValues(), t.letGo(held))
+}
+
+// letGoValues advises the kernel on the maps of the value log. While an iterator is held the engine
+// takes none away that it has not begun to, and it begins that only in a collection, which waits for
+// mapsMu. The newest file is left alone: its map moves when it is full.
+func (t *Tree) letGoValues() error {
+	newest, err := t.lookForValues(0)
+	if err != nil || t.lingering > 0 {
+		return err
+	}
+	text, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return fmt.Errorf("cannot list the maps of the value log: %w", err)
+	}
+	dir := t.realDir()
+	for line := range bytes.Lines(text) {
+		m, name, ok := fileMap(bytes.TrimSpace(line), dir)
+		if number, is := strings.CutSuffix(name, valueLogExt); ok && is {
+			if n, err := strconv.ParseUint(number, 10, 32); err == nil && uint32(n) < newest {
+				_ = m.letGo() // it is asked again
+			}
+		}
+	}
+	return nil
 }
 
 // holdMaps lets trimMapped go on while the engine holds its lock, which holdTables needs. Whoever

@@ -26,8 +26,10 @@ type Tree struct {
 	commits  atomic.Uint64
 	// unsynced is the last error of a sync of the value log; nil: none has failed.
 	unsynced atomic.Pointer[error]
-	dir      string // the engine's own
-	log      *slog.Logger
+	// valuesMoved are those that the last collection has moved.
+	valuesMoved atomic.Int64
+	dir         string // the engine's own
+	log         *slog.Logger
 	// through is the spool's seam. said hears of errors that may be nowhere in the engine's log.
 	through engine.Seam
 	said    func(msg string)
@@ -35,6 +37,10 @@ type Tree struct {
 
 	mapsMu   sync.Mutex
 	mapsHeld map[uint64]bool // the tables that a flush holds; guarded by mapsMu
+	// lingering are collected files of the value log that the engine removes when nobody reads any
+	// more, at whatever time; guarded by mapsMu.
+	lingering  int
+	valuesSeen map[uint32]string // files of the value log at the last look; guarded by mapsMu
 }
 
 // TreeOptions are what a tree is made of.
@@ -62,7 +68,7 @@ func NewTree(o TreeOptions) *Tree {
 
 // Open opens the database.
 func (t *Tree) Open(o badger.Options) error {
-	o.Logger = syncWatch{o.Logger, &t.unsynced}
+	o.Logger = syncWatch{o.Logger, t}
 	db, err := OpenEngine(o)
 	if err == nil {
 		t.DB, t.bytesMax = db, int(db.Opts().MemTableSize*15/100*95/100)

@@ -1,0 +1,284 @@
+package badger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+)
+
+// The value log: what is written is synced, has its blocks, and goes when nobody needs it.
+
+// putValues writes events with payloads of 16 KiB in groups, as the committer does.
+func putValues(t *testing.T, s *opened, from, to uint64) {
+	t.Helper()
+	const group = 64
+	for ; from < to; from += group {
+		n := min(group, to-from)
+		if err := s.Fit(engine.Group{Bytes: int64(n) * 17 << 10, Entries: int(n), Events: true}); err != nil {
+			t.Fatal(err)
+		}
+		txn := s.Begin()
+		for seq := from; seq < from+n; seq++ {
+			if err := txn.Append(seq, valueOf(seq), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := txn.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// valueOf is an event with a payload of 16 KiB.
+func valueOf(seq uint64) []byte {
+	payload := bytes.Repeat(binary.BigEndian.AppendUint64(nil, seq), 2<<10)
+	return record.NewEvent(record.Parts{ID: fmt.Sprint(seq), Given: true, At: time.Unix(1, 0),
+		Payload: payload}, record.Seal{Seq: seq})
+}
+
+func dropValues(t *testing.T, s *opened, from, to uint64) {
+	t.Helper()
+	for ; from < to; from += 1000 {
+		txn := s.Begin()
+		for seq := from; seq < min(to, from+1000); seq++ {
+			if err := txn.Delete(record.LogKey(seq)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := txn.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wantValues reads events.
+func wantValues(t *testing.T, s *opened, from, to uint64) (missing []uint64) {
+	t.Helper()
+	for seq := from; seq < to; seq++ {
+		got, err := s.Get(record.LogKey(seq))
+		if err != nil || !bytes.Equal(got, valueOf(seq)) {
+			missing = append(missing, seq)
+		}
+	}
+	return missing
+}
+
+func valueLogsOf(t *testing.T, s *opened) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(s.Dir, Dir, "*.vlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// atOnce runs what belongs between two groups.
+func atOnce(run func() error) error { return run() }
+
+// A commit whose values could not be synced has failed, whatever Badger says of it.
+func TestValuesUnsynced(t *testing.T) {
+	for n := range 3 {
+		s := openStore(t, StoreOptions{})
+		putValues(t, s, 1, 1+uint64(n)*64)
+		m := mapOf(t, s, valueLogsOf(t, s)[0])
+		// The end of its map is taken away, which nobody stores into: msync says ENOMEM then.
+		page := uintptr(os.Getpagesize())
+		last := m.from + m.length - page
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_MUNMAP, last, page, 0); errno != 0 {
+			t.Fatal(errno)
+		}
+		txn := s.Begin()
+		if err := txn.Append(1000, valueOf(1000), nil); err != nil {
+			t.Fatal(err)
+		}
+		err := txn.Commit()
+		if err == nil || !errors.Is(err, syscall.ENOMEM) || !strings.Contains(err.Error(), "value log") {
+			t.Errorf("after %d groups a commit whose values were not synced says %v", n, err)
+		}
+		// So that it can be closed.
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_MMAP, last, page, syscall.PROT_READ,
+			syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_FIXED, ^uintptr(0), 0)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+}
+
+func mapOf(t *testing.T, s *opened, path string) mapping {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		m, name, ok := fileMap(bytes.TrimSpace(line), s.realDir())
+		if ok && name == filepath.Base(path) {
+			return m
+		}
+	}
+	t.Fatalf("%q is not mapped", path)
+	return mapping{}
+}
+
+// Every store into the value log finds a block, in each of its files; so does the log.
+func TestValuesHaveBlocks(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	v := &s.Room.values
+	for seq := uint64(1); v.fid < 3; seq += 64 {
+		group := engine.Group{Bytes: 64 * 17 << 10, Entries: 64, Events: true}
+		if err := s.Fit(group); err != nil {
+			t.Fatal(err)
+		}
+		var st syscall.Stat_t
+		if err := syscall.Stat(v.path(v.fid), &st); err != nil {
+			t.Fatal(err)
+		}
+		if has := st.Blocks * 512; has < v.written+group.Bytes {
+			t.Fatalf("value log %d has %d bytes on disk; a group may end at %d", v.fid, has,
+				v.written+group.Bytes)
+		}
+		putValues(t, s, seq, seq+64)
+		if real := int64(endOf(t, v.path(v.fid))); real > v.written {
+			t.Fatalf("value log %d ends at %d; it counts as %d bytes long", v.fid, real, v.written)
+		}
+		if v.written > v.allocated && v.allocated > 0 {
+			t.Fatalf("%d bytes are written into %d blocks' bytes", v.written, v.allocated)
+		}
+	}
+}
+
+// endOf is where the zeros begin at the end of a file.
+func endOf(t *testing.T, path string) int {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(bytes.TrimRight(b, "\x00"))
+}
+
+// A group that the value log has no room for is not committed.
+func TestValuesFull(t *testing.T) {
+	free := int64(1 << 30)
+	s := openStore(t, StoreOptions{Files: Files{Free: func(string) (int64, error) { return free, nil }}})
+	putValues(t, s, 1, 65)
+	free = spareBytes
+	v := &s.Room.values
+	f := func(bytes int64, want error) {
+		t.Helper()
+		if err := s.Room.valuesShort(bytes, time.Now()); !errors.Is(err, want) {
+			t.Errorf("for %d bytes: %v; want %v", bytes, err, want)
+		}
+	}
+	f(v.allocated-v.written, nil)
+	f(v.allocated-v.written+1, engine.ErrFull)
+	free = spareBytes + 4096
+	f(v.allocated-v.written+4096, nil)
+	// The next file wants something to begin with.
+	v.written, v.allocated = valueFileBytes-1, math.MaxInt64
+	free = 2*spareBytes - 1
+	f(1, engine.ErrFull)
+	free = 2 * spareBytes
+	f(1, nil)
+}
+
+// TestCollect lets the keeper give back what is dead: whole files go, and what is alive stays and can
+// be read, from a start on as well.
+func TestCollect(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	const all = 16_000 // 260 MB
+	putValues(t, s, 1, all)
+	before := len(valueLogsOf(t, s))
+	// All but the last eighth, and one here and there.
+	dropValues(t, s, 1, 700)
+	dropValues(t, s, 701, all/8*7)
+	if err := s.Measure(true); err != nil {
+		t.Fatal(err)
+	}
+	s.Swept(all<<14, false)
+	now := time.Now()
+	if err := s.Reclaim(now.Add(time.Hour), all, atOnce); err != nil {
+		t.Fatal(err)
+	}
+	after := valueLogsOf(t, s)
+	if len(after) > before-3 {
+		t.Errorf("there were %d files and there are %d", before, len(after))
+	}
+	if lost := wantValues(t, s, all/8*7, all); len(lost) > 0 {
+		t.Errorf("events are lost: %d", lost)
+	}
+	if lost := wantValues(t, s, 700, 701); len(lost) > 0 {
+		t.Errorf("events that a failed delivery needs are lost: %d", lost)
+	}
+	if err := s.Measure(true); err != nil {
+		t.Errorf("files that were collected count as lost: %v", err)
+	}
+}
+
+// TestCollectDamaged flips a byte in a file whose other values are alive or dead, and lets it be
+// collected: only the record with the byte is lost.
+func TestCollectDamaged(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	const all = 12_000
+	putValues(t, s, 1, all)
+	paths := valueLogsOf(t, s)
+	b, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := len(b) / 5
+	f, err := os.OpenFile(paths[0], os.O_RDWR, 0)
+	if err == nil {
+		_, err = f.WriteAt([]byte{b[at] ^ 1}, int64(at))
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const alive = 100 // before the damage and after it
+	dropValues(t, s, alive, 3000)
+	dropValues(t, s, 3000+alive, all-100)
+	if err := s.Measure(true); err != nil {
+		t.Fatal(err)
+	}
+	s.Swept(all<<14, false)
+	if err := s.Reclaim(time.Now().Add(time.Hour), all, atOnce); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(paths[0]); err == nil {
+		t.Error("the damaged file is still there")
+	}
+	lost := append(wantValues(t, s, 1, alive), wantValues(t, s, 3000, 3000+alive)...)
+	if len(lost) > 1 {
+		t.Errorf("%d events are lost: %d", len(lost), lost)
+	}
+}
+
+// Maps of files that are full are let go; the one in use stays.
+func TestLetGoValues(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	putValues(t, s, 1, 10_000)
+	if before, err := MappedBytes(); err != nil || before < 100<<20 {
+		t.Fatalf("%d bytes are mapped and resident: %v", before, err)
+	}
+	if err := s.TrimMapped(64 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := MappedBytes(); err != nil || after > 100<<20 {
+		t.Errorf("%d bytes stay: %v", after, err)
+	}
+	if lost := wantValues(t, s, 1, 10_000); len(lost) > 0 {
+		t.Errorf("events are lost: %d", lost)
+	}
+}
