@@ -126,6 +126,7 @@ func (s *Spool) Append(drafts ...*Draft) error {
 			return &TooLargeError{Index: i, Bytes: size}
 		}
 		o.bytes += size + draftOverheadBytes
+		o.largest = max(o.largest, size, idBytesALane*lanes)
 		o.entries += 3
 	}
 	err := s.submit(o)
@@ -190,8 +191,12 @@ func (d *Draft) seal(batchEnd uint64, spool uint32) []byte {
 	return rec
 }
 
-// draftOverheadBytes estimates the id record and the session state that come with an event.
-const draftOverheadBytes = 500
+const (
+	// draftOverheadBytes estimates the id record and the session state that come with an event.
+	draftOverheadBytes = 500
+	// idBytesALane is at most what a lane takes in the record of an id.
+	idBytesALane = 10
+)
 
 // planAppend puts the drafts of one Append into the group, or sets its error.
 func (g *group) planAppend(o *op) {

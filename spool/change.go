@@ -124,12 +124,15 @@ func changeOp(c *Change) *op {
 	o.bytes = 300 * o.entries
 	for _, n := range c.Owe {
 		o.bytes += len(n.Body)
+		o.largest = max(o.largest, len(n.Body))
 	}
 	for _, m := range c.Memos {
 		o.bytes += len(m.Body)
+		o.largest = max(o.largest, len(m.Body))
 	}
 	for _, u := range c.unread {
 		o.bytes += len(u.raw)
+		o.largest = max(o.largest, len(u.raw))
 		o.entries += 2
 	}
 	if c.purge != nil {

@@ -27,6 +27,7 @@ type op struct {
 	drafts  []*Draft
 	change  *Change
 	bytes   int // estimate
+	largest int // value among them, by estimate; small ones may count as nothing
 	entries int
 	run     func() error // after the group, before the next
 	patient bool         // may wait for others to ride with

@@ -91,6 +91,9 @@
 // more, so after a large sweep the keeper flattens and flushes it (badger/reclaim.go). A backlog is
 // let drain before that: flattening on the way writes again what is still pending.
 //
+// Events of 4 KiB and more lie in the value log of the engine (badger/values.go), where they are
+// written once; its files go whole. What follows is about the smaller ones, in the tree.
+//
 // A log of more than 1 GiB is swept in portions of half of it (badger/plan.go), because a table
 // that holds both the last deletions and the newest events overlaps all that is kept, and the
 // engine writes all of that again when it takes that table down a level. When the disk has no room
@@ -107,7 +110,8 @@
 //
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
 // disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none
-// (badger/room.go): it allocates the log's blocks before it stores into them, up to 20 MiB ahead,
+// (badger/room.go): it allocates blocks before it stores into them, up to 20 MiB ahead in the log
+// and 16 in the value log,
 // and a commit that may find the memtable full, so that a table is written and perhaps compacted,
 // begins only when the disk has room for that. Otherwise the gate closes (gate.go): nothing is
 // written, so nothing has failed. Appends, sweeps and an operator's orders are refused with
@@ -152,6 +156,7 @@
 //	                                   aside
 //	a block of a table                 the records in it; one that says nothing of its events hides
 //	                                   those that it holds
+//	an entry of a value log            the record in it; its head is put right where that can be told
 //	a log that is gone or empty, a table that is listed and gone
 //	                                   refused (ErrLoss): it may be elsewhere
 //	the name of a target               refused (ErrLoss): nobody would miss its deliveries

@@ -57,6 +57,7 @@ func groupOf(ops []*op) (g engine.Group) {
 	for _, o := range ops {
 		g.Bytes += int64(o.bytes)
 		g.Entries += o.entries
+		g.Largest = max(g.Largest, int64(o.largest))
 		g.Events = g.Events || o.appends()
 		g.Between = g.Between || o.run != nil
 	}

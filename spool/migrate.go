@@ -16,8 +16,11 @@ type migration struct {
 	do   func(s *Spool) error
 }
 
-// migrations are all there are, oldest first. The format has had one version so far.
-func migrations() []migration { return nil }
+// migrations are all there are, oldest first. From 1 to 2 nothing moves: what lies in the tree goes
+// with the sweep, and is read meanwhile as what is in the value log.
+func migrations() []migration {
+	return []migration{{from: 1, do: func(*Spool) error { return nil }}}
+}
 
 // migrate runs the steps between what is on disk and a version. The new version is stored after
 // each step, so that a crash repeats one at most. A newer spool never comes here: decodeFormat

@@ -74,8 +74,12 @@ func used(b []byte) int { return len(bytes.TrimRight(b, "\x00")) }
 func mostLost(kind, damage string) (events int, repaired bool) {
 	flipped := strings.HasPrefix(damage, "flip")
 	switch {
-	case kind == "MANIFEST", kind == "KEYREGISTRY", kind == "vlog":
+	case kind == "MANIFEST", kind == "KEYREGISTRY":
 		return 0, true
+	case kind == "vlog" && (flipped || damage == "torn tail"):
+		return 1, true
+	case kind == "vlog" && damage == "smashed in the middle":
+		return 2, true
 	case kind == "mem" && flipped:
 		return 1, true // the entry
 	case kind == "mem" && damage == "torn tail":
@@ -131,7 +135,7 @@ func newOwedSpool(t *testing.T) *owedSpool {
 	for generation := range 3 {
 		j.Start()
 		for i := range 40 {
-			p := Post{ID: fmt.Sprintf("owed-%d-%d", generation, i), Body: Payload(rng, "m", 2000)}
+			p := Post{ID: fmt.Sprintf("owed-%d-%d", generation, i), Body: Payload(rng, "m", 2000+i%2*4000)}
 			j.Send(p)
 			s.bodies[p.ID] = p.Body
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,6 +38,40 @@ func TestFaultKills(t *testing.T) {
 		t.Run(strconv.Itoa(done), func(t *testing.T) { sum.add(killJourney(t, n, seed)) })
 	}
 	t.Logf("%s", sum)
+}
+
+// TestFaultKillsCollecting kills the relay while large events fill one file of the engine's value log
+// after the other and are given back at once, and asserts the same.
+func TestFaultKillsCollecting(t *testing.T) {
+	t.Parallel()
+	rng := Seed(t)
+	j := NewJourney(t).Aim("good")
+	j.Config.Set("spool.keep_delivered", "1s").Set("log.level", "info")
+	j.Start()
+	pad := Payload(rng, "message", 200<<10)
+	for round := range rounds(3, 2) * max(1, *kills/8) {
+		for i := range 500 + rng.IntN(500) {
+			j.Post(Post{ID: fmt.Sprintf("large-%d-%d", round, i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
+		}
+		if round%2 == 0 {
+			Until(t, 2*Patience, "the space of what was delivered", func() bool {
+				return strings.Contains(j.Log(), "space of swept events was given back")
+			})
+			<-time.After(time.Duration(rng.Int64N(int64(killWithin))))
+		}
+		j.Kill()
+		j.keepLog()
+		j.Start()
+		j.Ledger.Check()
+		if t.Failed() {
+			t.Fatalf("after kill %d", j.Crashes())
+		}
+	}
+	j.Ledger.AwaitDelivered()
+	j.Ledger.CheckArrivals()
+	if s := j.Status(); s.Quarantined != 0 {
+		t.Errorf("%d records were set aside", s.Quarantined)
+	}
 }
 
 func killJourney(t *testing.T, n int, seed uint64) tally {

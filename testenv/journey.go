@@ -104,8 +104,12 @@ func (j *Journey) StartLoad(rng *rand.Rand, clients int, prefix string) *Load {
 					return
 				default:
 				}
+				size := 50 + rng.IntN(1500)
+				if i%8 == 7 {
+					size = 3000 + rng.IntN(12_000) // around what the engine keeps elsewhere
+				}
 				a := j.Post(Post{ID: fmt.Sprintf("%s-%d-%d", prefix, c, i),
-					Body: Payload(rng, "message", 50+rng.IntN(1500))})
+					Body: Payload(rng, "message", size)})
 				if a.Err != nil || a.Status != 200 {
 					select { // the relay is away; no need to spin
 					case <-load.stop:

@@ -51,7 +51,7 @@ func backPackages() map[string]mapException {
 		"relay/attempt: calls back up": {4, measured},
 		"relay/config: calls back up":  {7, measured},
 		"spool: calls back up":         {29, measured},
-		"spool/badger: calls back up":  {7, measured},
+		"spool/badger: calls back up":  {6, measured},
 	}
 }
 

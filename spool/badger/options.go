@@ -55,8 +55,8 @@ func Options(dir string, key []byte, log badger.Logger) badger.Options {
 	// One writer (the committer) needs no conflict detection.
 	o.DetectConflicts = false
 	o.NumVersionsToKeep = 1
-	// Large values lie in the value log, which is written once and whose files go whole; see values.go.
-	// A small one stays beside its key, so that it costs one sync and not two.
+	// Large values lie in the value log, which is written once and whose files go whole; see
+	// values.go. A small one stays beside its key, so that it costs one sync and not two.
 	o.ValueThreshold = ValueBytesMin
 	o.VLogPercentile = 0
 	o.ValueLogFileSize = valueFileBytes
@@ -172,18 +172,19 @@ const (
 	emptyFilesMax = 8
 )
 
-// engineDescriptors are open while the engine is, besides its tables: its directory, keys,
-// manifest, value log, statistics and logs, and what a compaction or a repair opens meanwhile.
+// engineDescriptors are open while the engine is, besides its tables and value logs: its directory,
+// keys, manifest, statistics and logs, and what a compaction or a repair opens meanwhile.
 const engineDescriptors = 24
 
 // DescriptorsFor fails with EMFILE or ENFILE where the engine's files cannot all be open at once.
-// Badger holds every table open, and ends the process where it cannot list them (y.Check).
+// Badger holds every one open, and ends the process where it cannot list them (y.Check).
 func DescriptorsFor(dir string) error {
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
-		return fmt.Errorf("cannot list the engine's tables: %w", err)
+	values, verr := filepath.Glob(filepath.Join(dir, "*"+valueLogExt))
+	if err = errors.Join(err, verr); err != nil {
+		return fmt.Errorf("cannot list the engine's files: %w", err)
 	}
-	held := make([]*os.File, 0, len(tables)+engineDescriptors)
+	held := make([]*os.File, 0, len(tables)+len(values)+engineDescriptors)
 	for range cap(held) {
 		f, err := os.Open(filepath.Dir(dir))
 		if err != nil {

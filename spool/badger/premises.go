@@ -44,8 +44,8 @@ type premises struct {
 	// the engine wrote it.
 	manifest   fs.FileInfo
 	manifestAt time.Time
-	// collected are the files of the value log that the engine has removed, or is about to, and that no
-	// survey has missed yet.
+	// collected are the files of the value log that the engine has removed, or is about to, and that
+	// no survey has missed yet.
 	collected atomic.Int64
 	// flushes is odd while a flush is under way, in which the engine has no log for a moment.
 	flushes atomic.Uint64

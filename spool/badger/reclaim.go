@@ -1,10 +1,16 @@
 package badger
 
 import (
+	"errors"
+	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // Deleting in an LSM tree writes: space comes back when a tombstone meets its value in a
@@ -124,7 +130,7 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 			return err
 		}
 	}
-	if err := s.collect(between); err != nil {
+	if err := s.collector.collect(between); err != nil {
 		return err
 	}
 	err := s.Measure(true)
@@ -140,4 +146,180 @@ func (s *Store) Flush() error {
 	err := s.Tree.Flush()
 	s.Premises.flushes.Add(1)
 	return err
+}
+
+// collector gives back the files of the value log. It is the keeper's.
+type collector struct {
+	*Store
+	sound map[uint32]bool // files that were read whole
+}
+
+// collect has the engine give back the files of the value log in which nearly all is dead, one
+// after the other, between groups of the committer. The engine chooses the file, so all are looked
+// at before.
+func (s *collector) collect(between func(run func() error) error) error {
+	if err := s.checkValues(between); err != nil {
+		return err
+	}
+	for {
+		more := false
+		err := between(func() (err error) {
+			more, err = s.collectOne()
+			return err
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// collectOne collects one file; false: there is none, or no room for what would be moved. Any error
+// but that there is nothing to do leaves the engine in a state that nobody knows.
+func (s *collector) collectOne() (more bool, err error) {
+	r := &s.Room
+	if free, err := r.Look(time.Now()); err != nil || free < RotateBytes+collectMoved+r.reserved() {
+		return false, nil
+	}
+	s.mapsMu.Lock() // nobody advises the kernel of a map that is taken away
+	defer s.mapsMu.Unlock()
+	if _, err := s.lookForValues(0); err != nil {
+		return false, nil
+	}
+	s.valuesMoved.Store(0)
+	err = s.through.Do("collect", func() error { return s.DB.RunValueLogGC(collectShare) })
+	if failed := s.unsynced.Load(); failed != nil {
+		return false, *failed
+	}
+	if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot collect the value log: %w", err)
+	}
+	s.Premises.collected.Add(1)
+	if _, err := s.lookForValues(1); err != nil {
+		return false, err
+	}
+	if moved := s.valuesMoved.Load(); moved > 0 {
+		r.Wrote(int(moved)*EntryRoomBytes, int(moved))
+		r.values.wrote(collectMoved)
+	}
+	return true, nil
+}
+
+// checkValues reads the files of the value log that were not read yet, and moves what is alive out
+// of those that are damaged: the engine would delete it.
+func (s *collector) checkValues(between func(run func() error) error) error {
+	names, newest, err := s.valueFiles()
+	if err != nil {
+		return err
+	}
+	for number, name := range names {
+		if number == newest || s.sound[number] {
+			continue
+		}
+		v, err := CheckValueLog(filepath.Join(s.Tree.dir, name), s.Key)
+		if err != nil {
+			return err
+		}
+		if v.Fault() != "" || len(v.Mended) > 0 {
+			if err := s.rescue(number, between); err != nil {
+				return err
+			}
+		}
+		s.sound[number] = true
+	}
+	for number := range s.sound {
+		if names[number] == "" {
+			delete(s.sound, number)
+		}
+	}
+	return nil
+}
+
+// rescueSpan bounds the events around damage that are looked for by their sequences.
+const rescueSpan = 4096
+
+// rescue covers the damage in a file of the value log, and writes again what can be read of it and
+// is alive, so that it lies in another.
+func (s *collector) rescue(number uint32, between func(run func() error) error) error {
+	v, err := s.MendValueLog(number)
+	if err != nil {
+		return err
+	}
+	keys := damagedEvents(v)
+	path := filepath.Join(s.Tree.dir, fmt.Sprintf("%06d%s", number, valueExt))
+	_, err = readValueLog(badger.Options{Dir: s.Tree.dir, EncryptionKey: s.Key}, path,
+		mend.ValueOptions{Visit: func(e *mend.ValueEntry) {
+			keys = append(keys, append([]byte(nil), e.Key...))
+		}})
+	if err != nil {
+		return err
+	}
+	s.Log.Warn("what is alive in a damaged value log is written again", "value_log", path)
+	for len(keys) > 0 {
+		full := error(nil)
+		err := between(func() (err error) {
+			if full = s.Short(Use{Bytes: 2 * txnBytesMax, Values: 2 * txnBytesMax},
+				time.Now()); full == nil {
+				keys, err = s.writeAgain(keys)
+			}
+			return err
+		})
+		if err = errors.Join(err, full); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// damagedEvents are the keys of the events that damage may have been in.
+func damagedEvents(v *mend.Values) (keys [][]byte) {
+	for i := range v.Damaged {
+		d := &v.Damaged[i]
+		from, to := d.Before+1, d.After
+		if d.Before == 0 {
+			from = max(1, to-min(to, rescueSpan))
+		}
+		if d.After == 0 {
+			to = from + rescueSpan
+		}
+		for seq := from; seq < min(to, from+rescueSpan); seq++ {
+			keys = append(keys, record.LogKey(seq))
+		}
+		for j := range d.Pieces {
+			if key := d.Pieces[j].Key; key != nil {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
+// writeAgain writes one transaction of records again, as far as they are there and can be read, and
+// returns what is left of the keys. Only the committer may call it.
+func (s *collector) writeAgain(keys [][]byte) ([][]byte, error) {
+	txn := s.Begin().(*Txn)
+	defer txn.Discard()
+	for txn.values+txn.bytes < txnBytesMax && len(keys) > 0 {
+		key := keys[0]
+		keys = keys[1:]
+		item, err := txn.txn.Get(key)
+		if err != nil {
+			continue
+		}
+		value, err := item.ValueCopy(nil)
+		if err != nil || len(value) < ValueBytesMin || record.Check(key, value) != nil {
+			continue // who reads it sets it aside
+		}
+		e := badger.NewEntry(key, value)
+		e.ExpiresAt = item.ExpiresAt()
+		if err := txn.set(e); err != nil {
+			return keys, err
+		}
+	}
+	if txn.entries == 0 {
+		return keys, nil
+	}
+	return keys, s.through.Do("commit", txn.Commit)
 }

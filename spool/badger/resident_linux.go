@@ -27,6 +27,8 @@ const (
 	// madvDontNeed is MADV_DONTNEED. Of a shared map of a file it takes the pages out of this process
 	// and leaves them to the page cache: what was stored stays, and is found again without the disk.
 	madvDontNeed = 4
+	// madvNormal is MADV_NORMAL.
+	madvNormal = 0
 	// madvRandom is MADV_RANDOM: a fault brings in the page that is stored into and no neighbours.
 	madvRandom = 1
 	// madvPageout is MADV_PAGEOUT (Linux 5.4). It never drops content, whatever is mapped there, but
@@ -56,8 +58,8 @@ func (t *Tree) TrimMapped(most int64) error {
 }
 
 // letGoValues advises the kernel on the maps of the value log. While an iterator is held the engine
-// takes none away that it has not begun to, and it begins that only in a collection, which waits for
-// mapsMu. The newest file is left alone: its map moves when it is full.
+// takes none away that it has not begun to, and it begins that only in a collection, which waits
+// for mapsMu. The newest file is left alone: its map moves when it is full.
 func (t *Tree) letGoValues() error {
 	newest, err := t.lookForValues(0)
 	if err != nil || t.lingering > 0 {
@@ -172,7 +174,12 @@ func MappedBytes() (int64, error) {
 // writes the folio whole: 1,000 events of 1 KiB a second wrote 11.5 bytes for each byte, with it
 // 5.9. The log must be the one in use, whose map stays where it is; where the advice cannot be
 // given, more is written.
-func adviseStores(path string) {
+func adviseStores(path string) { advise(path, madvRandom) }
+
+// adviseReads takes that back for a file that is only read from now on.
+func adviseReads(path string) { advise(path, madvNormal) }
+
+func advise(path string, advice uintptr) {
 	dir, err := filepath.EvalSymlinks(filepath.Dir(volume.Absolute(path)))
 	if err != nil {
 		return
@@ -183,7 +190,7 @@ func adviseStores(path string) {
 	}
 	for line := range bytes.Lines(text) {
 		if m, name, ok := fileMap(bytes.TrimSpace(line), dir); ok && name == filepath.Base(path) {
-			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.from, m.length, madvRandom)
+			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.from, m.length, advice)
 		}
 	}
 }

@@ -118,6 +118,8 @@ func (r *room) path(fid int) string { return filepath.Join(r.Dir, fmt.Sprintf("%
 // Use is what a group is about to add.
 type Use struct {
 	Bytes int64
+	// Values are those that may go into the value log.
+	Values int64
 	// Rotates: the memtable is written out in any case, and all tables after it.
 	Rotates bool
 }
@@ -149,7 +151,7 @@ func (r *room) short(u Use, now time.Time, compaction func(sure bool) int64) err
 	if err := r.logShort(u, now, compaction); err != nil {
 		return err
 	}
-	return r.valuesShort(u.Bytes, now)
+	return r.valuesShort(u.Values, now)
 }
 
 // logShort is short for the log of the memtable.
@@ -190,6 +192,36 @@ func (r *room) logShort(u Use, now time.Time, compaction func(sure bool) int64) 
 		return FullError(free, need+u.Bytes)
 	}
 	return nil
+}
+
+// valuesShort says what is missing for so many bytes in the value log, or nil; see short.
+func (r *room) valuesShort(bytes int64, now time.Time) error {
+	v := &r.values
+	end, rotates := v.written+bytes, v.written+bytes >= valueFileBytes
+	if v.fid == 0 || end <= v.allocated && !rotates {
+		return nil
+	}
+	free, err := r.Look(now)
+	if err != nil {
+		return nil // the commit will tell
+	}
+	need := r.reserved()
+	if rotates {
+		need += spareBytes // what the next file begins with, and what others take meanwhile
+		if free < need {
+			return FullError(free, need)
+		}
+		if err := errors.Join(r.inodesShort(RotateInodes), r.makeable()); err != nil {
+			return err
+		}
+	}
+	if end <= v.allocated || v.allocate(end, free-need) {
+		return nil
+	}
+	if v.refused != nil {
+		return fmt.Errorf("%w: %w", engine.ErrFull, v.refused)
+	}
+	return FullError(free, need+bytes)
 }
 
 // reserved is what must stay free for what the engine is writing out already.

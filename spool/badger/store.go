@@ -30,7 +30,7 @@ type Store struct {
 	SweepWhole int64
 	portion    atomic.Bool // one is being swept whose end was chosen for the room on the disk
 	Reclaimer  reclaimer
-	sound      map[uint32]bool // files of the value log that were read whole; the keeper's
+	collector  collector
 	reclaiming atomic.Bool
 	rest       rest          // the memory loop's own
 	stirred    chan struct{} // capacity 1; see stir
@@ -58,7 +58,8 @@ type StoreOptions struct {
 func NewStore(o StoreOptions) *Store {
 	s := &Store{Files: &o.Files, fail: o.Fail, onCompaction: o.OnCompaction,
 		Ballast: volume.OpenBallast(o.Files.Dir), SweepWhole: sweepWholeBytes,
-		stirred: make(chan struct{}, 1), sound: make(map[uint32]bool)}
+		stirred: make(chan struct{}, 1)}
+	s.collector = collector{s, make(map[uint32]bool)}
 	if s.onCompaction == nil {
 		s.onCompaction = func(bool) {}
 	}

@@ -310,6 +310,33 @@ func (t *Tree) Flush() error {
 	return nil
 }
 
+// valueFiles are the files of the value log, by their numbers, and the newest.
+func (t *Tree) valueFiles() (names map[uint32]string, newest uint32, err error) {
+	files, err := fileNames(t.dir)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot list the value log: %w", err)
+	}
+	names, newest = valueLogs(files)
+	return names, newest, nil
+}
+
+// lookForValues counts which files of the value log are gone, of those that were there at the last
+// look: they have lingered, and so do collected ones that are still there. mapsMu is held.
+func (t *Tree) lookForValues(collected int) (newest uint32, err error) {
+	names, newest, err := t.valueFiles()
+	if err != nil {
+		return 0, err
+	}
+	t.lingering += collected
+	for number := range t.valuesSeen {
+		if names[number] == "" {
+			t.lingering--
+		}
+	}
+	t.valuesSeen = names
+	return newest, nil
+}
+
 // realDir is the engine's directory as the kernel names it.
 func (t *Tree) realDir() string {
 	dir, err := filepath.Abs(t.dir)

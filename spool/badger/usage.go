@@ -177,7 +177,15 @@ func (s *Store) trimBallast(held bool) {
 const RideBytes = 64 << 10
 
 func useOf(g engine.Group) Use {
-	return Use{Bytes: RideBytes + g.Bytes + int64(g.Entries)*EntryRoomBytes, Rotates: g.Between}
+	u := Use{Bytes: RideBytes + g.Bytes + int64(g.Entries)*EntryRoomBytes, Values: RideBytes,
+		Rotates: g.Between}
+	if g.Largest >= ValueBytesMin {
+		u.Values = u.Bytes
+	}
+	if g.Events {
+		u.Values += valueReserve
+	}
+	return u
 }
 
 // FitEvents is part of engine.Space. Admit asks the same, with older figures and more to spare.

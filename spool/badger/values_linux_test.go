@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -280,5 +281,18 @@ func TestLetGoValues(t *testing.T) {
 	}
 	if lost := wantValues(t, s, 1, 10_000); len(lost) > 0 {
 		t.Errorf("events are lost: %d", lost)
+	}
+}
+
+// The map of the file in use takes in no neighbours; those that are full are read as usual.
+func TestAdviseValues(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	putValues(t, s, 1, 5000)
+	paths := valueLogsOf(t, s)
+	for i, path := range paths {
+		flags := mapFlags(t, filepath.Join(s.realDir(), filepath.Base(path)))
+		if last := i == len(paths)-1; slices.Contains(flags, "rr") != last {
+			t.Errorf("the map of value log %d of %d has the flags %v", i+1, len(paths), flags)
+		}
 	}
 }

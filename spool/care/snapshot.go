@@ -125,8 +125,9 @@ func (v *Snapshot) loadFormat() error {
 	if v.format, err = record.DecodeFormat(value); err != nil {
 		return err
 	}
-	if v.format.Version != record.Version {
-		return fmt.Errorf("%w: got %d; want %d", record.ErrOldFormat, v.format.Version, record.Version)
+	if v.format.Version < record.VersionRead {
+		return fmt.Errorf("%w: got %d; want at least %d", record.ErrOldFormat, v.format.Version,
+			record.VersionRead)
 	}
 	return nil
 }

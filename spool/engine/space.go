@@ -31,6 +31,8 @@ type Usage struct {
 type Group struct {
 	Bytes   int64 // of keys and values, by estimate
 	Entries int
+	// Largest is the largest value among them, by estimate; what rides with a group is not counted.
+	Largest int64
 	// Events are among them.
 	Events bool
 	// Between: a function of Trimmer.Reclaim runs after it, which writes as well.

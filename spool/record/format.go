@@ -6,8 +6,13 @@ import (
 	"fmt"
 )
 
-// Version is the version of everything on disk.
-const Version = 1
+const (
+	// Version is the version of everything on disk. 1: all of it lies in the engine's tree. 2: large
+	// values lie in its value log, which an older hookspool takes for empty.
+	Version = 2
+	// VersionRead is the oldest that is read as it is.
+	VersionRead = 1
+)
 
 var (
 	// ErrFormat: a newer hookspool wrote this spool.
