@@ -26,7 +26,8 @@ func putValues(t *testing.T, s *opened, from, to uint64) {
 	const group = 64
 	for ; from < to; from += group {
 		n := min(group, to-from)
-		if err := s.Fit(engine.Group{Bytes: int64(n) * 17 << 10, Entries: int(n), Events: true}); err != nil {
+		if err := s.Fit(engine.Group{Bytes: int64(n) * 17 << 10, Entries: int(n),
+			Largest: 17 << 10, Events: true}); err != nil {
 			t.Fatal(err)
 		}
 		txn := s.Begin()
@@ -137,7 +138,8 @@ func TestValuesHaveBlocks(t *testing.T) {
 	s := openStore(t, StoreOptions{})
 	v := &s.Room.values
 	for seq := uint64(1); v.fid < 3; seq += 64 {
-		group := engine.Group{Bytes: 64 * 17 << 10, Entries: 64, Events: true}
+		group := engine.Group{Bytes: 64 * 17 << 10, Entries: 64, Largest: 17 << 10,
+			Events: true}
 		if err := s.Fit(group); err != nil {
 			t.Fatal(err)
 		}
