@@ -199,7 +199,12 @@ func TestValuesFull(t *testing.T) {
 // TestCollect lets the keeper give back what is dead: whole files go, and what is alive stays and can
 // be read, from a start on as well.
 func TestCollect(t *testing.T) {
-	s := openStore(t, StoreOptions{})
+	t.Run("in the clear", func(t *testing.T) { testCollect(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { testCollect(t, bytes.Repeat([]byte{7}, 32)) })
+}
+
+func testCollect(t *testing.T, key []byte) {
+	s := openStore(t, StoreOptions{Files: Files{Key: key}})
 	const all = 16_000 // 260 MB
 	putValues(t, s, 1, all)
 	before := len(valueLogsOf(t, s))

@@ -61,8 +61,7 @@ const (
 	recordVersion = 1
 	HeadBytes     = 45
 	flagGivenID   = 1
-	// BytesMax is what one log value may hold: Badger keeps values below 1 MiB in its LSM
-	// tree, and only there are sync errors reported (research: its value log swallows them).
+	// BytesMax is what one log value may hold: a transaction of the engine has room for two.
 	BytesMax = 1<<20 - 1
 )
 
