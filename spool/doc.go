@@ -163,6 +163,8 @@
 //	                                   (mend.Values). In an older value log than the newest, all of
 //	                                   its records, until it is mended
 //	the end of the newest value log    nothing, if nobody was told of what was there; else as above
+//	a value log that is gone or empty  refused (ErrLoss) if the logs lead into it: it may be
+//	                                   elsewhere. Else what was in it, set aside
 //	the head of a value log            nothing. More than a byte of what its key's counter begins
 //	                                   with: refused (ErrLoss), or the file set aside if told to
 //	the engine's keys                  nothing, if nothing is encrypted; else refused (ErrWrongKey,

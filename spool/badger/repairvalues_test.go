@@ -195,7 +195,7 @@ func TestValueLogFlippedByte(t *testing.T) {
 		paths := valuePaths(t, dir)
 		path := paths[len(paths)-1]
 		entries := valueEntries(t, dir, path, secret)
-		for i, e := range slices.Concat(entries[:3], entries[len(entries)-3:]) {
+		for i, e := range slices.Concat(entries[:2], entries[len(entries)-3:]) {
 			for _, at := range flipsOf(e, i) {
 				what := fmt.Sprintf("byte %d of event %d", at, e.seq)
 				to := filepath.Join(t.TempDir(), "flipped")
@@ -284,7 +284,7 @@ func TestValueLogSmashed(t *testing.T) {
 		path := paths[len(paths)-1]
 		entries := valueEntries(t, dir, path, secret)
 		for i := range entries[:len(entries)-2] {
-			if i%5 > 0 {
+			if i%9 > 0 {
 				continue
 			}
 			to := filepath.Join(t.TempDir(), "smashed")
@@ -374,6 +374,61 @@ func TestValueLogHead(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A value log that is gone or empty, and that the engine's log leads into, is missed: it may be
+// elsewhere. One from which everything was deleted is not.
+func TestValueLogGone(t *testing.T) {
+	for _, secret := range []string{"", valueSecret} {
+		_, dir := valueSpool(t, secret)
+		path := valuePaths(t, dir)[0]
+		o := valueOptions(dir, secret, nil)
+		for _, gone := range []func() error{
+			func() error { return os.Truncate(path, 0) }, func() error { return os.Remove(path) },
+		} {
+			if err := gone(); err != nil {
+				t.Fatal(err)
+			}
+			f := atRestFiles(dir, secret)
+			if err := f.Precheck(o); !errors.Is(err, engine.ErrLoss) || f.Recounting() {
+				t.Errorf("got %v; want ErrLoss", err)
+			}
+			f.AcceptLoss = true
+			if err := f.Precheck(o); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "deleted")
+	live := filepath.Join(t.TempDir(), "live")
+	o := valueOptions(live, "", Logger{Log: slog.New(slog.DiscardHandler), Failed: func(string) {}})
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := badger.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	change := func(change func(txn *badger.Txn) error) {
+		if err := db.Update(change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seq := uint64(3); seq <= valueEvents; seq += 6 {
+		change(func(txn *badger.Txn) error { return txn.Set(record.LogKey(seq), valueEvent(seq)) })
+	}
+	for seq := uint64(3); seq <= valueEvents; seq += 6 {
+		change(func(txn *badger.Txn) error { return txn.Delete(record.LogKey(seq)) })
+	}
+	atrest.Copy(t, live, dir)
+	first := filepath.Join(dir, Dir, "000001.vlog")
+	if err := os.Rename(first, filepath.Join(dir, Dir, "000009.vlog")); err != nil {
+		t.Fatal(err)
+	}
+	if err := atRestFiles(dir, "").Precheck(valueOptions(dir, "", nil)); err != nil {
+		t.Errorf("all of it was deleted: %v", err)
+	}
 }
 
 // Whoever only reads a spool repairs no value log, and says so. An older version's value logs, in
