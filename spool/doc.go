@@ -138,8 +138,8 @@
 // Badger ends the replay of its log at the first entry that it cannot read, and deletes the tables
 // that its manifest does not name, both in silence. So a start looks at its files first (precheck)
 // and repairs them, as package mend decides; the original of whatever it changes stays in aside/,
-// and the log says so. A repair writes beside the file, syncs and renames; cut off anywhere, it is
-// done again.
+// and the log says so. A repair writes beside the file, syncs and renames, or writes into a value
+// log after its original was kept; cut off anywhere, it is done again.
 //
 //	an entry of a log, one bit of it or all
 //	                                   the entry. What lies before and after it is replayed, with
@@ -166,6 +166,16 @@
 //	                                   it, in an encrypted log: refused (ErrLoss), because the engine
 //	                                   would read nothing of the log. Told to go on, a start sets the
 //	                                   log aside and what is missing
+//	an entry of a value log            the records in it that the bytes were in. Its head is put
+//	                                   right if its checksum says what it was, and covered
+//	                                   otherwise, in its place: the tables say where values are
+//	                                   (mend.Values). In an older value log than the newest, all of
+//	                                   its records, until it is mended
+//	the end of the newest value log    nothing, if nobody was told of what was there; else as above
+//	a value log that is gone or empty  refused (ErrLoss) if the logs lead into it: it may be
+//	                                   elsewhere. Else what was in it, set aside
+//	the head of a value log            nothing. More than a byte of what its key's counter begins
+//	                                   with: refused (ErrLoss), or the file set aside if told to
 //	the engine's keys                  nothing, if nothing is encrypted; else refused (ErrWrongKey,
 //	                                   ErrDamaged): what they encrypt cannot be read without them
 //
@@ -178,7 +188,8 @@
 //
 // A single flipped bit is not put right, although a checksum could say which one it was: no such
 // case has come from the field, disks lose whole sectors, and every trick for it is one more place
-// that can take a sound file for a damaged one.
+// that can take a sound file for a damaged one. In the head of a value log it is, where all of the
+// file would be lost with it.
 //
 // Nothing but the engine, and what only the right key can decrypt, refuses a start. How our own
 // records look helps to find the next entry after damage; where it says nothing, the engine gets

@@ -61,7 +61,8 @@ func Options(dir string, key []byte, log badger.Logger) badger.Options {
 	o.VLogPercentile = 0
 	o.ValueLogFileSize = valueFileBytes
 	o.ValueLogMaxEntries = math.MaxUint32
-	// What a flipped byte in a value log would make of the head of an entry, Badger takes as it is.
+	// Without, Badger takes what a flipped byte makes of an entry's head as it is: it keeps a lock for
+	// ever, or panics in a goroutine of its own.
 	o.VerifyValueChecksum = true
 
 	// Memory: see memTableBytes. Tables are read through the page cache.

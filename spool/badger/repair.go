@@ -43,14 +43,6 @@ func (l *logged) also(v *mend.Log) {
 // repairLogs makes the engine's logs whole before it replays them; see mend.Log. It returns what it
 // finds in them.
 func (f *Files) repairLogs(o badger.Options, files []string) (*logged, error) {
-	var names []string
-	for _, name := range files {
-		if strings.HasSuffix(name, ".mem") {
-			names = append(names, name)
-		}
-	}
-	// Newest first: what follows a transaction says whether it was whole.
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
 	answered, err := f.Answered()
 	if _, system := volume.NameSystem(err); system && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err // without it, what was answered might be taken for what was not
@@ -59,12 +51,27 @@ func (f *Files) repairLogs(o badger.Options, files []string) (*logged, error) {
 		answered = 0 // missing, or damaged: load tells
 	}
 	found := &logged{known: mend.Known{Event: answered}}
-	for _, name := range names {
-		if err := f.repairLog(o, filepath.Join(o.Dir, name), found); err != nil {
+	// What follows a transaction says whether it was whole.
+	for _, path := range logPaths(o, files) {
+		if err := f.repairLog(o, path, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// logPaths are the engine's logs, newest first.
+func logPaths(o badger.Options, files []string) (paths []string) {
+	for _, name := range files {
+		if strings.HasSuffix(name, ".mem") {
+			paths = append(paths, name)
+		}
+	}
+	slices.SortFunc(paths, func(a, b string) int { return cmp.Compare(logNumber(b), logNumber(a)) })
+	for i := range paths {
+		paths[i] = filepath.Join(o.Dir, paths[i])
+	}
+	return paths
 }
 
 // logNumber is in a log's name; Badger refuses a name without one.

@@ -3,8 +3,11 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/hookspool/hookspool/spool/badger/mend"
@@ -17,6 +20,9 @@ import (
 // is until somebody reads it (MendValueLog).
 func (f *Files) repairValueLogs(o badger.Options, files []string, l *logged) error {
 	names, newest := valueLogs(files)
+	if err := f.missValueLogs(o, files, l); err != nil && !f.AcceptLoss {
+		return err
+	}
 	for number, name := range names {
 		path := filepath.Join(o.Dir, name)
 		how := mend.ValueOptions{HeadOnly: true}
@@ -41,6 +47,45 @@ func (f *Files) repairValueLogs(o badger.Options, files []string, l *logged) err
 		}
 	}
 	return nil
+}
+
+// missValueLogs fails if a value log is gone, or empty, into which the engine's logs lead: it may
+// be elsewhere. The engine misses none.
+func (f *Files) missValueLogs(o badger.Options, files []string, l *logged) error {
+	names, _ := valueLogs(files)
+	missing := make(map[uint32]bool)
+	for number := range l.ends {
+		info, err := os.Stat(filepath.Join(o.Dir, names[number]))
+		missing[number] = names[number] == "" || err == nil && info.Size() < mend.LogHeadBytes
+	}
+	maps.DeleteFunc(missing, func(_ uint32, is bool) bool { return !is })
+	if len(missing) == 0 {
+		return nil
+	}
+	// One may have been given back since, when what it held was deleted or moved.
+	needed := make(map[string]uint32)
+	for _, path := range slices.Backward(logPaths(o, files)) {
+		text, _, err := readLog(path)
+		if err != nil {
+			return fmt.Errorf("cannot read %q: %w", path, err)
+		}
+		v, err := OpenLog(o, text)
+		if err != nil {
+			return fmt.Errorf("cannot read log %q: %w", path, err)
+		}
+		v.Judge(0, math.MaxUint64)
+		for _, e := range v.Entries() {
+			delete(needed, string(e.Key))
+			if number := e.ValueLog(); missing[number] {
+				needed[string(e.Key)] = number
+			}
+		}
+	}
+	if len(needed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: value log %06d of the engine is gone or empty; %d values that its logs "+
+		"name were in such", engine.ErrLoss, slices.Min(slices.Collect(maps.Values(needed))), len(needed))
 }
 
 // readValueLog reads a value log with the engine's keys.

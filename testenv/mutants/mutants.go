@@ -12,7 +12,7 @@ type mutant struct {
 }
 
 func mutants() []mutant {
-	return slices.Concat(spoolMutants(), diskMutants(), relayMutants())
+	return slices.Concat(spoolMutants(), valueMutants(), diskMutants(), relayMutants())
 }
 
 func spoolMutants() []mutant {
@@ -67,6 +67,22 @@ func spoolMutants() []mutant {
 		name: "sweep what is held", file: "spool/sweep.go",
 		from: "		if _, need := held[seq]; !need {", to: "		if _, need := held[seq]; !need || true {",
 		pkg: "spool", tests: "TestSweep|TestModel",
+	}}
+}
+
+func valueMutants() []mutant {
+	return []mutant{{
+		name: "value log left to Badger", file: "spool/badger/precheck.go",
+		from: "return f.repairValueLogs(o, files, found)", to: "return nil",
+		pkg: "spool/badger", tests: "TestValueLog",
+	}, {
+		name: "the log does not say what was whole", file: "spool/badger/repairvalues.go",
+		from: "			l.known.End = l.ends[number]", to: "			l.known.Txn = 0",
+		pkg: "spool/badger", tests: "TestValueLogFlippedByte",
+	}, {
+		name: "a head is believed", file: "spool/badger/mend/valuelay.go",
+		from: "v.budget > 0 && v.fits(at, n, head)", to: "v.budget > 0",
+		pkg: "spool/badger/mend", tests: "TestValues",
 	}}
 }
 

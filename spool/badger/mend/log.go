@@ -289,13 +289,20 @@ type Entry struct {
 func (l *Log) ValueEnds() map[uint32]int64 {
 	ends := make(map[uint32]int64)
 	for _, e := range l.Entries() {
-		if e.Pointer && len(e.Value) == pointerBytes {
-			file, n, at := binary.NativeEndian.Uint32(e.Value), binary.NativeEndian.Uint32(e.Value[4:]),
-				binary.NativeEndian.Uint32(e.Value[8:])
+		if file := e.ValueLog(); file > 0 {
+			n, at := binary.NativeEndian.Uint32(e.Value[4:]), binary.NativeEndian.Uint32(e.Value[8:])
 			ends[file] = max(ends[file], int64(at)+int64(n))
 		}
 	}
 	return ends
+}
+
+// ValueLog is the number of the value log that an entry's value is in; 0: it is in none.
+func (e *Entry) ValueLog() uint32 {
+	if !e.Pointer || len(e.Value) != pointerBytes {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(e.Value)
 }
 
 // NewestEvent is the newest event in the whole transactions.

@@ -384,7 +384,7 @@ func TestLogPointers(t *testing.T) {
 	both(t, func(t *testing.T, secret string, keyID uint64) {
 		w, keys := newLog(secret, keyID), testKeys(secret)
 		for seq := uint64(1); seq <= 5; seq++ {
-			w.write(metaInTxn|metaPointer, 0, eventKey(seq), seq, pointer(uint32(seq/4), 100, uint32(20+seq)))
+			w.write(metaInTxn|metaPointer, 0, eventKey(seq), seq, pointer(uint32(1+seq/4), 100, uint32(20+seq)))
 			w.writeEnd(seq)
 		}
 		w.write(metaPointer, 0, eventKey(1), 1, pointer(3, 7, 70)) // moved by the engine
@@ -401,7 +401,7 @@ func TestLogPointers(t *testing.T) {
 		l := openTestLog(t, file(w.b), keys)
 		l.Judge(0, 0)
 		ends := l.ValueEnds()
-		if len(ends) != 3 || ends[0] != 123 || ends[1] != 125 || ends[3] != 77 || l.NewestEvent() != 5 ||
+		if len(ends) != 3 || ends[1] != 123 || ends[2] != 125 || ends[3] != 77 || l.NewestEvent() != 5 ||
 			l.Newest() != 5 || l.First() != 1 || !l.Entries()[0].Pointer {
 			t.Errorf("it leads to %v, up to event %d and transaction %d", ends, l.NewestEvent(), l.Newest())
 		}

@@ -49,13 +49,16 @@ func (v *valueReader) tail(at int64) Stretch {
 }
 
 // piece is the first entry of a stretch: the whole of it if the checksum says so, else as much as
-// its head says, else the whole of it.
+// its head says, else what lies before the next head of ours, else the whole of it.
 func (v *valueReader) piece(at, end int64) Piece {
 	n := end - at
 	if p, ok := v.restore(at, n); ok {
 		return p
 	}
 	if p, ok := v.begins(at, n); ok {
+		return p
+	}
+	if p, ok := v.before(at, end); ok {
 		return p
 	}
 	if n > 2*windowBytes {
@@ -87,6 +90,43 @@ func (v *valueReader) begins(at, n int64) (Piece, bool) {
 	return v.cover(at, size, head), true
 }
 
+// before is the entry that ends where another head of ours begins: one with which the checksum
+// fits, or else the first that leads to a third, or to the stretch's end.
+func (v *valueReader) before(at, end int64) (Piece, bool) {
+	first := int64(0)
+	for p := at + entryMin; !v.o.Sums && p < min(end, at+FrameBytesMax) && v.budget > 0; p++ {
+		if p = v.far.next(p, end); p >= end {
+			break
+		}
+		size, ok := v.headOfOurs(p)
+		if !ok || p+size > end {
+			continue
+		}
+		if r, ok := v.restore(at, p-at); ok {
+			return r, true
+		}
+		if first == 0 {
+			if _, leads := v.headOfOurs(p + size); leads || p+size == end {
+				first = p
+			}
+		}
+	}
+	if first == 0 {
+		return Piece{}, false
+	}
+	return v.cover(at, first-at, meantHead(eventKeyBytes, first-at)), true
+}
+
+// headOfOurs is how long the entry at a place is, if its head and key can be ours.
+func (v *valueReader) headOfOurs(at int64) (size int64, ok bool) {
+	e, ok := v.headAt(at)
+	if !ok {
+		return 0, false
+	}
+	x := v.split(e, at)
+	return x.Bytes, v.ours(e, &x)
+}
+
 // cover is an entry of so many bytes with another head, of which nothing is known.
 func (v *valueReader) cover(at, n int64, head []byte) Piece {
 	p := v.made(at, n, head)
@@ -99,7 +139,7 @@ func (v *valueReader) made(at, n int64, head []byte) Piece {
 	p := Piece{Place: Place{At: at, Bytes: n}, meant: head}
 	if e, ok := readHead(head, uint64(v.Size)); ok && !v.o.Sums {
 		if x := v.split(e, at); v.ours(e, &x) {
-			p.Key, p.Txn = x.Key, x.Txn
+			p.Key, p.Txn = bytes.Clone(x.Key), x.Txn
 		}
 	}
 	return p

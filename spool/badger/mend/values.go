@@ -144,6 +144,7 @@ type valueReader struct {
 	budget    int64 // see wal
 	settled   int64 // where the last entry ends that was surely whole
 	event     uint64
+	key       []byte // of the entry that was split last
 }
 
 // read goes from entry to entry.
@@ -228,10 +229,11 @@ func (v *valueReader) fits(at, size int64, meant []byte) bool {
 	return len(tail) == crc32.Size && sum == binary.BigEndian.Uint32(tail)
 }
 
-// split takes an entry apart.
+// split takes an entry apart. Its key holds until the next one is.
 func (v *valueReader) split(e logEntry, at int64) ValueEntry {
 	x := ValueEntry{Place: Place{At: at, Bytes: int64(e.size)}, Mended: e.userMeta == mendedMark}
-	key := make([]byte, e.key)
+	v.key = append(v.key[:0], make([]byte, e.key)...)
+	key := v.key
 	copy(key, v.near.at(at+int64(e.head), int(e.key)))
 	if v.block != nil {
 		v.counter(at).XORKeyStream(key, key)
