@@ -167,9 +167,9 @@ func (f *Files) MendValueLog(number uint32) (*mend.Values, error) {
 }
 
 // CheckValueLog reads a value log that nobody writes to from its head to its end. The engine gives
-// one back by moving what is needed of it, ends at the first entry that does not fit its checksum,
-// or says of which key it is and is wrong, and deletes the file: so it may do so only where nothing
-// in it is damaged or was (Values.Fault, Values.Mended).
+// one back by moving what is needed of it and deleting the file, in silence without what follows an
+// entry that does not fit its checksum, or whose key is wrong. So it may do so only where nothing
+// is damaged (Values.Fault), and nothing that was is needed (Values.Mended).
 func CheckValueLog(path string, key []byte) (*mend.Values, error) {
 	v, err := readValueLog(badger.Options{Dir: filepath.Dir(path), EncryptionKey: key}, path,
 		mend.ValueOptions{})

@@ -246,7 +246,7 @@ func (v *Values) Patches() (all []Patch) {
 	return all
 }
 
-// Fault says what is wrong with a value log; "": nothing. Note says what a crash has left in it.
+// Fault says what is wrong with a value log; "": nothing.
 func (v *Values) Fault() string {
 	switch {
 	case v.Head:
@@ -258,7 +258,7 @@ func (v *Values) Fault() string {
 	return ""
 }
 
-// Note is part of Fault.
+// Note says what a crash has left at its end; "": nothing.
 func (v *Values) Note() string {
 	if v.Torn == 0 {
 		return ""

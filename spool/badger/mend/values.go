@@ -205,7 +205,7 @@ func (v *valueReader) wasWhole(key []byte, txn uint64) bool {
 	return txn <= v.o.Known.Txn || seq > 0 && seq <= v.o.Known.Event
 }
 
-// head is the entry at a place as its head has it; false if there cannot be one.
+// headAt is what the head at a place says; false if there cannot be one.
 func (v *valueReader) headAt(at int64) (e logEntry, ok bool) {
 	e, ok = readHead(v.near.at(at, headBytesMax), FrameBytesMax)
 	ok = ok && e.meta&(metaInTxn|metaEndTxn) == 0 && e.key > timeBytes && at+int64(e.size) <= v.Size

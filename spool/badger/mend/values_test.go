@@ -391,6 +391,20 @@ func TestValuesWhich(t *testing.T) {
 	}
 }
 
+// BenchmarkReadValues reads a value log of 64 MiB with frames of 64 KiB, and as many zeros.
+func BenchmarkReadValues(b *testing.B) {
+	w := newLog("", 0)
+	for seq := uint64(1); len(w.b) < 64<<20; seq++ {
+		w.write(0, 0, eventKey(seq), seq, make([]byte, 64<<10))
+	}
+	text := append(w.b, make([]byte, 64<<20)...)
+	b.SetBytes(int64(len(w.b)))
+	b.ReportAllocs()
+	for b.Loop() {
+		readValues(b, text, ValueOptions{})
+	}
+}
+
 // A disk that cannot read is not a damaged value log.
 func TestValuesReadError(t *testing.T) {
 	text, _ := testValues("", 0)
