@@ -40,14 +40,22 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 	return f, d
 }
 
-// fillLog appends until the next group may find the memtable full.
+// fillLog appends until the next group may find the memtable full, in events so small that they lie
+// in the log.
 func (f *fixture) fillLog(lane string) (events int) {
 	f.t.Helper()
-	const step = 100 << 10
+	const step, small = 100 << 10, ondisk.ValueBytesMin - 500
 	for f.disk.Room.Unused.Load() > ondisk.LogBytesMax-ondisk.MemTableBytes+ondisk.RideBytes {
 		n := min(step, f.disk.Room.Unused.Load()-(ondisk.LogBytesMax-ondisk.MemTableBytes))
-		f.append(string(make([]byte, n)), lane)
-		events++
+		var drafts []*Draft
+		for ; n > 0; n -= small {
+			drafts = append(drafts, &Draft{Type: "t", Payload: make([]byte, min(n, small)), At: f.now,
+				Note: []string{lane}})
+		}
+		if err := f.Append(drafts...); err != nil {
+			f.t.Fatal(err)
+		}
+		events += len(drafts)
 	}
 	return events
 }
@@ -144,9 +152,12 @@ func TestGateLetsARotationThrough(t *testing.T) {
 		}
 	}
 	for n := uint64(1); f.disk.Room.Unused.Load() < ondisk.MemTableBytes; n++ {
-		err := f.Apply(Change{Tick: &record.Tick{At: f.now}, Owe: []Notice{
-			{Lane: f.lane("a").id, Episode: n, Body: make([]byte, 50<<10)}}})
-		if err != nil {
+		c := Change{Tick: &record.Tick{At: f.now}}
+		for way := range uint8(16) {
+			c.Owe = append(c.Owe, Notice{Lane: f.lane("a").id, Episode: n, Way: way,
+				Body: make([]byte, 3<<10)})
+		}
+		if err := f.Apply(c); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -372,7 +383,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 
 // While the disk has no room to write all of the log again, it is swept once what is kept fits.
 func TestRoomToSweep(t *testing.T) {
-	const events, size, mib = 40, 400 << 10, 1 << 20
+	const events, size, mib = 400, 3 << 10, 1 << 20
 	f, _ := openOn(t)
 	l := f.lane("a")
 	l.Open(true)
@@ -421,8 +432,9 @@ func TestRoomToSweep(t *testing.T) {
 		var got, each int64
 		f.measured(func() bool {
 			f.disk.Figures.Bytes.Store(2 << 30)
+			f.disk.Figures.Values.Store(0)
 			got, each = f.disk.HeldBytes(f.prospect(f.now), swept), int64(2<<30)/int64(f.head.Load())
-			return f.disk.Figures.Bytes.Load() == 2<<30
+			return f.disk.Figures.Bytes.Load() == 2<<30 && f.disk.Figures.Values.Load() == 0
 		})
 		if got != want*each {
 			t.Errorf("%d bytes of %d swept events are held; want %d events of %d", got, swept, want, each)

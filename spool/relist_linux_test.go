@@ -151,9 +151,13 @@ func TestCompactionNotNoted(t *testing.T) {
 
 // more appends what can be appended, a fraction of a memtable, and counts what is answered.
 func (f *fixture) more() {
-	d := &Draft{Type: "t", Payload: make([]byte, 500<<10), At: f.now, Note: []string{"crm"}}
-	if f.Append(d) == nil {
-		f.answered++
+	var drafts []*Draft
+	for range 160 {
+		drafts = append(drafts, &Draft{Type: "t", Payload: make([]byte, 3<<10), At: f.now,
+			Note: []string{"crm"}})
+	}
+	if f.Append(drafts...) == nil {
+		f.answered += len(drafts)
 	}
 }
 

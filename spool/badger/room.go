@@ -197,7 +197,7 @@ func (r *room) logShort(u Use, now time.Time, compaction func(sure bool) int64) 
 // valuesShort says what is missing for so many bytes in the value log, or nil; see short.
 func (r *room) valuesShort(bytes int64, now time.Time) error {
 	v := &r.values
-	end, rotates := v.written+bytes, v.written+bytes >= valueFileBytes
+	end, rotates := v.written+bytes, v.rotates(bytes)
 	if v.fid == 0 || end <= v.allocated && !rotates {
 		return nil
 	}

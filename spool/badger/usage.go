@@ -202,7 +202,8 @@ func (s *Store) FitEvents(g engine.Group) error {
 // their place: it would make that in one that is somebody else's.
 func (s *Store) Fit(g engine.Group) error {
 	u := useOf(g)
-	if err := s.Short(u, time.Now()); err != nil || !s.Room.Rotates(u) {
+	err := s.Short(u, time.Now())
+	if err != nil || !s.Room.Rotates(u) && !s.Room.values.rotates(u.Values) {
 		return err
 	}
 	return s.moved(s.Premises.left())

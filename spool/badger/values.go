@@ -126,6 +126,9 @@ func (v *values) begin(holds int64) {
 	adviseStores(v.path(v.fid))
 }
 
+// rotates reports whether the engine may begin another file after so many bytes.
+func (v *values) rotates(bytes int64) bool { return v.written+bytes >= valueFileBytes }
+
 // allocate gives the file blocks at least up to end, and some more if there is room for that.
 func (v *values) allocate(end, most int64) bool {
 	v.refused = nil
