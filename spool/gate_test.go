@@ -383,7 +383,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 
 // While the disk has no room to write all of the log again, it is swept once what is kept fits.
 func TestRoomToSweep(t *testing.T) {
-	const events, size, mib = 400, 3 << 10, 1 << 20
+	const events, size, mib = 3000, 3 << 10, 1 << 20
 	f, _ := openOn(t)
 	l := f.lane("a")
 	l.Open(true)

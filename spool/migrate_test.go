@@ -27,7 +27,7 @@ func TestMigrate(t *testing.T) {
 		}}
 	}
 	steps := []migration{step(1), step(2), step(3)}
-	if _, err := s.migrate(s.format, 4, steps); !errors.Is(err, fails) {
+	if _, err := s.migrate(record.Format{Version: 1, ID: id}, 4, steps); !errors.Is(err, fails) {
 		t.Fatal(err)
 	}
 	value, err := s.get(record.MetaKey(record.MetaFormat))

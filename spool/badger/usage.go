@@ -203,10 +203,13 @@ func (s *Store) FitEvents(g engine.Group) error {
 func (s *Store) Fit(g engine.Group) error {
 	u := useOf(g)
 	err := s.Short(u, time.Now())
-	if err != nil || !s.Room.Rotates(u) && !s.Room.values.rotates(u.Values) {
-		return err
+	if err == nil && !s.Room.Rotates(u) && !s.Room.values.rotates(u.Values) {
+		return nil
 	}
-	return s.moved(s.Premises.left())
+	if moved := s.moved(s.Premises.left()); moved != nil {
+		return moved
+	}
+	return err
 }
 
 // Yield is part of engine.Space: it throws the ballast off. That is bytes: no help where inodes or
