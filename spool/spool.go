@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,12 @@ type Options struct {
 	// OnCompaction, when set, is told when the engine begins to compact, and when it has ended, at
 	// most a tenth of a second late.
 	OnCompaction func(begins bool)
+
+	// FreshBytes bounds the events that all lanes together keep in memory, straight from the
+	// committer; 0: freshBytesDefault.
+	FreshBytes int64
+	// EngineBytes is what the embedded engine may take of memory; 0: as much as is of use.
+	EngineBytes int64
 
 	// Engine, when set, is what the spool stands on instead of Badger in Dir. It is the spool's to
 	// close. It has no files that the spool would care for, so Dir holds the high-water mark alone.
@@ -229,7 +236,7 @@ func newSpool(o Options) *Spool {
 		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
-		dirtyC: make(chan struct{}, 1), fresh: freshMemory{max: 32 << 20},
+		dirtyC: make(chan struct{}, 1), fresh: freshMemory{max: cmp.Or(o.FreshBytes, freshBytesDefault)},
 		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }
@@ -245,7 +252,7 @@ func newSpool(o Options) *Spool {
 	s.Files = &files
 	if o.Engine == nil {
 		s.disk = ondisk.NewStore(ondisk.StoreOptions{Files: files, Fail: s.fail, Inodes: o.inodes,
-			OnCompaction: o.OnCompaction})
+			OnCompaction: o.OnCompaction, Memory: o.EngineBytes})
 		s.engine, s.Files = s.disk, s.disk.Files
 	}
 	if s.onCommit == nil {

@@ -20,12 +20,12 @@ import (
 // Tree is the embedded engine as the spool cares for it: what it asks of the disk, what its own
 // work comes to, and what it is told to do.
 type Tree struct {
-	DB       *badger.DB
-	bytesMax int // of a transaction
-	txn      Txn // the one that is open
-	commits  atomic.Uint64
-	dir      string // the engine's own
-	log      *slog.Logger
+	DB                   *badger.DB
+	bytesMax, entriesMax int // of a transaction
+	txn                  Txn // the one that is open
+	commits              atomic.Uint64
+	dir                  string // the engine's own
+	log                  *slog.Logger
 	// through is the spool's seam. said hears of errors that may be nowhere in the engine's log.
 	through engine.Seam
 	said    func(msg string)
@@ -62,7 +62,10 @@ func NewTree(o TreeOptions) *Tree {
 func (t *Tree) Open(o badger.Options) error {
 	db, err := OpenEngine(o)
 	if err == nil {
-		t.DB, t.bytesMax = db, int(db.Opts().MemTableSize*15/100*95/100)
+		memTable := db.Opts().MemTableSize
+		t.DB, t.bytesMax = db, int(memTable*15/100*95/100)
+		t.entriesMax = int(entriesMax * memTable / MemTableBytes)
+		t.Room.MemTable = memTable
 	}
 	return err
 }
@@ -93,15 +96,15 @@ func (t *Tree) Get(key []byte) ([]byte, error) {
 	return l.Get(key)
 }
 
-// entriesMax stays below Badger's own bound on a transaction's entries: 15 % of the memtable over
-// 96 bytes each.
+// entriesMax stays below Badger's own bound on a transaction's entries, 15 % of the memtable over
+// 96 bytes each, where that has MemTableBytes.
 const entriesMax = 24_000
 
 // Next is part of engine.Log.
 func (t *Tree) Next(after uint64) uint64 { return after + 1 }
 
 // Bounds is part of engine.Log. Badger's own bound is 15 % of the memtable.
-func (t *Tree) Bounds() (bytes, entries int) { return t.bytesMax, entriesMax }
+func (t *Tree) Bounds() (bytes, entries int) { return t.bytesMax, t.entriesMax }
 
 // Start opens the database once its files are found fit, or mended. told hears of each file that a
 // kill had left empty.
