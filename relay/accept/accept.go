@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// inHandMax bounds the requests that wait for their turn or the disk, inHandBytesMax the memory
+	// inHandMax bounds the requests that wait for their turn or the disk, Options.BodyBytes the memory
 	// of all bodies that are being read or wait; beyond either the answer is 503.
-	inHandMax      = 4096
-	inHandBytesMax = 64 << 20
+	inHandMax        = 4096
+	bodyBytesDefault = 64 << 20
 	// requestHeadBytesMax bounds a request's head.
 	requestHeadBytesMax = 16 << 10
 )
@@ -75,6 +75,10 @@ func (s *Server) serve(p *post) (no *Refusal) {
 		}
 		leaveBody(p.ctx)
 		return no
+	}
+	if s.brink.reached(time.Now()) {
+		leaveBody(p.ctx)
+		return overloaded()
 	}
 	b, no := s.readBody(p.ctx, s.bodyBytesMax(h))
 	defer s.releaseBody(b)
