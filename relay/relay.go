@@ -143,7 +143,7 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 	return spool.Options{
 		Dir: o.Config.Spool.Dir, EncryptionKey: o.Config.Spool.Key, Log: o.Log,
 		Decide: decide, Limits: limitsOf(o.Config), AcceptLoss: o.AcceptLoss, Now: r.now,
-		OnCompaction: o.OnCompaction, FreshBytes: o.Budget.Fresh, EngineBytes: o.Budget.Engine,
+		OnCompaction: o.OnCompaction, FreshBytesMax: o.Budget.Fresh, EngineBytes: o.Budget.Engine,
 		OnCommit: func(events int, took time.Duration) {
 			r.metrics.syncDuration.Observe(took.Seconds())
 			r.metrics.commitEvents.Observe(float64(events))

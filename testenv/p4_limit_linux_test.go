@@ -71,7 +71,7 @@ func newHold(t *testing.T, limit int64, heap bool) *hold {
 	default:
 		h.Env = []string{fmt.Sprint("GOMEMLIMIT=", limit)}
 	}
-	h.Config.Set("log.level", "info").Set("spool.max_size", "3GiB")
+	h.Config.Set("log.level", "info").Set("spool.max_size", "2GiB")
 	return h
 }
 
@@ -89,14 +89,13 @@ func (h *hold) survive(f *deluge) {
 	}
 	w := watchMemory(h.Pid())
 	f.begin(h.EventsAddress())
-	over := time.After(delugeTime())
-	Until(t, delugeTime()+Patience, "the deluge to be over", func() bool {
-		select {
-		case <-over:
-			return true
-		default:
-			return h.proc.Ended()
-		}
+	least, most := delugeTime()
+	began := time.Now()
+	Until(t, most+Patience, "the deluge to be over", func() bool {
+		accepted, _ := f.progress()
+		lasts := time.Since(began)
+		enough := lasts >= least && int64(accepted*f.bytes) >= delugeShare*h.limit
+		return enough || lasts >= most || h.proc.Ended()
 	})
 	f.end()
 	accepted, arrived := f.progress()
@@ -116,12 +115,16 @@ func (h *hold) survive(f *deluge) {
 	f.check()
 }
 
-// delugeTime is how long a deluge lasts.
-func delugeTime() time.Duration {
+// delugeShare of the limit is to be accepted: then the spool's engine has begun to compact, which
+// takes most.
+const delugeShare = 2
+
+// delugeTime is how long a deluge lasts: so long at least, and at most if less is accepted.
+func delugeTime() (least, most time.Duration) {
 	if longRun() {
-		return time.Minute
+		return time.Minute, time.Minute
 	}
-	return 4 * time.Second
+	return 3 * time.Second, 15 * time.Second
 }
 
 // memoryWatch looks at the memory of a process.

@@ -76,9 +76,9 @@ func (s *Server) serve(p *post) (no *Refusal) {
 		leaveBody(p.ctx)
 		return no
 	}
-	if s.brink.reached(time.Now()) {
+	if no := s.shortOfMemory(); no != nil {
 		leaveBody(p.ctx)
-		return overloaded()
+		return no
 	}
 	b, no := s.readBody(p.ctx, s.bodyBytesMax(h))
 	defer s.releaseBody(b)

@@ -34,6 +34,21 @@ func (b *brink) reached(now time.Time) bool {
 	return b.beyond
 }
 
+// shortOfMemory refuses what comes beyond the brink, and says so to the operator.
+func (s *Server) shortOfMemory() *Refusal {
+	now := time.Now()
+	if !s.brink.reached(now) {
+		return nil
+	}
+	if count, say := s.short.Pass(now, saySeldom); say {
+		s.o.Log.Warn("events are refused with 503 while so much memory is in use; if that lasts, the "+
+			"relay needs a larger limit", "bytes", s.brink.used(), "limit", s.brink.most, "refused", count)
+	}
+	no := overloaded()
+	no.Detail = "as much memory is in use as there is; send again in a second"
+	return no
+}
+
 // memoryUsed is what the process has of the system, without what it has given back.
 func memoryUsed() int64 {
 	samples := []metrics.Sample{

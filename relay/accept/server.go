@@ -158,6 +158,8 @@ type Server struct {
 	closed atomic.Bool
 	// untyped lets through what the log says of events without a type.
 	untyped seldom.Gate
+	// short lets through what the log says of memory.
+	short seldom.Gate
 
 	connections atomic.Int64 // of senders, open now
 	descriptors *descriptors
