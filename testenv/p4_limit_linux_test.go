@@ -124,7 +124,7 @@ func delugeTime() (least, most time.Duration) {
 	if longRun() {
 		return time.Minute, time.Minute
 	}
-	return 3 * time.Second, 15 * time.Second
+	return 3 * time.Second, 8 * time.Second
 }
 
 // memoryWatch looks at the memory of a process.

@@ -16,7 +16,7 @@ const (
 	brinkShare = 8
 	// bodiesShare of the heap is for bodies in hand: each is there three times while it is taken, as
 	// it came, as the spool's record and as what was read in it.
-	bodiesShare = 8
+	bodiesShare = 5
 	bodiesMin   = 4 << 20
 	bodiesMax   = 64 << 20
 	// freshShare is for events on their way to the lanes, engineShare for the spool's engine.
