@@ -310,7 +310,7 @@ type collector struct {
 	r                          *Relay
 	pending, exhausted, oldest *prometheus.Desc
 	size, limit, quarantined   *prometheus.Desc
-	ready                      *prometheus.Desc
+	memory, bodies, ready      *prometheus.Desc
 }
 
 func newCollector(r *Relay) *collector {
@@ -330,14 +330,17 @@ func newCollector(r *Relay) *collector {
 		limit: desc("spool_size_limit_bytes", "spool.max_size.", nil),
 		quarantined: desc("spool_quarantined_records",
 			"Records that could not be read and are set aside.", nil),
-		ready: desc("ready", "Whether GET /readyz answers 200.", nil),
+		memory: desc("memory_limit_bytes", "The memory that the relay may have: that of its container, "+
+			"or GOMEMLIMIT; 0: there is no limit.", nil),
+		bodies: desc("bodies_limit_bytes", "Bytes of bodies that may be in hand at once.", nil),
+		ready:  desc("ready", "Whether GET /readyz answers 200.", nil),
 	}
 }
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.pending, c.exhausted, c.oldest, c.size, c.limit,
-		c.quarantined, c.ready} {
+		c.memory, c.bodies, c.quarantined, c.ready} {
 		ch <- d
 	}
 }
@@ -360,6 +363,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	disk := c.r.spool.Disk()
 	send(c.size, float64(disk.Bytes))
 	send(c.limit, float64(disk.Limit))
+	send(c.memory, float64(c.r.budget.Limit))
+	send(c.bodies, float64(c.r.budget.Bodies))
 	send(c.quarantined, float64(c.r.spool.Quarantined()))
 	ready := 0.0
 	if len(c.r.Unready()) == 0 {

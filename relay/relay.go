@@ -12,6 +12,7 @@ import (
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/memory"
 	"github.com/hookspool/hookspool/relay/seldom"
 	"github.com/hookspool/hookspool/relay/trace"
 	"github.com/hookspool/hookspool/spool"
@@ -28,6 +29,8 @@ type Options struct {
 	AcceptLoss bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Budget divides the memory; the zero value: there is no limit.
+	Budget memory.Budget
 	// OnCompaction, when set, is told when the spool's engine begins to compact and when it has ended.
 	OnCompaction func(begins bool)
 	// Manual is what the console serves below /help/; nil: nothing is.
@@ -44,6 +47,7 @@ type Relay struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	now     func() time.Time
+	budget  memory.Budget
 	spool   *spool.Spool
 	metrics *metrics
 	tracer  trace.Tracer
@@ -89,8 +93,12 @@ type Relay struct {
 // New opens the spool, binds the listeners and wires everything; nothing runs until Run. On an
 // error everything is undone.
 func New(o Options) (_ *Relay, err error) {
+	if o.Budget == (memory.Budget{}) {
+		o.Budget = memory.For(0, 0)
+	}
 	r := &Relay{
 		version: o.Version, log: o.Log, level: o.Level, now: o.Now, metrics: newMetrics(&o),
+		budget:   o.Budget,
 		byName:   make(map[string]*lane),
 		stopping: make(chan struct{}), deafC: make(chan struct{}), startedAt: time.Now(),
 		patience: withheldPatience,
@@ -114,7 +122,7 @@ func New(o Options) (_ *Relay, err error) {
 		return nil, errors.Join(err, r.servers.close())
 	}
 	r.tracer = trace.New(r.version, r.log)
-	r.accept = r.newAccept(o.Config)
+	r.accept = r.newAccept(o.Config, &o.Budget)
 	r.spool.Start()
 	r.space.memo = r.memoOf(nil)
 	for _, l := range r.spool.Lanes() {
@@ -132,7 +140,7 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 	return spool.Options{
 		Dir: o.Config.Spool.Dir, EncryptionKey: o.Config.Spool.Key, Log: o.Log,
 		Decide: decide, Limits: limitsOf(o.Config), AcceptLoss: o.AcceptLoss, Now: r.now,
-		OnCompaction: o.OnCompaction,
+		OnCompaction: o.OnCompaction, FreshBytesMax: o.Budget.Fresh, EngineBytes: o.Budget.Engine,
 		OnCommit: func(events int, took time.Duration) {
 			r.metrics.syncDuration.Observe(took.Seconds())
 			r.metrics.commitEvents.Observe(float64(events))
@@ -142,11 +150,12 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 }
 
 // newAccept makes what takes events; the spool is open.
-func (r *Relay) newAccept(cfg *config.Config) *accept.Server {
+func (r *Relay) newAccept(cfg *config.Config, b *memory.Budget) *accept.Server {
 	return accept.New(accept.Options{
 		Config: cfg, Rules: func() *accept.Rules { return &r.setup.Load().rules },
 		Spool: r.spool, Counter: r.metrics, Lag: r.freshLag, Log: r.log, Now: r.now,
-		Tracer: r.tracer.Accepting(),
+		Tracer: r.tracer.Accepting(), BodyBytes: b.Bodies, ConnectionsMost: b.Connections,
+		MemoryMost: b.Brink,
 	})
 }
 

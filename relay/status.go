@@ -38,6 +38,8 @@ func (r desk) Status() admin.Status {
 		Interval: cfg.Retry.Interval.String(), LastTick: instantOrNil(r.spool.LastTick().At),
 		Accepted: r.metrics.acceptedCount(), Quarantined: r.spool.Quarantined(),
 		SpoolBytes: disk.Bytes, SpoolLimit: disk.Limit, FreeBytes: disk.FreeBytes,
+		MemoryLimit: r.budget.Limit, BodiesLimit: r.budget.Bodies,
+		ConnectionsLimit:  r.budget.Connections,
 		AcceptedPerSecond: r.metrics.acceptedRate.mean(time.Now(), acceptedSpan),
 		LastEvent:         r.lastEvent(),
 		ReloadedAt:        time.Unix(0, r.reloadAt.Load()),

@@ -44,10 +44,10 @@
 // # Commits
 //
 // One goroutine, the committer, writes. It takes whatever waited while the last group synced, up to
-// 1.5 MB, makes one Badger transaction of it (SyncWrites: one msync), and only then answers. One
-// group is in flight at a time, so a group that was not answered is the newest thing on disk. A
-// lone caller waits for nobody. Badger's own batching of one transaction an event would be worth
-// nothing, because it syncs each.
+// 1.5 MB or, with little memory, half of that, makes one Badger transaction of it (SyncWrites: one
+// msync), and only then answers. One group is in flight at a time, so a group that was not answered
+// is the newest thing on disk. A lone caller waits for nobody. Badger's own batching of one
+// transaction an event would be worth nothing, because it syncs each.
 //
 // An outcome that needs a write may wait up to 5 ms for a group to ride with: a target that refuses
 // everything would otherwise cost a sync for every event.

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,11 +64,17 @@ type Options struct {
 	AcceptLoss bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// FreshBytesMax bounds the events that lanes keep in memory, from their commit until they are
+	// handed out; what is beyond it is read from the log. 0: 32 MiB.
+	FreshBytesMax int64
 	// OnCommit, when set, is told of every synced group: the events in it and how long it took.
 	OnCommit func(events int, took time.Duration)
 	// OnCompaction, when set, is told when the engine begins to compact, and when it has ended, at
 	// most a tenth of a second late.
 	OnCompaction func(begins bool)
+
+	// EngineBytes is what the embedded engine may take of memory; 0: as much as is of use.
+	EngineBytes int64
 
 	// Engine, when set, is what the spool stands on instead of Badger in Dir. It is the spool's to
 	// close. It has no files that the spool would care for, so Dir holds the high-water mark alone.
@@ -231,7 +238,8 @@ func newSpool(o Options) *Spool {
 		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
-		dirtyC: make(chan struct{}, 1), fresh: freshMemory{max: 32 << 20},
+		dirtyC: make(chan struct{}, 1),
+		fresh:  freshMemory{max: cmp.Or(o.FreshBytesMax, freshBytesDefault)},
 		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }
@@ -247,7 +255,7 @@ func newSpool(o Options) *Spool {
 	s.Files = &files
 	if o.Engine == nil {
 		s.disk = ondisk.NewStore(ondisk.StoreOptions{Files: files, Fail: s.fail, Inodes: o.inodes,
-			OnCompaction: o.OnCompaction})
+			OnCompaction: o.OnCompaction, Memory: o.EngineBytes})
 		s.engine, s.Files = s.disk, s.disk.Files
 	}
 	if s.onCommit == nil {

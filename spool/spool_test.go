@@ -28,6 +28,8 @@ type fixture struct {
 	now time.Time
 	// secret is the encryption key; empty: none.
 	secret []byte
+	// memory is what the engine may take of it; 0: as much as is of use.
+	memory int64
 	// free says how much of the disk is; nil: the disk does.
 	free func(string) (int64, error)
 	// inodes says how many are free; nil: the disk does.
@@ -64,7 +66,7 @@ func (f *fixture) options() Options {
 		},
 		Limits: Limits{KeepDelivered: time.Hour, KeepExhausted: time.Hour, DedupeWindow: time.Hour},
 		Now:    func() time.Time { return f.now },
-		free:   f.free,
+		free:   f.free, EngineBytes: f.memory,
 		inodes: f.inodes,
 	}
 }

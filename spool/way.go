@@ -14,6 +14,8 @@ const (
 	// lane with more than that waiting reads the log instead.
 	freshMax      = 512
 	freshBytesMax = 4 << 20
+	// freshBytesDefault bounds what all lanes keep.
+	freshBytesDefault = 32 << 20
 	// windowMax bounds the deliveries handed out above a position that does not move, because one
 	// attempt below them takes its whole timeout. It also bounds a lane's record.
 	windowMax = 4096

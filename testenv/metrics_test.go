@@ -13,7 +13,8 @@ func plainSeries() []string {
 	return []string{"events_accepted_total", "events_unmatched_total", "events_duplicate_total",
 		"accept_duration_seconds_count", "spool_sync_duration_seconds_count",
 		"spool_commit_events_count", "spool_size_bytes", "spool_size_limit_bytes",
-		"spool_quarantined_records", "ready", "retry_job_duration_seconds_count",
+		"spool_quarantined_records", "memory_limit_bytes", "bodies_limit_bytes", "ready",
+		"retry_job_duration_seconds_count",
 		"config_reload_success_timestamp_seconds", "config_last_reload_successful",
 		"log_lines_dropped_total"}
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"log/slog"
-	"os"
+	"math"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/hookspool/hookspool/relay/memory"
 )
 
 const (
@@ -19,16 +19,25 @@ const (
 	memoryPause = time.Second
 )
 
-// limitMemory lets the garbage collector know how much is meant to be used, and a container's limit
-// if that is less, before the kernel enforces it, until the function returned is called. GOMEMLIMIT
-// overrides it.
-func limitMemory(log *slog.Logger) (stop func()) {
-	ceiling, err := memlimit.Set()
-	if err != nil {
-		log.Debug("no memory limit of a cgroup", "reason", err)
-		ceiling = 0
+// budget divides the memory that this process may have.
+func (l limits) budget() memory.Budget {
+	known := func(n uint64) int64 {
+		if n >= math.MaxInt64 {
+			return 0 // GOMEMLIMIT=off
+		}
+		return int64(n)
 	}
-	if os.Getenv("GOMEMLIMIT") != "" {
+	return memory.For(known(l.cgroup), known(l.heap))
+}
+
+// limitMemory lets the garbage collector know how much is meant to be used, and how much there is
+// before the kernel enforces that, until the function returned is called. A GOMEMLIMIT is never
+// raised.
+func limitMemory(ceiling int64, given bool) (stop func()) {
+	if given {
+		if ceiling > 0 {
+			debug.SetMemoryLimit(ceiling)
+		}
 		return func() {}
 	}
 	done, stopped := make(chan struct{}), make(chan struct{})
@@ -85,4 +94,14 @@ func memoryInUse() int64 {
 		}
 	}
 	return sum
+}
+
+// logMemory tells what is derived from the limit, if there is one.
+func logMemory(log *slog.Logger, b memory.Budget) {
+	if b.Limit == 0 {
+		return
+	}
+	log.Info("memory is limited", "limit", bytesText(b.Limit), "heap", bytesText(b.Heap),
+		"bodies", bytesText(b.Bodies), "fresh", bytesText(b.Fresh), "engine", bytesText(b.Engine),
+		"refused_above", bytesText(b.Brink), "connections", b.Connections)
 }

@@ -64,8 +64,12 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	for _, warning := range c.surroundings(cfg) {
 		log.Warn("environment: " + warning)
 	}
-	defer limitMemory(log)()
+	limits := c.readLimits()
+	budget := limits.budget()
+	logMemory(log, budget)
+	defer limitMemory(budget.Heap, limits.heap > 0)()
 	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
+		Budget:     budget,
 		AcceptLoss: acceptLoss, OnCompaction: shareCPUs(), LogDropped: dropped, Manual: manual.HTML})
 	if err != nil {
 		return startFailure(err)

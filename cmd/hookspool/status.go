@@ -49,7 +49,7 @@ func (c *cli) printStatus(s *admin.Status, now time.Time) {
 	if s.SpoolLimit > 0 {
 		full = fmt.Sprintf(" of %s (%d %%)", bytesText(s.SpoolLimit), 100*s.SpoolBytes/s.SpoolLimit)
 	}
-	c.printRows([][2]string{
+	rows := [][2]string{
 		{"config", dash(s.Config) + ", " + reloaded},
 		{"listens", strings.Join(s.Listen, ", ") + "; admin " + s.Admin},
 		{"ticks", tickText(s, now)},
@@ -59,7 +59,13 @@ func (c *cli) printStatus(s *admin.Status, now time.Time) {
 			s.Quarantined)},
 		{"spool", bytesText(s.SpoolBytes) + full + ", " + bytesText(s.FreeBytes) + inodesText(s) +
 			" free on its disk"},
-	})
+	}
+	if s.MemoryLimit > 0 {
+		rows = append(rows, [2]string{"memory", fmt.Sprintf("limited to %s: %s of bodies in hand, %d "+
+			"connections of senders", bytesText(s.MemoryLimit), bytesText(s.BodiesLimit),
+			s.ConnectionsLimit)})
+	}
+	c.printRows(rows)
 }
 
 func (c *cli) readyText(s *admin.Status) string {

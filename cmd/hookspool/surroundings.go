@@ -60,7 +60,7 @@ func (l limits) warnings() []string {
 	if l.cgroup == 0 || l.cgroup >= memoryNeeded {
 		add(l.machine, memoryNeeded, "the memory of this machine is", killed)
 	}
-	add(l.heap, heapNeeded, "GOMEMLIMIT is", "it does little but collect garbage")
+	add(l.heap, heapNeeded, "GOMEMLIMIT is", "it does little but collect garbage, and refuses events")
 	add(l.addresses, addressesNeeded, "the address space (ulimit -v) is limited to",
 		"it cannot map its spool into memory")
 	return w

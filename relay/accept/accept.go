@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// inHandMax bounds the requests that wait for their turn or the disk, inHandBytesMax the memory
+	// inHandMax bounds the requests that wait for their turn or the disk, Options.BodyBytes the memory
 	// of all bodies that are being read or wait; beyond either the answer is 503.
-	inHandMax      = 4096
-	inHandBytesMax = 64 << 20
+	inHandMax        = 4096
+	bodyBytesDefault = 64 << 20
 	// requestHeadBytesMax bounds a request's head.
 	requestHeadBytesMax = 16 << 10
 )
@@ -73,6 +73,10 @@ func (s *Server) serve(p *post) (no *Refusal) {
 		if no == nil {
 			answerProbe(p.ctx)
 		}
+		leaveBody(p.ctx)
+		return no
+	}
+	if no := s.shortOfMemory(); no != nil {
 		leaveBody(p.ctx)
 		return no
 	}

@@ -23,9 +23,9 @@ const (
 	// bodyBufferMin is the first room of a body, bodyBufferKept the largest that is used again.
 	bodyBufferMin  = 4 << 10
 	bodyBufferKept = 64 << 10
-	// largeBytesMax is the part of inHandBytesMax that bodies above bodyBufferKept may use, so that
-	// large ones that come slowly cannot keep small ones out.
-	largeBytesMax = inHandBytesMax / 4 * 3
+	// smallShare of the budget is for bodies of up to bodyBufferKept, so that large ones that come
+	// slowly cannot keep small ones out.
+	smallShare = 4
 )
 
 // body is the body of one request, and its part of the budget. It belongs to one goroutine.
@@ -93,13 +93,22 @@ func (s *Server) makeRoom(b *body, length int64) *Refusal {
 	}
 	all := s.bytes.Add(room - b.held)
 	b.held = room
-	if all > inHandBytesMax || room > bodyBufferKept && all > largeBytesMax {
+	// Whoever has nobody beside it gets its room: a budget may be smaller than the largest batch.
+	if most := s.bodyBudget(room); all > most && all > room {
 		return overloaded()
 	}
 	if room > int64(cap(b.buf)) {
 		b.buf = append(make([]byte, 0, room), b.buf...)
 	}
 	return nil
+}
+
+// bodyBudget is what all bodies may take together when one of them wants so much room.
+func (s *Server) bodyBudget(room int64) int64 {
+	if room > bodyBufferKept {
+		return s.o.BodyBytes - s.o.BodyBytes/smallShare
+	}
+	return s.o.BodyBytes
 }
 
 func (s *Server) releaseBody(b *body) {

@@ -102,7 +102,11 @@ func AdminMost() int64 { return newDescriptors().adminMost() }
 
 // connectionsMost bounds the connections of senders now.
 func (s *Server) connectionsMost(now time.Time) int64 {
-	return s.descriptors.sendersMost(now, s.connections.Load(), attemptsMost(s.o.Rules().Config))
+	most := s.descriptors.sendersMost(now, s.connections.Load(), attemptsMost(s.o.Rules().Config))
+	if s.o.ConnectionsMost > 0 {
+		most = min(most, s.o.ConnectionsMost)
+	}
+	return most
 }
 
 // attemptsMost is how many connections all targets may want.

@@ -1,6 +1,9 @@
 package accept
 
 import (
+	"bufio"
+	"bytes"
+	"io"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -51,5 +54,25 @@ func TestDescriptorWarning(t *testing.T) {
 	got := descriptorWarning(&cfg, 256)
 	if !strings.Contains(got, "is 256") || !strings.Contains(got, "4776 are needed") {
 		t.Errorf("256: %q", got)
+	}
+}
+
+// Memory may allow fewer connections than the limit of open files does.
+func TestConnectionsMost(t *testing.T) {
+	f := newFixture()
+	f.o.ConnectionsMost = 1
+	address := f.listen(t)
+	first, second := dial(t, address), dial(t, address)
+	got, err := io.ReadAll(second)
+	if err != nil || !bytes.Contains(got, []byte(" 503 ")) ||
+		!bytes.Contains(got, []byte("1 connections are open")) {
+		t.Errorf("the second one was told %q, %v", got, err)
+	}
+	if _, err := io.WriteString(first, "GET /v1/events HTTP/1.1\r\nHost: relay\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(first).ReadString('\n'); err != nil ||
+		!strings.Contains(line, " 200 ") {
+		t.Errorf("the first one was told %q, %v", line, err)
 	}
 }

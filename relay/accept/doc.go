@@ -8,8 +8,8 @@
 //     (descriptors.go). Package framing stops what two readers could read differently.
 //  2. server.go has the HTTP library and its limits.
 //  3. accept.go is the story of a request. The head says whether an event is to be taken at all
-//     (head.go); the body is read within one budget of memory (body.go); the request waits for its
-//     turn (turn.go).
+//     (head.go); nothing is while memory is short (brink.go). The body is read within one budget of
+//     memory (body.go); the request waits for its turn (turn.go).
 //  4. event.go, cloudevent.go and batch.go find type and id, json.go looks into the payload, and
 //     cedata.go tells repeats of a CloudEvent from conflicts.
 //  5. The Judge has its say, the spool appends, the sender is answered. Whatever is refused is

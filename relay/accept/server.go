@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ type Span interface {
 	End(status int, code string)
 }
 
-// Options make a Server. All but Tracer are required.
+// Options make a Server. All but Tracer and the bounds are required.
 type Options struct {
 	// Config is the one that the listeners are bound for: server.read_timeout stays as it was.
 	Config *config.Config
@@ -123,6 +124,11 @@ type Options struct {
 	// Lag is how many deliveries wait for their first attempt at the target where most do. Only
 	// KeepPace asks.
 	Lag func() uint64
+	// BodyBytes bounds the memory of bodies in hand; 0: bodyBytesDefault. ConnectionsMost bounds the
+	// connections of senders below connectionsMax; 0: it does not. Nothing is taken while the process
+	// has MemoryMost bytes of memory; 0: no bound.
+	BodyBytes, ConnectionsMost, MemoryMost int64
+
 	Log *slog.Logger
 	Now func() time.Time
 	// Tracer is nil when no spans are made.
@@ -137,6 +143,7 @@ type Server struct {
 	bodies  bodies
 	inHand  atomic.Int64
 	bytes   atomic.Int64 // of room for bodies
+	brink   brink
 	cpus    int
 	// turns bound the requests that are being read and spooled; the others in hand wait in line.
 	turns slots.Slots
@@ -151,6 +158,8 @@ type Server struct {
 	closed atomic.Bool
 	// untyped lets through what the log says of events without a type.
 	untyped seldom.Gate
+	// short lets through what the log says of memory.
+	short seldom.Gate
 
 	connections atomic.Int64 // of senders, open now
 	descriptors *descriptors
@@ -159,6 +168,8 @@ type Server struct {
 // New makes a Server that serves nothing yet.
 func New(o Options) *Server {
 	s := &Server{o: o, cpus: runtime.GOMAXPROCS(0), descriptors: newDescriptors()}
+	s.o.BodyBytes = cmp.Or(o.BodyBytes, bodyBytesDefault)
+	s.brink.most, s.brink.used = o.MemoryMost, memoryUsed
 	s.refusals.gap = time.Second / time.Duration(refusalsPerCPU*s.cpus)
 	s.turns.SetLimit(inHandMax)
 	s.http = s.newHTTP()

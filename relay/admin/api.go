@@ -91,17 +91,22 @@ type Status struct {
 	NextTick *time.Time `json:"next_tick"`
 	Accepted uint64     `json:"accepted"` // since the start
 	// AcceptedPerSecond is a mean of the last 5 seconds.
-	AcceptedPerSecond float64    `json:"accepted_per_second"`
-	Pending           uint64     `json:"pending"`
-	Exhausted         uint64     `json:"exhausted"`
-	Quarantined       int64      `json:"quarantined"` // records set aside, ever
-	SpoolBytes        int64      `json:"spool_bytes"`
-	SpoolLimit        int64      `json:"spool_limit"`
-	FreeBytes         int64      `json:"free_bytes"`
-	FreeInodes        *int64     `json:"free_inodes"` // null: the file system does not count them
-	LastEvent         *time.Time `json:"last_event"`  // the newest acceptance since the start
-	ReloadedAt        time.Time  `json:"reloaded_at"`
-	ReloadFailed      bool       `json:"reload_failed"`
+	AcceptedPerSecond float64 `json:"accepted_per_second"`
+	Pending           uint64  `json:"pending"`
+	Exhausted         uint64  `json:"exhausted"`
+	Quarantined       int64   `json:"quarantined"` // records set aside, ever
+	SpoolBytes        int64   `json:"spool_bytes"`
+	SpoolLimit        int64   `json:"spool_limit"`
+	FreeBytes         int64   `json:"free_bytes"`
+	FreeInodes        *int64  `json:"free_inodes"` // null: the file system does not count them
+	// MemoryLimit is what the bounds of memory follow from, 0: there is none; BodiesLimit bounds the
+	// bytes of bodies in hand, ConnectionsLimit the connections of senders.
+	MemoryLimit      int64      `json:"memory_limit"`
+	BodiesLimit      int64      `json:"bodies_limit"`
+	ConnectionsLimit int64      `json:"connections_limit"`
+	LastEvent        *time.Time `json:"last_event"` // the newest acceptance since the start
+	ReloadedAt       time.Time  `json:"reloaded_at"`
+	ReloadFailed     bool       `json:"reload_failed"`
 }
 
 // Reloaded is the answer of POST /v1/reload: the status, and what the reload could not change.

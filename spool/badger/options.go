@@ -115,6 +115,56 @@ func Options(dir string, key []byte, log badger.Logger) badger.Options {
 	return o
 }
 
+const (
+	// smallMemTableBytes is the least memtable whose transactions hold the largest event.
+	smallMemTableBytes = 8 << 20
+	smallMemTables     = 1
+	// smallBlockBytes is the size of a block of a table: a builder doubles a block that an event
+	// outgrows, so that blocks of the usual 4 KiB take three times what events of 16 KiB have.
+	smallBlockBytes = 64 << 10
+	// smallCacheBytes is each of the two caches of an encrypted spool.
+	smallCacheBytes = 4 << 20
+	// roomyMemoryBytes is what the engine takes under load, memtables, builders and caches.
+	roomyMemoryBytes = 256 << 20
+)
+
+// Shape is what of the engine depends on the memory it may take. The zero value is the usual one.
+type Shape struct {
+	// Small: half as large memtables, and fewer of them, for a third more bytes written.
+	Small bool
+	// MappedBytesMax of the engine's tables may be resident; 0: mappedBytesMax.
+	MappedBytesMax int64
+}
+
+// ShapeFor is the shape of an engine that may take so many bytes of memory; 0: as many as are of
+// use.
+func ShapeFor(memory int64) Shape {
+	if memory <= 0 || memory >= roomyMemoryBytes {
+		return Shape{}
+	}
+	return Shape{Small: true, MappedBytesMax: min(mappedBytesMax, memory/2)}
+}
+
+// apply changes the options of an engine.
+func (s Shape) apply(o *badger.Options) {
+	if !s.Small {
+		return
+	}
+	o.MemTableSize, o.NumMemtables = smallMemTableBytes, smallMemTables
+	o.BlockSize = smallBlockBytes
+	if o.BlockCacheSize > 0 {
+		o.BlockCacheSize, o.IndexCacheSize = smallCacheBytes, smallCacheBytes
+	}
+}
+
+// mappedMax is what of the engine's tables may be resident.
+func (s Shape) mappedMax() int64 {
+	if s.MappedBytesMax > 0 {
+		return s.MappedBytesMax
+	}
+	return mappedBytesMax
+}
+
 // SetLevelZero sets how many tables level 0 has when a compaction begins, and when writers wait.
 func SetLevelZero(o *badger.Options, tables int) {
 	o.NumLevelZeroTables, o.NumLevelZeroTablesStall = tables, 3*tables

@@ -26,8 +26,7 @@ import (
 // find the memtable full begin only when the disk has room for the rest. Allocating ahead costs
 // nothing.
 const (
-	// LogBytesMax is as far as stores into one log can reach: a memtable, a transaction on top, and
-	// what Badger writes around its entries.
+	// LogBytesMax is as far as stores into one log can reach; see logBytesMax.
 	LogBytesMax = MemTableBytes * 5 / 4
 	// tableBytesMax is what the table of one memtable takes.
 	tableBytesMax = MemTableBytes * 5 / 4
@@ -48,6 +47,10 @@ const (
 	fallStep = 20 * time.Millisecond
 )
 
+// logBytesMax is as far as stores into the log of a memtable of so many bytes can reach: the
+// memtable, a transaction on top, and what Badger writes around its entries.
+func logBytesMax(memTable int64) int64 { return memTable * 5 / 4 }
+
 // PreflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
 // under such a map is a SIGBUS that nothing can catch.
 const PreflightBytes = 4 * MemTableBytes
@@ -57,8 +60,11 @@ type room struct {
 	// Free and Inodes are volume.FreeBytes and FreeInodes, or a test's own.
 	Free, Inodes func(dir string) (int64, error)
 	Dir          string // the engine's
-	fid          int    // number of the log in use
-	advised      int    // number of the log of whose map the kernel was told
+	// MemTable is the size of a memtable, at most MemTableBytes, by which what must stay free is
+	// reckoned; 0: that.
+	MemTable int64
+	fid      int // number of the log in use
+	advised  int // number of the log of whose map the kernel was told
 	// Written bounds what the log and the memtable hold, allocated is up to where the log has blocks.
 	Written, allocated int64
 	sparse             bool // the file system cannot allocate
@@ -75,6 +81,13 @@ type room struct {
 	fall     int64 // what others may take before a table is written
 }
 
+func (r *room) memTable() int64 {
+	if r.MemTable > 0 {
+		return r.MemTable
+	}
+	return MemTableBytes
+}
+
 // Begin takes the log that the engine has just begun.
 func (r *room) Begin() error {
 	err := r.find()
@@ -85,7 +98,7 @@ func (r *room) Begin() error {
 		return err
 	}
 	if free, err := r.Free(r.Dir); err == nil {
-		r.allocate(LogBytesMax, free-r.reserved())
+		r.allocate(logBytesMax(r.memTable()), free-r.reserved())
 	}
 	return nil
 }
@@ -127,7 +140,7 @@ type Use struct {
 // Rotates reports whether a group may find the memtable full, so that the engine begins another
 // log.
 func (r *room) Rotates(u Use) bool {
-	return u.Rotates || r.Written+u.Bytes+EntryRoomBytes >= MemTableBytes
+	return u.Rotates || r.Written+u.Bytes+EntryRoomBytes >= r.memTable()
 }
 
 // Look asks how much is free, and how fast that falls.
@@ -239,11 +252,12 @@ func FullError(free, need int64) error {
 
 // allocate gives the log blocks at least up to end, and all it can use if there is room for that.
 func (r *room) allocate(end, most int64) bool {
-	end, r.refused = min(end, LogBytesMax), nil
+	all := logBytesMax(r.memTable())
+	end, r.refused = min(end, all), nil
 	if r.sparse || end <= r.allocated {
 		return most >= end-r.allocated
 	}
-	to := int64(LogBytesMax)
+	to := all
 	if to-r.allocated > most {
 		to = end
 	}
@@ -280,7 +294,7 @@ func (r *room) extend(to int64) error {
 // one is given its blocks by the next group.
 func (r *room) Wrote(bytes, entries int) {
 	n := int64(bytes + (entries+1)*EntryRoomBytes)
-	rotates := r.Written+n >= MemTableBytes
+	rotates := r.Written+n >= r.memTable()
 	r.Written += n
 	if rotates {
 		r.rotated(n)

@@ -29,6 +29,7 @@ type Store struct {
 	// SweepWhole: above so many bytes the log is swept in portions; see plan.go.
 	SweepWhole int64
 	portion    atomic.Bool // one is being swept whose end was chosen for the room on the disk
+	shape      Shape
 	Reclaimer  reclaimer
 	collector  collector
 	reclaiming atomic.Bool
@@ -52,13 +53,15 @@ type StoreOptions struct {
 	OnCompaction func(begins bool)
 	// Inodes asks the file system; nil is volume.FreeInodes.
 	Inodes func(dir string) (int64, error)
+	// Memory is what the engine may take of it, in bytes; 0: as much as is of use.
+	Memory int64
 }
 
 // NewStore is a store that is not open yet.
 func NewStore(o StoreOptions) *Store {
 	s := &Store{Files: &o.Files, fail: o.Fail, onCompaction: o.OnCompaction,
 		Ballast: volume.OpenBallast(o.Files.Dir), SweepWhole: sweepWholeBytes,
-		stirred: make(chan struct{}, 1)}
+		stirred: make(chan struct{}, 1), shape: ShapeFor(o.Memory)}
 	s.collector = collector{s, make(map[uint32]bool)}
 	if s.onCompaction == nil {
 		s.onCompaction = func(bool) {}
@@ -106,6 +109,24 @@ func (s *Store) Preflight() error {
 func (s *Store) Open() error {
 	opts := Options(s.Dir, s.Key, Logger{Log: s.Log, Failed: s.failed, Said: s.said})
 	SetLevelZero(&opts, LevelZeroFor(s.attainable()))
+	if !s.shape.Small {
+		return s.Start(s.Files, opts, s.EmptyFileFound)
+	}
+	large, err := largeLogs(opts.Dir, smallMemTableBytes)
+	if err != nil {
+		return err
+	}
+	if large {
+		// Written out as tables, they need no memtable any more.
+		if err := s.Start(s.Files, opts, s.EmptyFileFound); err != nil {
+			return err
+		}
+		if err := s.Tree.Close(); err != nil {
+			return fmt.Errorf("cannot write out the memtable of an engine with more memory: %w", err)
+		}
+		s.DB = nil
+	}
+	s.shape.apply(&opts)
 	return s.Start(s.Files, opts, s.EmptyFileFound)
 }
 

@@ -20,10 +20,10 @@ import (
 // Tree is the embedded engine as the spool cares for it: what it asks of the disk, what its own
 // work comes to, and what it is told to do.
 type Tree struct {
-	DB       *badger.DB
-	bytesMax int // of a transaction
-	txn      Txn // the one that is open
-	commits  atomic.Uint64
+	DB                   *badger.DB
+	bytesMax, entriesMax int // of a transaction
+	txn                  Txn // the one that is open
+	commits              atomic.Uint64
 	// unsynced is the last error of a sync of the value log; nil: none has failed.
 	unsynced atomic.Pointer[error]
 	// valuesMoved are those that the last collection has moved.
@@ -71,7 +71,10 @@ func (t *Tree) Open(o badger.Options) error {
 	o.Logger = syncWatch{o.Logger, t}
 	db, err := OpenEngine(o)
 	if err == nil {
-		t.DB, t.bytesMax = db, int(db.Opts().MemTableSize*15/100*95/100)
+		memTable := db.Opts().MemTableSize
+		t.DB, t.bytesMax = db, int(memTable*15/100*95/100)
+		t.entriesMax = int(entriesMax * memTable / MemTableBytes)
+		t.Room.MemTable = memTable
 	}
 	return err
 }
@@ -103,8 +106,8 @@ func (t *Tree) Get(key []byte) ([]byte, error) {
 	return l.Get(key)
 }
 
-// entriesMax stays below Badger's own bound on a transaction's entries: 15 % of the memtable over
-// 96 bytes each.
+// entriesMax stays below Badger's own bound on a transaction's entries, 15 % of the memtable over
+// 96 bytes each, where that has MemTableBytes.
 const entriesMax = 24_000
 
 // Next is part of engine.Log.
@@ -114,7 +117,7 @@ func (t *Tree) Next(after uint64) uint64 { return after + 1 }
 func (t *Tree) Own(record.LaneID) (engine.Tenure, error) { return engine.Tenure{}, nil }
 
 // Bounds is part of engine.Log. Badger's own bound is 15 % of the memtable.
-func (t *Tree) Bounds() (bytes, entries int) { return t.bytesMax, entriesMax }
+func (t *Tree) Bounds() (bytes, entries int) { return t.bytesMax, t.entriesMax }
 
 // Start opens the database once its files are found fit, or mended. told hears of each file that a
 // kill had left empty.
