@@ -166,10 +166,10 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 // configure asks for what the cell needs; all else has its default.
 func (c cell) configure(cfg *testenv.Config, rx, nobody string) {
 	for i := range c.targets {
-		cfg.Target(fmt.Sprintf("t%d", i), "http://"+rx+"/ok", "concurrency", 32)
+		cfg.Target(fmt.Sprintf("t%d", i), "http://"+rx+"/ok")
 	}
 	if c.paused {
-		cfg.Target("t0", "http://"+rx+"/ok", "concurrency", 32, "status", "paused")
+		cfg.Target("t0", "http://"+rx+"/ok", "status", "paused")
 	}
 	for i := range c.others {
 		events := fmt.Sprintf("other%d", i)
