@@ -21,6 +21,9 @@ type Lane struct {
 	fetching sync.Mutex // held across one Fetch, so that two fetchers cannot read the same page
 	cursor   keptCursor // guarded by fetching
 
+	// coming are the events of the group that is being committed; the committer's alone.
+	coming []*fed
+
 	// gone: it was forgotten. Set by the committer, after which nothing of it is written.
 	gone atomic.Bool
 
@@ -87,12 +90,14 @@ func (l *Lane) Wake() {
 // Ready receives a token whenever there may be something to fetch.
 func (l *Lane) Ready() <-chan struct{} { return l.wake }
 
-// feed takes an event that was just committed. Only the committer calls it, in order, and wakes the
-// lane once it has answered.
-func (l *Lane) feed(e *record.Event) {
+// feed takes the events of a group that was just committed. Only the committer calls it, in order,
+// and wakes the lane once it has answered.
+func (l *Lane) feed(events []*fed) {
 	l.mu.Lock()
-	l.owed++
-	l.way.feed(e)
+	l.owed += uint64(len(events))
+	for _, e := range events {
+		l.way.feed(e)
+	}
 	l.markDirtyLocked()
 	l.mu.Unlock()
 }

@@ -61,6 +61,10 @@ type Options struct {
 	AcceptLoss bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// FreshBytesMax bounds the events that lanes keep in memory, from their commit until they are
+	// handed out; what is beyond it is read from the log. An event counts once, however many lanes
+	// keep it. 0: 32 MiB.
+	FreshBytesMax int64
 	// OnCommit, when set, is told of every synced group: the events in it and how long it took.
 	OnCommit func(events int, took time.Duration)
 	// OnCompaction, when set, is told when the engine begins to compact, and when it has ended, at
@@ -139,7 +143,7 @@ type Spool struct {
 	dirtyMu   sync.Mutex             // guards dirty
 	dirty     []*Lane
 	dirtyC    chan struct{} // capacity 1: a token means that dirty is not empty
-	fresh     freshMemory
+	fresh     feed
 
 	failure     atomic.Pointer[error] // set once: the spool acknowledges nothing any more
 	failed      chan struct{}         // closed when failure is set
@@ -229,7 +233,7 @@ func newSpool(o Options) *Spool {
 		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
-		dirtyC: make(chan struct{}, 1), fresh: freshMemory{max: 32 << 20},
+		dirtyC: make(chan struct{}, 1), fresh: feed{max: o.FreshBytesMax},
 		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }
@@ -247,6 +251,9 @@ func newSpool(o Options) *Spool {
 		s.disk = ondisk.NewStore(ondisk.StoreOptions{Files: files, Fail: s.fail, Inodes: o.inodes,
 			OnCompaction: o.OnCompaction})
 		s.engine, s.Files = s.disk, s.disk.Files
+	}
+	if s.fresh.max == 0 {
+		s.fresh.max = freshBytesMax
 	}
 	if s.onCommit == nil {
 		s.onCommit = func(int, time.Duration) {}
