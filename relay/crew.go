@@ -108,6 +108,7 @@ func (w *worker) attempt(t task) (settle func()) {
 	}
 	if out.Kind == attempt.Success {
 		l.successes.add(ended, 1)
+		l.pulse.Note(out.Duration, ended)
 		l.succeeded(t.event.Seq)
 	} else {
 		l.failures.add(ended, 1)

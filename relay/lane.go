@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/pulse"
 	"github.com/hookspool/hookspool/relay/seldom"
 	"github.com/hookspool/hookspool/relay/slots"
 	"github.com/hookspool/hookspool/spool"
@@ -42,6 +43,7 @@ type lane struct {
 	// series are the lane's metrics; replaced when the name returns after its series were removed.
 	series atomic.Pointer[laneMetrics]
 	slots  slots.Slots
+	pulse  pulse.Pulse // of its successes
 	// work is the target and its client as of the last reload; nil: no target of this name (an
 	// orphan).
 	work atomic.Pointer[work]

@@ -120,11 +120,10 @@ type Options struct {
 	Rules   func() *Rules
 	Spool   Spool
 	Counter Counter
-	// Lag is how many deliveries wait for their first attempt at the target where most do. Only
-	// KeepPace asks.
-	Lag func() uint64
-	Log *slog.Logger
-	Now func() time.Time
+	// Waiting is what waits for its first attempt. Only KeepPace asks.
+	Waiting func() Waiting
+	Log     *slog.Logger
+	Now     func() time.Time
 	// Tracer is nil when no spans are made.
 	Tracer Tracer
 }
@@ -140,9 +139,12 @@ type Server struct {
 	cpus    int
 	// turns bound the requests that are being read and spooled; the others in hand wait in line.
 	turns slots.Slots
-	// lagging is whether a target was left behind when lookedAt; the caller of KeepPace owns them.
-	lagging  bool
-	lookedAt time.Time
+	// batches bound how many of them are batches.
+	batches slots.Slots
+	// lagging is whether a slow target was left behind, lookAt when to look again; the caller of
+	// KeepPace owns them.
+	lagging bool
+	lookAt  time.Time
 	// refusals paces the answers to those who are refused for overload.
 	refusals pace
 	// lastAt is when the last request came, lastEvent when the last event did, in unix nanoseconds.
@@ -161,6 +163,7 @@ func New(o Options) *Server {
 	s := &Server{o: o, cpus: runtime.GOMAXPROCS(0), descriptors: newDescriptors()}
 	s.refusals.gap = time.Second / time.Duration(refusalsPerCPU*s.cpus)
 	s.turns.SetLimit(inHandMax)
+	s.batches.SetLimit(inHandMax)
 	s.http = s.newHTTP()
 	return s
 }
