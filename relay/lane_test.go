@@ -1,14 +1,18 @@
 package relay
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/spool"
 )
 
 func TestFetchSize(t *testing.T) {
@@ -71,4 +75,82 @@ func TestWaiting(t *testing.T) {
 	check("one is quick", accept.Waiting{Quick: events, AnyQuick: true, Slow: events})
 	later.Store(int64(time.Minute))
 	check("all stand still", accept.Waiting{})
+}
+
+// Nothing is taken once it may not be sent any more, and what is left is told.
+func TestPortionEnds(t *testing.T) {
+	var p portion
+	halt := make(chan struct{})
+	p.give([]*spool.Event{{Seq: 1}, {Seq: 2}, {Seq: 3}}, halt)
+	if e := p.take(); e == nil || e.Seq != 1 {
+		t.Errorf("got %v; want the first", e)
+	}
+	close(halt)
+	if e := p.take(); e != nil {
+		t.Errorf("event %d is taken although it may not be sent any more", e.Seq)
+	}
+	if seq, left := p.drop(); seq != 2 || !left {
+		t.Errorf("%d is told as the first that is left, %v; want 2", seq, left)
+	}
+	if _, left := p.drop(); left {
+		t.Error("something is left of nothing")
+	}
+}
+
+// Workers take what comes next by themselves: in order, within the slots, each delivery once. What
+// was fetched and may not be sent any more, because the target is paused, is sent when it may be.
+func TestPortion(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var flying, most atomic.Int64
+	var once sync.Once
+	r := newReceiver(t, always(200))
+	answer := r.Config.Handler
+	r.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		most.Store(max(most.Load(), flying.Add(1)))
+		defer flying.Add(-1)
+		answer.ServeHTTP(w, q)
+		once.Do(func() {
+			close(arrived)
+			<-release
+		})
+	})
+	f.target("crm", r.URL, func(c *config.Target) { c.Concurrency, c.Timeout = 1, time.Minute })
+	f.start()
+	l := f.laneNamed("crm")
+	post := func(from, to int) {
+		for i := from; i < to; i++ {
+			f.post("/v1/events/message", fmt.Sprint(i))
+		}
+	}
+	pause := func(do func(string) error) {
+		t.Helper()
+		if err := do("crm"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause(f.Pause)
+	post(0, 100)
+	pause(f.Resume)
+	<-arrived
+	pause(f.Pause) // what is fetched waits for the slot
+	close(release)
+	f.wait("the attempt in flight", func() bool { return l.spool.Counts().Delivered == 1 })
+	f.wait("the slot", func() bool { return l.slots.InUse() == 0 })
+	if n := r.count(); n != 1 {
+		t.Fatalf("a paused target has %d requests; want 1", n)
+	}
+	pause(f.Resume)
+	post(100, 200)
+	f.wait("the deliveries", func() bool { return l.spool.Counts().Delivered == 200 })
+	var want []string
+	for i := range 200 {
+		want = append(want, fmt.Sprint(i))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if got := strings.Join(r.bodies, " "); got != strings.Join(want, " ") || most.Load() > 1 {
+		t.Errorf("%d at once, in the order %s", most.Load(), got)
+	}
 }
