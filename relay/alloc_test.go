@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	sched "runtime/metrics"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hookspool/hookspool/relay/config"
@@ -177,4 +179,51 @@ func BenchmarkEvent(b *testing.B) {
 	}
 	f("accept", true)
 	f("accept and deliver", false)
+}
+
+// BenchmarkCallers is 64 senders at once and some targets. What it costs to let a goroutine run,
+// counted for the whole process, senders and targets included, is told an event.
+func BenchmarkCallers(b *testing.B) {
+	for _, targets := range []int{1, 3, 10} {
+		b.Run(fmt.Sprint(targets), func(b *testing.B) { benchmarkCallers(b, targets) })
+	}
+}
+
+func benchmarkCallers(b *testing.B, targets int) {
+	f := newFixture(b)
+	address, got := rawReceiver(b)
+	for i := range targets {
+		f.target(fmt.Sprint("t", i), address)
+	}
+	f.start()
+	events, _ := f.Addresses()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := ran()
+	for range 64 {
+		c := newRawClient(b, events[0], 1000)
+		go func() { // ends when all is posted
+			for left.Add(-1) >= 0 {
+				c.post()
+			}
+		}()
+	}
+	for range targets * b.N {
+		<-got
+	}
+	b.ReportMetric(float64(ran()-before)/float64(b.N), "runs/op")
+	b.StopTimer()
+	f.stop()
+}
+
+// ran estimates how often a goroutine was let run: the runtime counts one in eight.
+func ran() (n uint64) {
+	s := []sched.Sample{{Name: "/sched/latencies:seconds"}}
+	sched.Read(s)
+	for _, c := range s[0].Value.Float64Histogram().Counts {
+		n += 8 * c
+	}
+	return n
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/spool"
 )
 
 // An attempt that is withheld was none: this machine had no descriptor, memory or port for it,
@@ -66,11 +67,19 @@ func (w *worker) work(t task) {
 	defer idle.Stop()
 	for {
 		settle := w.attempt(t)
+		if settle == nil {
+			var ok bool
+			if t, ok = l.next(); ok {
+				continue
+			}
+		}
 		l.crew.mu.Lock()
 		l.crew.idle = append(l.crew.idle, w)
 		l.crew.mu.Unlock()
 		l.slots.Release()
-		settle()
+		if settle != nil {
+			settle()
+		}
 		idle.Reset(workerIdle)
 		select {
 		case t = <-w.next:
@@ -85,8 +94,9 @@ func (w *worker) work(t task) {
 	}
 }
 
-// attempt makes one request and returns what settles its outcome. The caller gives the slot back
-// in between, so that the next attempt does not wait for the committer.
+// attempt makes one request and returns what settles its outcome; nil: it is settled, because that
+// cost no write. The caller gives the slot back in between, so that the next attempt does not wait
+// for the committer.
 func (w *worker) attempt(t task) (settle func()) {
 	l := w.l
 	req, out := w.insist(&t)
@@ -108,6 +118,7 @@ func (w *worker) attempt(t task) (settle func()) {
 	}
 	if out.Kind == attempt.Success {
 		l.successes.add(ended, 1)
+		l.pulse.Note(out.Duration, ended)
 		l.succeeded(t.event.Seq)
 	} else {
 		l.failures.add(ended, 1)
@@ -117,6 +128,10 @@ func (w *worker) attempt(t task) (settle func()) {
 		t.job.note(&out) // before the slot is given back, so that whoever takes it knows
 	}
 	st := l.settlement(&t, &out)
+	if t.job == nil && t.fresh && st.Verdict == spool.Delivered {
+		l.r.spool.Settle(st)
+		return nil
+	}
 	return func() {
 		if t.job != nil {
 			t.job.finish(st)

@@ -10,6 +10,7 @@
 //     filters, by the spool's committer. All of that is frozen.
 //  3. The event is synced to disk, alone or with whoever waits beside it.
 //  4. The sender is answered 200.
+//     While a quick target waits for a CPU, senders wait with it (relay.go, package pulse).
 //  5. Each lane (lane.go) is handed the event and makes attempt 0 at once, on a worker of its crew
 //     (crew.go), within its slots (package slots).
 //  6. The outcome is judged by the head of the answer alone (package attempt) and settled:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/pulse"
 	"github.com/hookspool/hookspool/relay/seldom"
 	"github.com/hookspool/hookspool/relay/slots"
 	"github.com/hookspool/hookspool/spool"
@@ -42,10 +43,13 @@ type lane struct {
 	// series are the lane's metrics; replaced when the name returns after its series were removed.
 	series atomic.Pointer[laneMetrics]
 	slots  slots.Slots
+	pulse  pulse.Pulse // of its successes
 	// work is the target and its client as of the last reload; nil: no target of this name (an
 	// orphan).
 	work atomic.Pointer[work]
 	crew crew
+	// portion is fetched by whoever holds fetching, and taken from by it and the workers.
+	portion portion
 	// running: live and jobLoop are started. Guarded by Relay.lanesMu.
 	running bool
 	// forgotten is closed when the target is forgotten, which ends them.
@@ -181,15 +185,15 @@ func (l *lane) live() {
 	}
 }
 
-// sendFresh hands out one portion of fresh deliveries; false when there is nothing to do now.
+// sendFresh hands out fresh deliveries until there is none; false when there is nothing to do now.
 func (l *lane) sendFresh() bool {
 	halt := l.haltC()
 	if closed(halt) || closed(l.r.stopping) {
 		return false
 	}
-	more, err := l.sendPortion(halt)
+	err := l.sendPortions(halt)
 	if err == nil {
-		return more
+		return false
 	}
 	if n, ok := l.unread.Pass(time.Now(), saySeldom); ok {
 		l.r.log.Error("cannot read the log for a target; it is tried again every second", "target",
@@ -199,20 +203,107 @@ func (l *lane) sendFresh() bool {
 	return l.r.waits(readPause)
 }
 
-func (l *lane) sendPortion(halt <-chan struct{}) (more bool, err error) {
+// sendPortions takes a slot for each delivery and hires a worker for it. While it waits for a slot,
+// the workers help themselves to the rest of the portion (next).
+func (l *lane) sendPortions(halt <-chan struct{}) error {
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
-	events, err := l.fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
-	if err != nil {
-		return false, err
-	}
-	for _, e := range events {
-		if !l.dispatch(task{event: e, fresh: true}, halt) {
-			l.spool.Release(e.Seq)
-			return false, nil
+	var err error
+	for l.acquireForPortion(halt) {
+		var t task
+		var ok bool
+		if t, ok, err = l.takeOrFetch(halt); !ok {
+			l.slots.Release()
+			break
 		}
+		l.hire(t)
 	}
-	return len(events) > 0, nil
+	if seq, left := l.portion.drop(); left {
+		l.spool.Release(seq)
+	}
+	return err
+}
+
+// takeOrFetch is the next delivery, of the next portion if this one is at its end. Nobody else
+// fetches, so a portion that has none to give is at its end, or may not be sent any more.
+func (l *lane) takeOrFetch(halt <-chan struct{}) (t task, ok bool, err error) {
+	for {
+		if t, ok = l.take(); ok {
+			return t, true, nil
+		}
+		if l.work.Load() == nil || closed(l.r.stopping) || closed(halt) {
+			return t, false, nil
+		}
+		events, err := l.fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
+		if err != nil || len(events) == 0 {
+			return t, false, err
+		}
+		l.portion.give(events, halt)
+	}
+}
+
+func (l *lane) acquireForPortion(halt <-chan struct{}) bool {
+	l.portion.inLine.Store(1)
+	defer l.portion.inLine.Store(0)
+	return l.slots.Acquire(halt)
+}
+
+// next is what a worker goes on with, in the slot that it has, without being hired for it; false:
+// it is to give the slot back.
+func (l *lane) next() (task, bool) {
+	if !l.slots.Keeps(int(l.portion.inLine.Load())) {
+		return task{}, false
+	}
+	return l.take()
+}
+
+// take is the next delivery of the portion, if it may be sent.
+func (l *lane) take() (t task, ok bool) {
+	work := l.work.Load()
+	if work == nil || closed(l.r.stopping) {
+		return t, false
+	}
+	e := l.portion.take()
+	return task{work: work, event: e, fresh: true}, e != nil
+}
+
+// portion are the deliveries that were fetched last and wait for a slot.
+type portion struct {
+	// inLine is 1 while whoever hands them out waits for a slot.
+	inLine atomic.Int32
+	mu     sync.Mutex // guards below
+	events []*spool.Event
+	halt   <-chan struct{} // closed: they may not be sent any more
+}
+
+func (p *portion) give(events []*spool.Event, halt <-chan struct{}) {
+	p.mu.Lock()
+	p.events, p.halt = append(p.events, events...), halt
+	p.mu.Unlock()
+}
+
+// take is the first of them; nil: there is none that may be sent.
+func (p *portion) take() *spool.Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.events) == 0 || closed(p.halt) {
+		return nil
+	}
+	e := p.events[0]
+	p.events[0] = nil // its payload must not outlive its delivery
+	p.events = p.events[1:]
+	return e
+}
+
+// drop forgets what is left, and returns the first of it.
+func (p *portion) drop() (seq uint64, left bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.events) > 0 {
+		seq, left = p.events[0].Seq, true
+	}
+	p.events = nil
+	return seq, left
 }
 
 // dispatch waits for a slot and hands the delivery to a worker; false if halt was closed or the job

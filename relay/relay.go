@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -153,20 +154,28 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 func (r *Relay) newAccept(cfg *config.Config, b *memory.Budget) *accept.Server {
 	return accept.New(accept.Options{
 		Config: cfg, Rules: func() *accept.Rules { return &r.setup.Load().rules },
-		Spool: r.spool, Counter: r.metrics, Lag: r.freshLag, Log: r.log, Now: r.now,
+		Spool: r.spool, Counter: r.metrics, Waiting: r.waiting, Log: r.log, Now: r.now,
 		Tracer: r.tracer.Accepting(), BodyBytes: b.Bodies, ConnectionsMost: b.Connections,
 		MemoryMost: b.Brink,
 	})
 }
 
-// freshLag is how many deliveries wait for their first attempt at the Enabled target where most do.
-func (r *Relay) freshLag() (most uint64) {
+// waiting is what waits for its first attempt at Enabled targets.
+func (r *Relay) waiting() (w accept.Waiting) {
+	now, cpus := r.now(), runtime.GOMAXPROCS(0)
 	for _, l := range r.allLanes() {
-		if n := l.spool.Counts().Fresh; n > most && l.status() == Enabled {
-			most = n
+		quick, moves := l.pulse.Look(now, l.slots.Limit(), cpus)
+		if !moves || l.status() != Enabled {
+			continue
+		}
+		n := l.spool.Counts().Fresh
+		if quick {
+			w.Quick, w.AnyQuick = max(w.Quick, n), true
+		} else {
+			w.Slow = max(w.Slow, n)
 		}
 	}
-	return most
+	return w
 }
 
 func limitsOf(cfg *config.Config) spool.Limits {

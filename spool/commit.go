@@ -215,6 +215,7 @@ type group struct {
 	ids    map[string]*record.ID
 	events []*record.Event
 	owed   [][]record.LaneID // parallel to events
+	lanes  []*Lane           // that owe some of the events, once those are synced
 	forced map[*Lane]struct{}
 	guards guards
 	beat   uint64   // the last tick that begins in this group
@@ -242,9 +243,10 @@ func (g *group) forget() {
 	clear(g.guards.lanes)
 	clear(g.events)
 	clear(g.owed)
+	clear(g.lanes)
 	clear(g.after)
 	*g = group{s: g.s, state: g.state, ids: g.ids, forced: g.forced, guards: g.guards,
-		events: g.events[:0], owed: g.owed[:0], after: g.after[:0]}
+		events: g.events[:0], owed: g.owed[:0], lanes: g.lanes[:0], after: g.after[:0]}
 }
 
 // commitGroup commits ops, and then opens the snapshots that some of them want: each is after a
@@ -346,26 +348,16 @@ func (g *group) feed() {
 	s := g.s
 	if n := len(g.events); n > 0 {
 		s.head.Store(g.events[n-1].Seq)
-	}
-	for i, e := range g.events {
-		for _, id := range g.owed[i] {
-			if l := s.LaneByID(id); l != nil {
-				l.feed(e)
-			}
-		}
+		g.lanes = feedLanes(g, g.lanes)
 	}
 	s.fed = s.head.Load()
 }
 
-// wake lets the lanes look at what they were fed. It comes after the answers: an event that 1,000
-// targets want would be answered after all of their attempts otherwise.
+// wake lets the lanes look at what they were fed, each once. It comes after the answers: an event
+// that 1,000 targets want would be answered after all of their attempts otherwise.
 func (g *group) wake() {
-	for _, owed := range g.owed {
-		for _, id := range owed {
-			if l := g.s.LaneByID(id); l != nil {
-				l.Wake()
-			}
-		}
+	for _, l := range g.lanes {
+		l.Wake()
 	}
 }
 

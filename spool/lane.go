@@ -26,6 +26,9 @@ type Lane struct {
 	// written here any more, and another relay goes on from what is stored.
 	tenure engine.Tenure
 
+	// coming are the events of the group that is being committed; the committer's alone.
+	coming []*fed
+
 	// gone: it was forgotten. Set by the committer, after which nothing of it is written.
 	gone atomic.Bool
 
@@ -92,12 +95,14 @@ func (l *Lane) Wake() {
 // Ready receives a token whenever there may be something to fetch.
 func (l *Lane) Ready() <-chan struct{} { return l.wake }
 
-// feed takes an event that was just committed. Only the committer calls it, in order, and wakes the
-// lane once it has answered.
-func (l *Lane) feed(e *record.Event) {
+// feed takes the events of a group that was just committed. Only the committer calls it, in order,
+// and wakes the lane once it has answered.
+func (l *Lane) feed(events []*fed) {
 	l.mu.Lock()
-	l.owed++
-	l.way.feed(e)
+	l.owed += uint64(len(events))
+	for _, e := range events {
+		l.way.feed(e)
+	}
 	l.markDirtyLocked()
 	l.mu.Unlock()
 }

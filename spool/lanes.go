@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
@@ -145,4 +147,71 @@ func (g *guards) lane(id record.LaneID) *Lane {
 // writes reports whether what belongs to a lane, or to the spool itself, may be written.
 func (g *guards) writes(id record.LaneID) bool {
 	return id == record.SpoolItself || g.lane(id) != nil
+}
+
+// feedLanes hands the events of a group to the lanes that owe them, each lane once, and adds these
+// to a list.
+func feedLanes(g *group, lanes []*Lane) []*Lane {
+	s := g.s
+	events := make([]fed, len(g.events))
+	s.lanesMu.RLock()
+	for i, e := range g.events {
+		events[i].Event = e
+		for _, id := range g.owed[i] {
+			l := s.byID[id]
+			if l == nil {
+				continue // forgotten
+			}
+			if len(l.coming) == 0 {
+				lanes = append(lanes, l)
+			}
+			l.coming = append(l.coming, &events[i])
+		}
+	}
+	s.lanesMu.RUnlock()
+	for i := range events {
+		e := &events[i]
+		if owed := len(g.owed[i]); !s.fresh.keep(e, owed) {
+			s.fresh.dropLast(s.Lanes(), e.size()+placeBytes*int64(owed+1))
+			s.fresh.keep(e, owed)
+		}
+	}
+	for _, l := range lanes {
+		l.feed(l.coming)
+		clear(l.coming)
+		l.coming = l.coming[:0]
+	}
+	for i := range events {
+		s.fresh.release(&events[i])
+	}
+	return lanes
+}
+
+// dropLast makes room for n bytes, if there can be. The lanes that are last, which are those that
+// stand still, read the log instead; the others need not.
+func (f *feed) dropLast(lanes []*Lane, n int64) {
+	if n > f.max {
+		return
+	}
+	type last struct {
+		lane *Lane
+		seq  uint64
+	}
+	var all []last
+	for _, l := range lanes {
+		l.mu.Lock()
+		if len(l.way.fresh) > 0 {
+			all = append(all, last{l, l.way.fresh[0].Seq})
+		}
+		l.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b last) int { return cmp.Compare(a.seq, b.seq) })
+	for _, a := range all {
+		if f.bytes.Load()+n <= f.max {
+			return
+		}
+		a.lane.mu.Lock()
+		a.lane.way.drop()
+		a.lane.mu.Unlock()
+	}
 }

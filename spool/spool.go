@@ -65,7 +65,8 @@ type Options struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// FreshBytesMax bounds the events that lanes keep in memory, from their commit until they are
-	// handed out; what is beyond it is read from the log. 0: 32 MiB.
+	// handed out; what is beyond it is read from the log. An event counts once, however many lanes
+	// keep it. 0: 32 MiB.
 	FreshBytesMax int64
 	// OnCommit, when set, is told of every synced group: the events in it and how long it took.
 	OnCommit func(events int, took time.Duration)
@@ -148,7 +149,7 @@ type Spool struct {
 	dirtyMu   sync.Mutex             // guards dirty
 	dirty     []*Lane
 	dirtyC    chan struct{} // capacity 1: a token means that dirty is not empty
-	fresh     freshMemory
+	fresh     feed
 
 	failure     atomic.Pointer[error] // set once: the spool acknowledges nothing any more
 	failed      chan struct{}         // closed when failure is set
@@ -239,7 +240,7 @@ func newSpool(o Options) *Spool {
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
 		dirtyC: make(chan struct{}, 1),
-		fresh:  freshMemory{max: cmp.Or(o.FreshBytesMax, freshBytesDefault)},
+		fresh:  feed{max: cmp.Or(o.FreshBytesMax, freshBytesMax)},
 		failed: make(chan struct{}),
 	}
 	s.free.New = func() any { return newOp() }

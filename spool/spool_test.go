@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -316,25 +315,22 @@ func TestWindowAcrossRestart(t *testing.T) {
 // A lane that is closed or too slow keeps little in memory and misses nothing, in order.
 func TestLaneFallsBehind(t *testing.T) {
 	f := open(t)
+	f.fresh.max = 128 << 10
 	l := f.lane("slow")
 	l.Open(true)
-	var wg sync.WaitGroup
-	for i := range 3 * freshMax {
-		wg.Go(func() { f.append(fmt.Sprint(i), "slow") })
-		if i%64 == 0 {
-			wg.Wait()
-		}
+	const events = 500
+	for i := range events {
+		f.append(fmt.Sprint(i), "slow")
 	}
-	wg.Wait()
 	l.mu.Lock()
-	fresh, behind := len(l.way.fresh), l.way.behind
+	bytes, behind := l.way.freshBytes, l.way.behind
 	l.mu.Unlock()
-	if fresh > freshMax || !behind {
-		t.Errorf("the lane holds %d events, behind %v; want at most %d and behind", fresh, behind,
-			freshMax)
+	if bytes > f.fresh.max/freshShare || !behind {
+		t.Errorf("the lane holds %d bytes, behind %v; want at most %d and behind", bytes, behind,
+			f.fresh.max/freshShare)
 	}
 	want := uint64(1)
-	for _, e := range f.fetch(l, 3*freshMax) {
+	for _, e := range f.fetch(l, events) {
 		if e.Seq != want {
 			t.Fatalf("got sequence %d; want %d", e.Seq, want)
 		}

@@ -10,12 +10,15 @@ import (
 )
 
 const (
-	// freshMax and freshBytesMax bound what a lane keeps in memory straight from the committer; a
-	// lane with more than that waiting reads the log instead.
-	freshMax      = 512
-	freshBytesMax = 4 << 20
-	// freshBytesDefault bounds what all lanes keep.
-	freshBytesDefault = 32 << 20
+	// freshBytesMax is what lanes keep in memory when Options does not say.
+	freshBytesMax = 32 << 20
+	// freshShare is the part of it that one lane may have, so that a few that stand still leave room
+	// for the others.
+	freshShare = 4
+	// eventBytes is what an event takes in memory beside its record, placeBytes each place that a
+	// lane has for it.
+	eventBytes = 160
+	placeBytes = 16
 	// windowMax bounds the deliveries handed out above a position that does not move, because one
 	// attempt below them takes its whole timeout. It also bounds a lane's record.
 	windowMax = 4096
@@ -31,12 +34,13 @@ const (
 //	fresh                 in memory, straight from the committer; all below next
 //	behind, from next on  in the log, to be read; those in skip are settled all the same
 type way struct {
-	memory *freshMemory
+	memory *feed
 	// open: somebody fetches. A closed lane keeps nothing in memory.
 	open bool
 	// fresh are events straight from the committer, ascending, all below next.
-	fresh      []*record.Event
-	freshBytes int
+	fresh []*fed
+	// freshBytes is what they take; a lane with more than its share waiting reads the log instead.
+	freshBytes int64
 	// behind: events from next on have to be read from the log.
 	behind bool
 	next   uint64
@@ -49,10 +53,60 @@ type way struct {
 	oldestFresh Pending
 }
 
-// freshMemory is what all lanes together keep in memory.
-type freshMemory struct {
+// feed is what all lanes keep in memory straight from the committer. An event is there once,
+// however many lanes wait for it, and is counted once. Only the committer adds to it.
+type feed struct {
 	bytes atomic.Int64
 	max   int64
+}
+
+// fed is an event on its way to lanes. The committer keeps it while it feeds the lanes, and each of
+// them from then until it hands it out.
+type fed struct {
+	*record.Event // nil when nobody keeps it any more, so that the payload does not outlive that
+	keepers       atomic.Int32
+}
+
+// size is what the event takes, without its places.
+func (e *fed) size() int64 { return int64(e.Size() + eventBytes) }
+
+// keep takes an event for the committer, if there is room for it and its places.
+func (f *feed) keep(e *fed, lanes int) bool {
+	if f.bytes.Load()+e.size()+placeBytes*int64(lanes+1) > f.max {
+		return false
+	}
+	e.keepers.Store(1)
+	f.bytes.Add(e.size() + placeBytes)
+	return true
+}
+
+// kept reports whether an event is in memory.
+func (e *fed) kept() bool { return e.keepers.Load() > 0 }
+
+// place keeps an event for a lane as well.
+func (f *feed) place(e *fed) {
+	e.keepers.Add(1)
+	f.bytes.Add(placeBytes)
+}
+
+// letGo ends the keeping of one of its keepers, and returns the event.
+func (f *feed) letGo(e *fed) *record.Event {
+	event, n := e.Event, int64(placeBytes)
+	if e.keepers.Add(-1) == 0 {
+		n += e.size()
+		e.Event = nil
+	}
+	f.bytes.Add(-n)
+	return event
+}
+
+// release ends the committer's keeping of an event that may not have been kept.
+func (f *feed) release(e *fed) {
+	if e.kept() {
+		f.letGo(e)
+	} else {
+		e.Event = nil
+	}
 }
 
 // slot is one delivery that was handed out.
@@ -63,20 +117,20 @@ type slot struct {
 }
 
 // feed takes an event that was just committed. Each is newer than the one before.
-func (w *way) feed(e *record.Event) {
+func (w *way) feed(e *fed) {
 	if w.behind || e.Seq < w.next {
 		return
 	}
-	n := e.Size()
-	room := len(w.fresh) < freshMax && w.freshBytes+n <= freshBytesMax
-	if !w.open || !room || w.memory.bytes.Load()+int64(n) > w.memory.max {
+	n := e.size()
+	room := len(w.fresh) == 0 || w.freshBytes+n <= w.memory.max/freshShare
+	if !w.open || !room || !e.kept() {
 		w.behind = true
 		w.next = e.Seq
 		return
 	}
+	w.memory.place(e)
 	w.fresh = append(w.fresh, e)
 	w.freshBytes += n
-	w.memory.bytes.Add(int64(n))
 	w.next = e.Seq + 1
 }
 
@@ -87,27 +141,33 @@ func (w *way) drop() {
 	}
 	w.next = w.fresh[0].Seq
 	w.behind = true
-	w.memory.bytes.Add(-int64(w.freshBytes))
+	for _, e := range w.fresh {
+		w.memory.letGo(e)
+	}
 	w.fresh, w.freshBytes = nil, 0
 }
 
 // room is how many deliveries may be handed out.
 func (w *way) room() int { return windowMax - len(w.window) }
 
-// takeFresh hands out what is in memory.
+// takeFresh hands out what is in memory, as much as is read from the log at once.
 func (w *way) takeFresh(most int) []*record.Event {
-	n := min(most, len(w.fresh))
+	n, bytes := 0, int64(0)
+	for n < min(most, len(w.fresh)) && bytes < pageBytesMax {
+		bytes += w.fresh[n].size()
+		n++
+	}
 	if n <= 0 {
 		return nil
 	}
-	out := slices.Clone(w.fresh[:n])
+	out := make([]*record.Event, n)
+	for i, e := range w.fresh[:n] {
+		out[i] = w.memory.letGo(e)
+		w.window = append(w.window, slot{seq: out[i].Seq, at: out[i].At})
+	}
 	clear(w.fresh[:n]) // the payloads must not outlive their delivery
 	w.fresh = w.fresh[n:]
-	for _, e := range out {
-		w.freshBytes -= e.Size()
-		w.memory.bytes.Add(-int64(e.Size()))
-		w.window = append(w.window, slot{seq: e.Seq, at: e.At})
-	}
+	w.freshBytes -= bytes
 	return out
 }
 
@@ -216,17 +276,16 @@ func (w *way) purge(seq uint64) (there, unread bool) {
 	if _, settled := w.skip[seq]; settled {
 		return false, false
 	}
-	at, inMemory := slices.BinarySearchFunc(w.fresh, seq, func(e *record.Event, seq uint64) int {
+	at, inMemory := slices.BinarySearchFunc(w.fresh, seq, func(e *fed, seq uint64) int {
 		return cmp.Compare(e.Seq, seq)
 	})
 	handedOut := w.pass(seq)
 	switch {
 	case handedOut:
 	case inMemory:
-		n := w.fresh[at].Size()
+		w.freshBytes -= w.fresh[at].size()
+		w.memory.letGo(w.fresh[at])
 		w.fresh = slices.Delete(w.fresh, at, at+1)
-		w.freshBytes -= n
-		w.memory.bytes.Add(-int64(n))
 	case w.behind && seq >= w.next:
 		w.oldestFresh = Pending{}
 	default:

@@ -20,8 +20,8 @@ type wayModel struct {
 	purged, hidden map[uint64]bool
 }
 
-func newWayModel() *wayModel {
-	m := &wayModel{way: way{memory: &freshMemory{max: 1 << 20}, next: 1},
+func newWayModel(bytesMax int64) *wayModel {
+	m := &wayModel{way: way{memory: &feed{max: bytesMax}, next: 1},
 		waiting: map[uint64]bool{}, flying: map[uint64]bool{}, settled: map[uint64]bool{},
 		purged: map[uint64]bool{}, hidden: map[uint64]bool{}}
 	m.open = true
@@ -32,7 +32,12 @@ func (m *wayModel) append(t *rapid.T) {
 	for range rapid.IntRange(1, 5).Draw(t, "events") {
 		m.head++
 		m.waiting[m.head] = true
-		m.feed(&record.Event{Seq: m.head})
+		e := &fed{Event: &record.Event{Seq: m.head}}
+		kept := m.memory.keep(e, 1)
+		m.feed(e)
+		if kept {
+			m.memory.letGo(e)
+		}
 	}
 }
 
@@ -132,7 +137,7 @@ func (m *wayModel) draw(t *rapid.T) uint64 {
 func (m *wayModel) check(t *rapid.T) {
 	position := m.position(m.head)
 	var above []uint64
-	size := 0
+	size, places := int64(0), int64(0)
 	for seq := uint64(1); seq <= m.head; seq++ {
 		if !m.settled[seq] && seq <= position {
 			t.Fatalf("the position is %d and delivery %d is not settled", position, seq)
@@ -159,11 +164,12 @@ func (m *wayModel) check(t *rapid.T) {
 		}
 	}
 	for _, e := range m.fresh {
-		size += e.Size()
+		size += e.size()
+		places += placeBytes
 	}
-	if size != m.freshBytes || int64(size) != m.memory.bytes.Load() {
-		t.Fatalf("%d bytes are in memory; counted are %d and %d", size, m.freshBytes,
-			m.memory.bytes.Load())
+	if size != m.freshBytes || size+places != m.memory.bytes.Load() {
+		t.Fatalf("%d bytes are in memory, with places %d; counted are %d and %d", size, size+places,
+			m.freshBytes, m.memory.bytes.Load())
 	}
 	if m.inFlight() != uint64(len(m.flying)) {
 		t.Fatalf("%d are in flight; want %d", m.inFlight(), len(m.flying))
@@ -191,7 +197,7 @@ func (m *wayModel) checkOldest(t *rapid.T) {
 func TestWay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		m := newWayModel()
+		m := newWayModel(rapid.SampledFrom([]int64{100, 2000, 1 << 20}).Draw(r, "memory"))
 		r.Repeat(map[string]func(*rapid.T){
 			"append": m.append, "append2": m.append, "fetch": m.fetch, "fetch2": m.fetch,
 			"settle": m.settle, "settle2": m.settle, "settle3": m.settle, "give back": m.giveBack,

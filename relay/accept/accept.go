@@ -102,6 +102,10 @@ func (s *Server) serve(p *post) (no *Refusal) {
 
 // takeInTurn takes an event when it is its turn.
 func (s *Server) takeInTurn(p *post) *Refusal {
+	if isBatch(mediaType(p.ctx.Request.Header.ContentType())) {
+		s.batches.Acquire(nil)
+		defer s.batches.Release()
+	}
 	s.turns.Acquire(nil)
 	defer s.turns.Release()
 	p.parser = s.parsers.Get()
@@ -147,7 +151,7 @@ func diskError() *Refusal {
 func (s *Server) take(p *post) *Refusal {
 	contentType := p.ctx.Request.Header.ContentType()
 	media := mediaType(contentType)
-	if media == ndjson || media == ceBatch {
+	if isBatch(media) {
 		return s.takeBatch(p, media == ceBatch)
 	}
 	a := &p.event

@@ -52,7 +52,7 @@ func TestDescriptorWarning(t *testing.T) {
 		t.Errorf("a million: %q", got)
 	}
 	got := descriptorWarning(&cfg, 256)
-	if !strings.Contains(got, "is 256") || !strings.Contains(got, "4776 are needed") {
+	if !strings.Contains(got, "is 256") || !strings.Contains(got, "4800 are needed") {
 		t.Errorf("256: %q", got)
 	}
 }

@@ -131,7 +131,7 @@ func newFixture(change ...func(*config.Config)) *fixture {
 	f := &fixture{spool: &memorySpool{}, counts: &counts{refused: map[string]int{}}}
 	f.rules = rulesOf(&cfg)
 	f.Server = New(Options{Config: &cfg, Rules: func() *Rules { return f.rules }, Spool: f.spool,
-		Counter: f.counts, Lag: func() uint64 { return 0 }, Log: slog.New(slog.DiscardHandler),
+		Counter: f.counts, Waiting: func() Waiting { return Waiting{} }, Log: slog.New(slog.DiscardHandler),
 		Now: time.Now})
 	return f
 }

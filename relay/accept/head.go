@@ -250,6 +250,9 @@ func checkToken(h *fasthttp.RequestHeader, token string) *Refusal {
 	return refuse(CodeUnauthorized, "events need the token: Authorization: Bearer …")
 }
 
+// isBatch reports whether a body of such a type holds many events.
+func isBatch(media string) bool { return media == ndjson || media == ceBatch }
+
 // mediaType is the type without parameters, lower case, by one name where it has several. The usual
 // ones cost no allocation.
 func mediaType(contentType []byte) string {

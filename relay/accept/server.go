@@ -121,9 +121,8 @@ type Options struct {
 	Rules   func() *Rules
 	Spool   Spool
 	Counter Counter
-	// Lag is how many deliveries wait for their first attempt at the target where most do. Only
-	// KeepPace asks.
-	Lag func() uint64
+	// Waiting is what waits for its first attempt. Only KeepPace asks.
+	Waiting func() Waiting
 	// BodyBytes bounds the memory of bodies in hand; 0: bodyBytesDefault. ConnectionsMost bounds the
 	// connections of senders below connectionsMax; 0: it does not. Nothing is taken while the process
 	// has MemoryMost bytes of memory; 0: no bound.
@@ -147,9 +146,12 @@ type Server struct {
 	cpus    int
 	// turns bound the requests that are being read and spooled; the others in hand wait in line.
 	turns slots.Slots
-	// lagging is whether a target was left behind when lookedAt; the caller of KeepPace owns them.
-	lagging  bool
-	lookedAt time.Time
+	// batches bound how many of them are batches.
+	batches slots.Slots
+	// lagging is whether a slow target was left behind, lookAt when to look again; the caller of
+	// KeepPace owns them.
+	lagging bool
+	lookAt  time.Time
 	// refusals paces the answers to those who are refused for overload.
 	refusals pace
 	// lastAt is when the last request came, lastEvent when the last event did, in unix nanoseconds.
@@ -172,6 +174,7 @@ func New(o Options) *Server {
 	s.brink.most, s.brink.used = o.MemoryMost, memoryUsed
 	s.refusals.gap = time.Second / time.Duration(refusalsPerCPU*s.cpus)
 	s.turns.SetLimit(inHandMax)
+	s.batches.SetLimit(inHandMax)
 	s.http = s.newHTTP()
 	return s
 }

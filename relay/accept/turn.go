@@ -28,29 +28,65 @@ const (
 	// do.
 	lagAt   = 512
 	lagLeft = 64
-	lagLook = 20 * time.Millisecond
+	// lagLook lies between two looks, and lagShare times what one takes, for 1,000 targets.
+	lagLook  = 2 * time.Millisecond
+	lagShare = 50
+	// turnsLeastPerCPU go on however many deliveries wait, and batchesPerCPU.
+	turnsLeastPerCPU = 4
+	batchesPerCPU    = 1
+	// backlogAt deliveries are a backlog, which takes its time whoever is held back.
+	backlogAt = 8192
 )
 
-// KeepPace bounds the turns while an Enabled target lags; without one there is nobody to starve,
-// and more senders at once make larger groups (256 of them: 32,400/s to a paused target instead of
-// 28,000). sync is what one of the disk takes. Only the committer calls it.
+// Waiting are the deliveries that wait for their first attempt, at the target where most do.
+type Waiting struct {
+	// Quick wait at a target that would take them at once: they wait for a CPU.
+	Quick uint64
+	// AnyQuick: there is such a target.
+	AnyQuick bool
+	// Slow wait at a target that answers, but at its own pace. What waits for one that does not
+	// answer is in neither: it would be no quicker for being alone.
+	Slow uint64
+}
+
+// KeepPace bounds the turns while a target lags; without one there is nobody to starve, and more
+// senders at once make larger groups (256 of them: 32,400/s to a paused target instead of 28,000).
+// While one lags that wants nothing but a CPU, a turn is given for each delivery that leaves, so
+// that an event waits no longer for its delivery than for its answer. sync is what one of the disk
+// takes. Only the committer calls it.
 func (s *Server) KeepPace(now time.Time, sync time.Duration) {
-	if now.Sub(s.lookedAt) < lagLook {
+	if now.Before(s.lookAt) {
 		return
 	}
-	s.lookedAt = now
+	began := time.Now()
+	w := s.o.Waiting()
+	s.lookAt = now.Add(max(lagLook, lagShare*time.Since(began)))
 	most := uint64(lagAt)
 	if s.lagging {
 		most = lagLeft
 	}
-	s.lagging = s.o.Lag() > most
-	n := inHandMax
-	if s.lagging {
-		n = turnsFor(sync, s.cpus)
+	s.lagging = w.Slow > most
+	turns, batches := s.turnsBeside(w, turnsFor(sync, s.cpus))
+	s.turns.SetLimit(turns)
+	s.batches.SetLimit(batches)
+}
+
+// turnsBeside is how many requests may be worked on, and how many batches at once, beside what
+// waits. fair is how many keep disk and CPUs busy.
+func (s *Server) turnsBeside(w Waiting, fair int) (turns, batches int) {
+	turns, batches = inHandMax, inHandMax
+	if s.lagging || w.Quick >= backlogAt {
+		turns = fair
 	}
-	if n != s.turns.Limit() {
-		s.turns.SetLimit(n)
+	if !w.AnyQuick || w.Quick >= backlogAt {
+		return turns, batches
 	}
+	least := turnsLeastPerCPU * s.cpus
+	left := max(2*fair-int(w.Quick), least)
+	if left == least {
+		batches = batchesPerCPU * s.cpus
+	}
+	return min(turns, left), batches
 }
 
 func turnsFor(sync time.Duration, cpus int) int {

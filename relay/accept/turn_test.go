@@ -22,6 +22,55 @@ func TestTurnsFor(t *testing.T) {
 	f(250*time.Microsecond, 16, 400)
 }
 
+func TestTurnsBeside(t *testing.T) {
+	f := func(w Waiting, turns, batches int) {
+		t.Helper()
+		s := &Server{cpus: 2}
+		if a, b := s.turnsBeside(w, 50); a != turns || b != batches {
+			t.Errorf("%+v: %d turns, %d batches; want %d, %d", w, a, b, turns, batches)
+		}
+	}
+	// nobody who is quick: all that may be in hand
+	f(Waiting{}, inHandMax, inHandMax)
+	// a turn for each delivery that leaves
+	f(Waiting{AnyQuick: true}, 100, inHandMax)
+	f(Waiting{AnyQuick: true, Quick: 60}, 40, inHandMax)
+	// but a few in any case, and hardly a batch
+	f(Waiting{AnyQuick: true, Quick: 92}, 8, 2)
+	f(Waiting{AnyQuick: true, Quick: backlogAt - 1}, 8, 2)
+	// a backlog is drained while as many as keep disk and CPUs busy go on
+	f(Waiting{AnyQuick: true, Quick: backlogAt}, 50, inHandMax)
+	f(Waiting{AnyQuick: true, Quick: 1 << 40}, 50, inHandMax)
+}
+
+// What waits at a slow target takes no turn below those that keep disk and CPUs busy, and those as
+// well again when little waits.
+func TestKeepPace(t *testing.T) {
+	var w Waiting
+	s := &Server{cpus: 2, o: Options{Waiting: func() Waiting { return w }}}
+	at := time.Unix(1000, 0)
+	f := func(now Waiting, want int) {
+		t.Helper()
+		w, at = now, at.Add(time.Second)
+		if s.KeepPace(at, 250*time.Microsecond); s.turns.Limit() != want {
+			t.Errorf("%+v: %d turns; want %d", now, s.turns.Limit(), want)
+		}
+	}
+	f(Waiting{}, inHandMax)
+	f(Waiting{Slow: lagAt}, inHandMax)
+	f(Waiting{Slow: lagAt + 1}, 50)
+	f(Waiting{Slow: 1 << 40}, 50)
+	f(Waiting{Slow: lagLeft + 1}, 50)
+	f(Waiting{Slow: lagLeft}, inHandMax)
+	f(Waiting{Slow: 1 << 40, AnyQuick: true}, 50)
+	f(Waiting{AnyQuick: true, Quick: 80}, 20)
+	// too soon for another look
+	w = Waiting{}
+	if s.KeepPace(at.Add(lagLook-1), 0); s.turns.Limit() != 20 {
+		t.Errorf("%d turns; want those of the last look", s.turns.Limit())
+	}
+}
+
 func TestPace(t *testing.T) {
 	p := pace{gap: time.Millisecond}
 	at := time.Unix(1000, 0)

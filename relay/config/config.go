@@ -222,7 +222,7 @@ func DefaultTarget(name string) Target {
 		Session:     "any",
 		Success:     NewSuccess(200),
 		Timeout:     10 * time.Second,
-		Concurrency: 8,
+		Concurrency: 32,
 	}
 }
 

@@ -125,7 +125,7 @@ func TestDefaults(t *testing.T) {
 	f("tls", c.Alert.Email.TLS, "starttls")
 	f("level", c.Log.Level, slog.LevelInfo)
 	f("success", DefaultTarget("x").Success.String(), "200")
-	f("concurrency", DefaultTarget("x").Concurrency, 8)
+	f("concurrency", DefaultTarget("x").Concurrency, 32)
 }
 
 // everyKey sets every key of the schema that needs no file to something else than its default.

@@ -47,6 +47,14 @@ func (s *Slots) giveUp(place chan struct{}) bool {
 	return false
 }
 
+// Keeps reports whether whoever has a slot may go on in it: not beyond the limit, nor while more
+// than own wait in line.
+func (s *Slots) Keeps(own int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used <= s.limit && len(s.waiting) <= own
+}
+
 // Release gives a slot back, to whoever waits first.
 func (s *Slots) Release() {
 	s.mu.Lock()

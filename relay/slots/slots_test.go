@@ -84,6 +84,34 @@ func TestInLine(t *testing.T) {
 	check(t, s, 0, 1, 0)
 }
 
+// Whoever has a slot keeps it while nobody waits but those of their own, and the limit allows it.
+func TestKeeps(t *testing.T) {
+	t.Parallel()
+	s := new(Slots)
+	s.SetLimit(2)
+	f := func(own int, want bool) {
+		t.Helper()
+		if got := s.Keeps(own); got != want {
+			t.Errorf("%d of their own wait, %d in line: %v; want %v", own, s.inLine(), got, want)
+		}
+	}
+	s.Acquire(nil)
+	s.Acquire(nil)
+	f(0, true)
+	first := wait(t, s)
+	f(0, false)
+	f(1, true)
+	wait(t, s)
+	f(1, false)
+	close(first.halt)
+	first.answer(t)
+	f(1, true)
+	s.SetLimit(1)
+	f(1, false)
+	s.Release()
+	f(1, true)
+}
+
 // The zero Slots have none. A limit that rises serves those who wait, one that falls takes nothing
 // away: what is beyond it stays in use until it is given back, and goes to nobody then.
 func TestLimitMoves(t *testing.T) {

@@ -31,6 +31,10 @@ const (
 	goalLone         = "lone"
 	goalHealthy      = "healthy"
 	goalThree        = "three"
+	goalThreeP99     = "p99 to three"
+	goalTen          = "p50 to ten"
+	goalCrowd        = "p50 of a crowd"
+	goalBatched      = "batched"
 	goalP99          = "p99"
 	goalDelivered    = "delivered"
 	goalSickRate     = "rate beside " // and the sickness
@@ -62,7 +66,11 @@ func allGoals() []goal {
 		{goalPaused, "accepted/s with a paused target, of F2", true, 0.6, cells, nil},
 		{goalLone, "accepted/s of a lone caller, paused target, of F2", true, 0.7, cells, nil},
 		{goalHealthy, "accepted and delivered/s, one target, of F1", true, 0.35, cells, nil},
-		{goalThree, "events/s to three targets, of those to one", true, 0.5, cells, nil},
+		{goalThree, "events/s to three targets, of those to one", true, 0.7, cells, nil},
+		{goalThreeP99, "delivered p99 to three targets, of accept p99", false, 2, cells, nil},
+		{goalTen, "delivered p50 to ten targets, ms", false, 100, cells, nil},
+		{goalCrowd, "delivered p50 with 256 callers, of accept p50", false, 2, cells, nil},
+		{goalBatched, "delivered/s of NDJSON of 100, 8 callers, of single posts", true, 1.5, cells, nil},
 		{goalP99, "accept p99 at 1,000/s, of F2's", false, 3, cells, nil},
 		{goalDelivered, "delivered p50 − accept p50 at 1,000/s, ms", false, 2, cells, nil},
 	}
@@ -157,6 +165,16 @@ func (r *report) scoreCells(cells []cell, results [][]figures) {
 	})
 	compare(goalThree, withTargets(3), usual(), func(a, b figures) float64 {
 		return a.carried(3) / max(b.carried(1), 1)
+	})
+	compare(goalThreeP99, withTargets(3), withTargets(3), func(a, _ figures) float64 {
+		return a.DP99 / a.P99
+	})
+	compare(goalTen, withTargets(10), withTargets(10), func(a, _ figures) float64 { return a.DP50 })
+	compare(goalCrowd, manyCallers(), manyCallers(), func(a, _ figures) float64 {
+		return a.DP50 / a.P50
+	})
+	compare(goalBatched, batched(), usual(), func(a, b figures) float64 {
+		return a.Delivered / max(b.Delivered, 1)
 	})
 	compare(goalP99, calm(), calm().on(floor), func(a, b figures) float64 { return a.P99 / b.P99 })
 	compare(goalDelivered, calm(), calm(), func(a, _ figures) float64 { return a.DP50 - a.P50 })

@@ -75,13 +75,13 @@ func (l *loader) client(number int, begin time.Time) {
 	}
 	defer conn.Close()
 	rng := rand.New(rand.NewPCG(uint64(number), uint64(begin.UnixNano())))
-	request, stamp := newRequest(rng, l.cell.size)
+	request := newRequest(rng, &l.cell)
 	in := bufio.NewReaderSize(conn, 4096)
 	pace := newPace(rng, &l.cell)
 	for !l.over() {
 		due := pace.next()
-		vary(rng, request[stamp:], due)
-		if _, err := conn.Write(request); err != nil {
+		request.vary(rng, due)
+		if _, err := conn.Write(request.text); err != nil {
 			l.failed.Add(1)
 			return
 		}
@@ -100,7 +100,7 @@ func (l *loader) client(number int, begin time.Time) {
 func (l *loader) count(got *answer, took time.Duration) {
 	switch got.status {
 	case 200:
-		l.accepted.Add(1)
+		l.accepted.Add(uint64(l.cell.perRequest()))
 		if l.measured.Load() {
 			l.latency.add(took)
 		}
@@ -148,12 +148,35 @@ func (p *pace) next() time.Time {
 	return time.Now()
 }
 
-// newRequest returns a whole POST and where in it the stamp begins.
-func newRequest(rng *rand.Rand, size int) (request []byte, stamp int) {
-	body := newBody(rng, size)
-	head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: relay\r\nContent-Type: "+
-		"application/json\r\nContent-Length: %d\r\n\r\n", len(body))
-	return append([]byte(head), body...), len(head) + len(stampPrefix)
+// request is a whole POST, to be varied each time that it is sent.
+type request struct {
+	text   []byte
+	bodies [][]byte // of its events, parts of text, each from the stamp on
+}
+
+func newRequest(rng *rand.Rand, c *cell) *request {
+	kind, n, body := "application/json", c.perRequest(), newBody(rng, c.size)
+	if c.batch > 0 {
+		kind = "application/x-ndjson"
+		body = append(body, '\n')
+	}
+	r := &request{text: fmt.Appendf(nil, "POST /v1/events HTTP/1.1\r\nHost: relay\r\nContent-Type: "+
+		"%s\r\nContent-Length: %d\r\n\r\n", kind, n*len(body))}
+	head := len(r.text)
+	for range n {
+		r.text = append(r.text, body...)
+	}
+	for i := range n {
+		at := head + i*len(body)
+		r.bodies = append(r.bodies, r.text[at+len(stampPrefix):at+c.size])
+	}
+	return r
+}
+
+func (r *request) vary(rng *rand.Rand, due time.Time) {
+	for _, b := range r.bodies {
+		vary(rng, b, due)
+	}
 }
 
 // newBody returns a payload, to be varied for every event.

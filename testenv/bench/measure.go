@@ -27,7 +27,8 @@ type figures struct {
 	DP50      float64 `json:"delivered_p50_ms"`     // from the instant the event was due
 	DP99      float64 `json:"delivered_p99_ms"`
 	DP999     float64 `json:"delivered_p999_ms"`
-	CPU       float64 `json:"cpu_us_per_event"` // of the server alone
+	CPU       float64 `json:"cpu_us_per_event"`   // of the server alone
+	Switches  float64 `json:"switches_per_event"` // its threads gave the CPU up to wait
 	Written   float64 `json:"disk_bytes_per_payload_byte"`
 	Resident  float64 `json:"resident_peak_mib"` // VmHWM: mapped files included
 	Anon      float64 `json:"rss_anon_peak_mib"` // sampled: mapped files left out
@@ -82,6 +83,7 @@ func (b *bench) measure(c cell, window time.Duration) (f figures, err error) {
 		return f, err
 	}
 	f.fill(load, &got, seconds)
+	f.Switches = float64(used.switches) / max(f.Accepted*seconds, 1)
 	f.CPU = float64(used.cpu.Microseconds()) / max(f.Accepted*seconds, 1)
 	f.Written = float64(used.written) / max(f.Accepted*seconds*float64(c.size), 1)
 	if c.server == relay {
@@ -101,7 +103,7 @@ func (b *bench) measure(c cell, window time.Duration) (f figures, err error) {
 }
 
 func (f *figures) fill(l *loader, got *received, seconds float64) {
-	f.Accepted = float64(l.latency.Count.Load()) / seconds
+	f.Accepted = float64(l.latency.Count.Load()*uint64(l.cell.perRequest())) / seconds
 	f.P50 = milliseconds(l.latency.quantile(0.5))
 	f.P99 = milliseconds(l.latency.quantile(0.99))
 	f.P999 = milliseconds(l.latency.quantile(0.999))
@@ -164,10 +166,10 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 // configure asks for what the cell needs; all else has its default.
 func (c cell) configure(cfg *testenv.Config, rx, nobody string) {
 	for i := range c.targets {
-		cfg.Target(fmt.Sprintf("t%d", i), "http://"+rx+"/ok", "concurrency", 32)
+		cfg.Target(fmt.Sprintf("t%d", i), "http://"+rx+"/ok")
 	}
 	if c.paused {
-		cfg.Target("t0", "http://"+rx+"/ok", "concurrency", 32, "status", "paused")
+		cfg.Target("t0", "http://"+rx+"/ok", "status", "paused")
 	}
 	for i := range c.others {
 		events := fmt.Sprintf("other%d", i)

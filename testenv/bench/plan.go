@@ -16,6 +16,7 @@ type cell struct {
 	conns   int  // closed loop: each sends its next event when it has its answer
 	rate    int  // open loop: events per second in all; 0: closed
 	size    int  // bytes of a payload
+	batch   int  // events of a request, as NDJSON; 0: a request is one event
 	targets int  // healthy ones that want the events; 0 with paused unset: nobody wants them
 	others  int  // healthy ones that want other types
 	pattern bool // of the others: they name their types by a pattern
@@ -33,6 +34,9 @@ func (c cell) name() string {
 	size := fmt.Sprintf("%dB", c.size)
 	if c.size >= 1024 {
 		size = fmt.Sprintf("%dKiB", c.size/1024)
+	}
+	if c.batch > 0 {
+		size += fmt.Sprintf(" ×%d", c.batch)
 	}
 	name := fmt.Sprintf("%s %s %s", c.server, load, size)
 	if c.server != relay {
@@ -63,7 +67,10 @@ func (c cell) name() string {
 }
 
 // load is the part of a cell that its references share.
-func (c cell) load() string { return fmt.Sprint(c.conns, c.rate, c.size) }
+func (c cell) load() string { return fmt.Sprint(c.conns, c.rate, c.size, c.batch) }
+
+// perRequest is how many events a request brings.
+func (c cell) perRequest() int { return max(c.batch, 1) }
 
 // usual is the relay with one healthy target under the load that most goals are about.
 func usual() cell { return cell{server: relay, conns: 64, size: 1024, targets: 1} }
@@ -77,7 +84,7 @@ func calm() cell {
 
 // on is the same load on another server.
 func (c cell) on(server string) cell {
-	return cell{server: server, conns: c.conns, rate: c.rate, size: c.size}
+	return cell{server: server, conns: c.conns, rate: c.rate, size: c.size, batch: c.batch}
 }
 
 // pausedTarget is the same load with one target that is paused: events are spooled and not sent.
@@ -91,7 +98,8 @@ func plan(quick bool) []cell {
 	if quick {
 		lone := usual()
 		lone.conns = 1
-		cells := append(family(64, 1024), withTargets(3), lone.on(floor), lone.pausedTarget())
+		cells := append(family(64, 1024), withTargets(3), withTargets(10), manyCallers(), batched(),
+			lone.on(floor), lone.pausedTarget())
 		cells = append(cells, calm().on(floor), calm())
 		return append(append(cells, sickCells()...), lifeCell())
 	}
@@ -100,6 +108,7 @@ func plan(quick bool) []cell {
 		cells = append(cells, family(conns, 1024)...)
 	}
 	cells = append(cells, withTargets(0), withTargets(3), withTargets(10))
+	cells = append(cells, batched().on(floor), batched().pausedTarget(), batched())
 	for _, size := range []int{256, 16 << 10} {
 		cells = append(cells, family(64, size)...)
 	}
@@ -119,6 +128,20 @@ func family(conns, size int) []cell {
 		cells = append(cells, c.on(least))
 	}
 	return cells
+}
+
+// manyCallers is the usual target under more callers than the relay works for at once.
+func manyCallers() cell {
+	c := usual()
+	c.conns = 256
+	return c
+}
+
+// batched is the usual target under few callers that send much at once.
+func batched() cell {
+	c := usual()
+	c.conns, c.batch = 8, 100
+	return c
 }
 
 func withTargets(n int) cell {

@@ -49,14 +49,14 @@ func tabulate(cells []cell, results [][]figures) []cellReport {
 func printTable(rows []cellReport) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "cell\taccepted/s\t/F1\t/F2\tp50 ms\tp99\t/F2\tp99.9\tdelivered/s\t/F3\tp50 ms\t"+
-		"p99\tp99.9\tCPU µs/event\tdisk B/B\tRSS MiB\tanon\tbacklog\tfailed\tothers %\t")
+		"p99\tp99.9\tCPU µs/event\tswitches\tdisk B/B\tRSS MiB\tanon\tbacklog\tfailed\tothers %\t")
 	for _, row := range rows {
 		f, r := row.Median, row.Ratios
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%s\t%.2f\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t"+
-			"%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", row.Cell, rate(f.Accepted), ratio(r.AcceptedF1),
+			"%.2f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", row.Cell, rate(f.Accepted), ratio(r.AcceptedF1),
 			ratio(r.AcceptedF2), f.P50, f.P99, ratio(r.P99F2), f.P999, rate(f.Delivered),
-			ratio(r.CarriedF3), f.DP50, f.DP99, f.DP999, f.CPU, f.Written, f.Resident, f.Anon,
-			f.Backlog, f.Failed, 100*f.Others)
+			ratio(r.CarriedF3), f.DP50, f.DP99, f.DP999, f.CPU, f.Switches, f.Written, f.Resident,
+			f.Anon, f.Backlog, f.Failed, 100*f.Others)
 	}
 	_ = w.Flush()
 	for _, row := range rows {

@@ -22,10 +22,13 @@ const (
 type usage struct {
 	cpu     time.Duration
 	written int64 // bytes handed to the disk
+	// switches are those in which a thread gave its CPU up to wait.
+	switches int64
 }
 
 func (u usage) since(before usage) usage {
-	return usage{cpu: u.cpu - before.cpu, written: u.written - before.written}
+	return usage{cpu: u.cpu - before.cpu, written: u.written - before.written,
+		switches: u.switches - before.switches}
 }
 
 // usageOf reads /proc; where there is none everything is 0.
@@ -40,6 +43,10 @@ func usageOf(pid int) (u usage) {
 		}
 	}
 	u.written = procNumbers(dir + "/io")["write_bytes:"]
+	threads, _ := filepath.Glob(dir + "/task/*/status")
+	for _, path := range threads {
+		u.switches += procNumbers(path)["voluntary_ctxt_switches:"]
+	}
 	return u
 }
 
