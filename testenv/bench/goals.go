@@ -31,6 +31,7 @@ const (
 	goalLone         = "lone"
 	goalHealthy      = "healthy"
 	goalThree        = "three"
+	goalSecure       = "secure"
 	goalP99          = "p99"
 	goalDelivered    = "delivered"
 	goalSickRate     = "rate beside " // and the sickness
@@ -63,6 +64,7 @@ func allGoals() []goal {
 		{goalLone, "accepted/s of a lone caller, paused target, of F2", true, 0.7, cells, nil},
 		{goalHealthy, "accepted and delivered/s, one target, of F1", true, 0.35, cells, nil},
 		{goalThree, "events/s to three targets, of those to one", true, 0.5, cells, nil},
+		{goalSecure, "accepted and delivered/s over TLS, of plain", true, 0.95, cells, nil},
 		{goalP99, "accept p99 at 1,000/s, of F2's", false, 3, cells, nil},
 		{goalDelivered, "delivered p50 − accept p50 at 1,000/s, ms", false, 2, cells, nil},
 	}
@@ -157,6 +159,9 @@ func (r *report) scoreCells(cells []cell, results [][]figures) {
 	})
 	compare(goalThree, withTargets(3), usual(), func(a, b figures) float64 {
 		return a.carried(3) / max(b.carried(1), 1)
+	})
+	compare(goalSecure, usual().overTLS(), usual(), func(a, b figures) float64 {
+		return a.carried(1) / max(b.carried(1), 1)
 	})
 	compare(goalP99, calm(), calm().on(floor), func(a, b figures) float64 { return a.P99 / b.P99 })
 	compare(goalDelivered, calm(), calm(), func(a, _ figures) float64 { return a.DP50 - a.P50 })
