@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/spool"
 )
 
 // An attempt that is withheld was none: this machine had no descriptor, memory or port for it,
@@ -65,12 +66,12 @@ func (w *worker) work(t task) {
 	idle := time.NewTimer(workerIdle)
 	defer idle.Stop()
 	for {
-		settle := w.attempt(t)
+		r := w.attempt(&t)
 		l.crew.mu.Lock()
 		l.crew.idle = append(l.crew.idle, w)
 		l.crew.mu.Unlock()
 		l.slots.Release()
-		settle()
+		w.settle(&t, &r)
 		idle.Reset(workerIdle)
 		select {
 		case t = <-w.next:
@@ -85,21 +86,24 @@ func (w *worker) work(t task) {
 	}
 }
 
-// attempt makes one request and returns what settles its outcome. The caller gives the slot back
+// result is what is left to do after an attempt. It is a value, because a closure per delivery is
+// an allocation per delivery, and its settlement another.
+type result struct {
+	settlement spool.Settlement
+	// made: the attempt counts. cut: our own stopping cut it off, and there is no settlement.
+	made, cut bool
+}
+
+// attempt makes one request and returns what settle needs. The caller gives the slot back
 // in between, so that the next attempt does not wait for the committer.
-func (w *worker) attempt(t task) (settle func()) {
+func (w *worker) attempt(t *task) result {
 	l := w.l
-	req, out := w.insist(&t)
+	req, out := w.insist(t)
 	switch {
 	case out.Kind == attempt.Aborted:
-		// Our own stopping cut it off: it counts as never made, and the next start makes it.
-		return t.landed
+		return result{cut: true}
 	case !out.Kind.Made():
-		st := l.settlement(&t, &out)
-		return func() {
-			l.r.spool.Settle(st)
-			t.landed()
-		}
+		return result{settlement: l.settlement(t, &out)}
 	}
 	ended := l.r.now()
 	l.m().observe(&out, t.event.At, ended)
@@ -116,13 +120,21 @@ func (w *worker) attempt(t task) (settle func()) {
 	if t.job != nil {
 		t.job.note(&out) // before the slot is given back, so that whoever takes it knows
 	}
-	st := l.settlement(&t, &out)
-	return func() {
-		if t.job != nil {
-			t.job.finish(st)
-		} else {
-			l.r.spool.Settle(st)
-		}
+	return result{settlement: l.settlement(t, &out), made: true}
+}
+
+// settle settles the outcome of an attempt. One that was cut off counts as never made, and the next
+// start makes it.
+func (w *worker) settle(t *task, r *result) {
+	switch {
+	case r.made && t.job != nil:
+		t.job.finish(r.settlement)
+		return
+	case !r.cut:
+		w.l.r.spool.Settle(r.settlement)
+	}
+	if !r.made {
+		t.landed()
 	}
 }
 

@@ -175,7 +175,7 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 // configureTLS has the healthy targets reached over TLS.
 func (c cell) configureTLS(cfg *testenv.Config, rx, authority string) {
 	for i := range c.targets {
-		cfg.Target(fmt.Sprintf("t%d", i), "https://"+rx+"/ok", "concurrency", 32, "ca_file", authority)
+		cfg.Target(fmt.Sprintf("t%d", i), "https://"+rx+"/ok", "ca_file", authority)
 	}
 }
 
