@@ -76,10 +76,10 @@ func (pc *conn) Read(p []byte) (int, error) {
 // write sends a request.
 func (pc *conn) write(x *exchange) (err error) {
 	switch {
+	case pc.tls != nil && len(x.rest) > 0:
+		err = pc.writeRecords(x)
 	case pc.tls != nil:
-		if _, err = pc.tls.Write(x.out); err == nil && len(x.rest) > 0 {
-			_, err = pc.tls.Write(x.rest)
-		}
+		_, err = pc.tls.Write(x.out)
 	case len(x.rest) > 0:
 		x.pieces = [2][]byte{x.out, x.rest}
 		x.vector = x.pieces[:]
@@ -87,6 +87,23 @@ func (pc *conn) write(x *exchange) (err error) {
 	default:
 		_, err = pc.socket.Write(x.out)
 	}
+	return err
+}
+
+// writeRecords sends a request of several records, for each of which crypto/tls makes a write.
+func (pc *conn) writeRecords(x *exchange) error {
+	if x.sealed == nil {
+		x.sealed = make([]byte, 0, gatherBytes)
+	}
+	pc.gather = x.sealed
+	_, err := pc.tls.Write(x.out)
+	if err == nil {
+		_, err = pc.tls.Write(x.rest)
+	}
+	if err == nil {
+		err = pc.flush()
+	}
+	pc.gather = nil
 	return err
 }
 

@@ -160,3 +160,41 @@ func TestGreeting(t *testing.T) {
 	f("220 mail.example ESMTP\r\n", Protocol, errNotHTTP.Error())
 	f(answer200, Success, "")
 }
+
+// What is gathered is written when the next piece does not fit, and nothing is out of order.
+func TestGather(t *testing.T) {
+	got := make(chan string, 1)
+	r := newReceiver(t, func(nc net.Conn) {
+		text, _ := io.ReadAll(nc)
+		got <- string(text)
+	})
+	nc, err := net.Dial("tcp", r.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSocket(nc.(*net.TCPConn))
+	defer s.Close()
+	write := func(p string, held string) {
+		t.Helper()
+		n, err := s.Write([]byte(p))
+		if n != len(p) || err != nil || string(s.gather) != held {
+			t.Errorf("%d, %v, held %q; want %q", n, err, s.gather, held)
+		}
+	}
+	write("1", "")
+	s.gather = make([]byte, 0, 5)
+	write("23", "23")
+	write("456", "23456")
+	write("7", "7")
+	write("89abcdef", "")
+	write("g", "g")
+	if err := s.flush(); err != nil || len(s.gather) != 0 {
+		t.Errorf("%v, held %q", err, s.gather)
+	}
+	s.gather = nil
+	write("h", "")
+	s.CloseWrite()
+	if text := <-got; text != "123456789abcdefgh" {
+		t.Errorf("%q arrived", text)
+	}
+}

@@ -16,9 +16,12 @@ const (
 	// oneWriteMax is the payload size up to which head and payload go out in one write from
 	// one piece of memory; beyond it copying costs more than a vectored write.
 	oneWriteMax = 8 << 10
-	// recordMax is what one TLS record holds (RFC 8446 §5.1). Each is written on its own, so the
-	// first is filled up.
+	// recordMax is what one TLS record holds (RFC 8446 §5.1). Each is a write of its own for
+	// crypto/tls, so the first is filled up.
 	recordMax = 16 << 10
+	// gatherBytes hold two records, with what encryption adds: two in one write cost so much less
+	// than two writes that the copy is worth it, and more in one gain nothing.
+	gatherBytes = 33 << 10
 	// outBytesMax bounds what an idle exchange keeps.
 	outBytesMax = 32 << 10
 	// afterWrite is how long an answer is looked for after a failed write. Targets that refuse
@@ -70,6 +73,7 @@ type exchange struct {
 	br       *bufio.Reader
 	out      []byte      // head, and the beginning of the payload
 	rest     []byte      // of the payload; it is the caller's
+	sealed   []byte      // holds records of a large request; made when there is one
 	pieces   [2][]byte   // out and rest
 	vector   net.Buffers // pieces, consumed by a write
 	answered bool        // the target has said something to this request

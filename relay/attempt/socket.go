@@ -23,6 +23,8 @@ type socket struct {
 	secure  bool
 	records records
 	reads   reads
+	// gather holds back what is written until it is full, or flush; nil: nothing is held back.
+	gather []byte
 }
 
 // reads is how far a Read goes for bytes.
@@ -127,6 +129,29 @@ func (s *socket) readOnce(p []byte) (n int, err error) {
 
 // Write is part of net.Conn.
 func (s *socket) Write(p []byte) (n int, err error) {
+	if s.gather == nil {
+		return s.writeOut(p)
+	}
+	if len(s.gather)+len(p) > cap(s.gather) {
+		if err := s.flush(); err != nil {
+			return 0, err
+		}
+		if len(p) > cap(s.gather) {
+			return s.writeOut(p)
+		}
+	}
+	s.gather = append(s.gather, p...)
+	return len(p), nil
+}
+
+// flush writes what was gathered.
+func (s *socket) flush() error {
+	_, err := s.writeOut(s.gather)
+	s.gather = s.gather[:0]
+	return err
+}
+
+func (s *socket) writeOut(p []byte) (n int, err error) {
 	for {
 		var part int
 		part, err = s.TCPConn.Write(p[n:])
