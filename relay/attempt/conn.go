@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,12 +17,16 @@ type conn struct {
 	reused   bool
 	idleFrom time.Time
 
-	// abort and ended serve context.AfterFunc; made once, because a closure per request is
-	// an allocation per request.
-	abort func()
-	ended chan struct{}
+	// busy is set while an exchange may be aborted. done, of a context, says when, and stop ends
+	// the waiting for that; ended is closed when it is told.
+	busy   atomic.Bool
+	done   <-chan struct{}
+	stop   func() bool
+	ended  chan struct{}
+	onDone func()
 
-	// step serves send; made once for the same reason. The rest is what it works on.
+	// step serves send; made once, because a closure per request is an allocation per request. The
+	// rest is what it works on.
 	step   func(fd uintptr) bool
 	x      *exchange
 	sent   bool // the request is on its way, or failed
@@ -38,31 +43,55 @@ var errNoisy = errors.New("the connection is not quiet")
 func newConn(s *socket, secure *tls.Conn) *conn {
 	pc := &conn{socket: s, tls: secure, remote: s.RemoteAddr().String()}
 	pc.ended = make(chan struct{})
-	pc.abort = func() {
-		pc.aborted.Store(true) // before the deadline: arm looks in the other order
-		pc.SetDeadline(longAgo())
+	pc.onDone = func() {
+		pc.abort()
 		close(pc.ended)
 	}
 	pc.step = pc.stepOf
 	return pc
 }
 
-// watch arranges that a cancelled ctx cuts what pc waits for. Give what it returns to unwatch.
-func (pc *conn) watch(ctx context.Context) (stop func() bool) {
-	if ctx.Done() == nil {
-		return nil
+// watch arranges that a cancelled ctx cuts what pc waits for, until rest. It stays arranged while
+// pc is idle: the next exchange mostly has the same ctx, and arranging it costs two allocations and
+// a lock that all attempts share.
+func (pc *conn) watch(ctx context.Context) {
+	if done := ctx.Done(); done != pc.done {
+		pc.unwatch()
+		if done != nil {
+			pc.done, pc.stop = done, context.AfterFunc(ctx, pc.onDone)
+		}
 	}
-	return context.AfterFunc(ctx, pc.abort)
+	pc.busy.Store(true)
+	if pc.done != nil && ctx.Err() != nil {
+		pc.abort() // it was cancelled before pc was busy, and nobody tells that again
+	}
 }
 
-// unwatch ends a watch, after which nothing of it runs any more. It is false when ctx was
-// cancelled meanwhile, and then pc is of no use for another exchange.
-func (pc *conn) unwatch(stop func() bool) bool {
-	if stop == nil || stop() {
+// rest ends what watch began. It is false when ctx was cancelled meanwhile, and then pc is of no
+// use for another exchange.
+func (pc *conn) rest() bool {
+	if pc.busy.CompareAndSwap(true, false) {
 		return true
 	}
 	<-pc.ended
 	return false
+}
+
+// unwatch forgets the ctx, after which nothing of it runs any more.
+func (pc *conn) unwatch() {
+	if pc.stop != nil && !pc.stop() {
+		<-pc.ended
+		pc.ended = make(chan struct{})
+	}
+	pc.done, pc.stop = nil, nil
+}
+
+// abort cuts what pc waits for, if it is busy.
+func (pc *conn) abort() {
+	if pc.busy.CompareAndSwap(true, false) {
+		pc.aborted.Store(true) // before the deadline: early does it in the other order
+		pc.SetDeadline(longAgo())
+	}
 }
 
 // Read reads what the target says.
@@ -185,4 +214,13 @@ func (pc *conn) silent(how reads) bool {
 
 // close closes without the TLS close_notify, for which crypto/tls would wait up to 5 s on a
 // target that does not read. Requests are framed, so that nothing can be taken for the end.
-func (pc *conn) close() { pc.Close() }
+func (pc *conn) close() {
+	pc.unwatch()
+	pc.Close()
+}
+
+// reset is close for a connection in the middle of something.
+func (pc *conn) reset() {
+	pc.unwatch()
+	pc.socket.reset()
+}

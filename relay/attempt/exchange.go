@@ -151,10 +151,10 @@ func (x *exchange) fresh(ctx context.Context) *fault {
 // it can be used again, else closed. With a complete head there is an answer and no fault.
 func (x *exchange) try(ctx context.Context, pc *conn) *fault {
 	x.call.remote, x.call.tls = pc.remote, pc.tlsText
-	stop := pc.watch(ctx)
+	pc.watch(ctx)
 	h, f := x.ask(pc)
 	if f != nil {
-		pc.unwatch(stop)
+		pc.rest()
 		if f.err == errNoisy {
 			pc.close()
 		} else {
@@ -164,7 +164,7 @@ func (x *exchange) try(ctx context.Context, pc *conn) *fault {
 	}
 	reusable := x.drain(pc, &h)
 	// Cancelled meanwhile: the answer stands, the connection does not.
-	if pc.unwatch(stop) && reusable {
+	if pc.rest() && reusable {
 		x.h.pool.put(pc, time.Now())
 	} else {
 		pc.close()

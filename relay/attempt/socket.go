@@ -73,23 +73,24 @@ func (s *socket) shorten(until time.Time) {
 	s.arm()
 }
 
-// arm moves the deadline to where it is due. An abort meanwhile stands.
+// arm moves the deadline to where it is due.
 func (s *socket) arm() {
 	s.armed = s.until
 	s.SetDeadline(s.until)
-	if s.aborted.Load() {
-		s.SetDeadline(longAgo())
-	}
 }
 
 // early reports an error of a deadline that was met before it was due, and moves it: then the same
-// is to be done again.
+// is to be done again. An abort meanwhile stands.
 func (s *socket) early(err error) bool {
 	if !s.armed.Before(s.until) || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	s.arm()
-	return !s.aborted.Load()
+	if s.aborted.Load() { // after arm: an abort looks in the other order
+		s.SetDeadline(longAgo())
+		return false
+	}
+	return true
 }
 
 // Read is part of net.Conn.
