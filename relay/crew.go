@@ -182,8 +182,11 @@ func (w *worker) once(t *task) (attempt.Request, attempt.Outcome) {
 		ID: e.ID(), Type: e.Type(), Session: e.Session.String(), ContentType: e.ContentType(),
 		Payload: e.Payload(), Attempt: t.attempts, Replay: t.replay, At: l.r.now(),
 	}
-	for _, h := range e.Headers() {
-		req.Header = append(req.Header, attempt.Header(h))
+	if headers := e.Headers(); len(headers) > 0 {
+		req.Header = make([]attempt.Header, len(headers))
+		for i, h := range headers {
+			req.Header[i] = attempt.Header(h)
+		}
 	}
 	span := l.r.tracer.Attempt(l.name, &req)
 	out := t.work.client.Do(l.r.attempts, &req)

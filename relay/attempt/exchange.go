@@ -22,7 +22,7 @@ const (
 	// gatherBytes hold two records, with what encryption adds: two in one write cost so much less
 	// than two writes that the copy is worth it, and more in one gain nothing.
 	gatherBytes = 33 << 10
-	// outBytesMax bounds what an idle exchange keeps.
+	// outBytesMax bounds what an idle exchange keeps of its requests.
 	outBytesMax = 32 << 10
 	// afterWrite is how long an answer is looked for after a failed write. Targets that refuse
 	// early (413, 401) answer and close without reading, and a TLS 1.3 server says in the same
