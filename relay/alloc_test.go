@@ -112,11 +112,11 @@ func acknowledge(conn net.Conn, got chan<- struct{}) {
 // What an event costs in allocations, from its first byte to the answer, and on to the receiver's.
 // The whole process is counted: HTTP library, spool, engine, and a commit for every event, because
 // the caller is alone; beside others a commit is shared. About 30 of them are the engine's. The
-// bounds are today's counts (48 to 51, and 5 to 9) and a little for
-// checkpoints and flushes between events.
+// bounds are today's counts (48 to 51, and 2 to 5) and a little for checkpoints and flushes between
+// events.
 const (
 	acceptAllocations  = 55
-	deliverAllocations = 12
+	deliverAllocations = 7
 )
 
 func TestHotPathAllocations(t *testing.T) {

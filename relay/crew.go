@@ -66,10 +66,10 @@ func (w *worker) work(t task) {
 	idle := time.NewTimer(workerIdle)
 	defer idle.Stop()
 	for {
-		settle := w.attempt(t)
-		if settle == nil {
-			var ok bool
-			if t, ok = l.next(); ok {
+		r := w.attempt(&t)
+		if r.settled {
+			if next, ok := l.next(); ok {
+				t = next
 				continue
 			}
 		}
@@ -77,8 +77,8 @@ func (w *worker) work(t task) {
 		l.crew.idle = append(l.crew.idle, w)
 		l.crew.mu.Unlock()
 		l.slots.Release()
-		if settle != nil {
-			settle()
+		if !r.settled {
+			w.settle(&t, &r)
 		}
 		idle.Reset(workerIdle)
 		select {
@@ -94,22 +94,25 @@ func (w *worker) work(t task) {
 	}
 }
 
-// attempt makes one request and returns what settles its outcome; nil: it is settled, because that
-// cost no write. The caller gives the slot back in between, so that the next attempt does not wait
-// for the committer.
-func (w *worker) attempt(t task) (settle func()) {
+// result is what is left to do after an attempt. It is a value, because a closure per delivery is
+// an allocation per delivery, and its settlement another.
+type result struct {
+	settlement spool.Settlement
+	// made: the attempt counts. cut: our own stopping cut it off, and there is no settlement. settled:
+	// it is already, because that cost no write.
+	made, cut, settled bool
+}
+
+// attempt makes one request and returns what settle needs. The caller gives the slot back
+// in between, so that the next attempt does not wait for the committer.
+func (w *worker) attempt(t *task) result {
 	l := w.l
-	req, out := w.insist(&t)
+	req, out := w.insist(t)
 	switch {
 	case out.Kind == attempt.Aborted:
-		// Our own stopping cut it off: it counts as never made, and the next start makes it.
-		return t.landed
+		return result{cut: true}
 	case !out.Kind.Made():
-		st := l.settlement(&t, &out)
-		return func() {
-			l.r.spool.Settle(st)
-			t.landed()
-		}
+		return result{settlement: l.settlement(t, &out)}
 	}
 	ended := l.r.now()
 	l.m().observe(&out, t.event.At, ended)
@@ -127,17 +130,26 @@ func (w *worker) attempt(t task) (settle func()) {
 	if t.job != nil {
 		t.job.note(&out) // before the slot is given back, so that whoever takes it knows
 	}
-	st := l.settlement(&t, &out)
+	st := l.settlement(t, &out)
 	if t.job == nil && t.fresh && st.Verdict == spool.Delivered {
 		l.r.spool.Settle(st)
-		return nil
+		return result{settled: true}
 	}
-	return func() {
-		if t.job != nil {
-			t.job.finish(st)
-		} else {
-			l.r.spool.Settle(st)
-		}
+	return result{settlement: st, made: true}
+}
+
+// settle settles the outcome of an attempt. One that was cut off counts as never made, and the next
+// start makes it.
+func (w *worker) settle(t *task, r *result) {
+	switch {
+	case r.made && t.job != nil:
+		t.job.finish(r.settlement)
+		return
+	case !r.cut:
+		w.l.r.spool.Settle(r.settlement)
+	}
+	if !r.made {
+		t.landed()
 	}
 }
 
@@ -185,8 +197,11 @@ func (w *worker) once(t *task) (attempt.Request, attempt.Outcome) {
 		ID: e.ID(), Type: e.Type(), Session: e.Session.String(), ContentType: e.ContentType(),
 		Payload: e.Payload(), Attempt: t.attempts, Replay: t.replay, At: l.r.now(),
 	}
-	for _, h := range e.Headers() {
-		req.Header = append(req.Header, attempt.Header(h))
+	if headers := e.Headers(); len(headers) > 0 {
+		req.Header = make([]attempt.Header, len(headers))
+		for i, h := range headers {
+			req.Header[i] = attempt.Header(h)
+		}
 	}
 	span := l.r.tracer.Attempt(l.name, &req)
 	out := t.work.client.Do(l.r.attempts, &req)

@@ -14,8 +14,9 @@
 //
 //	race (dial.go)  when a name has several addresses, one per address being tried, at most
 //	                8; each ends with its dial, and Do waits for all of them
-//	context.AfterFunc (conn.go)  runs once if ctx is cancelled while a request is on the
-//	                wire; Do waits for it
+//	context.AfterFunc (conn.go)  one per connection, runs once when the ctx of its last request
+//	                is cancelled; does nothing unless a request is on the wire, and then Do
+//	                waits for it; whoever closes the connection ends it
 //	time.AfterFunc (pool.go)  one timer per Client; closes idle connections, ends at once
 //
 // Nothing else is started, and nothing of an attempt is left when Do returns, except an

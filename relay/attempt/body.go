@@ -64,7 +64,7 @@ func (b *body) drain(h *head) bool {
 	default:
 		err = b.skip(h.length)
 	}
-	return err == nil && reusable && b.br.Buffered() == 0
+	return err == nil && reusable && b.br.Buffered() == 0 && b.pc.settled()
 }
 
 // wait makes sure that n bytes can be looked at. The deadline is set once and late, since
@@ -75,9 +75,7 @@ func (b *body) wait(n int) error {
 	}
 	if !b.waiting {
 		b.waiting = true
-		if err := b.pc.SetReadDeadline(b.until); err != nil {
-			return err
-		}
+		b.pc.shorten(b.until)
 	}
 	_, err := b.br.Peek(n)
 	return err

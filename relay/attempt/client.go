@@ -97,6 +97,9 @@ func newDialer(o Options, host string, port uint16) *dialer {
 			NextProtos:   []string{"http/1.1"},
 			RootCAs:      o.RootCAs,
 			Certificates: o.Certificates,
+			// A request is of use to a target only whole, so it goes out in as few records, and
+			// writes, as it fits into.
+			DynamicRecordSizingDisabled: true,
 			// No session cache: each handshake sees the certificate of today, which is what
 			// OnTLS reports.
 		}

@@ -43,17 +43,18 @@ func (d *dialer) dial(ctx context.Context) (*conn, *fault) {
 	if err != nil {
 		return nil, &fault{Connect, "connect to " + d.shown, err}
 	}
-	tcp := nc.(*net.TCPConn)
+	s := newSocket(nc.(*net.TCPConn))
 	if d.tls == nil {
-		return newConn(tcp, tcp), nil
+		return newConn(s, nil), nil
 	}
-	secure := tls.Client(tcp, d.tlsConfig())
+	s.secure = true
+	secure := tls.Client(s, d.tlsConfig())
 	if err := secure.HandshakeContext(ctx); err != nil {
-		reset(tcp)
+		s.reset()
 		d.healRoots(err)
 		return nil, &fault{TLS, "shake hands with " + d.shown, err}
 	}
-	pc := newConn(tcp, secure)
+	pc := newConn(s, secure)
 	pc.describeTLS(secure.ConnectionState(), d.onTLS)
 	return pc, nil
 }

@@ -16,7 +16,13 @@ const (
 	// oneWriteMax is the payload size up to which head and payload go out in one write from
 	// one piece of memory; beyond it copying costs more than a vectored write.
 	oneWriteMax = 8 << 10
-	// outBytesMax bounds what an idle exchange keeps.
+	// recordMax is what one TLS record holds (RFC 8446 §5.1). Each is a write of its own for
+	// crypto/tls, so the first is filled up.
+	recordMax = 16 << 10
+	// gatherBytes hold two records, with what encryption adds: two in one write cost so much less
+	// than two writes that the copy is worth it, and more in one gain nothing.
+	gatherBytes = 33 << 10
+	// outBytesMax bounds what an idle exchange keeps of its requests.
 	outBytesMax = 32 << 10
 	// afterWrite is how long an answer is looked for after a failed write. Targets that refuse
 	// early (413, 401) answer and close without reading, and a TLS 1.3 server says in the same
@@ -65,8 +71,10 @@ type exchange struct {
 	h        *http1
 	call     *call
 	br       *bufio.Reader
-	out      []byte      // head, and the payload if it is small
-	pieces   [2][]byte   // out and the payload, if it is large
+	out      []byte      // head, and the beginning of the payload
+	rest     []byte      // of the payload; it is the caller's
+	sealed   []byte      // holds records of a large request; made when there is one
+	pieces   [2][]byte   // out and rest
 	vector   net.Buffers // pieces, consumed by a write
 	answered bool        // the target has said something to this request
 }
@@ -74,7 +82,7 @@ type exchange struct {
 // end lets go of what belongs to the call.
 func (x *exchange) end() {
 	x.br.Reset(nil)
-	x.h, x.call, x.pieces, x.vector = nil, nil, [2][]byte{}, nil
+	x.h, x.call, x.rest, x.pieces, x.vector = nil, nil, nil, [2][]byte{}, nil
 	if cap(x.out) > outBytesMax {
 		x.out = nil
 	}
@@ -89,16 +97,35 @@ func (x *exchange) run(ctx context.Context) *fault {
 	if x.out, err = x.h.writer.appendHead(x.out, r); err != nil {
 		return &fault{Withheld, "send request", err}
 	}
-	if len(r.Payload) <= oneWriteMax {
-		x.out = append(x.out, r.Payload...)
-	}
-	if pc := x.h.pool.take(c.from, c.deadline); pc != nil {
-		f := x.try(ctx, pc)
-		if f == nil || !x.isStale(ctx, f) {
-			return f
+	n := x.together(len(r.Payload))
+	x.out, x.rest = append(x.out, r.Payload[:n]...), r.Payload[n:]
+	for {
+		pc := x.h.pool.take(c.from, c.deadline)
+		if pc == nil {
+			return x.fresh(ctx)
 		}
+		f := x.try(ctx, pc)
+		switch {
+		case f == nil:
+			return nil
+		case f.err == errNoisy:
+			continue
+		case x.isStale(ctx, f):
+			return x.fresh(ctx)
+		}
+		return f
 	}
-	return x.fresh(ctx)
+}
+
+// together is how much of a payload is copied behind the head, to be sent with it.
+func (x *exchange) together(payload int) int {
+	switch {
+	case x.h.dialer.tls != nil:
+		return min(payload, max(recordMax-len(x.out), 0))
+	case payload <= oneWriteMax:
+		return payload
+	}
+	return 0
 }
 
 // isStale reports that a kept connection had been closed by the target before it said
@@ -116,7 +143,7 @@ func (x *exchange) fresh(ctx context.Context) *fault {
 	if f != nil {
 		return f
 	}
-	pc.SetDeadline(x.call.deadline)
+	pc.shorten(x.call.deadline)
 	return x.try(ctx, pc)
 }
 
@@ -124,16 +151,20 @@ func (x *exchange) fresh(ctx context.Context) *fault {
 // it can be used again, else closed. With a complete head there is an answer and no fault.
 func (x *exchange) try(ctx context.Context, pc *conn) *fault {
 	x.call.remote, x.call.tls = pc.remote, pc.tlsText
-	stop := pc.watch(ctx)
+	pc.watch(ctx)
 	h, f := x.ask(pc)
 	if f != nil {
-		pc.unwatch(stop)
-		reset(pc.tcp)
+		pc.rest()
+		if f.err == errNoisy {
+			pc.close()
+		} else {
+			pc.reset()
+		}
 		return f
 	}
 	reusable := x.drain(pc, &h)
 	// Cancelled meanwhile: the answer stands, the connection does not.
-	if pc.unwatch(stop) && reusable {
+	if pc.rest() && reusable {
 		x.h.pool.put(pc, time.Now())
 	} else {
 		pc.close()
@@ -144,13 +175,16 @@ func (x *exchange) try(ctx context.Context, pc *conn) *fault {
 // ask writes the request and reads the final head.
 func (x *exchange) ask(pc *conn) (head, *fault) {
 	r := &x.call.request
-	x.br.Reset(pc.Conn)
-	failed := x.write(pc, r.Payload)
+	x.br.Reset(pc)
+	failed := pc.send(x)
+	if failed == errNoisy {
+		return head{}, &fault{Protocol, "write request", failed}
+	}
 	if failed != nil {
 		if errors.Is(failed, os.ErrDeadlineExceeded) && time.Now().Before(x.call.deadline) {
 			return head{}, &fault{Protocol, "write request", failed} // aborted
 		}
-		pc.SetReadDeadline(x.untilAfterWrite(time.Now()))
+		pc.shorten(x.untilAfterWrite(time.Now()))
 	}
 	var line *[]byte
 	if r.Sample {
@@ -179,19 +213,6 @@ func (x *exchange) untilAfterWrite(now time.Time) time.Time {
 		until = last
 	}
 	return until
-}
-
-// write sends head and payload.
-func (x *exchange) write(pc *conn, payload []byte) error {
-	if len(payload) <= oneWriteMax {
-		_, err := pc.Conn.Write(x.out)
-		return err
-	}
-	x.pieces = [2][]byte{x.out, payload}
-	x.vector = x.pieces[:]
-	// writev for TCP; two writes for TLS.
-	_, err := x.vector.WriteTo(pc.Conn)
-	return err
 }
 
 // explainStatus says what was answered, in the standard's words and not in the target's.

@@ -75,6 +75,17 @@ func TestReuse(t *testing.T) {
 	f("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", Status, false)
 }
 
+// idleHears reports that there is something to read on the connection that a client has idle.
+func idleHears(c *Client) (heard bool) {
+	wireOf(c).pool.mu.Lock()
+	defer wireOf(c).pool.mu.Unlock()
+	wireOf(c).pool.idle[0].raw.Read(func(fd uintptr) bool {
+		heard = peekReadable(fd)
+		return true
+	})
+	return heard
+}
+
 // A spoofed 200 that comes later, when the connection is idle already.
 func TestUnaskedAnswerOnIdleConnection(t *testing.T) {
 	spoof := make(chan struct{})
@@ -95,11 +106,7 @@ func TestUnaskedAnswerOnIdleConnection(t *testing.T) {
 	do(t, c, 1, Success)
 	close(spoof)
 	<-spoofed
-	eventually(t, "the spoofed answer to arrive", func() bool {
-		wireOf(c).pool.mu.Lock()
-		defer wireOf(c).pool.mu.Unlock()
-		return !wireOf(c).pool.idle[0].quiet(time.Now().Add(testTimeout))
-	})
+	eventually(t, "the spoofed answer to arrive", func() bool { return idleHears(c) })
 	do(t, c, 1, Status)
 	if got := r.conns.Load(); got != 2 {
 		t.Errorf("%d connections, want 2", got)
@@ -181,14 +188,12 @@ func TestEndedIdleConnection(t *testing.T) {
 	}))
 	c := newTestClient(t, options(t, r.url()))
 	do(t, c, 1, Success)
-	eventually(t, "the end to arrive", func() bool {
-		wireOf(c).pool.mu.Lock()
-		defer wireOf(c).pool.mu.Unlock()
-		return !wireOf(c).pool.idle[0].quiet(time.Now().Add(testTimeout))
-	})
-	if pc := wireOf(c).pool.take(time.Now(), time.Now().Add(testTimeout)); pc != nil {
-		t.Error("an ended connection was given out")
+	eventually(t, "the end to arrive", func() bool { return idleHears(c) })
+	pc := wireOf(c).pool.take(time.Now(), time.Now().Add(testTimeout))
+	if err := pc.send(&exchange{out: []byte("POST ")}); err != errNoisy || pc.sent {
+		t.Errorf("%v on a connection that ended, sent: %v", err, pc.sent)
 	}
+	pc.close()
 	do(t, c, 1, Success)
 	if r.conns.Load() != 2 || requests.Load() != 2 {
 		t.Errorf("%d connections, %d requests", r.conns.Load(), requests.Load())
@@ -203,7 +208,7 @@ func TestPool(t *testing.T) {
 			t.Fatal(err)
 		}
 		tcp := nc.(*net.TCPConn)
-		return newConn(tcp, tcp)
+		return newConn(newSocket(tcp), nil)
 	}
 	closed := func(pc *conn) bool { return pc.SetDeadline(time.Time{}) != nil }
 	now := time.Now()

@@ -24,16 +24,17 @@ type pool struct {
 	short time.Time
 }
 
-// take returns a connection that is open and quiet and has the deadline, or nil. It never
-// waits.
+// take returns a connection that has the deadline, or nil. It may have ended, or have something to
+// read, which conn.send sees. take never waits.
 func (p *pool) take(now, deadline time.Time) *conn {
 	for {
 		pc := p.pop()
 		if pc == nil {
 			return nil
 		}
-		if now.Sub(pc.idleFrom) < idleMax && pc.quiet(deadline) {
+		if now.Sub(pc.idleFrom) < idleMax {
 			pc.reused = true
+			pc.expect(now, deadline)
 			return pc
 		}
 		pc.close()

@@ -35,6 +35,7 @@ const (
 	goalTen          = "p50 to ten"
 	goalCrowd        = "p50 of a crowd"
 	goalBatched      = "batched"
+	goalSecure       = "secure"
 	goalP99          = "p99"
 	goalDelivered    = "delivered"
 	goalSickRate     = "rate beside " // and the sickness
@@ -71,6 +72,7 @@ func allGoals() []goal {
 		{goalTen, "delivered p50 to ten targets, ms", false, 100, cells, nil},
 		{goalCrowd, "delivered p50 with 256 callers, of accept p50", false, 2, cells, nil},
 		{goalBatched, "delivered/s of NDJSON of 100, 8 callers, of single posts", true, 1.5, cells, nil},
+		{goalSecure, "accepted and delivered/s over TLS, of plain", true, 0.95, cells, nil},
 		{goalP99, "accept p99 at 1,000/s, of F2's", false, 3, cells, nil},
 		{goalDelivered, "delivered p50 − accept p50 at 1,000/s, ms", false, 2, cells, nil},
 	}
@@ -175,6 +177,9 @@ func (r *report) scoreCells(cells []cell, results [][]figures) {
 	})
 	compare(goalBatched, batched(), usual(), func(a, b figures) float64 {
 		return a.Delivered / max(b.Delivered, 1)
+	})
+	compare(goalSecure, usual().overTLS(), usual(), func(a, b figures) float64 {
+		return a.carried(1) / max(b.carried(1), 1)
 	})
 	compare(goalP99, calm(), calm().on(floor), func(a, b figures) float64 { return a.P99 / b.P99 })
 	compare(goalDelivered, calm(), calm(), func(a, _ figures) float64 { return a.DP50 - a.P50 })

@@ -10,8 +10,9 @@
 // Every cell (a server, a load, a size, a number of targets) is run once per round, the rounds are
 // interleaved, and the figure shown is the median over the rounds. c64 is a closed loop of 64
 // connections, 1000/s an open loop at that rate; ×100 means that each request is NDJSON of so many
-// events, t3 three healthy targets, +hang a further one that never answers. Switches are those of
-// the server's threads, an event, in which they waited. Load stays on loopback.
+// events, t3 three healthy targets, tls that they are reached over TLS, +hang a further one that
+// never answers. Switches are those of the server's threads, an event, in which they waited. Load
+// stays on loopback.
 //
 //	go run ./testenv/bench           # all cells, below ten minutes
 //	go run ./testenv/bench -quick    # the cells that goals are about, about half a minute

@@ -138,7 +138,11 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if rx, err = startRole("receiver"); err != nil {
+	authority, err := b.certificate()
+	if err != nil {
+		return nil, nil, err
+	}
+	if rx, err = startRole("receiver", authority); err != nil {
 		return nil, nil, err
 	}
 	switch c.server {
@@ -149,18 +153,32 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 			s.dir = dir
 		}
 	case least:
-		if s, err = startRole(least, filepath.Join(dir, "floor"), rx.address); err == nil {
+		args := []string{filepath.Join(dir, "floor"), rx.address}
+		if c.secure {
+			args = []string{args[0], rx.secure, authority}
+		}
+		if s, err = startRole(least, args...); err == nil {
 			s.dir = dir
 		}
 	default:
 		s, err = startRelay(dir, func(cfg *testenv.Config, nobody string) {
 			c.configure(cfg, rx.address, nobody)
+			if c.secure {
+				c.configureTLS(cfg, rx.secure, authority)
+			}
 		})
 	}
 	if err != nil {
 		rx.stop()
 	}
 	return rx, s, err
+}
+
+// configureTLS has the healthy targets reached over TLS.
+func (c cell) configureTLS(cfg *testenv.Config, rx, authority string) {
+	for i := range c.targets {
+		cfg.Target(fmt.Sprintf("t%d", i), "https://"+rx+"/ok", "ca_file", authority)
+	}
 }
 
 // configure asks for what the cell needs; all else has its default.

@@ -21,6 +21,7 @@ type cell struct {
 	others  int  // healthy ones that want other types
 	pattern bool // of the others: they name their types by a pattern
 	paused  bool
+	secure  bool   // targets are reached over TLS
 	sick    string // what a further target does: hang, refuse, half
 	sweep   bool   // delivered events are kept for a second only, not for a day
 	life    bool   // the same; afterwards wait until everything is delivered and swept
@@ -39,6 +40,9 @@ func (c cell) name() string {
 		size += fmt.Sprintf(" ×%d", c.batch)
 	}
 	name := fmt.Sprintf("%s %s %s", c.server, load, size)
+	if c.secure {
+		name += " tls"
+	}
 	if c.server != relay {
 		return name
 	}
@@ -67,7 +71,7 @@ func (c cell) name() string {
 }
 
 // load is the part of a cell that its references share.
-func (c cell) load() string { return fmt.Sprint(c.conns, c.rate, c.size, c.batch) }
+func (c cell) load() string { return fmt.Sprint(c.conns, c.rate, c.size, c.batch, c.secure) }
 
 // perRequest is how many events a request brings.
 func (c cell) perRequest() int { return max(c.batch, 1) }
@@ -84,7 +88,14 @@ func calm() cell {
 
 // on is the same load on another server.
 func (c cell) on(server string) cell {
-	return cell{server: server, conns: c.conns, rate: c.rate, size: c.size, batch: c.batch}
+	return cell{server: server, conns: c.conns, rate: c.rate, size: c.size, batch: c.batch,
+		secure: c.secure}
+}
+
+// overTLS is the same load with targets that are reached over TLS.
+func (c cell) overTLS() cell {
+	c.secure = true
+	return c
 }
 
 // pausedTarget is the same load with one target that is paused: events are spooled and not sent.
@@ -98,8 +109,8 @@ func plan(quick bool) []cell {
 	if quick {
 		lone := usual()
 		lone.conns = 1
-		cells := append(family(64, 1024), withTargets(3), withTargets(10), manyCallers(), batched(),
-			lone.on(floor), lone.pausedTarget())
+		cells := append(family(64, 1024), usual().overTLS(), withTargets(3), withTargets(10),
+			manyCallers(), batched(), lone.on(floor), lone.pausedTarget())
 		cells = append(cells, calm().on(floor), calm())
 		return append(append(cells, sickCells()...), lifeCell())
 	}
@@ -109,6 +120,7 @@ func plan(quick bool) []cell {
 	}
 	cells = append(cells, withTargets(0), withTargets(3), withTargets(10))
 	cells = append(cells, batched().on(floor), batched().pausedTarget(), batched())
+	cells = append(cells, usual().overTLS(), usual().overTLS().on(least))
 	for _, size := range []int{256, 16 << 10} {
 		cells = append(cells, family(64, size)...)
 	}

@@ -28,6 +28,7 @@ const (
 type server struct {
 	cmd     *exec.Cmd
 	address string // where events are taken
+	secure  string // of a receiver: the same over TLS
 	admin   string // of a relay
 	dir     string // removed at the end; of a relay also where its config, log and spool are
 	config  *testenv.Config
@@ -67,7 +68,7 @@ func startRole(role string, args ...string) (*server, error) {
 		s.stop()
 		return nil, fmt.Errorf("cannot start the server %s: %w", role, err)
 	}
-	s.address = strings.TrimSpace(line)
+	s.address, s.secure, _ = strings.Cut(strings.TrimSpace(line), " ")
 	return s, nil
 }
 

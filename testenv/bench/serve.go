@@ -13,7 +13,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// serveRole is one of the servers, in a process of its own, on a free port that it prints.
+// serveRole is one of the servers, in a process of its own, on a free port that it prints. A
+// receiver that is given a certificate is there over TLS as well, on the port that it prints next.
 func serveRole(role string, args []string) error {
 	handler, err := handlerOf(role, args)
 	if err != nil {
@@ -23,7 +24,15 @@ func serveRole(role string, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(ln.Addr())
+	addresses := ln.Addr().String()
+	if role == "receiver" && len(args) == 1 {
+		secure, err := serveSecure(handler, args[0])
+		if err != nil {
+			return err
+		}
+		addresses += " " + secure
+	}
+	fmt.Println(addresses)
 	server := &fasthttp.Server{Handler: handler, NoDefaultServerHeader: true}
 	return server.Serve(ln)
 }
@@ -42,14 +51,19 @@ func handlerOf(role string, args []string) (fasthttp.RequestHandler, error) {
 		}
 		return func(ctx *fasthttp.RequestCtx) { f.accept(ctx) }, nil
 	case least:
-		if len(args) != 2 {
-			return nil, errors.New("the least relay needs a file and a target's address")
+		if len(args) != 2 && len(args) != 3 {
+			return nil, errors.New("the least relay needs a file, a target's address and, for TLS, the " +
+				"file of its authority")
 		}
 		f, err := newFloorFile(args[0])
 		if err != nil {
 			return nil, err
 		}
-		return newLeastRelay(f, args[1]).handle, nil
+		r, err := newLeastRelay(f, args[1], args[2:])
+		if err != nil {
+			return nil, err
+		}
+		return r.handle, nil
 	case "receiver":
 		return new(receiver).handle, nil
 	}
@@ -139,14 +153,21 @@ const (
 	leastQueue   = 1024
 )
 
-func newLeastRelay(file *floorFile, target string) *leastRelay {
+func newLeastRelay(file *floorFile, target string, authority []string) (*leastRelay, error) {
 	r := &leastRelay{file: file, url: "http://" + target + "/ok",
 		bodies: make(chan *[]byte, leastQueue)}
+	if len(authority) > 0 {
+		config, err := trusting(authority[0])
+		if err != nil {
+			return nil, err
+		}
+		r.url, r.client.TLSConfig = "https://"+target+"/ok", config
+	}
 	r.free.New = func() any { return new([]byte) }
 	for range leastWorkers {
 		go r.send() // as long as the process
 	}
-	return r
+	return r, nil
 }
 
 func (r *leastRelay) handle(ctx *fasthttp.RequestCtx) {

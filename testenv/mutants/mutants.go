@@ -116,6 +116,18 @@ func relayMutants() []mutant {
 		to:   "		case err != nil && s.head.status == 0:\n			return err\n		case last, err != nil:",
 		pkg:  "relay/attempt", tests: ".",
 	}, {
+		name: "take what nobody asked for", file: "relay/attempt/conn.go",
+		from: "	if pc.noisy && pc.reused {", to: "	if false {",
+		pkg: "relay/attempt", tests: "TestUnasked|TestTLSIdle",
+	}, {
+		name: "go on with a torn record", file: "relay/attempt/conn.go",
+		from: "pc.tls != nil && pc.records.torn() && !pc.absorb()", to: "false",
+		pkg: "relay/attempt", tests: "TestTLSTornAnswer",
+	}, {
+		name: "obey an earlier deadline", file: "relay/attempt/socket.go",
+		from: "	if !s.armed.Before(s.until) || ", to: "	if true || ",
+		pkg: "relay/attempt", tests: "TestDeadlineOfEarlierRequest",
+	}, {
 		name: "believe any status", file: "relay/attempt/transport.go",
 		from: "	if x.client.success(status) {", to: "	if status < 400 {",
 		pkg: "testenv", tests: "TestP5",
