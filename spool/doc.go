@@ -111,14 +111,14 @@
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
 // disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none
 // (badger/room.go): it allocates blocks before it stores into them, up to 20 MiB ahead in the log
-// and 16 in the value log,
-// and a commit that may find the memtable full, so that a table is written and perhaps compacted,
-// begins only when the disk has room for that. Otherwise the gate closes (gate.go): nothing is
-// written, so nothing has failed. Appends, sweeps and an operator's orders are refused with
-// ErrFull; outcomes, ticks, standings and checkpoints wait, 4,096 in the committer and the others
-// with their callers. Fresh deliveries that succeed need no write and go on. When there is room the
-// gate opens and all is written in order. With less than 48 MiB free appends are refused before
-// that, so that the rest of the log, at most 16 MiB or 60,000 outcomes, is for settling.
+// and 5 in the value log, and a commit that may find the memtable full, so that a table is written
+// and perhaps compacted, begins only when the disk has room for that. Otherwise the gate closes
+// (gate.go): nothing is written, so nothing has failed. Appends, sweeps and an operator's orders
+// are refused with ErrFull; outcomes, ticks, standings and checkpoints wait, 4,096 in the committer
+// and the others with their callers. Fresh deliveries that succeed need no write and go on. When
+// there is room the gate opens and all is written in order. With less than 48 MiB free appends are
+// refused before that, so that the rest of the log, at most 16 MiB or 60,000 outcomes, is for
+// settling.
 //
 // A disk without inodes, a process without descriptors and a quota are a full disk as well
 // (badger/room.go): events are refused with few inodes left, and a commit that may begin another

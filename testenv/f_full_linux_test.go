@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -322,20 +323,26 @@ func (j *Journey) takeRest(d *disk) (taken bool) {
 	return true
 }
 
-// anywhereInLog posts large events until the engine's log is somewhere between new and full, so that
-// the disk fills with any part of it left.
+// anywhereInLog posts events until the engine's log is somewhere between new and full, so that the
+// disk fills with any part of it left. They are so small that they lie in the log.
 func (j *Journey) anywhereInLog(rng *rand.Rand) {
 	j.t.Helper()
-	const large, memtable = 100 << 10, 16 << 20
-	pad := Payload(rng, "message", large)
-	n := rng.IntN(memtable / large)
-	if part := memtable / large; raceDetector && !raceAll() {
+	const size, memtable, senders = 3 << 10, 16 << 20, 8
+	pad := Payload(rng, "message", size)
+	n := rng.IntN(memtable / size)
+	if part := memtable / size; raceDetector && !raceAll() {
 		n = part*3/4 + n/4 // the rest is filled by outcomes, which takes the longest
 	}
-	j.t.Logf("%d large events before the disk fills", n)
-	for i := range n {
-		j.Post(Post{ID: fmt.Sprintf("pad-%d", i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
+	j.t.Logf("%d events before the disk fills", n)
+	var all sync.WaitGroup
+	for s := range senders {
+		all.Go(func() {
+			for i := s; i < n; i += senders {
+				j.Post(Post{ID: fmt.Sprintf("pad-%d", i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
+			}
+		})
 	}
+	all.Wait()
 }
 
 // gateClosed reports whether the blocks that the log had are used up.

@@ -145,10 +145,12 @@ func newMovedJourney(t *testing.T) *Journey {
 	j.Config.Target("crm", j.RX.URL("crm"), "status", "paused").
 		Set("spool.dir", filepath.Join(j.Dir, "above", "spool")).Set("server.max_body_size", "900KiB")
 	j.Start()
-	large := bytes.Repeat([]byte{'x'}, 800<<10)
-	for i := range 24 { // more than a memtable
-		j.Send(Post{ID: fmt.Sprint("large-", i), Body: large, ContentType: "text/plain"})
+	for i := range 24 { // half of them so large that they are not in the log
+		j.Send(Post{ID: fmt.Sprint("some-", i), Body: bytes.Repeat([]byte{'x'}, 1<<10+i%2*200<<10),
+			ContentType: "text/plain"})
 	}
+	j.Kill()
+	j.Start() // what the log had becomes a table
 	Until(t, Patience, "a table beside one log", func() bool {
 		tables, _ := filepath.Glob(filepath.Join(j.SpoolPath(), "db", "*.sst"))
 		logs, _ := filepath.Glob(filepath.Join(j.SpoolPath(), "db", "*.mem"))

@@ -89,8 +89,11 @@ func (f *Figures) judge(most, work, must int64) {
 	f.Ample.Store((most <= 0 || total < most/10*6) && free > 4*work && free > 2*must)
 }
 
-// Needs is what a start and the engine's work need, as long as nothing is swept.
-func (s *Store) Needs() int64 { return PreflightBytes + s.Figures.compaction.Load() }
+// Needs is what a start and the engine's work need, as long as nothing is swept, and what a kill
+// leaves of blocks that the value log had ahead.
+func (s *Store) Needs() int64 {
+	return PreflightBytes + 2*valueStepMax + s.Figures.compaction.Load()
+}
 
 // mustStayFree is what Admit leaves: what the operator wants, and at least what a start, the
 // engine's work and a sweep when half of the log may go need, so that a disk that the relay itself

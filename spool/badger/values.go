@@ -38,7 +38,7 @@ const (
 	valueFileBytes = 64 << 20
 	// valueStepMin and valueStepMax bound how far blocks are allocated ahead: as much again as there
 	// is.
-	valueStepMin, valueStepMax = 1 << 20, 16 << 20
+	valueStepMin, valueStepMax = 1 << 20, 4 << 20
 	// valueReserve are the blocks that events leave to what rides with outcomes on a full disk: a few
 	// small records there are large.
 	valueReserve = 256 << 10
