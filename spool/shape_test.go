@@ -79,13 +79,16 @@ func TestSmallMemoryAfterLarge(t *testing.T) {
 			const events, roundsMax = 2_000, 100
 			f := open(t)
 			f.lane("a")
-			n := 0
-			for n < roundsMax*events && f.disk.Room.Written < 15<<20 {
+			n, written := 0, int64(0)
+			for n < roundsMax*events && written < 15<<20 {
 				f.appendRandom(events, size, "a")
 				n += events
+				if err := f.between(func() error { written = f.disk.Room.Written; return nil }); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if f.disk.Room.Written < ondisk.MemTableBytes/2 {
-				t.Fatalf("the log has %d bytes after %d events", f.disk.Room.Written, n)
+			if written < ondisk.MemTableBytes/2 {
+				t.Fatalf("the log has %d bytes after %d events", written, n)
 			}
 			g := f.killed(smallMemory)
 			g.holds(n)
