@@ -127,7 +127,7 @@ const (
 
 // Shape is what of the engine depends on the memory it may take.
 type Shape struct {
-	// Small: half as large memtables, and fewer of them, for a third more bytes written.
+	// Small: half as large memtables, and fewer of them.
 	Small bool
 	// MappedBytesMax of the engine's tables may be resident.
 	MappedBytesMax int64
