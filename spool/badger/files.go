@@ -1,10 +1,8 @@
 package badger
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -238,44 +236,4 @@ func NameEngine(err error) error {
 		return named
 	}
 	return fmt.Errorf("%w: %w", engine.ErrDamaged, err)
-}
-
-// largeLogs reports whether a log was left that a memtable of so many bytes may not hold: that of
-// an engine with larger ones, which was killed. Badger ends the process where it reads such a log.
-func largeLogs(dir string, memTable int64) (large bool, err error) {
-	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
-	if err != nil {
-		return false, fmt.Errorf("cannot list the engine's logs: %w", err)
-	}
-	for _, path := range logs {
-		err := withFile(path, func(f *os.File, size int64) error {
-			end, err := contentEnd(f, size)
-			// Badger gives a log twice the length of its memtable, and a repair gives it another. An
-			// entry takes more of a memtable than of its log, but never twice as much.
-			own := size == 2*memTable && end <= logBytesMax(memTable)
-			large = large || !own && end > memTable/2
-			return err
-		})
-		if err != nil {
-			return false, fmt.Errorf("cannot look into a log of the engine: %w", err)
-		}
-	}
-	return large, nil
-}
-
-// contentEnd is where the last byte of a file ends that is not zero.
-func contentEnd(f io.ReaderAt, size int64) (int64, error) {
-	piece := make([]byte, 64<<10)
-	for end := size; end > 0; {
-		from := max(end-int64(len(piece)), 0)
-		n, err := f.ReadAt(piece[:end-from], from)
-		if err != nil && err != io.EOF {
-			return 0, err
-		}
-		if kept := len(bytes.TrimRight(piece[:n], "\x00")); kept > 0 {
-			return from + int64(kept), nil
-		}
-		end = from
-	}
-	return 0, nil
 }

@@ -82,7 +82,7 @@ func (s *Store) stir() {
 // keepMemory keeps resident memory small, whatever the backlog: without it a burst of 1,000,000
 // events leaves 2 GiB resident.
 func (s *Store) keepMemory(now time.Time) {
-	if err := s.TrimMapped(s.shape.mappedMax()); err != nil {
+	if err := s.TrimMapped(s.shape.MappedBytesMax); err != nil {
 		s.Log.Debug("mapped tables stay resident", "error", err)
 	}
 	if s.rest.due(now, s.Commits()) {

@@ -128,11 +128,11 @@ const (
 	roomyMemoryBytes = 256 << 20
 )
 
-// Shape is what of the engine depends on the memory it may take. The zero value is the usual one.
+// Shape is what of the engine depends on the memory it may take.
 type Shape struct {
-	// Small: half as large memtables, and fewer of them, for a third more bytes written.
+	// Small: half as large memtables, and fewer of them.
 	Small bool
-	// MappedBytesMax of the engine's tables may be resident; 0: mappedBytesMax.
+	// MappedBytesMax of the engine's tables may be resident.
 	MappedBytesMax int64
 }
 
@@ -140,7 +140,7 @@ type Shape struct {
 // use.
 func ShapeFor(memory int64) Shape {
 	if memory <= 0 || memory >= roomyMemoryBytes {
-		return Shape{}
+		return Shape{MappedBytesMax: mappedBytesMax}
 	}
 	return Shape{Small: true, MappedBytesMax: min(mappedBytesMax, memory/2)}
 }
@@ -155,14 +155,6 @@ func (s Shape) apply(o *badger.Options) {
 	if o.BlockCacheSize > 0 {
 		o.BlockCacheSize, o.IndexCacheSize = smallCacheBytes, smallCacheBytes
 	}
-}
-
-// mappedMax is what of the engine's tables may be resident.
-func (s Shape) mappedMax() int64 {
-	if s.MappedBytesMax > 0 {
-		return s.MappedBytesMax
-	}
-	return mappedBytesMax
 }
 
 // SetLevelZero sets how many tables level 0 has when a compaction begins, and when writers wait.

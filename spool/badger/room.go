@@ -1,8 +1,10 @@
 package badger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,6 +52,54 @@ const (
 // logBytesMax is as far as stores into the log of a memtable of so many bytes can reach: the
 // memtable, a transaction on top, and what Badger writes around its entries.
 func logBytesMax(memTable int64) int64 { return memTable * 5 / 4 }
+
+// largeLogs reports whether a log was left that a memtable of so many bytes may not hold: that of
+// an engine with larger ones, which was killed. Badger ends the process where it reads such a log.
+func largeLogs(dir string, memTable int64) (bool, error) {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return false, fmt.Errorf("cannot list the engine's logs: %w", err)
+	}
+	for _, path := range logs {
+		size, end, err := contentEnd(path)
+		if err != nil {
+			return false, fmt.Errorf("cannot look into a log of the engine: %w", err)
+		}
+		// Badger gives a log twice the length of its memtable, and a repair gives it another. An entry
+		// takes more of a memtable than of its log, but never twice as much.
+		own := size == 2*memTable && end <= logBytesMax(memTable)
+		if !own && end > memTable/2 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// contentEnd is the length of a file, and where its last byte ends that is not zero.
+func contentEnd(path string) (size, end int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	piece := make([]byte, 64<<10)
+	for end = info.Size(); end > 0; {
+		from := max(end-int64(len(piece)), 0)
+		n, err := f.ReadAt(piece[:end-from], from)
+		if err != nil && err != io.EOF {
+			return 0, 0, err
+		}
+		if kept := len(bytes.TrimRight(piece[:n], "\x00")); kept > 0 {
+			return info.Size(), from + int64(kept), nil
+		}
+		end = from
+	}
+	return info.Size(), 0, nil
+}
 
 // PreflightBytes must be free before the engine is opened: it maps sparse files, and a full disk
 // under such a map is a SIGBUS that nothing can catch.

@@ -157,3 +157,18 @@ func TestJudgeDisk(t *testing.T) {
 	f(800, 1001, 1000, 100, false, false)
 	f(801, 1001, 1000, 100, true, false)
 }
+
+// The engine has its usual shape unless it may take little.
+func TestShapeFor(t *testing.T) {
+	t.Parallel()
+	for memory, want := range map[int64]Shape{
+		0:                {MappedBytesMax: mappedBytesMax},
+		roomyMemoryBytes: {MappedBytesMax: mappedBytesMax},
+		104 << 20:        {Small: true, MappedBytesMax: 52 << 20},
+		48 << 20:         {Small: true, MappedBytesMax: 24 << 20},
+	} {
+		if got := ShapeFor(memory); got != want {
+			t.Errorf("for %d bytes: %+v; want %+v", memory, got, want)
+		}
+	}
+}
