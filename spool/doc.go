@@ -10,6 +10,10 @@
 // (an ack floor and redeliveries), so that a later engine on such a log fits the same face.
 // DESIGN.md has what else was tried, here and below, and what it showed.
 //
+// From its commit until it is handed out an event waits in memory, once for all lanes (way.go).
+// What does not fit, or is more than a lane's share, is read from the log; a lane that stands still
+// sends only itself there.
+//
 // # Records
 //
 // What is on disk is the log, under the sequences of its events, and small records beside it: lane

@@ -34,8 +34,11 @@ const (
 	// turnsLeastPerCPU go on however many deliveries wait, and batchesPerCPU.
 	turnsLeastPerCPU = 4
 	batchesPerCPU    = 1
-	// backlogAt deliveries are a backlog, which takes its time whoever is held back.
+	// backlogAt deliveries are a backlog, which takes its time whoever is held back: half of what
+	// keeps disk and CPUs busy leaves a lane more of them than it needs to gain on its senders.
 	backlogAt = 8192
+	// syncGuess is what a sync of the disk takes as long as that is not known.
+	syncGuess = time.Millisecond
 )
 
 // Waiting are the deliveries that wait for their first attempt, at the target where most do.
@@ -66,6 +69,9 @@ func (s *Server) KeepPace(now time.Time, sync time.Duration) {
 		most = lagLeft
 	}
 	s.lagging = w.Slow > most
+	if sync <= 0 {
+		sync = syncGuess
+	}
 	turns, batches := s.turnsBeside(w, turnsFor(sync, s.cpus))
 	s.turns.SetLimit(turns)
 	s.batches.SetLimit(batches)
@@ -75,16 +81,19 @@ func (s *Server) KeepPace(now time.Time, sync time.Duration) {
 // waits. fair is how many keep disk and CPUs busy.
 func (s *Server) turnsBeside(w Waiting, fair int) (turns, batches int) {
 	turns, batches = inHandMax, inHandMax
-	if s.lagging || w.Quick >= backlogAt {
+	if s.lagging {
 		turns = fair
 	}
-	if !w.AnyQuick || w.Quick >= backlogAt {
+	if !w.AnyQuick {
 		return turns, batches
 	}
 	least := turnsLeastPerCPU * s.cpus
-	left := max(2*fair-int(w.Quick), least)
+	left := max(2*fair-int(min(w.Quick, backlogAt)), least)
 	if left == least {
 		batches = batchesPerCPU * s.cpus
+	}
+	if w.Quick >= backlogAt {
+		left = max(fair/2, least)
 	}
 	return min(turns, left), batches
 }

@@ -38,9 +38,9 @@ func TestTurnsBeside(t *testing.T) {
 	// but a few in any case, and hardly a batch
 	f(Waiting{AnyQuick: true, Quick: 92}, 8, 2)
 	f(Waiting{AnyQuick: true, Quick: backlogAt - 1}, 8, 2)
-	// a backlog is drained while as many as keep disk and CPUs busy go on
-	f(Waiting{AnyQuick: true, Quick: backlogAt}, 50, inHandMax)
-	f(Waiting{AnyQuick: true, Quick: 1 << 40}, 50, inHandMax)
+	// a backlog is drained while half of those that keep disk and CPUs busy go on
+	f(Waiting{AnyQuick: true, Quick: backlogAt}, 25, 2)
+	f(Waiting{AnyQuick: true, Quick: 1 << 63}, 25, 2)
 }
 
 // What waits at a slow target takes no turn below those that keep disk and CPUs busy, and those as
@@ -64,6 +64,13 @@ func TestKeepPace(t *testing.T) {
 	f(Waiting{Slow: lagLeft}, inHandMax)
 	f(Waiting{Slow: 1 << 40, AnyQuick: true}, 50)
 	f(Waiting{AnyQuick: true, Quick: 80}, 20)
+	at = at.Add(time.Second)
+	if s.KeepPace(at, 0); s.turns.Limit() != 2*turnsFor(syncGuess, 2)-80 {
+		t.Errorf("%d turns while it is not known what a sync takes", s.turns.Limit())
+	}
+	w = Waiting{AnyQuick: true, Quick: 80}
+	at = at.Add(time.Second)
+	s.KeepPace(at, 250*time.Microsecond)
 	// too soon for another look
 	w = Waiting{}
 	if s.KeepPace(at.Add(lagLook-1), 0); s.turns.Limit() != 20 {

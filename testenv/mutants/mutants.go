@@ -54,6 +54,10 @@ func spoolMutants() []mutant {
 		to:   "		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) || true {",
 		pkg:  "spool", tests: "TestFaultAtEveryCall",
 	}, {
+		name: "stand in others' way", file: "spool/lanes.go",
+		from: "		a.lane.way.drop()\n", to: "",
+		pkg: "spool", tests: "TestFeedStandstill",
+	}, {
 		name: "position passes a failure", file: "spool/change.go",
 		from: "	case st.Verdict == Retry:\n		g.put(key, st.exception().Encode(), 0)",
 		to: "	case st.Verdict == Retry && !st.Fresh:\n" +
@@ -143,6 +147,18 @@ func relayMutants() []mutant {
 		name: "charge what was not tried", file: "relay/lane.go",
 		from: " || t.job != nil && t.job.over() {", to: " {",
 		pkg: "testenv", tests: "TestP5StopJobAfter",
+	}, {
+		name: "wait for the dead", file: "relay/pulse/pulse.go",
+		from: "since > movesFor", to: "since < 0",
+		pkg: "relay", tests: "TestWaiting",
+	}, {
+		name: "wait for nobody", file: "relay/relay.go",
+		from: "w.Quick, w.AnyQuick = max(w.Quick, n), true", to: "w.Slow = max(w.Slow, n)",
+		pkg: "relay", tests: "TestWaiting",
+	}, {
+		name: "lose what is left of a portion", file: "relay/lane.go",
+		from: "l.portion.drop(); left {", to: "l.portion.drop(); left && seq == 0 {",
+		pkg: "relay", tests: "TestPortion",
 	}, {
 		name: "any origin", file: "relay/admin/guard.go",
 		from: "	return err != nil || u.Host == \"\" ||", to: "	return err != nil && u.Host == \"\" &&",
