@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -71,6 +73,9 @@ func TestFaultKillsCollecting(t *testing.T) {
 	j.Ledger.CheckArrivals()
 	if s := j.Status(); s.Quarantined != 0 {
 		t.Errorf("%d records were set aside", s.Quarantined)
+	}
+	if _, err := os.Stat(filepath.Join(j.SpoolPath(), "db", "000001.vlog")); err == nil {
+		t.Error("the first file of the value log was never given back")
 	}
 }
 

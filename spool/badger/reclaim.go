@@ -129,9 +129,10 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 		if err := s.Flatten(); err != nil {
 			return err
 		}
-	}
-	if err := s.collector.collect(between); err != nil {
-		return err
+		// Only now: a log that still leads into a file that is gone would be taken for a loss.
+		if err := s.collector.collect(between); err != nil {
+			return err
+		}
 	}
 	err := s.Measure(true)
 	s.Log.Info("space of swept events was given back", "bytes_before", disk.Bytes,

@@ -303,3 +303,36 @@ func TestAdviseValues(t *testing.T) {
 		}
 	}
 }
+
+// A kill after a collection leaves a spool that starts: no log leads into the file that is gone.
+func TestCollectThenKill(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	const dead, from, to = 3800, 4000, 4500 // nine tenths of the first file, and some of it after those
+	putValues(t, s, 1, dead)
+	dropValues(t, s, 1, dead)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	putValues(t, s, from, to)
+	first := valueLogsOf(t, s)[0]
+	if err := s.Measure(true); err != nil {
+		t.Fatal(err)
+	}
+	s.Swept(2*valueFileBytes, false)
+	if err := s.Reclaim(time.Now().Add(time.Hour), to, atOnce); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(first); err == nil {
+		t.Fatal("the first file is still there")
+	}
+	killed := filepath.Join(t.TempDir(), "spool")
+	if err := os.CopyFS(killed, os.DirFS(s.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	again := openStore(t, StoreOptions{Files: Files{Dir: killed,
+		Answered: func() (uint64, error) { return to - 1, nil },
+		Raise:    func(uint64) error { return nil }}})
+	if lost := wantValues(t, again, from, to); len(lost) > 0 {
+		t.Errorf("events are lost: %d", lost)
+	}
+}
