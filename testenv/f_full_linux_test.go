@@ -85,6 +85,7 @@ func TestFaultDiskFullOfEvents(t *testing.T) {
 	if err := j.startUnready(); err != nil {
 		t.Fatalf("cannot start on the disk that the relay itself filled: %v", err)
 	}
+	j.fillWithEvents(Seed(t), "again") // it gives back the blocks that its value log had ahead
 	j.awaitFull()
 	j.Config.Set("target.crm.status", "enabled")
 	j.Reload()
@@ -131,18 +132,18 @@ func fullOfEvents(t *testing.T, d *disk, key, value string) *Journey {
 		Set("target.crm.status", "paused").
 		Set("log.level", "info")
 	j.Start()
-	j.fillWithEvents(rng)
+	j.fillWithEvents(rng, "large")
 	return j
 }
 
 // fillWithEvents posts large events until they are refused for a while: a compaction under way
 // takes room that it gives back.
-func (j *Journey) fillWithEvents(rng *rand.Rand) {
+func (j *Journey) fillWithEvents(rng *rand.Rand, prefix string) {
 	j.t.Helper()
 	const refusals, pause = 60, 50 * time.Millisecond
 	pad := Payload(rng, "message", 300<<10)
 	for i, refused := 0, 0; refused < refusals; i++ {
-		a := j.Post(Post{ID: fmt.Sprintf("large-%d", i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
+		a := j.Post(Post{ID: fmt.Sprintf("%s-%d", prefix, i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
 		switch {
 		case a.Err != nil:
 			j.t.Fatalf("%v\n%s", a.Err, tail(j.Log()))
