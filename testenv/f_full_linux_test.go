@@ -144,17 +144,21 @@ func fullOfEvents(t *testing.T, d *disk, key, value string) *Journey {
 func (j *Journey) fillWithEvents(rng *rand.Rand, prefix string) {
 	j.t.Helper()
 	const refusals, pause = 60, 50 * time.Millisecond
-	pad := Payload(rng, "message", 300<<10)
-	for i, refused := 0, 0; refused < refusals; i++ {
-		a := j.Post(Post{ID: fmt.Sprintf("%s-%d", prefix, i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
-		switch {
-		case a.Err != nil:
-			j.t.Fatalf("%v\n%s", a.Err, tail(j.Log()))
-		case a.Status == 200:
-			refused = 0
-		default:
-			refused++
-			<-time.After(pause)
+	n := 0
+	for _, size := range []int{300 << 10, 8 << 10} { // a small one may fit where a large one does not
+		pad := Payload(rng, "message", size)
+		for refused := 0; refused < refusals; n++ {
+			a := j.Post(Post{ID: fmt.Sprintf("%s-%d", prefix, n),
+				Body: fmt.Appendf(nil, "[%d,%s]", n, pad)})
+			switch {
+			case a.Err != nil:
+				j.t.Fatalf("%v\n%s", a.Err, tail(j.Log()))
+			case a.Status == 200:
+				refused = 0
+			default:
+				refused++
+				<-time.After(pause)
+			}
 		}
 	}
 }
