@@ -148,11 +148,14 @@ func TestFaultNextLog(t *testing.T) {
 				return a.Err != nil || a.Status == 507
 			})
 			if c.waits {
-				j.awaitFull()
-				// It tries again and again, and may be ready for a moment in between.
-				Until(t, Patience, "/readyz to say "+c.words, func() bool {
-					_, body := j.Admin("GET", "/readyz")
-					return strings.Contains(string(body), c.words)
+				// It tries again and again, and may be ready in between: what is small may still fit.
+				Until(t, 2*Patience, "/readyz to say "+c.words, func() bool {
+					a = j.Post(Post{Body: pad})
+					code, body := j.Admin("GET", "/readyz")
+					return a.Err == nil && a.Status == 507 && a.Problem.Code == "spool_full" &&
+						a.Header.Get("Retry-After") != "" && code == 503 &&
+						strings.Contains(string(body), "the spool is full") &&
+						strings.Contains(string(body), c.words)
 				})
 				disk.heal()
 				Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
