@@ -160,7 +160,6 @@
 //	                                   aside
 //	a block of a table                 the records in it; one that says nothing of its events hides
 //	                                   those that it holds
-//	an entry of a value log            the record in it; its head is put right where that can be told
 //	a log that is gone or empty, a table that is listed and gone
 //	                                   refused (ErrLoss): it may be elsewhere
 //	the name of a target               refused (ErrLoss): nobody would miss its deliveries

@@ -18,7 +18,6 @@ const (
 	manifestName = "MANIFEST" // the engine's list of its tables
 	logExt       = ".mem"
 	tableExt     = ".sst"
-	valueExt     = valueLogExt
 	// premisesLooks at the files must agree before one counts as gone: the engine begins and removes
 	// files while their directory is read, and a name may be missed then.
 	premisesLooks = 3
@@ -132,7 +131,7 @@ func (p *premises) survey() (*survey, error) {
 			return p.matters(name, err)
 		}
 		v.bytes += volume.BlockBytes(info)
-		if filepath.Ext(name) == valueExt {
+		if filepath.Ext(name) == valueLogExt {
 			v.values += volume.BlockBytes(info)
 		}
 		if staysOpen(name) {
@@ -171,7 +170,7 @@ func staysOpen(name string) bool {
 		return true
 	}
 	switch filepath.Ext(file) {
-	case tableExt, logExt, valueExt:
+	case tableExt, logExt, valueLogExt:
 		return true
 	}
 	return false
@@ -203,7 +202,7 @@ func (p *premises) missing(now *survey, tables func() map[string]bool) error {
 			}
 		case !there && ext == logExt && p.rotated(name, now):
 			continue
-		case !there && ext == valueExt && p.collected.Load() > 0:
+		case !there && ext == valueLogExt && p.collected.Load() > 0:
 			p.collected.Add(-1)
 			continue
 		}

@@ -199,7 +199,7 @@ func (s *collector) collectOne() (more bool, err error) {
 	}
 	s.Premises.collected.Add(1)
 	if _, err := s.lookForValues(1); err != nil {
-		return false, err
+		s.lingering++ // it may be there; the next look tells
 	}
 	if moved := s.valuesMoved.Load(); moved > 0 {
 		r.Wrote(int(moved)*EntryRoomBytes, int(moved))
@@ -249,7 +249,7 @@ func (s *collector) rescue(number uint32, between func(run func() error) error) 
 		return err
 	}
 	keys := damagedEvents(v)
-	path := filepath.Join(s.Tree.dir, fmt.Sprintf("%06d%s", number, valueExt))
+	path := filepath.Join(s.Tree.dir, fmt.Sprintf("%06d%s", number, valueLogExt))
 	_, err = readValueLog(badger.Options{Dir: s.Tree.dir, EncryptionKey: s.Key}, path,
 		mend.ValueOptions{Visit: func(e *mend.ValueEntry) {
 			keys = append(keys, append([]byte(nil), e.Key...))

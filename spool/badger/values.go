@@ -11,6 +11,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -42,8 +43,6 @@ const (
 	// valueReserve are the blocks that events leave to what rides with outcomes on a full disk: a few
 	// small records there are large.
 	valueReserve = 256 << 10
-	// valueHeadBytes is where the first entry of a file begins.
-	valueHeadBytes = 20
 	// collectShare of a file must be dead before what is alive in it is moved. What a failed delivery
 	// needs keeps the file otherwise: that is disk, and writes nothing.
 	collectShare = 0.9
@@ -95,33 +94,24 @@ type values struct {
 }
 
 func (v *values) path(fid int) string {
-	return filepath.Join(v.dir, fmt.Sprintf("%06d%s", fid, valueExt))
+	return filepath.Join(v.dir, fmt.Sprintf("%06d%s", fid, valueLogExt))
 }
 
 // find looks for the file in use, which is the newest. The engine has just begun it.
 func (v *values) find() error {
-	files, err := os.ReadDir(v.dir)
+	files, err := fileNames(v.dir)
 	if err != nil {
 		return fmt.Errorf("cannot look for the engine's value log: %w", err)
 	}
-	v.fid = 0
-	for _, f := range files {
-		if filepath.Ext(f.Name()) != valueExt {
-			continue
-		}
-		var fid int
-		if _, err := fmt.Sscanf(f.Name(), "%d.vlog", &fid); err != nil {
-			return fmt.Errorf("%q is no name of a value log of the engine: %w", f.Name(), err)
-		}
-		v.fid = max(v.fid, fid)
-	}
-	v.begin(valueHeadBytes)
+	_, newest := valueLogs(files)
+	v.fid = int(newest)
+	v.begin()
 	return nil
 }
 
-// begin goes on in a file that holds so many bytes.
-func (v *values) begin(holds int64) {
-	v.written, v.allocated = holds, 0
+// begin goes on in a new file.
+func (v *values) begin() {
+	v.written, v.allocated = mend.LogHeadBytes, 0
 	v.unused.Store(0)
 	adviseStores(v.path(v.fid))
 }
@@ -173,7 +163,7 @@ func (v *values) wrote(bytes int64) {
 		if _, err := os.Stat(v.path(v.fid + 1)); err == nil {
 			adviseReads(v.path(v.fid))
 			v.fid++
-			v.begin(valueHeadBytes)
+			v.begin()
 		}
 	}
 	if v.sparse {

@@ -5,8 +5,9 @@ package engine
 // call is just made.
 //
 // Calls: "open engine", "close engine", "commit" (write and sync of one Badger transaction),
-// "flush", "flatten", "open highwater", "write highwater", "sync highwater", "repair" (a file is
-// written and synced, renamed or removed, at a start; or a value log is mended).
+// "flush", "flatten", "collect" (one file of the value log), "open highwater", "write highwater",
+// "sync highwater", "repair" (a file is written and synced, renamed or removed, at a start; or a
+// value log is mended).
 type Seam func(call string, do func() error) error
 
 // Do makes a call, through the seam if there is one.
