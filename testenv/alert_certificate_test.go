@@ -24,6 +24,9 @@ func TestAlertCertificate(t *testing.T) {
 		front.Hangup()
 		j.Send(Post{ID: id, Body: []byte(`{"eventType":"message"}`)})
 		j.Ledger.AwaitDelivered()
+		Until(t, Patience, "the answer to pass the front", func() bool {
+			return j.Target("crm").Pending == 0
+		})
 	}
 	expiry := func() int {
 		return j.Metrics().Get("target_tls_expiry_timestamp_seconds", "target", "crm")

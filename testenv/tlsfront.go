@@ -76,7 +76,8 @@ func NewTLSFront(t testing.TB, to *Receiver, until time.Time) *TLSFront {
 // URL is where a target points.
 func (f *TLSFront) URL(target string) string { return "https://" + f.address + "/" + target }
 
-// Renew replaces the certificate and closes all connections, so that the next request sees it.
+// Renew replaces the certificate and closes all connections, so that the next request sees it. An
+// answer on its way is lost with its connection.
 func (f *TLSFront) Renew(until time.Time) {
 	f.t.Helper()
 	der := f.sign(&x509.Certificate{NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -87,7 +88,7 @@ func (f *TLSFront) Renew(until time.Time) {
 	f.Hangup()
 }
 
-// Hangup closes all connections.
+// Hangup closes all connections, like Renew.
 func (f *TLSFront) Hangup() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
