@@ -147,7 +147,8 @@ func changeOp(c *Change) *op {
 	}
 	if c.remove != nil {
 		o.entries += len(c.remove.seqs)
-		o.bytes += 40 * len(c.remove.seqs)
+		o.bytes += 40*len(c.remove.seqs) + c.remove.rewritten
+		o.largest = max(o.largest, c.remove.rewritten)
 	}
 	return o
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -77,8 +78,10 @@ func (d *Due) page(most int) ([]Delivery, error) {
 func (d *Due) load(found []foundException) ([]Delivery, error) {
 	out := make([]Delivery, 0, len(found))
 	var c Change
+	events := look.NewReader(d.l.s.engine)
+	defer events.Close()
 	for _, f := range found {
-		e, u, err := d.l.s.eventOrUnread(f.seq)
+		e, u, err := d.l.s.eventOrUnread(events, f.seq)
 		if err != nil {
 			return nil, err
 		}
@@ -98,8 +101,9 @@ func (d *Due) load(found []foundException) ([]Delivery, error) {
 }
 
 // eventOrUnread reads an event, or says what is there instead.
-func (s *Spool) eventOrUnread(seq uint64) (*record.Event, *unreadRecord, error) {
-	rec, err := s.get(record.LogKey(seq))
+func (s *Spool) eventOrUnread(events *look.Reader, seq uint64) (*record.Event, *unreadRecord,
+	error) {
+	rec, err := events.Record(seq)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 		s.log.Error("an event that is owed is missing from the log", "sequence", seq)

@@ -40,24 +40,22 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 	return f, d
 }
 
-// fillLog appends until the next group may find the memtable full, in events so small that they lie
-// in the log.
-func (f *fixture) fillLog(lane string) (events int) {
+// fillLog writes notices until the next group may find the memtable full: frames of events take no
+// room in it.
+func (f *fixture) fillLog() {
 	f.t.Helper()
 	const step, small = 100 << 10, ondisk.ValueBytesMin - 500
 	for f.disk.Room.Unused.Load() > ondisk.LogBytesMax-ondisk.MemTableBytes+ondisk.RideBytes {
 		n := min(step, f.disk.Room.Unused.Load()-(ondisk.LogBytesMax-ondisk.MemTableBytes))
-		var drafts []*Draft
+		var c Change
 		for ; n > 0; n -= small {
-			drafts = append(drafts, &Draft{Type: "t", Payload: make([]byte, min(n, small)), At: f.now,
-				Note: []string{lane}})
+			f.filled++
+			c.Owe = append(c.Owe, Notice{Episode: f.filled, Body: make([]byte, min(n, small))})
 		}
-		if err := f.Append(drafts...); err != nil {
+		if err := f.Apply(c); err != nil {
 			f.t.Fatal(err)
 		}
-		events += len(drafts)
 	}
-	return events
 }
 
 func (f *fixture) until(what string, ok func() bool) {
@@ -111,7 +109,10 @@ func TestGateKeepsTheLogForOutcomes(t *testing.T) {
 func TestGateHoldsARotation(t *testing.T) {
 	t.Parallel()
 	f, d := openOn(t)
-	events := f.fillLog(f.lane("a").name)
+	const events = 3
+	f.lane("a")
+	f.appendRandom(events, 10, "a")
+	f.fillLog()
 	d.free.Store(ondisk.RotateBytes - 1)
 	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
@@ -144,7 +145,8 @@ func TestGateHoldsARotation(t *testing.T) {
 func TestGateLetsARotationThrough(t *testing.T) {
 	t.Parallel()
 	f, d := openOn(t)
-	f.fillLog(f.lane("a").name)
+	f.lane("a")
+	f.fillLog()
 	d.free.Store(ondisk.RotateBytes)
 	for n := uint64(1); f.disk.Room.Unused.Load() <= ondisk.LogBytesMax-ondisk.MemTableBytes; n++ {
 		if err := f.Apply(Change{Tick: &record.Tick{At: f.now}}); err != nil {
@@ -171,7 +173,8 @@ func TestGateLetsARotationThrough(t *testing.T) {
 func TestRoomFollowsAFlush(t *testing.T) {
 	t.Parallel()
 	f, _ := openOn(t)
-	f.fillLog(f.lane("a").name)
+	f.lane("a")
+	f.fillLog()
 	for range 3 {
 		o := newOp()
 		o.run = f.disk.Flush
@@ -190,7 +193,10 @@ func TestRoomFollowsAFlush(t *testing.T) {
 func TestCloseAtAClosedGate(t *testing.T) {
 	t.Parallel()
 	f, d := openOn(t)
-	events := f.fillLog(f.lane("a").name)
+	const events = 3
+	f.lane("a")
+	f.appendRandom(events, 10, "a")
+	f.fillLog()
 	d.free.Store(0)
 	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
@@ -221,7 +227,7 @@ func TestGateBoundsWhatWaits(t *testing.T) {
 	t.Parallel()
 	f, d := openOn(t)
 	l := f.lane("a")
-	f.fillLog("a")
+	f.fillLog()
 	d.free.Store(0)
 	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
@@ -266,7 +272,8 @@ func TestBallast(t *testing.T) {
 	}
 	f.reopen()
 	f.wantBallast(true)
-	f.fillLog(f.lane("a").name)
+	f.lane("a")
+	f.fillLog()
 	d.free.Store(0)
 	tick := f.tickLater()
 	f.until("the gate to close", f.gate.closed)
@@ -387,10 +394,12 @@ func TestRoomToSweep(t *testing.T) {
 	f, _ := openOn(t)
 	l := f.lane("a")
 	l.Open(true)
-	f.appendRandom(events/2, size, "a")
-	f.flushNow()
-	f.appendRandom(events/2, size, "a")
-	f.flushNow()
+	for range 2 { // each by itself: together they would not lie in the tree
+		for range events / 2 {
+			f.appendRandom(1, size, "a")
+		}
+		f.flushNow()
+	}
 	f.fetch(l, events)
 	for seq := uint64(1); seq <= events; seq++ {
 		f.Settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
@@ -517,7 +526,8 @@ func TestTightWaits(t *testing.T) {
 func TestGateWithoutFiles(t *testing.T) {
 	t.Parallel()
 	f, _ := openOn(t)
-	f.fillLog(f.lane("a").name)
+	f.lane("a")
+	f.fillLog()
 	turn := filepath.Join(f.disk.Room.Dir, ondisk.RotateName)
 	// Making the file is EISDIR then. The spool itself makes and removes one now and then.
 	f.until("no file in the directory's place", func() bool { return os.Mkdir(turn, 0o700) == nil })

@@ -259,27 +259,57 @@ func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
 		}
 		s.log.Warn("removing an event of a batch that was cut off before its answer",
 			"sequence", seq, "batch ends", e.BatchEnd)
-		if err := s.removeUnanswered(e); err != nil {
+		if err := s.removeUnanswered(e, checkpoint); err != nil {
 			return 0, fmt.Errorf("cannot remove an unfinished batch: %w", err)
 		}
 	}
 }
 
-func (s *Spool) removeUnanswered(e *record.Event) error {
+// unansweredMax bounds the events of an unfinished batch that are removed in one transaction.
+const unansweredMax = 1000
+
+// removeUnanswered removes the newest event, and those of its batch before it, as many as one
+// transaction takes.
+func (s *Spool) removeUnanswered(newest *record.Event, checkpoint uint64) error {
+	look := s.engine.Look()
+	defer look.Close()
+	at := look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}, Reverse: true})
+	defer at.Close()
 	return s.update(func(txn engine.Txn) error {
-		if e.Given {
-			value, err := txn.Get(record.IDKey(e.ID()))
-			if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		at.Seek(record.LogKey(newest.Seq))
+		for n := 0; n < unansweredMax && at.Valid(); n++ {
+			seq := record.KeySeq(at.Key())
+			value, err := engine.Copy(at)
+			if err != nil {
 				return err
 			}
-			if r, derr := record.DecodeID(value); err == nil && derr == nil && r.Seq == e.Seq {
-				if err := txn.Delete(record.IDKey(e.ID())); err != nil {
-					return err
-				}
+			e, err := record.DecodeEvent(value, seq)
+			if err != nil || seq <= checkpoint || e.BatchEnd != newest.BatchEnd {
+				return nil // a start looks at what is the newest then
+			}
+			if err := removeEvent(txn, e); err != nil {
+				return err
+			}
+			at.Next()
+		}
+		return nil
+	})
+}
+
+// removeEvent removes an event that was not answered, and what is remembered of its id.
+func removeEvent(txn engine.Txn, e *record.Event) error {
+	if e.Given {
+		value, err := txn.Get(record.IDKey(e.ID()))
+		if err != nil && !errors.Is(err, engine.ErrNotFound) {
+			return err
+		}
+		if r, derr := record.DecodeID(value); err == nil && derr == nil && r.Seq == e.Seq {
+			if err := txn.Delete(record.IDKey(e.ID())); err != nil {
+				return err
 			}
 		}
-		return txn.Delete(record.LogKey(e.Seq))
-	})
+	}
+	return txn.Delete(record.LogKey(e.Seq))
 }
 
 // newest is the last record of the log; the event is nil if it cannot be read.
@@ -340,4 +370,54 @@ func (s *Spool) countQuarantined() error {
 func (g *group) putCheckpoint(head uint64) {
 	c := record.Checkpoint{Head: head, Swept: g.s.swept.Load()}
 	g.put(record.MetaKey(record.MetaCheckpoint), c.Encode(), 0)
+}
+
+// migration brings a spool from one version of the format to the next. It may be cut off by a crash
+// and is then run again from its beginning, so doing it twice must be the same as doing it once.
+// The record of the format itself keeps its layout for ever (version, id, former ids), and so does
+// the spool's identity.
+type migration struct {
+	from uint64
+	do   func(s *Spool) error
+}
+
+// migrations are all there are, oldest first. From 1 to 2 nothing moves: what lies in the tree goes
+// with the sweep, and is read meanwhile as what is in the value log.
+func migrations() []migration {
+	return []migration{{from: 1, do: func(*Spool) error { return nil }}}
+}
+
+// migrate runs the steps between what is on disk and a version. The new version is stored after
+// each step, so that a crash repeats one at most. A newer spool never comes here: decodeFormat
+// refuses it, because nothing that it says can be trusted to mean what it meant.
+func (s *Spool) migrate(f record.Format, to uint64, steps []migration) (record.Format, error) {
+	for f.Version < to {
+		at := f.Version
+		for _, step := range steps {
+			if step.from != at {
+				continue
+			}
+			s.log.Info("bringing the spool to the next version of its format", "from", at,
+				"to", at+1)
+			if err := step.do(s); err != nil {
+				return f, fmt.Errorf("cannot bring its format from %d to %d: %w", at, at+1, err)
+			}
+			f.Version = at + 1
+			if err := s.storeFormat(f); err != nil {
+				return f, fmt.Errorf("cannot store its format: %w", err)
+			}
+			break
+		}
+		if f.Version == at {
+			return f, fmt.Errorf("%w: got %d, and this hookspool has no way from there to %d",
+				record.ErrOldFormat, at, to)
+		}
+	}
+	return f, nil
+}
+
+func (s *Spool) storeFormat(f record.Format) error {
+	return s.update(func(txn engine.Txn) error {
+		return txn.Put(record.MetaKey(record.MetaFormat), f.Encode(), 0)
+	})
 }

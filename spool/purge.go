@@ -163,8 +163,10 @@ func (p purging) beside(from uint64, most int) (seqs []uint64, next uint64, err 
 			return true, nil
 		})
 	if p.Match != nil {
+		events := look.NewReader(p.l.s.engine)
+		defer events.Close()
 		seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
-			e, err := look.Event(p.l.s.engine, seq)
+			e, err := events.Event(seq)
 			return err != nil || !p.Match(e)
 		})
 	}

@@ -37,6 +37,8 @@ type fixture struct {
 	mayHaveFaults bool
 	// answered counts what relist_linux_test.go has appended.
 	answered int
+	given    int    // events of appendGiven
+	filled   uint64 // notices of fillLog
 }
 
 func open(t *testing.T) *fixture {
@@ -130,7 +132,28 @@ func (f *fixture) append(payload string, lanes ...string) *Draft {
 }
 
 // appendRandom appends n events of size bytes whose type is the digest of their payload.
+// appendGiven is appendRandom with an id for each, which the spool remembers.
+func (f *fixture) appendGiven(n, size int, lane string) {
+	f.t.Helper()
+	drafts := f.random(n, size, lane)
+	for _, d := range drafts {
+		f.given++
+		d.ID, d.Given = fmt.Sprintf("given-%030d", f.given), true
+	}
+	if err := f.Append(drafts...); err != nil {
+		f.t.Error(err)
+	}
+}
+
 func (f *fixture) appendRandom(n, size int, lane string) {
+	f.t.Helper()
+	if err := f.Append(f.random(n, size, lane)...); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// random are drafts whose types are the sums of their payloads.
+func (f *fixture) random(n, size int, lane string) []*Draft {
 	random := rand.NewChaCha8([32]byte{byte(n), byte(size)})
 	drafts := make([]*Draft, 0, n)
 	for range n {
@@ -140,9 +163,7 @@ func (f *fixture) appendRandom(n, size int, lane string) {
 		drafts = append(drafts, &Draft{Type: hex.EncodeToString(sum[:]), Payload: payload, At: f.now,
 			Note: []string{lane}})
 	}
-	if err := f.Append(drafts...); err != nil {
-		f.t.Error(err)
-	}
+	return drafts
 }
 
 func (f *fixture) flushNow() {

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,6 +21,9 @@ const (
 	sweepTime  = 500 * time.Millisecond // the most that one look spends on the log
 	sweepMax   = 2000
 	sweepScan  = 20_000
+	// sweepRewritten bounds the events that one removal writes again, of those that stay. It writes
+	// one frame again in any case.
+	sweepRewritten = 512 << 10
 )
 
 // removal deletes events that nobody needs any more.
@@ -28,6 +32,9 @@ type removal struct {
 	released [][]byte // keys of prefixReleased that are done with
 	swept    uint64
 	replays  uint64 // as counted when the list was made
+	// rewritten bounds the bytes of events that are written again because they are stored in one with
+	// some of those that go.
+	rewritten int
 }
 
 // keepLoop is the keeper: once a second it notes the high-water mark, sees that the spool's files
@@ -178,21 +185,8 @@ func (s *Spool) sweepLog(cut time.Time, last uint64) (bytes int64, more bool, er
 		return 0, false, nil
 	}
 	r := &removal{swept: from - 1, replays: s.replays.Load()}
-	scanned := 0
-	err = s.scan([]byte{record.PrefixLog}, record.LogKey(from),
-		func(key, value []byte) (bool, error) {
-			seq := record.KeySeq(key)
-			more = len(r.seqs) >= sweepMax || scanned >= sweepScan
-			if seq > to || more || record.AcceptedAt(value).After(cut) {
-				return false, nil
-			}
-			scanned++
-			r.seqs = append(r.seqs, seq)
-			r.swept = seq
-			bytes += int64(len(value))
-			return true, nil
-		})
-	if err != nil {
+	p := portion{removal: r}
+	if more, err = p.scan(s.engine, from, to, cut); err != nil {
 		return 0, false, fmt.Errorf("cannot scan the log for the sweep: %w", err)
 	}
 	if r.swept < from {
@@ -201,10 +195,11 @@ func (s *Spool) sweepLog(cut time.Time, last uint64) (bytes int64, more bool, er
 	if r.seqs, err = s.leaveHeld(r.seqs, from, r.swept); err != nil {
 		return 0, false, err
 	}
+	more = p.bound() || more
 	if err := s.Apply(Change{remove: r}); err != nil {
 		return 0, false, err
 	}
-	return bytes, more, nil
+	return p.bytes, more, nil
 }
 
 // leaveHeld takes out the events that an exception or exhausted delivery needs. Lanes without any
@@ -285,33 +280,59 @@ func (u *unheld) upTo(r *removal) (late []unheldEvent) {
 	return late
 }
 
+// releasedEvent is one that the sweep has passed, and that was released since.
+type releasedEvent struct {
+	seq uint64
+	key []byte // of its record
+}
+
 // sweepReleased removes the events released before cut that nobody else needs.
 func (s *Spool) sweepReleased(cut time.Time) error {
-	r := &removal{swept: s.swept.Load(), replays: s.replays.Load()}
+	var all []releasedEvent
 	err := s.scan([]byte{record.PrefixReleased}, nil, func(key, _ []byte) (bool, error) {
-		if record.KeyInstant(key) > cut.UnixNano() || len(r.seqs) >= sweepMax {
+		if record.KeyInstant(key) > cut.UnixNano() || len(all) >= sweepMax {
 			return false, nil
 		}
-		r.released = append(r.released, append([]byte(nil), key...))
-		r.seqs = append(r.seqs, record.KeySeq(key))
+		all = append(all, releasedEvent{record.KeySeq(key), slices.Clone(key)})
 		return true, nil
 	})
-	if err != nil || len(r.seqs) == 0 {
+	if err != nil || len(all) == 0 {
 		return err
 	}
-	free := r.seqs[:0]
-	for _, seq := range r.seqs {
-		if !s.needed(seq) {
-			free = append(free, seq)
+	slices.SortFunc(all, func(a, b releasedEvent) int { return cmp.Compare(a.seq, b.seq) })
+	for len(all) > 0 && err == nil && s.Err() == nil && !s.closed() {
+		all, err = removeReleased(s, all)
+	}
+	return err
+}
+
+// removeReleased removes the first of some events, as many as one removal takes, and returns the
+// others.
+func removeReleased(s *Spool, all []releasedEvent) (rest []releasedEvent, err error) {
+	r := &removal{swept: s.swept.Load(), replays: s.replays.Load()}
+	events := look.NewReader(s.engine)
+	defer events.Close()
+	together := uint64(0)
+	for i, e := range all {
+		if e.seq > together {
+			last, bytes := events.Together(e.seq)
+			if r.rewritten > 0 && r.rewritten+bytes > sweepRewritten {
+				rest = all[i:]
+				break
+			}
+			together, r.rewritten = last, r.rewritten+bytes
+		}
+		r.released = append(r.released, e.key)
+		if !s.needed(events, e.seq) {
+			r.seqs = append(r.seqs, e.seq)
 		}
 	}
-	r.seqs = free
-	return s.Apply(Change{remove: r})
+	return rest, s.Apply(Change{remove: r})
 }
 
 // needed reports whether an exception or exhausted delivery needs an event.
-func (s *Spool) needed(seq uint64) bool {
-	e, err := look.Event(s.engine, seq)
+func (s *Spool) needed(events *look.Reader, seq uint64) bool {
+	e, err := events.Event(seq)
 	if err != nil {
 		return false
 	}

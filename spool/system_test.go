@@ -169,7 +169,7 @@ func TestInodesAreWatched(t *testing.T) {
 
 	inodes.free.Store(1 << 20)
 	f.look()
-	f.fillLog("a")
+	f.fillLog()
 	inodes.free.Store(ondisk.RotateInodes - 1)
 	ballast := f.disk.Ballast.Size()
 	tick := f.tickLater()

@@ -49,7 +49,7 @@ func backPackages() map[string]mapException {
 		"relay: calls back up":        {18, measured},
 		"relay/accept: calls back up": {10, measured},
 		"relay/config: calls back up": {7, measured},
-		"spool: calls back up":        {29, measured},
+		"spool: calls back up":        {26, measured},
 		"spool/badger: calls back up": {8, measured},
 	}
 }

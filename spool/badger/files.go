@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4/table"
+	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
@@ -198,6 +199,10 @@ var (
 func MendRecords() mend.Records {
 	return mend.Records{
 		Check: func(key, value []byte) error {
+			if value != nil && frame.IsKey(key) && len(value) >= ValueBytesMin {
+				_, err := record.WholeInFrame(value, record.KeySeq(key))
+				return err
+			}
 			if value != nil {
 				return record.Check(key, value)
 			}

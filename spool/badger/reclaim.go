@@ -3,11 +3,13 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
@@ -238,8 +240,9 @@ func (s *collector) checkValues(between func(run func() error) error) error {
 	return nil
 }
 
-// rescueSpan bounds the events around damage that are looked for by their sequences.
-const rescueSpan = 4096
+// rescueMax bounds the frames around damage that are looked for by their sequences, and rescueSpan
+// how far before the first of a file.
+const rescueMax, rescueSpan = 256, 1 << 16
 
 // rescue covers the damage in a file of the value log, and writes again what can be read of it and
 // is alive, so that it lies in another.
@@ -248,7 +251,7 @@ func (s *collector) rescue(number uint32, between func(run func() error) error) 
 	if err != nil {
 		return err
 	}
-	keys := damagedEvents(v)
+	keys := s.damagedKeys(v)
 	path := filepath.Join(s.Tree.dir, fmt.Sprintf("%06d%s", number, valueLogExt))
 	_, err = readValueLog(badger.Options{Dir: s.Tree.dir, EncryptionKey: s.Key}, path,
 		mend.ValueOptions{Visit: func(e *mend.ValueEntry) {
@@ -274,8 +277,12 @@ func (s *collector) rescue(number uint32, between func(run func() error) error) 
 	return nil
 }
 
-// damagedEvents are the keys of the events that damage may have been in.
-func damagedEvents(v *mend.Values) (keys [][]byte) {
+// damagedKeys are the keys of the frames that damage may have been in.
+func (s *collector) damagedKeys(v *mend.Values) (keys [][]byte) {
+	look := s.Tree.Look().(frame.Look)
+	defer look.Close()
+	w := look.Frames()
+	defer w.Close()
 	for i := range v.Damaged {
 		d := &v.Damaged[i]
 		from, to := d.Before+1, d.After
@@ -283,10 +290,17 @@ func damagedEvents(v *mend.Values) (keys [][]byte) {
 			from = max(1, to-min(to, rescueSpan))
 		}
 		if d.After == 0 {
-			to = from + rescueSpan
+			to = math.MaxUint64
 		}
-		for seq := from; seq < min(to, from+rescueSpan); seq++ {
-			keys = append(keys, record.LogKey(seq))
+		for range rescueMax {
+			last, ok := w.Seek(from)
+			if !ok || last > to {
+				break
+			}
+			keys = append(keys, record.LogKey(last))
+			if from = last + 1; last == to {
+				break
+			}
 		}
 		for j := range d.Pieces {
 			if key := d.Pieces[j].Key; key != nil {
@@ -310,7 +324,7 @@ func (s *collector) writeAgain(keys [][]byte) ([][]byte, error) {
 			continue
 		}
 		value, err := item.ValueCopy(nil)
-		if err != nil || len(value) < ValueBytesMin || record.Check(key, value) != nil {
+		if err != nil || len(value) < ValueBytesMin || !worthMoving(key, value) {
 			continue // who reads it sets it aside
 		}
 		e := badger.NewEntry(key, value)
@@ -323,4 +337,13 @@ func (s *collector) writeAgain(keys [][]byte) ([][]byte, error) {
 		return keys, nil
 	}
 	return keys, s.through.Do("commit", txn.Commit)
+}
+
+// worthMoving reports whether anything of a value can be read.
+func worthMoving(key, value []byte) bool {
+	if !frame.IsKey(key) {
+		return record.Check(key, value) == nil
+	}
+	whole, _ := record.WholeInFrame(value, record.KeySeq(key))
+	return whole > 0
 }

@@ -7,7 +7,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/hookspool/hookspool/spool/badger/mend"
@@ -177,4 +179,56 @@ func CheckValueLog(path string, key []byte) (*mend.Values, error) {
 		return nil, fmt.Errorf("cannot read value log %q: %w", path, err)
 	}
 	return v, nil
+}
+
+// salvage reads a value that does not fit its checksum from its file, as it is: its records say
+// which of them are whole. Badger tells where it is in its error only.
+func (t *Tree) salvage(key []byte, cause error) ([]byte, error) {
+	o := t.DB.Opts()
+	value, err := readAround(badger.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey}, key, cause)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %w", cause, err)
+	}
+	return value, nil
+}
+
+// readAround reads a value from its file; Badger's words say where it is.
+func readAround(o badger.Options, key []byte, cause error) ([]byte, error) {
+	words := regexp.MustCompile(`\{Fid:(\d+) Len:(\d+) Offset:(\d+)\}`).
+		FindStringSubmatch(cause.Error())
+	if words == nil {
+		return nil, fmt.Errorf("%w: nothing says where the value is", engine.ErrDamaged)
+	}
+	var where [3]int64
+	for i := range where {
+		n, err := strconv.ParseUint(words[i+1], 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%w: nothing says where the value is", engine.ErrDamaged)
+		}
+		where[i] = int64(n)
+	}
+	entry := make([]byte, where[1])
+	head := make([]byte, mend.LogHeadBytes)
+	path := filepath.Join(o.Dir, fmt.Sprintf("%06d%s", where[0], valueLogExt))
+	err := withFile(path, func(file *os.File, _ int64) error {
+		if _, err := file.ReadAt(head, 0); err != nil {
+			return err
+		}
+		_, err := file.ReadAt(entry, where[2])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read value log %q: %w", path, err)
+	}
+	var keys mend.Keys
+	if len(o.EncryptionKey) > 0 {
+		if keys, err = openDataKeys(o); err != nil {
+			return nil, err
+		}
+	}
+	value, ok := mend.RawValue(entry, where[2], len(key), head, keys)
+	if !ok {
+		return nil, fmt.Errorf("%w: the value in %q says nothing", engine.ErrDamaged, path)
+	}
+	return value, nil
 }

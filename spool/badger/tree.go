@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -23,7 +25,10 @@ type Tree struct {
 	DB                   *badger.DB
 	bytesMax, entriesMax int // of a transaction
 	txn                  Txn // the one that is open
-	commits              atomic.Uint64
+	// frame and appended are memory for its next.
+	frame    []byte
+	appended []appended
+	commits  atomic.Uint64
 	// unsynced is the last error of a sync of the value log; nil: none has failed.
 	unsynced atomic.Pointer[error]
 	// valuesMoved are those that the last collection has moved.
@@ -82,7 +87,8 @@ func (t *Tree) Open(o badger.Options) error {
 // Begin is part of engine.Log. There is one transaction at a time, so it takes no memory of its
 // own.
 func (t *Tree) Begin() engine.Txn {
-	t.txn = Txn{txn: t.DB.NewTransaction(true), tree: t}
+	t.txn = Txn{txn: t.DB.NewTransaction(true), tree: t, appended: t.appended[:0]}
+	t.appended = nil
 	return &t.txn
 }
 
@@ -97,11 +103,11 @@ func (t *Tree) committed(txn *Txn) {
 func (t *Tree) Commits() uint64 { return t.commits.Load() }
 
 // Look is part of engine.Records.
-func (t *Tree) Look() engine.Look { return LookAt(t.DB) }
+func (t *Tree) Look() engine.Look { return frame.LookAt(t.DB, t.salvage) }
 
 // Get is part of engine.Records.
 func (t *Tree) Get(key []byte) ([]byte, error) {
-	l := LookAt(t.DB)
+	l := t.Look()
 	defer l.Close()
 	return l.Get(key)
 }
@@ -137,21 +143,59 @@ func (t *Tree) Start(f *Files, o badger.Options, told func(reason error)) error 
 type Loader struct {
 	batch *badger.WriteBatch
 	tree  *Tree
+	// frame are events on their way, in the order of their sequences.
+	frame      []appended
+	frameBytes int
 }
 
 // Load begins to fill the database.
-func (t *Tree) Load() Loader { return Loader{t.DB.NewWriteBatch(), t} }
+func (t *Tree) Load() *Loader { return &Loader{batch: t.DB.NewWriteBatch(), tree: t} }
 
-// Put adds a record that may be forgotten at an instant, in unix seconds; 0: never.
-func (l Loader) Put(key, value []byte, expiresAt uint64) error {
-	e := badger.NewEntry(key, value)
-	e.ExpiresAt = expiresAt
-	return l.batch.SetEntry(e)
+// loadedFrameBytes is about how long a frame becomes.
+const loadedFrameBytes = 256 << 10
+
+// Put adds a record that may be forgotten at an instant, in unix seconds; 0: never. It keeps both
+// slices. Events make frames where they come in their order.
+func (l *Loader) Put(key, value []byte, expiresAt uint64) error {
+	if !frame.IsKey(key) {
+		e := badger.NewEntry(key, value)
+		e.ExpiresAt = expiresAt
+		return l.batch.SetEntry(e)
+	}
+	seq := record.KeySeq(key)
+	if n := len(l.frame); n > 0 &&
+		(l.frameBytes+len(value) > loadedFrameBytes || seq <= l.frame[n-1].seq) {
+		if err := l.flushFrame(); err != nil {
+			return err
+		}
+	}
+	l.frame = append(l.frame, appended{seq, value})
+	l.frameBytes += len(value)
+	return nil
+}
+
+func (l *Loader) flushFrame() (err error) {
+	if l.frameBytes < ValueBytesMin {
+		for _, a := range l.frame {
+			err = errors.Join(err, l.batch.Set(record.LogKey(a.seq), a.rec))
+		}
+	} else {
+		value := make([]byte, 0, l.frameBytes)
+		for _, a := range l.frame {
+			value = append(value, a.rec...)
+		}
+		err = l.batch.Set(record.LogKey(l.frame[len(l.frame)-1].seq), value)
+	}
+	l.frame, l.frameBytes = nil, 0
+	return err
 }
 
 // Flush writes what was added.
-func (l Loader) Flush() error {
-	err := l.batch.Flush()
+func (l *Loader) Flush() error {
+	err := l.flushFrame()
+	if err == nil {
+		err = l.batch.Flush()
+	}
 	if failed := l.tree.unsynced.Load(); err == nil && failed != nil {
 		err = *failed
 	}
@@ -159,7 +203,7 @@ func (l Loader) Flush() error {
 }
 
 // Cancel forgets it, as far as it is not written yet.
-func (l Loader) Cancel() { l.batch.Cancel() }
+func (l *Loader) Cancel() { l.batch.Cancel() }
 
 // Close closes the database.
 func (t *Tree) Close() error {

@@ -1,12 +1,15 @@
 package badger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -18,6 +21,22 @@ type Txn struct {
 	// bytes and entries that it writes into the log, as the engine counts them; values are the bytes
 	// that it writes into the value log.
 	bytes, entries, values int
+
+	appended []appended // in the order of their sequences; not written yet
+	deleted  []uint64   // events to delete; not written yet
+	events   *events    // for reading the log; nil: nobody has
+}
+
+// appended is an event on its way into the log.
+type appended struct {
+	seq uint64
+	rec []byte
+}
+
+// events reads the log beside a transaction, as it was committed before.
+type events struct {
+	look frame.Look
+	walk engine.Walker
 }
 
 var _ engine.Txn = (*Txn)(nil)
@@ -26,17 +45,55 @@ var _ engine.Txn = (*Txn)(nil)
 const entryOverhead = 12
 
 // Get is part of engine.Txn.
-func (t *Txn) Get(key []byte) ([]byte, error) { return get(t.txn, key) }
+func (t *Txn) Get(key []byte) ([]byte, error) {
+	if frame.IsKey(key) {
+		return t.event(record.KeySeq(key))
+	}
+	item, err := t.txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, engine.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read a record: %w", err)
+	}
+	return item.ValueCopy(nil)
+}
+
+// event reads an event's record.
+func (t *Txn) event(seq uint64) ([]byte, error) {
+	for i := range t.appended {
+		if t.appended[i].seq == seq {
+			return bytes.Clone(t.appended[i].rec), nil
+		}
+	}
+	if slices.Contains(t.deleted, seq) {
+		return nil, engine.ErrNotFound
+	}
+	if t.events == nil {
+		look := t.tree.Look().(frame.Look)
+		t.events = &events{look, look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}})}
+	}
+	w := t.events.walk
+	w.Seek(record.LogKey(seq))
+	if !w.Valid() || record.KeySeq(w.Key()) != seq {
+		return nil, engine.ErrNotFound
+	}
+	return engine.Copy(w)
+}
 
 // Has is part of engine.Txn.
 func (t *Txn) Has(key []byte) bool {
+	if frame.IsKey(key) {
+		_, err := t.event(record.KeySeq(key))
+		return err == nil
+	}
 	_, err := t.txn.Get(key)
 	return err == nil
 }
 
 // Keys is part of engine.Txn.
 func (t *Txn) Keys(prefix []byte, most int) (keys [][]byte, err error) {
-	w := walk(t.txn, engine.Walk{Prefix: prefix})
+	w := frame.NewWalker(t.txn, t.tree.salvage, engine.Walk{Prefix: prefix})
 	defer w.Close()
 	for w.Seek(prefix); w.Valid() && len(keys) < most; w.Next() {
 		keys = append(keys, append([]byte(nil), w.Key()...))
@@ -55,13 +112,20 @@ func (t *Txn) Put(key, value []byte, ttl time.Duration) error {
 
 // Delete is part of engine.Txn.
 func (t *Txn) Delete(key []byte) error {
-	t.count(len(key))
-	return t.txn.Delete(key)
+	if !frame.IsKey(key) {
+		t.count(len(key))
+		return t.txn.Delete(key)
+	}
+	seq := record.KeySeq(key)
+	t.appended = slices.DeleteFunc(t.appended, func(a appended) bool { return a.seq == seq })
+	t.deleted = append(t.deleted, seq)
+	return nil
 }
 
 // Append is part of engine.Txn. Who owes the event is in its record; nobody else asks.
 func (t *Txn) Append(seq uint64, rec []byte, _ []record.LaneID) error {
-	return t.set(badger.NewEntry(record.LogKey(seq), rec))
+	t.appended = append(t.appended, appended{seq, rec})
+	return nil
 }
 
 // Guard is part of engine.Txn. A tenure never ends here.
@@ -87,7 +151,11 @@ func (t *Txn) count(bytes int) {
 // pointers.
 func (t *Txn) Commit() error {
 	unsynced := t.tree.unsynced.Load()
-	err := t.txn.Commit()
+	err := errors.Join(t.writeDeleted(), t.writeAppended())
+	t.closeEvents()
+	if err == nil {
+		err = t.txn.Commit()
+	}
 	t.tree.committed(t)
 	if failed := t.tree.unsynced.Load(); err == nil && failed != unsynced {
 		err = *failed
@@ -96,70 +164,125 @@ func (t *Txn) Commit() error {
 }
 
 // Discard is part of engine.Txn.
-func (t *Txn) Discard() { t.txn.Discard() }
+func (t *Txn) Discard() {
+	t.closeEvents()
+	t.txn.Discard()
+}
 
-func get(txn *badger.Txn, key []byte) ([]byte, error) {
-	item, err := txn.Get(key)
+func (t *Txn) closeEvents() {
+	if t.events != nil {
+		t.events.walk.Close()
+		t.events.look.Close()
+		t.events = nil
+	}
+}
+
+// frameKeptBytes of memory for a frame are kept from one transaction to the next.
+const frameKeptBytes = 1 << 20
+
+// writeAppended writes what was appended: a frame, or each event by itself where together they are
+// too small for the value log.
+func (t *Txn) writeAppended() error {
+	buf, err := t.writeEvents(t.appended, t.tree.frame[:0])
+	clear(t.appended)
+	if cap(buf) <= frameKeptBytes {
+		t.tree.frame, t.tree.appended = buf, t.appended[:0] // there is one transaction at a time
+	}
+	t.appended = nil
+	return err
+}
+
+// writeEvents writes some events, in the order of their sequences, under the key of the last of
+// them if they make a frame. buf is memory for that, which is returned, and in use until the
+// transaction is over.
+func (t *Txn) writeEvents(all []appended, buf []byte) ([]byte, error) {
+	size := 0
+	for i := range all {
+		size += len(all[i].rec)
+	}
+	if len(all) == 1 || size < ValueBytesMin {
+		for i := range all {
+			if err := t.set(badger.NewEntry(record.LogKey(all[i].seq), all[i].rec)); err != nil {
+				return buf, err
+			}
+		}
+		return buf, nil
+	}
+	buf = slices.Grow(buf, size)
+	for i := range all {
+		buf = append(buf, all[i].rec...)
+	}
+	return buf, t.set(badger.NewEntry(record.LogKey(all[len(all)-1].seq), buf))
+}
+
+// writeDeleted deletes events: frames as a whole where nothing of them stays, and otherwise what
+// stays of one is written again.
+func (t *Txn) writeDeleted() error {
+	if len(t.deleted) == 0 {
+		return nil
+	}
+	slices.Sort(t.deleted)
+	t.closeEvents()
+	look := t.tree.Look().(frame.Look)
+	defer look.Close()
+	w := look.Frames()
+	defer w.Close()
+	known := uint64(0) // the last event of the frame before
+	for rest := slices.Compact(t.deleted); len(rest) > 0; {
+		last, ok := w.Seek(rest[0])
+		if !ok {
+			break // nothing after it is there
+		}
+		n, _ := slices.BinarySearch(rest, last+1)
+		var err error
+		if known > 0 && rest[0] == known+1 && uint64(n) == last-known {
+			t.count(len(record.LogKey(last)))
+			err = t.txn.Delete(record.LogKey(last))
+		} else {
+			err = t.shrink(w, last, rest[:n])
+		}
+		if err != nil {
+			return err
+		}
+		known, rest = last, rest[n:]
+	}
+	t.deleted = t.deleted[:0]
+	return nil
+}
+
+// shrink takes events out of the frame at which a walk stands.
+func (t *Txn) shrink(w *frame.Frames, last uint64, gone []uint64) error {
+	parts, err := w.Events()
 	if err != nil {
-		return nil, named(err)
+		return err
 	}
-	return item.ValueCopy(nil)
-}
-
-// named gives Badger's word for a missing key ours.
-func named(err error) error {
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return engine.ErrNotFound
+	stay := make([]appended, 0, len(parts))
+	for _, p := range parts {
+		if _, is := slices.BinarySearch(gone, p.Seq); !is {
+			stay = append(stay, appended{p.Seq, w.Record(p)})
+		}
 	}
-	return fmt.Errorf("cannot read a record: %w", err)
-}
-
-// Look is everything as of one instant.
-type Look struct{ txn *badger.Txn }
-
-var _ engine.Look = Look{}
-
-// LookAt opens a look.
-func LookAt(db *badger.DB) Look { return Look{db.NewTransaction(false)} }
-
-// Get is part of engine.Look.
-func (l Look) Get(key []byte) ([]byte, error) { return get(l.txn, key) }
-
-// View is part of engine.Look.
-func (l Look) View(key []byte, visit func(value []byte) error) error {
-	item, err := l.txn.Get(key)
-	if err != nil {
-		return named(err)
+	if len(stay) == len(parts) {
+		return nil
 	}
-	return item.Value(visit)
+	size := 0
+	for i := range stay {
+		size += len(stay[i].rec)
+	}
+	if len(stay) > 1 && size >= ValueBytesMin {
+		rest := make([]byte, 0, size)
+		for i := range stay {
+			rest = append(rest, stay[i].rec...)
+		}
+		return t.set(badger.NewEntry(record.LogKey(last), rest))
+	}
+	if len(stay) == 0 || stay[len(stay)-1].seq != last {
+		t.count(len(record.LogKey(last)))
+		err = t.txn.Delete(record.LogKey(last))
+	}
+	for i := range stay {
+		rec := bytes.Clone(stay[i].rec)
+		err = errors.Join(err, t.set(badger.NewEntry(record.LogKey(stay[i].seq), rec)))
+	}
+	return err
 }
-
-// Walk is part of engine.Look.
-func (l Look) Walk(o engine.Walk) engine.Walker { return walk(l.txn, o) }
-
-// Dense is part of engine.Look.
-func (l Look) Dense() bool { return true }
-
-// Close is part of engine.Look.
-func (l Look) Close() { l.txn.Discard() }
-
-// walker is a place in Badger's tree.
-type walker struct{ it *badger.Iterator }
-
-func walk(txn *badger.Txn, o engine.Walk) walker {
-	b := badger.DefaultIteratorOptions
-	b.Prefix, b.Reverse, b.AllVersions = o.Prefix, o.Reverse, o.Gone
-	b.PrefetchValues = false // values lie beside their keys; prefetching would only copy them
-	return walker{txn.NewIterator(b)}
-}
-
-func (w walker) Seek(key []byte) { w.it.Seek(key) }
-func (w walker) Valid() bool     { return w.it.Valid() }
-func (w walker) Next()           { w.it.Next() }
-func (w walker) Key() []byte     { return w.it.Item().Key() }
-
-func (w walker) View(visit func(value []byte) error) error { return w.it.Item().Value(visit) }
-
-func (w walker) Gone() bool        { return w.it.Item().IsDeletedOrExpired() }
-func (w walker) ExpiresAt() uint64 { return w.it.Item().ExpiresAt() }
-func (w walker) Close()            { w.it.Close() }

@@ -182,7 +182,7 @@ const RideBytes = 64 << 10
 func useOf(g engine.Group) Use {
 	u := Use{Bytes: RideBytes + g.Bytes + int64(g.Entries)*EntryRoomBytes, Values: RideBytes,
 		Rotates: g.Between}
-	if g.Largest >= ValueBytesMin {
+	if g.Largest >= ValueBytesMin || g.Events && g.Bytes >= ValueBytesMin {
 		u.Values = u.Bytes
 	}
 	if g.Events {

@@ -51,9 +51,9 @@ func valueOf(seq uint64) []byte {
 
 func dropValues(t *testing.T, s *opened, from, to uint64) {
 	t.Helper()
-	for ; from < to; from += 1000 {
+	for ; from < to; from += 1024 { // whole frames
 		txn := s.Begin()
-		for seq := from; seq < min(to, from+1000); seq++ {
+		for seq := from; seq < min(to, from+1024); seq++ {
 			if err := txn.Delete(record.LogKey(seq)); err != nil {
 				t.Fatal(err)
 			}

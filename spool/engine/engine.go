@@ -106,6 +106,9 @@ type Walker interface {
 	Key() []byte
 	// View shows the value without copying it.
 	View(visit func(value []byte) error) error
+	// Together is the last event that is stored in one with the one it stands at, and how many bytes
+	// they are: deleting a part of them writes the rest again.
+	Together() (last uint64, bytes int)
 	// Gone reports a key that was deleted or has expired: it has no value.
 	Gone() bool
 	// ExpiresAt is when the record may be forgotten, in unix seconds; 0: never.

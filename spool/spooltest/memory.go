@@ -432,6 +432,10 @@ func (w *memoryWalker) View(visit func(value []byte) error) error {
 	return visit(w.l.entries[w.at].value)
 }
 
+func (w *memoryWalker) Together() (last uint64, bytes int) {
+	return record.KeySeq(w.Key()), len(w.l.entries[w.at].value)
+}
+
 func (w *memoryWalker) Gone() bool { return w.l.entries[w.at].gone(w.l.now) }
 
 func (w *memoryWalker) ExpiresAt() uint64 {

@@ -360,6 +360,10 @@ func (w *listWalker) Gone() bool        { return false }
 func (w *listWalker) ExpiresAt() uint64 { return 0 }
 func (w *listWalker) Close()            { w.inner.Close() }
 
+func (w *listWalker) Together() (last uint64, bytes int) {
+	return record.KeySeq(w.keys[0]), 0
+}
+
 func (w *listWalker) View(visit func(value []byte) error) error {
 	return w.look.View(w.keys[0], visit)
 }

@@ -1,0 +1,187 @@
+package frame
+
+import (
+	"bytes"
+	"sort"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+)
+
+// Walker is a place in Badger's tree, or at an event in one of its frames.
+type Walker struct {
+	it      *badger.Iterator
+	txn     *badger.Txn
+	salvage Salvage
+	o       engine.Walk
+
+	// framed: it stands at an event of the log, and the iterator is past all versions of its frame.
+	framed bool
+	last   []byte // the key of the frame
+	gone   bool   // which is deleted
+	buf    []byte // the frame
+	err    error  // why that cannot be read
+	parts  []record.InFrame
+	at     int // of parts
+	key    []byte
+}
+
+var _ engine.Walker = (*Walker)(nil)
+
+// NewWalker is a walker that stands nowhere.
+func NewWalker(txn *badger.Txn, salvage Salvage, o engine.Walk) *Walker {
+	return &Walker{it: txn.NewIterator(options(o)), txn: txn, salvage: salvage, o: o}
+}
+
+func options(o engine.Walk) badger.IteratorOptions {
+	b := badger.DefaultIteratorOptions
+	b.Prefix, b.Reverse, b.AllVersions = o.Prefix, o.Reverse, o.Gone
+	b.PrefetchValues = false // values lie beside their keys, or make a frame that is read once
+	return b
+}
+
+// Seek is part of engine.Walker.
+func (w *Walker) Seek(key []byte) {
+	if !IsKey(key) {
+		w.it.Seek(key)
+		w.settle()
+		return
+	}
+	seq := record.KeySeq(key)
+	if w.framed && !w.gone && w.err == nil && len(w.parts) > 0 && w.parts[0].Seq <= seq &&
+		seq <= w.parts[len(w.parts)-1].Seq {
+		w.stand(seq)
+		return
+	}
+	if w.o.Reverse {
+		key = w.frameAt(key)
+	}
+	w.it.Seek(key)
+	w.settle()
+	for w.framed && !w.stand(seq) {
+		w.settle()
+	}
+}
+
+// stand goes to an event of the frame, or the next one in it in the direction of the walk; false:
+// there is none.
+func (w *Walker) stand(seq uint64) bool {
+	w.at = sort.Search(len(w.parts), func(i int) bool { return w.parts[i].Seq >= seq })
+	if w.o.Reverse && (w.at == len(w.parts) || w.parts[w.at].Seq > seq) {
+		w.at--
+	}
+	return w.at >= 0 && w.at < len(w.parts)
+}
+
+// frameAt is the key of the frame that an event is in, if there is one after it; otherwise its own.
+func (w *Walker) frameAt(key []byte) []byte {
+	o := options(w.o)
+	o.Reverse = false
+	o.Prefix = []byte{record.PrefixLog}
+	it := w.txn.NewIterator(o)
+	defer it.Close()
+	if it.Seek(key); it.Valid() && IsKey(it.Item().Key()) {
+		return it.Item().KeyCopy(nil)
+	}
+	return key
+}
+
+// settle takes what the iterator stands at: if that is a frame, all versions of it, of which the
+// newest counts.
+func (w *Walker) settle() {
+	w.framed = w.it.Valid() && IsKey(w.it.Item().Key())
+	if !w.framed {
+		return
+	}
+	w.last = append(w.last[:0], w.it.Item().Key()...)
+	w.parts, w.at = w.parts[:0], 0
+	for first := true; w.it.Valid() && bytes.Equal(w.it.Item().Key(), w.last); first = false {
+		if item := w.it.Item(); first || w.o.Reverse {
+			w.gone, w.err = item.IsDeletedOrExpired(), nil
+			if !w.gone {
+				var buf []byte
+				if buf, w.err = w.salvage.value(item, w.buf); w.err == nil {
+					w.buf = buf
+				}
+			}
+		}
+		w.it.Next()
+	}
+	last := record.KeySeq(w.last)
+	if w.gone || w.err != nil {
+		w.parts = append(w.parts, record.InFrame{Seq: last})
+		return
+	}
+	w.parts = record.SplitFrame(w.parts, w.buf, last)
+	if w.o.Reverse {
+		w.at = len(w.parts) - 1
+	}
+}
+
+// Valid is part of engine.Walker.
+func (w *Walker) Valid() bool { return w.framed || w.it.Valid() }
+
+// Next is part of engine.Walker.
+func (w *Walker) Next() {
+	if !w.framed {
+		w.it.Next()
+		w.settle()
+		return
+	}
+	if w.at++; w.o.Reverse {
+		w.at -= 2
+	}
+	if w.at < 0 || w.at >= len(w.parts) {
+		w.settle()
+	}
+}
+
+// Key is part of engine.Walker.
+func (w *Walker) Key() []byte {
+	if !w.framed {
+		return w.it.Item().Key()
+	}
+	w.key = append(w.key[:0], record.LogKey(w.parts[w.at].Seq)...)
+	return w.key
+}
+
+// View is part of engine.Walker.
+func (w *Walker) View(visit func(value []byte) error) error {
+	switch {
+	case !w.framed:
+		return w.salvage.view(w.it.Item(), visit)
+	case w.err != nil:
+		return w.err
+	}
+	p := w.parts[w.at]
+	return visit(w.buf[p.From:p.To:p.To])
+}
+
+// Together is part of engine.Walker.
+func (w *Walker) Together() (last uint64, bytes int) {
+	if !w.framed {
+		return 0, 0
+	}
+	return w.parts[len(w.parts)-1].Seq, len(w.buf)
+}
+
+// Gone is part of engine.Walker.
+func (w *Walker) Gone() bool {
+	if w.framed {
+		return w.gone
+	}
+	return w.it.Item().IsDeletedOrExpired()
+}
+
+// ExpiresAt is part of engine.Walker. Events never do.
+func (w *Walker) ExpiresAt() uint64 {
+	if w.framed {
+		return 0
+	}
+	return w.it.Item().ExpiresAt()
+}
+
+// Close is part of engine.Walker.
+func (w *Walker) Close() { w.it.Close() }

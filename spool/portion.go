@@ -1,0 +1,86 @@
+package spool
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
+)
+
+// portion is a removal from the head of the log in the making. What is stored in one goes together,
+// as far as nothing holds a part of it: otherwise the rest would be written again at every look.
+type portion struct {
+	*removal
+	bytes  int64
+	frames []sharedFrame
+}
+
+// sharedFrame is what is stored in one: the events up to last, and how many there were.
+type sharedFrame struct {
+	last   uint64
+	events int
+	bytes  int
+	read   int64
+}
+
+// scan takes what is settled and old enough; more: there may be more of it.
+func (p *portion) scan(from engine.Records, first, to uint64, cut time.Time) (more bool,
+	err error) {
+	look := from.Look()
+	defer look.Close()
+	w := look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}})
+	defer w.Close()
+	var f sharedFrame
+	begin := 0 // of the frame in p.seqs
+	for w.Seek(record.LogKey(first)); w.Valid(); w.Next() {
+		seq := record.KeySeq(w.Key())
+		if seq > f.last {
+			if begin = len(p.seqs); begin >= sweepMax {
+				return true, nil
+			}
+			f = sharedFrame{}
+			f.last, f.bytes = w.Together()
+		}
+		old := false
+		err := w.View(func(value []byte) error {
+			old = !record.AcceptedAt(value).After(cut)
+			f.read += int64(len(value))
+			return nil
+		})
+		if err != nil {
+			return false, err
+		}
+		if seq > to || !old {
+			p.seqs = p.seqs[:begin]
+			return false, nil
+		}
+		p.seqs = append(p.seqs, seq)
+		if f.events++; seq == f.last {
+			p.swept = seq
+			p.bytes += f.read
+			p.frames = append(p.frames, f)
+		}
+	}
+	return false, nil
+}
+
+// bound ends the portion where it would write too much again; true: that is before its end.
+func (p *portion) bound() bool {
+	rest, before := p.seqs, p.swept
+	done := 0
+	for i, f := range p.frames {
+		n, _ := slices.BinarySearch(rest, f.last+1)
+		rest = rest[n:]
+		if 0 < n && n < f.events {
+			if p.rewritten > 0 && p.rewritten+f.bytes > sweepRewritten {
+				p.seqs, p.swept = p.seqs[:done], p.frames[i-1].last
+				return true
+			}
+			p.rewritten += f.bytes
+		}
+		done += n
+	}
+	p.swept = before
+	return false
+}
