@@ -13,6 +13,7 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -388,7 +389,8 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 	}
 }
 
-// While the disk has no room to write all of the log again, it is swept once what is kept fits.
+// While the disk has no room to write again what an old spool has in the tree, the log is swept once
+// what is kept of it fits.
 func TestRoomToSweep(t *testing.T) {
 	const events, size, mib = 3000, 3 << 10, 1 << 20
 	f, _ := openOn(t)
@@ -405,62 +407,39 @@ func TestRoomToSweep(t *testing.T) {
 		f.Settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
 	}
 	f.commitCheckpoint()
+	var settled uint64
 	due := func(cut time.Time, free int64, want uint64) {
 		t.Helper()
 		var got uint64
 		var err error
 		f.measured(func() bool {
 			fig := &f.disk.Figures
-			fig.Ample.Store(false)
-			fig.Bytes.Store(2 << 30)
 			fig.Deep.Store(100 * mib)
 			fig.Free.Store(free + f.disk.Needs())
-			got, err = f.disk.SweepTo(f.prospect(cut))
-			return !fig.Ample.Load() && fig.Bytes.Load() == 2<<30 && fig.Deep.Load() == 100*mib &&
-				fig.Free.Load() == free+f.disk.Needs()
+			got, err = f.disk.SweepTo(engine.Prospect{Settled: settled,
+				MayGo: func(seq uint64) (bool, error) { return f.mayGo(seq, settled, cut) }})
+			return fig.Deep.Load() == 100*mib && fig.Free.Load() == free+f.disk.Needs()
 		})
 		if err != nil || got != want {
 			t.Errorf("with %d MiB: to %d, %v; want %d", free/mib, got, err, want)
 		}
 	}
 	at := f.now
-	due(at, 100*mib, math.MaxUint64)
-	due(at.Add(-time.Second), 100*mib, 0)
-	due(at, 99*mib, events)
-	due(at, -f.disk.Needs()+ondisk.PreflightBytes, 0)
 	kept := f.disk.RewrittenBytes(1)
-	if half := f.disk.RewrittenBytes(events/2 + 1); half >= kept || half < events/2*size {
+	half := f.disk.RewrittenBytes(events/2 + 1)
+	if half >= kept || half < events/2*size {
 		t.Errorf("%d bytes are written again from the first event on, %d from the middle", kept, half)
 	}
 	if n := f.disk.RewrittenBytes(events + 1); n > kept/2 {
 		t.Errorf("%d of %d bytes are written again after the last event", n, kept)
 	}
-	// What failed deliveries need of the swept part stays.
-	held := func(swept uint64, want int64) {
-		t.Helper()
-		var got, each int64
-		f.measured(func() bool {
-			f.disk.Figures.Bytes.Store(2 << 30)
-			f.disk.Figures.Values.Store(0)
-			got, each = f.disk.HeldBytes(f.prospect(f.now), swept), int64(2<<30)/int64(f.head.Load())
-			return f.disk.Figures.Bytes.Load() == 2<<30 && f.disk.Figures.Values.Load() == 0
-		})
-		if got != want*each {
-			t.Errorf("%d bytes of %d swept events are held; want %d events of %d", got, swept, want, each)
-		}
-	}
-	held(events, 0)
-	for range 3 {
-		d := f.append("fails", "a")
-		f.fetch(l, 1)
-		v := Retry
-		if d.Seq > events+1 {
-			v = Exhausted
-		}
-		f.settle(Settlement{Lane: l.id, Seq: d.Seq, Fresh: true, Verdict: v, Attempts: 1, At: f.now})
-	}
-	held(events, 3)
-	held(2, 2)
+	settled = events / 2
+	due(at, 100*mib, math.MaxUint64)
+	due(at, half-1, 0)
+	due(at, half, events/2)
+	due(at.Add(-time.Second), half, 0)
+	settled = events
+	due(at, f.disk.RewrittenBytes(events), events)
 }
 
 // measured tries again what sets measured figures, as the keeper measures once a second.

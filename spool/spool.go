@@ -159,8 +159,6 @@ type Spool struct {
 	gate        gate
 	hw          *highwater.Mark
 	sweepMu     sync.Mutex // held across a portion; guards what follows
-	sweeping    bool
-	sweepTo     uint64
 	passes      map[record.LaneID]*exhaustedPass
 	groups      atomic.Uint64 // written
 	unheld      unheld

@@ -640,52 +640,6 @@ func TestCursor(t *testing.T) {
 	f.append("y", "a")
 }
 
-// A large log is swept by halves, unless space is scarce.
-func TestSweepLarge(t *testing.T) {
-	const events = 20
-	const ample, scarce = 10 << 30, 150 << 20
-	f, d := openOn(t)
-	f.disk.SweepWhole = 0
-	l := f.lane("crm")
-	l.Open(true)
-	born := f.now
-	for i := range events {
-		err := f.Append(&Draft{Type: "t", Payload: []byte("x"), Note: []string{"crm"},
-			At: born.Add(time.Duration(i) * time.Minute)})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.fetch(l, events)
-	for i := range events {
-		f.Settle(Settlement{Lane: l.id, Seq: uint64(i + 1), Fresh: true, Verdict: Delivered, At: f.now})
-	}
-	f.commitCheckpoint()
-	sweep := func(old int, free int64, swept uint64) {
-		t.Helper()
-		d.free.Store(free)
-		f.look()
-		// So that so many events are older than KeepDelivered.
-		if err := f.Sweep(born.Add(time.Hour + time.Duration(old)*time.Minute - time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		if got := f.swept.Load(); got != swept {
-			t.Errorf("swept to %d with %d old events; want %d", got, old, swept)
-		}
-	}
-	f.append("pending", "crm")
-	f.commitCheckpoint()
-	sweep(events, ample, 0) // one of 21 is more than a 64th
-	f.fetch(l, 1)
-	f.Settle(Settlement{Lane: l.id, Seq: events + 1, Fresh: true, Verdict: Delivered, At: f.now})
-	f.commitCheckpoint()
-	sweep(events/2-1, ample, 0)
-	sweep(events/2, ample, events/2)
-	sweep(events/2+4, ample, events/2)
-	sweep(events/2+4, scarce, events/2+4)
-	sweep(events, scarce, events+1)
-}
-
 func TestSweep(t *testing.T) {
 	f := open(t)
 	l := f.lane("crm")

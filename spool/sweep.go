@@ -117,41 +117,23 @@ func (s *Spool) measure(held bool) error {
 func (s *Spool) sweepPortion(cut time.Time) (err error) {
 	s.sweepMu.Lock()
 	defer s.sweepMu.Unlock()
-	if !s.sweeping {
-		if s.sweepTo, err = s.engine.SweepTo(s.prospect(cut)); err != nil {
-			return fmt.Errorf("cannot look what may be swept: %w", err)
-		}
-		s.sweeping = s.sweepTo > 0
+	settled := s.settledTo()
+	to, err := s.engine.SweepTo(engine.Prospect{Swept: s.swept.Load(), Settled: settled,
+		MayGo: func(seq uint64) (bool, error) { return s.mayGo(seq, settled, cut) }})
+	if err != nil {
+		return fmt.Errorf("cannot look what may be swept: %w", err)
 	}
-	if !s.sweeping {
-		s.unheld.begin() // the list must not grow
-	}
-	for end := time.Now().Add(sweepTime); s.sweeping && s.Err() == nil && !s.closed(); {
+	s.unheld.begin() // the list must not grow
+	more := to > 0
+	for end := time.Now().Add(sweepTime); more && s.Err() == nil && !s.closed(); {
 		bytes := int64(0)
-		bytes, s.sweeping, err = s.sweepLog(cut, s.sweepTo)
-		s.engine.Swept(bytes, s.sweeping)
+		bytes, more, err = s.sweepLog(cut, to)
+		s.engine.Swept(bytes)
 		if err != nil || time.Now().After(end) {
 			return err
 		}
 	}
 	return nil
-}
-
-// prospect is what the engine decides by how far the log may be swept.
-func (s *Spool) prospect(cut time.Time) engine.Prospect {
-	settled := s.settledTo()
-	return engine.Prospect{Swept: s.swept.Load(), Settled: settled, Head: s.head.Load(),
-		Held: s.failures(), MayGo: func(seq uint64) (bool, error) { return s.mayGo(seq, settled, cut) }}
-}
-
-// failures is how many deliveries failed, whose events must stay.
-func (s *Spool) failures() (n uint64) {
-	for _, l := range s.Lanes() {
-		l.mu.Lock()
-		n += l.exceptions + l.exhausted
-		l.mu.Unlock()
-	}
-	return n
 }
 
 // mayGo reports whether the first event from a sequence on is settled and old enough.

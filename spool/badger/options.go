@@ -30,20 +30,9 @@ const (
 	// txnBytesMax is what a group takes of Badger's 15 % (2.5 MB).
 	txnBytesMax = MemTableBytes * 15 / 100 * 6 / 10
 	// levelZeroTables are there when a compaction begins: up to 160 MiB, which it writes again before
-	// it frees them. Where there is room (roomyBytes) twice as many write less, and halve the longest
-	// waits.
+	// it frees them.
 	levelZeroTables = 10
-	// roomyBytes is what a spool must be able to take for that.
-	roomyBytes = 4 << 30
 )
-
-// LevelZeroFor chooses levelZeroTables for a spool that may take so many bytes.
-func LevelZeroFor(bytes int64) int {
-	if bytes < roomyBytes {
-		return levelZeroTables
-	}
-	return 2 * levelZeroTables
-}
 
 // Options spells out every option of Badger that matters to us, with its reason. Nothing is
 // left to a default that a later release may change.

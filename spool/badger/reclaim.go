@@ -16,28 +16,23 @@ import (
 )
 
 // Deleting in an LSM tree writes: space comes back when a tombstone meets its value in a
-// compaction, and Badger has no reason to compact a tree that nobody writes to any more. A relay
-// whose budget was full of delivered events would refuse others for good. So after a large sweep
-// the keeper flushes the memtable and flattens the tree. What that rewrites is the upper levels and
-// what they overlap, not the backlog.
+// compaction, and a file of the value log is known to be dead once the tombstones of all that was
+// in it have met their pointers. Badger has no reason to compact a tree that nobody writes to any
+// more. A relay whose budget was full of delivered events would refuse others for good. So after a
+// large sweep the keeper flushes the memtable, flattens the tree, and has the dead files removed.
+// The tree is small, because what is kept lies in the value log.
 const (
-	// reclaimBytes must have been swept since the last time: with them and what the engine has for
-	// itself, 32 MiB, a spool at rest stays below three memtables. And a part of what is on disk must
-	// have been, all of which may be written again: an eighth when the sweep rests or space is short,
-	// a half when a sweep has gone on for reclaimGoing. An eighth in any case has a backlog drain at a
-	// quarter of the rate, for it is written again on the way.
-	reclaimBytes      = 8 << 20
-	reclaimShare      = 8
-	reclaimGoingShare = 2
-	reclaimGoing      = 10 * time.Minute
-	// reclaimPause lies between two; while space is short, reclaimHurry.
-	reclaimPause = 30 * time.Second
-	reclaimHurry = 5 * time.Second
-	// reclaimIdle is how long nothing must have been accepted, unless space is short: the flush
-	// holds up the committer.
+	// reclaimBytes must have been swept since the last time, and an eighth of the tree, which may be
+	// written again; while events come, a file of the value log.
+	reclaimBytes = 8 << 20
+	reclaimShare = 8
+	// reclaimPause lies between two, while events come or space is short; reclaimRest otherwise.
+	reclaimPause = 5 * time.Second
+	reclaimRest  = 10 * time.Second
+	// reclaimIdle is how long nothing must have been accepted for that.
 	reclaimIdle = 3 * time.Second
-	// valuesTreeMax is the largest tree that is flattened while the sweep goes on.
-	valuesTreeMax = 256 << 20
+	// treeMax is the largest tree that is flattened while events come and there is space.
+	treeMax = 256 << 20
 )
 
 // reclaimer is the memory of what was swept. It is the keeper's.
@@ -46,76 +41,66 @@ type reclaimer struct {
 	last     time.Time
 	head     uint64 // newest event at the last look
 	headSeen time.Time
-	seen     int64 // swept at the last look
-	// sweptAt is when the sweep was last seen to go on, since when it had not rested.
-	sweptAt, since time.Time
-	// unflushed was swept before the last reclaims, which left the memtable as it was.
-	unflushed int64
 }
 
-// due decides whether space should be fetched back now, and whether also what the memtable knows to
-// be gone. While the engine compacts, a sweep that stands still does not rest: it waits, as the
-// deliveries do.
-func (r *reclaimer) due(now time.Time, head uint64, disk engine.Usage, compacts bool) (due,
-	flush bool) {
+// due decides whether space should be fetched back now.
+func (r *reclaimer) due(now time.Time, head uint64, short bool, tree int64) bool {
 	if head != r.head {
 		r.head, r.headSeen = head, now
 	}
-	swept := r.Swept.Load()
-	rests := now.Sub(r.sweptAt) >= reclaimIdle
-	if swept != r.seen {
-		if rests {
-			r.since = now
-		}
-		r.seen, r.sweptAt, rests = swept, now, false
-	} else if compacts && !rests {
-		r.sweptAt = now
+	swept, since := r.Swept.Load(), now.Sub(r.last)
+	switch {
+	case swept < max(reclaimBytes, tree/reclaimShare):
+		return false
+	case short:
+		return since >= reclaimPause
+	case now.Sub(r.headSeen) >= reclaimIdle:
+		return since >= reclaimRest
 	}
-	flush = disk.Short || rests
-	share := int64(reclaimShare)
-	if flush {
-		swept += r.unflushed
-	} else {
-		share = reclaimGoingShare
-	}
-	if swept < max(reclaimBytes, disk.Bytes/share) || !flush && now.Sub(r.since) < reclaimGoing {
-		return false, false
-	}
-	if disk.Short {
-		return now.Sub(r.last) >= reclaimHurry, flush
-	}
-	return now.Sub(r.last) >= reclaimPause && now.Sub(r.headSeen) >= reclaimIdle, flush
+	return since >= reclaimPause && swept >= valueFileBytes && tree <= treeMax
 }
 
-// valuesDue reports whether a file of the value log may be dead although the sweep does not rest. A
-// small tree costs little to flush and flatten, which is what tells the engine of dead values.
-func (r *reclaimer) valuesDue(now time.Time, tree int64) bool {
-	return r.Swept.Load() >= valueFileBytes && tree <= valuesTreeMax && now.Sub(r.last) >= reclaimHurry
-}
-
-// begin notes a reclaim.
-func (r *reclaimer) begin(now time.Time, flush bool) {
-	r.last = now
-	r.unflushed += r.Swept.Swap(0)
-	r.seen = 0
-	if flush {
-		r.unflushed = 0
+// SweepTo is part of engine.Trimmer. The log is swept at once, but for an old spool that has much
+// of it in the tree, on a disk with no room for the engine to write that again: it waits until what
+// stays fits.
+func (s *Store) SweepTo(p engine.Prospect) (uint64, error) {
+	s.packer.next = max(s.packer.next, p.Swept+1)
+	if !s.Tight() {
+		return math.MaxUint64, nil
 	}
+	all, err := p.MayGo(p.Settled)
+	if err != nil || !all || s.Figures.Free.Load() < s.Needs()+s.RewrittenBytes(p.Settled) {
+		return 0, err
+	}
+	return p.Settled, nil
 }
 
-// Reclaim is part of engine.Trimmer. A compaction in the middle of a portion whose end was chosen
-// for the room on the disk would need more.
+// Tight is part of engine.Trimmer: the disk has no room to write all of the deep levels again. What
+// deletes here and there would have the engine do that; see RewrittenBytes.
+func (s *Store) Tight() bool {
+	deep := s.Figures.Deep.Load()
+	return deep > 0 && s.Figures.Free.Load()-s.Needs() < deep
+}
+
+// Swept is part of engine.Trimmer. What is held is counted as well; it will be released one day,
+// uncounted.
+func (s *Store) Swept(bytes int64) {
+	s.Reclaimer.Swept.Add(bytes)
+	s.stir() // the sweep has mapped what it looked at
+}
+
+// Reclaim is part of engine.Trimmer.
 func (s *Store) Reclaim(now time.Time, head uint64,
 	between func(run func() error) error) error {
-	disk := s.Usage()
-	due, flush := s.Reclaimer.due(now, head, disk, s.Compacting())
-	if !due && s.Reclaimer.valuesDue(now, s.treeBytes()) {
-		due, flush = true, true
+	if err := s.packer.pack(between); err != nil {
+		return err
 	}
-	if !due || s.portion.Load() {
+	disk := s.Usage()
+	if !s.Reclaimer.due(now, head, disk.Short, s.treeBytes()) {
 		return nil
 	}
-	s.Reclaimer.begin(now, flush)
+	s.Reclaimer.last = now
+	s.Reclaimer.Swept.Store(0)
 	s.reclaiming.Store(true)
 	defer s.reclaiming.Store(false)
 	s.stir()
@@ -124,17 +109,15 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 	if err := s.Flatten(); err != nil {
 		return err
 	}
-	if flush {
-		if err := between(s.Flush); err != nil {
-			return err
-		}
-		if err := s.Flatten(); err != nil {
-			return err
-		}
-		// Only now: a log that still leads into a file that is gone would be taken for a loss.
-		if err := s.collector.collect(between); err != nil {
-			return err
-		}
+	if err := between(s.Flush); err != nil {
+		return err
+	}
+	if err := s.Flatten(); err != nil {
+		return err
+	}
+	// Only now: a log that still leads into a file that is gone would be taken for a loss.
+	if err := s.collector.collect(between); err != nil {
+		return err
 	}
 	err := s.Measure(true)
 	s.Log.Info("space of swept events was given back", "bytes_before", disk.Bytes,

@@ -21,17 +21,15 @@ type Store struct {
 	fail         func(error) error
 	onCompaction func(bool)
 
-	Figures  Figures
-	Ballast  *volume.Ballast
-	looking  sync.Mutex // held across a look around; guards what the premises have seen
-	Premises premises
-	id       string // of the spool, once it is open
-	// SweepWhole: above so many bytes the log is swept in portions; see plan.go.
-	SweepWhole int64
-	portion    atomic.Bool // one is being swept whose end was chosen for the room on the disk
+	Figures    Figures
+	Ballast    *volume.Ballast
+	looking    sync.Mutex // held across a look around; guards what the premises have seen
+	Premises   premises
+	id         string // of the spool, once it is open
 	shape      Shape
 	Reclaimer  reclaimer
 	collector  collector
+	packer     packer
 	reclaiming atomic.Bool
 	rest       rest          // the memory loop's own
 	stirred    chan struct{} // capacity 1; see stir
@@ -60,9 +58,10 @@ type StoreOptions struct {
 // NewStore is a store that is not open yet.
 func NewStore(o StoreOptions) *Store {
 	s := &Store{Files: &o.Files, fail: o.Fail, onCompaction: o.OnCompaction,
-		Ballast: volume.OpenBallast(o.Files.Dir), SweepWhole: sweepWholeBytes,
+		Ballast: volume.OpenBallast(o.Files.Dir),
 		stirred: make(chan struct{}, 1), shape: ShapeFor(o.Memory)}
 	s.collector = collector{s, make(map[uint32]bool)}
+	s.packer = packer{Store: s, at: packAt, to: packTo}
 	if s.onCompaction == nil {
 		s.onCompaction = func(bool) {}
 	}
@@ -108,7 +107,6 @@ func (s *Store) Preflight() error {
 // Open opens the engine, once the disk has room for that and the files are found fit, or mended.
 func (s *Store) Open() error {
 	opts := Options(s.Dir, s.Key, Logger{Log: s.Log, Failed: s.failed, Said: s.said})
-	SetLevelZero(&opts, LevelZeroFor(s.attainable()))
 	if !s.shape.Small {
 		return s.Start(s.Files, opts, s.EmptyFileFound)
 	}

@@ -25,6 +25,7 @@ type Tree struct {
 	DB                   *badger.DB
 	bytesMax, entriesMax int // of a transaction
 	txn                  Txn // the one that is open
+	loose                loose
 	// frame and appended are memory for its next.
 	frame    []byte
 	appended []appended

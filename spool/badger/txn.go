@@ -205,6 +205,9 @@ func (t *Txn) writeEvents(all []appended, buf []byte) ([]byte, error) {
 			if err := t.set(badger.NewEntry(record.LogKey(all[i].seq), all[i].rec)); err != nil {
 				return buf, err
 			}
+			if len(all[i].rec) < ValueBytesMin {
+				t.tree.loose.bytes.Add(int64(len(all[i].rec)))
+			}
 		}
 		return buf, nil
 	}
@@ -221,6 +224,7 @@ func (t *Txn) writeDeleted() error {
 	if len(t.deleted) == 0 {
 		return nil
 	}
+	t.tree.loose.trims.Add(1)
 	slices.Sort(t.deleted)
 	t.closeEvents()
 	look := t.tree.Look().(frame.Look)

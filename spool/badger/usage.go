@@ -36,19 +36,6 @@ type Figures struct {
 // see how they go.
 const AppendInodes = 64
 
-// attainable is how many bytes the spool may grow to, as far as its limit and the disk go now.
-func (s *Store) attainable() int64 {
-	taken, err := volume.BytesOnDisk(s.Dir)
-	free, ferr := s.Room.Free(s.Dir)
-	if errors.Join(err, ferr) != nil {
-		return 0
-	}
-	if most := s.limits.Load().MaxBytes; most > 0 {
-		return min(most, taken+free)
-	}
-	return taken + free
-}
-
 // SetLimits is part of engine.Space.
 func (s *Store) SetLimits(l engine.Limits) { s.limits.Store(&l) }
 
@@ -95,11 +82,15 @@ func (s *Store) Needs() int64 {
 	return PreflightBytes + 2*valueStepMax + s.Figures.compaction.Load()
 }
 
-// mustStayFree is what Admit leaves: what the operator wants, and at least what a start, the
-// engine's work and a sweep when half of the log may go need, so that a disk that the relay itself
-// has filled stops none of them.
+// treeBytes is what lies in the tree, which writes again what it keeps.
+func (s *Store) treeBytes() int64 {
+	return max(0, s.Figures.Bytes.Load()-s.Figures.Values.Load())
+}
+
+// mustStayFree is what Admit leaves: what the operator wants, and at least what a start and the
+// engine's work need, so that a disk that the relay itself has filled stops neither.
 func (s *Store) mustStayFree(lim *engine.Limits) int64 {
-	return max(lim.MinFreeBytes, s.Needs()+s.Figures.Deep.Load()/2)
+	return max(lim.MinFreeBytes, s.Needs())
 }
 
 // inodesMustStay is how many files Admit leaves to be made: those of the engine's next compaction,

@@ -214,7 +214,7 @@ func testCollect(t *testing.T, key []byte) {
 	if err := s.Measure(true); err != nil {
 		t.Fatal(err)
 	}
-	s.Swept(all<<14, false)
+	s.Swept(all << 14)
 	now := time.Now()
 	if err := s.Reclaim(now.Add(time.Hour), all, atOnce); err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestCollectDamaged(t *testing.T) {
 	if err := s.Measure(true); err != nil {
 		t.Fatal(err)
 	}
-	s.Swept(all<<14, false)
+	s.Swept(all << 14)
 	if err := s.Reclaim(time.Now().Add(time.Hour), all, atOnce); err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func TestCollectThenKill(t *testing.T) {
 	if err := s.Measure(true); err != nil {
 		t.Fatal(err)
 	}
-	s.Swept(2*valueFileBytes, false)
+	s.Swept(2 * valueFileBytes)
 	if err := s.Reclaim(time.Now().Add(time.Hour), to, atOnce); err != nil {
 		t.Fatal(err)
 	}

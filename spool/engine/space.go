@@ -63,9 +63,8 @@ type Space interface {
 // Prospect is what the sweep sees of the log.
 type Prospect struct {
 	// Swept is the event up to which it has been, Settled the one up to which nobody needs any but
-	// Held of them, Head the newest.
-	Swept, Settled, Head uint64
-	Held                 uint64
+	// what a failed delivery holds.
+	Swept, Settled uint64
 	// MayGo reports whether an event and those before it are settled and old enough.
 	MayGo func(seq uint64) (bool, error)
 }
@@ -75,8 +74,8 @@ type Trimmer interface {
 	// SweepTo says up to which event the log may be swept now: 0 not yet, math.MaxUint64 as far as
 	// the spool likes.
 	SweepTo(p Prospect) (uint64, error)
-	// Swept is told of each part of that, and how many bytes went with it. more: it is not the last.
-	Swept(bytes int64, more bool)
+	// Swept is told how many bytes of events were deleted.
+	Swept(bytes int64)
 	// Tight: nothing but such a sweep may delete in the log.
 	Tight() bool
 	// Reclaim gives room back to the file system, if there is enough of it. between runs a function

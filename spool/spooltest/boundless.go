@@ -45,7 +45,7 @@ func (Boundless) Yield(error) bool { return false }
 func (Boundless) SweepTo(engine.Prospect) (uint64, error) { return math.MaxUint64, nil }
 
 // Swept does nothing.
-func (Boundless) Swept(int64, bool) {}
+func (Boundless) Swept(int64) {}
 
 // Tight is false.
 func (Boundless) Tight() bool { return false }

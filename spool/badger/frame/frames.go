@@ -25,6 +25,10 @@ func (l Look) Frames() *Frames {
 // none. last is the sequence in its key.
 func (f *Frames) Seek(seq uint64) (last uint64, ok bool) {
 	f.it.Seek(record.LogKey(seq))
+	return f.at()
+}
+
+func (f *Frames) at() (last uint64, ok bool) {
 	for f.it.Valid() && !IsKey(f.it.Item().Key()) {
 		f.it.Next()
 	}
@@ -34,15 +38,30 @@ func (f *Frames) Seek(seq uint64) (last uint64, ok bool) {
 	return record.KeySeq(f.it.Item().Key()), true
 }
 
+// Next goes to the next frame, like Seek.
+func (f *Frames) Next() (last uint64, ok bool) {
+	f.it.Next()
+	return f.at()
+}
+
+// Size is about how long the frame is that it stands at.
+func (f *Frames) Size() int64 { return f.it.Item().ValueSize() }
+
+// Value is the frame that it stands at. It holds until the next one is read.
+func (f *Frames) Value() ([]byte, error) {
+	buf, err := f.salvage.value(f.it.Item(), f.buf)
+	if err == nil {
+		f.buf = buf
+	}
+	return buf, err
+}
+
 // Events reads the frame that it stands at. They hold until the next one is read.
 func (f *Frames) Events() ([]record.InFrame, error) {
-	item := f.it.Item()
-	buf, err := f.salvage.value(item, f.buf)
-	if err != nil {
+	if _, err := f.Value(); err != nil {
 		return nil, err
 	}
-	f.buf = buf
-	f.parts = record.SplitFrame(f.parts, f.buf, record.KeySeq(item.Key()))
+	f.parts = record.SplitFrame(f.parts, f.buf, record.KeySeq(f.it.Item().Key()))
 	return f.parts, nil
 }
 
