@@ -90,27 +90,25 @@
 //
 // # Space
 //
-// An event goes KeepDelivered after its last delivery was settled, at once when space is short.
-// Deleting writes tombstones, and Badger has no reason to compact a tree that nobody writes to any
-// more, so after a large sweep the keeper flattens and flushes it (badger/reclaim.go). A backlog is
-// let drain before that: flattening on the way writes again what is still pending.
+// The events of a group lie together in one value of the engine, a frame (record.SplitFrame), in its
+// value log (badger/values.go), where they are written once, whatever is kept; its files go whole. A
+// group of less than 4 KiB lies in the tree instead, event by event, because that is one sync and
+// not two. What stays there for long is packed into frames (badger/pack.go), so that the tree, which
+// writes again what it keeps, stays small.
 //
-// Events of 4 KiB and more lie in the value log of the engine (badger/values.go), where they are
-// written once; its files go whole. What follows is about the smaller ones, in the tree.
+// An event goes KeepDelivered after its last delivery was settled, at once when space is short. The
+// sweep deletes whole frames (portion.go). Where a failed delivery holds an event in one, the rest
+// goes and what is held is written again, in small removals. Deleting writes tombstones, and Badger
+// has no reason to compact a tree that nobody writes to any more, so after a large sweep the keeper
+// flattens and flushes it, and has the files removed of which little is alive (badger/reclaim.go).
 //
-// A log of more than 1 GiB is swept in portions of half of it (badger/plan.go), because a table
-// that holds both the last deletions and the newest events overlaps all that is kept, and the
-// engine writes all of that again when it takes that table down a level. When the disk has no room
-// for that, a portion waits until what is kept fits, begins with little in level 0, and nothing is
-// reclaimed before its end. Nothing else deletes in the log meanwhile.
+// An old spool has its log in the tree. It is packed while there is room. Where the disk has none to
+// write its deep levels again, the log is swept once what is kept of it fits, and nothing else
+// deletes in it meanwhile (Store.SweepTo).
 //
-// Such a table does not wait for its turn: while one of Badger's two compactors appends to the last
-// level, the other finds all tables of the log blocked, for they overlap the same last table, and
-// takes the one that spans the log. What was tried against it was worse.
-//
-// Beyond MaxBytes, or with less than MinFreeBytes or four memtables, a compaction and half of the
-// deep levels free, Admit refuses; what settling and retrying write fits into that reserve. Tables
-// that an interrupted compaction has left are removed when a start lacks room.
+// Beyond MaxBytes, or with less than MinFreeBytes or four memtables and a compaction free, Admit
+// refuses; what settling and retrying write fits into that reserve. Tables that an interrupted
+// compaction has left are removed when a start lacks room.
 //
 // Others may take the reserve as well. Badger maps sparse files, and a store into a hole of a full
 // disk is a SIGBUS that nothing can catch, so the committer sees to it that there are none
