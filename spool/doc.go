@@ -90,11 +90,11 @@
 //
 // # Space
 //
-// The events of a group lie together in one value of the engine, a frame (record.SplitFrame), in its
-// value log (badger/values.go), where they are written once, whatever is kept; its files go whole. A
-// group of less than 4 KiB lies in the tree instead, event by event, because that is one sync and
-// not two. What stays there for long is packed into frames (badger/pack.go), so that the tree, which
-// writes again what it keeps, stays small.
+// The events of a group lie together in one value of the engine, a frame (record.SplitFrame), in
+// its value log (badger/values.go), where they are written once, whatever is kept; its files go
+// whole. A group of less than 4 KiB lies in the tree instead, event by event, because that is one
+// sync and not two. What stays there for long is packed into frames (badger/pack.go), so that the
+// tree, which writes again what it keeps, stays small.
 //
 // An event goes KeepDelivered after its last delivery was settled, at once when space is short. The
 // sweep deletes whole frames (portion.go). Where a failed delivery holds an event in one, the rest
@@ -102,8 +102,8 @@
 // has no reason to compact a tree that nobody writes to any more, so after a large sweep the keeper
 // flattens and flushes it, and has the files removed of which little is alive (badger/reclaim.go).
 //
-// An old spool has its log in the tree. It is packed while there is room. Where the disk has none to
-// write its deep levels again, the log is swept once what is kept of it fits, and nothing else
+// An old spool has its log in the tree. It is packed while there is room. Where the disk has none
+// to write its deep levels again, the log is swept once what is kept of it fits, and nothing else
 // deletes in it meanwhile (Store.SweepTo).
 //
 // Beyond MaxBytes, or with less than MinFreeBytes or four memtables and a compaction free, Admit

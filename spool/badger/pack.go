@@ -35,8 +35,8 @@ type packer struct {
 	*Store
 	at, to int64 // packAt and packTo, but for a test
 	begun  bool
-	next  uint64 // the event at which it goes on
-	buf   []byte
+	next   uint64 // the event at which it goes on
+	buf    []byte
 }
 
 // loose counts the bytes of loose events that may be there. The committer adds to it.

@@ -59,7 +59,8 @@ func (t *Tree) TrimMapped(most int64) error {
 
 // letGoValues advises the kernel on the maps of the value log. While an iterator is held the engine
 // takes none away that it has not begun to, and it begins that only in a collection, which waits
-// for mapsMu. The newest file is left alone: its map moves when it is full.
+// for mapsMu. The newest file is left alone: its map moves when it is full, and the committer lets
+// go of it (values.wrote).
 func (t *Tree) letGoValues() error {
 	newest, err := t.lookForValues(0)
 	if err != nil || t.lingering > 0 {
@@ -178,6 +179,9 @@ func adviseStores(path string) { advise(path, madvRandom) }
 
 // adviseReads takes that back for a file that is only read from now on.
 func adviseReads(path string) { advise(path, madvNormal) }
+
+// adviseGone takes the pages of a file out of this process.
+func adviseGone(path string) { advise(path, madvDontNeed) }
 
 func advise(path string, advice uintptr) {
 	dir, err := filepath.EvalSymlinks(filepath.Dir(volume.Absolute(path)))

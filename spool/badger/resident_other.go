@@ -10,3 +10,5 @@ func adviseStores(string) {}
 func adviseReads(string) {}
 
 func (t *Tree) holdMaps() (release func()) { return func() {} }
+
+func adviseGone(string) {}

@@ -43,6 +43,8 @@ const (
 	// valueReserve are the blocks that events leave to what rides with outcomes on a full disk: a few
 	// small records there are large.
 	valueReserve = 256 << 10
+	// letGoBytes of the file in use are resident before its pages are let go.
+	letGoBytes = 16 << 20
 	// collectShare of a file must be dead before what is alive in it is moved. What a failed delivery
 	// needs keeps the file otherwise: that is disk, and writes nothing.
 	collectShare = 0.9
@@ -87,6 +89,7 @@ type values struct {
 	fid int    // its number; 0: there is none, for a test
 	// written bounds what it holds, allocated is up to where it has blocks.
 	written, allocated int64
+	letGo              int64 // what was written when its pages were let go last
 	sparse             bool  // the file system cannot allocate
 	refused            error // why it gave no blocks at the last try
 	// unused is allocated minus written, for the keeper.
@@ -111,7 +114,7 @@ func (v *values) find() error {
 
 // begin goes on in a new file.
 func (v *values) begin() {
-	v.written, v.allocated = mend.LogHeadBytes, 0
+	v.written, v.allocated, v.letGo = mend.LogHeadBytes, 0, 0
 	v.unused.Store(0)
 	adviseStores(v.path(v.fid))
 }
@@ -165,6 +168,10 @@ func (v *values) wrote(bytes int64) {
 			v.fid++
 			v.begin()
 		}
+	}
+	if v.written-v.letGo >= letGoBytes {
+		v.letGo = v.written
+		adviseGone(v.path(v.fid)) // its map stays where it is until the next transaction
 	}
 	if v.sparse {
 		v.allocated = max(v.allocated, v.written)

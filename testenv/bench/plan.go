@@ -121,7 +121,7 @@ func plan(quick bool) []cell {
 	cells = append(cells, withTargets(0), withTargets(3), withTargets(10))
 	cells = append(cells, batched().on(floor), batched().pausedTarget(), batched())
 	cells = append(cells, usual().overTLS(), usual().overTLS().on(least))
-	for _, size := range []int{256, 16 << 10} {
+	for _, size := range []int{256, 16 << 10, 256 << 10} {
 		cells = append(cells, family(64, size)...)
 	}
 	for _, rate := range []int{500, 2000, 1000} {
@@ -146,6 +146,13 @@ func family(conns, size int) []cell {
 func manyCallers() cell {
 	c := usual()
 	c.conns = 256
+	return c
+}
+
+// large is the usual target under events of so many bytes.
+func large(size int) cell {
+	c := usual()
+	c.size = size
 	return c
 }
 

@@ -39,7 +39,8 @@ func (b *bench) sustained(r *report) ([]sheet, error) {
 	}
 	left := time.Since(began)
 	sums := newFacts("one relay, pressed for " + b.o.long.String())
-	sums.addMemory("", peak.end())
+	most := peak.end()
+	sums.addMemory("", most)
 	s.stop()
 	if err := b.measureAfter(pairs); err != nil {
 		return nil, err
@@ -62,6 +63,9 @@ func (b *bench) sustained(r *report) ([]sheet, error) {
 	if c.targets == 1 {
 		r.score(goalSustained, of1)
 		r.score(goalGrowth, growing)
+		r.score(goalSlowest, slowest(slices)/max(accepted, 1))
+		r.score(goalLongWritten, float64(used.written)/events/float64(c.size))
+		r.score(goalLongMemory, most.Anon)
 	}
 	return []sheet{pairSheet(pairs), sliceSheet("slices", slices), sums}, nil
 }
