@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/hookspool/hookspool/spool/badger/dead"
 	"github.com/hookspool/hookspool/spool/engine"
 )
 
@@ -68,5 +69,11 @@ func (f *Files) Precheck(o badger.Options) error {
 		return err
 	}
 	// After the others, which say how far the spool has come.
-	return f.repairValueLogs(o, files, found)
+	if err := f.repairValueLogs(o, files, found); err != nil {
+		return err
+	}
+	if err := dead.Note(o); err != nil {
+		f.Log.Warn("the space of some swept events does not come back yet", "error", err)
+	}
+	return nil
 }

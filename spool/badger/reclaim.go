@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/hookspool/hookspool/spool/badger/dead"
 	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
@@ -97,6 +98,7 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 	}
 	disk := s.Usage()
 	if !s.Reclaimer.due(now, head, disk.Short, s.treeBytes()) {
+		s.collector.count()
 		return nil
 	}
 	s.Reclaimer.last = now
@@ -138,6 +140,72 @@ func (s *Store) Flush() error {
 type collector struct {
 	*Store
 	sound map[uint32]bool // files that were read whole
+	// counted are the bytes of a file that nothing leads to; uncounted are the files that were there
+	// at the start and that nobody has looked at yet. Nil: it is not known which those are.
+	counted   dead.Counts
+	uncounted []uint32
+}
+
+// count looks at one of the files that a start has found, and after the last of them notes, for the
+// next start, where the engine has lost count.
+func (s *collector) count() {
+	names, newest, err := s.valueFiles()
+	if err != nil {
+		return
+	}
+	if s.counted == nil {
+		s.counted = make(dead.Counts)
+		for number := range names {
+			if number != newest {
+				s.uncounted = append(s.uncounted, number)
+			}
+		}
+		if len(s.uncounted) == 0 {
+			return
+		}
+	}
+	if len(s.uncounted) == 0 {
+		return
+	}
+	number := s.uncounted[0]
+	s.uncounted = s.uncounted[1:]
+	if names[number] != "" {
+		if err := s.countOne(number, names[number]); err != nil {
+			s.Log.Warn("cannot look what is not needed any more in a value log", "value_log",
+				names[number], "error", err)
+		}
+	}
+	if len(s.uncounted) > 0 || len(s.counted) == 0 {
+		return
+	}
+	if err := WriteFile(filepath.Join(s.Tree.dir, dead.Name), s.counted.Write()); err != nil {
+		s.Log.Warn("cannot note what is not needed any more in the value log", "error", err)
+	}
+}
+
+// lostCount is how much less than there is the engine must know of for that to be noted.
+const lostCount = valueFileBytes / 16
+
+// countOne counts one file.
+func (s *collector) countOne(number uint32, name string) error {
+	how := mend.ValueOptions{Records: MendRecords()}
+	o := badger.Options{Dir: s.Tree.dir, EncryptionKey: s.Key}
+	if len(s.Key) > 0 {
+		keys, err := openDataKeys(o)
+		if err != nil {
+			return err
+		}
+		how.Keys = keys
+	}
+	known, err := dead.Known(s.Tree.dir)
+	if err != nil {
+		return err
+	}
+	bytes, err := dead.Count(s.DB, filepath.Join(s.Tree.dir, name), how)
+	if err == nil && bytes > known[number]+lostCount {
+		s.counted[number] = bytes
+	}
+	return err
 }
 
 // collect has the engine give back the files of the value log in which nearly all is dead, one

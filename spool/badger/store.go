@@ -60,7 +60,7 @@ func NewStore(o StoreOptions) *Store {
 	s := &Store{Files: &o.Files, fail: o.Fail, onCompaction: o.OnCompaction,
 		Ballast: volume.OpenBallast(o.Files.Dir),
 		stirred: make(chan struct{}, 1), shape: ShapeFor(o.Memory)}
-	s.collector = collector{s, make(map[uint32]bool)}
+	s.collector = collector{Store: s, sound: make(map[uint32]bool)}
 	s.packer = packer{Store: s, at: packAt, to: packTo}
 	if s.onCompaction == nil {
 		s.onCompaction = func(bool) {}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/badger/dead"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -344,5 +345,65 @@ func TestCollectThenKill(t *testing.T) {
 		Raise:    func(uint64) error { return nil }}})
 	if lost := wantValues(t, again, from, to); len(lost) > 0 {
 		t.Errorf("events are lost: %d", lost)
+	}
+}
+
+// TestLostCount loses what the engine has counted of dead values, as a power cut can: it is counted
+// again, and the next start gives the files back, but for those of which much is alive.
+func TestLostCount(t *testing.T) {
+	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, 32)} {
+		s := openStore(t, StoreOptions{Files: Files{Key: key}})
+		const all = 12_545 // 200 MB
+		putValues(t, s, 1, all)
+		before := len(valueLogsOf(t, s))
+		dropValues(t, s, 1, 8193)
+		if err := errors.Join(s.Flush(), s.Flatten()); err != nil {
+			t.Fatal(err)
+		}
+		again := func(s *opened) *opened {
+			t.Helper()
+			dir := filepath.Join(t.TempDir(), "spool")
+			if err := os.CopyFS(dir, os.DirFS(s.Dir)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, Dir, "DISCARD"), make([]byte, 1<<20), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return openStore(t, StoreOptions{Files: Files{Dir: dir, Key: key,
+				Answered: func() (uint64, error) { return all - 1, nil },
+				Raise:    func(uint64) error { return nil }}})
+		}
+		reclaimed := func(s *opened) (left int) {
+			t.Helper()
+			s.Swept(all << 14)
+			if err := s.Reclaim(time.Now().Add(time.Hour), all, atOnce); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range valueLogsOf(t, s) {
+				if base := filepath.Base(path); base == "000001.vlog" || base == "000002.vlog" {
+					left++
+				}
+			}
+			return left
+		}
+		s = again(s)
+		for range before + 1 { // nothing was swept
+			if err := s.Reclaim(time.Now(), all, atOnce); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := reclaimed(s); n < 2 {
+			t.Fatalf("%d of 2 dead files are there; nobody knows that they are dead", n)
+		}
+		s = again(s)
+		if n := reclaimed(s); n > 0 {
+			t.Errorf("%d of 2 dead files are there", n)
+		}
+		if lost := wantValues(t, s, 8193, all); len(lost) > 0 {
+			t.Errorf("events are lost: %d", lost)
+		}
+		if _, err := os.Stat(filepath.Join(s.Dir, Dir, dead.Name)); err == nil {
+			t.Error("what was counted is noted again at every start")
+		}
 	}
 }
