@@ -7,7 +7,7 @@ import (
 )
 
 // A frame is the records of several events of the log in one value, one after the other, under the
-// key of the last of them; some may have been deleted since, the last one too. A record says how
+// key of the last of them; some before it may have been deleted since. A record says how
 // long it is, what it is the record of, and whether it is whole, so a frame has no table of its
 // own, and damage in it costs the records that it is in. A value with a single record is a frame of
 // one.
@@ -126,11 +126,17 @@ func recordIn(b []byte, after, last uint64) (n int, seq uint64) {
 	return n, seq
 }
 
+// IsWhole reports whether bytes are the whole record of an event.
+func IsWhole(rec []byte, seq uint64) bool {
+	n, _ := recordIn(rec, seq-1, seq)
+	return n == len(rec) && n > 0
+}
+
 // WholeInFrame is how many of the events in a frame can be read, and what is wrong with the others;
 // nil: nothing.
 func WholeInFrame(frame []byte, last uint64) (whole int, err error) {
 	for _, r := range SplitFrame(nil, frame, last) {
-		if n, _ := recordIn(frame[r.From:r.To], r.Seq-1, r.Seq); n == r.To-r.From && n > 0 {
+		if IsWhole(frame[r.From:r.To], r.Seq) {
 			whole++
 		} else if err == nil {
 			_, err = DecodeEvent(frame[r.From:r.To], r.Seq)
