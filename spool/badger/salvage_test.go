@@ -290,3 +290,62 @@ func TestFrameDamagedAndShrunk(t *testing.T) {
 		}
 	}
 }
+
+// A tree that is filled with the records of another has all of them, in whatever order they come, in
+// frames; a damaged one as it is.
+func TestLoaderMakesFrames(t *testing.T) {
+	f := newFramed(t, "")
+	defer f.Close()
+	damaged := f.seqs[len(f.seqs)/2]
+	f.records[damaged] = bytes.Clone(f.records[damaged])
+	f.records[damaged][60] ^= 1
+	r := rand.New(rand.NewPCG(5, 6))
+	orders := map[string][]uint64{"in order": f.seqs}
+	late := slices.Clone(f.seqs)
+	for range 25 {
+		i, j := r.IntN(len(late)), r.IntN(len(late))
+		late[i], late[j] = late[j], late[i]
+	}
+	orders["some late"] = late
+	few := slices.Clone(f.seqs[:70])
+	r.Shuffle(len(few), func(i, j int) { few[i], few[j] = few[j], few[i] })
+	orders["shuffled, some twice"] = append(few, few[:9]...)
+	orders["first and last"] = []uint64{f.seqs[20], f.seqs[0]}
+	for name, order := range orders {
+		dir := filepath.Join(t.TempDir(), "loaded")
+		to := &framed{Tree: openFramed(t, dir, ""), dir: dir, records: f.records}
+		l := to.Load()
+		for i, seq := range order {
+			if err := l.Put(record.LogKey(seq), f.records[seq], 0); err != nil {
+				t.Fatal(name, err)
+			}
+			if err := l.Put(fmt.Appendf(nil, "a%d", i), []byte("small"), 0); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		if err := l.Flush(); err != nil {
+			t.Fatal(name, err)
+		}
+		to.seqs = slices.Compact(slices.Sorted(slices.Values(order)))
+		to.check(t, name, damaged)
+		for i := range order {
+			if v, err := to.Get(fmt.Appendf(nil, "a%d", i)); err != nil || string(v) != "small" {
+				t.Fatalf("%s: small record %d: %q, %v", name, i, v, err)
+			}
+		}
+		look := to.Look().(frame.Look)
+		frames := look.Frames()
+		n := 0
+		for last, ok := frames.Seek(0); ok; last, ok = frames.Seek(last + 1) {
+			n++
+		}
+		frames.Close()
+		look.Close()
+		if n > len(to.seqs)/3 && name == "in order" {
+			t.Errorf("%s: %d events lie in %d values; want frames", name, len(to.seqs), n)
+		}
+		if err := to.Close(); err != nil {
+			t.Error(name, err)
+		}
+	}
+}
