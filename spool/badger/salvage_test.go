@@ -247,8 +247,8 @@ func TestFrameFlippedBeforeStart(t *testing.T) {
 	}
 }
 
-// An event in a damaged frame can be deleted, which costs no other one, and a damaged one stays what
-// it is where others of its frame are.
+// An event in a damaged frame can be deleted, which costs no other one, and a damaged one stays the
+// one that it was among its neighbors when those are gone.
 func TestFrameDamagedAndShrunk(t *testing.T) {
 	f := newFramed(t, "")
 	defer f.Close()
@@ -272,8 +272,10 @@ func TestFrameDamagedAndShrunk(t *testing.T) {
 	entries := valueEntries(t, f.dir, path, "")
 	i := slices.IndexFunc(entries, func(e valueEntry) bool { return e.seq == last })
 	bad := parts[5]
-	changeByte(t, path, entries[i].At+entries[i].Bytes-4-int64(parts[len(parts)-1].To)+
-		int64(bad.From)+60, 1)
+	at := entries[i].At + entries[i].Bytes - 4 - int64(parts[len(parts)-1].To) + int64(bad.From)
+	for n := range int64(record.HeadBytes) { // it says of itself neither which it is nor its length
+		changeByte(t, path, at+n, 0xa5)
+	}
 	for _, goes := range []int{2, 4, 6, 9, len(parts) - 1, 0} {
 		txn := f.Begin()
 		if err := txn.Delete(record.LogKey(parts[goes].Seq)); err != nil {
