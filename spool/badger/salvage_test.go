@@ -28,7 +28,12 @@ type framed struct {
 // openFramed opens the tree in a directory; logs of 1 MiB.
 func openFramed(t *testing.T, dir, secret string) *Tree {
 	t.Helper()
-	o := valueOptions(dir, secret, Logger{Log: slog.New(slog.DiscardHandler), Failed: func(string) {}})
+	return openFramedTelling(t, dir, secret, func(string) {})
+}
+
+func openFramedTelling(t *testing.T, dir, secret string, failed func(string)) *Tree {
+	t.Helper()
+	o := valueOptions(dir, secret, Logger{Log: slog.New(slog.DiscardHandler), Failed: failed})
 	o.ValueThreshold = ValueBytesMin
 	o.MemTableSize = 16 << 20
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
@@ -349,5 +354,43 @@ func TestLoaderMakesFrames(t *testing.T) {
 		if err := to.Close(); err != nil {
 			t.Error(name, err)
 		}
+	}
+}
+
+// A search that goes down the log reads no older version of a frame: the value log may have it no
+// longer.
+func TestFrameOlderVersionIsNotRead(t *testing.T) {
+	f := newFramed(t, "")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.Tree = openFramedTelling(t, f.dir, "", func(what string) { t.Error(what) })
+	defer f.Close()
+	path := valuePaths(t, f.dir)[0]
+	e := valueEntries(t, f.dir, path, "")[0] // sequence e.seq is the last of it
+	txn := f.Begin()
+	for _, seq := range f.seqs {
+		if seq%2 == 1 && seq < e.seq {
+			if err := txn.Delete(record.LogKey(seq)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.commit(t, txn)
+	changeByte(t, path, e.At+e.Bytes/2, 1)
+	look := f.Look()
+	defer look.Close()
+	w := look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}, Reverse: true, Gone: true})
+	defer w.Close()
+	n := 0
+	for w.Seek(record.LogKey(e.seq)); w.Valid(); w.Next() {
+		seq := record.KeySeq(w.Key())
+		if value, err := engine.Copy(w); err != nil || !bytes.Equal(value, f.records[seq]) {
+			t.Errorf("event %d: %v", seq, err)
+		}
+		n++
+	}
+	if n < 3 {
+		t.Errorf("%d events were read", n)
 	}
 }

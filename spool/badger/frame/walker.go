@@ -122,14 +122,21 @@ func (w *Walker) take() {
 	for first := true; w.it.Valid() && bytes.Equal(w.it.Item().Key(), w.last); first = false {
 		if item := w.it.Item(); first || w.o.Reverse {
 			w.gone, w.err = item.IsDeletedOrExpired(), nil
-			if !w.gone {
-				var buf []byte
-				if buf, w.err = w.salvage.value(item, w.buf); w.err == nil {
-					w.buf = buf
-				}
+			if !w.gone && !(w.o.Reverse && w.o.Gone) {
+				w.read(item)
 			}
 		}
 		w.it.Next()
+	}
+	if w.o.Reverse && w.o.Gone && !w.gone {
+		// The newest version came last. The value log may have those before no longer, and the engine
+		// says that as an error.
+		item, err := w.txn.Get(w.last)
+		if err != nil {
+			w.err = named(err)
+		} else {
+			w.read(item)
+		}
 	}
 	last := record.KeySeq(w.last)
 	if w.gone || w.err != nil {
@@ -137,6 +144,14 @@ func (w *Walker) take() {
 		return
 	}
 	w.parts = record.SplitFrame(w.parts, w.buf, last)
+}
+
+// read reads the frame.
+func (w *Walker) read(item *badger.Item) {
+	var buf []byte
+	if buf, w.err = w.salvage.value(item, w.buf); w.err == nil {
+		w.buf = buf
+	}
 }
 
 // Valid is part of engine.Walker.
