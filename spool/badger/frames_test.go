@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -33,6 +35,9 @@ func TestFramesAreAPlainMap(t *testing.T) {
 	for _, secret := range []string{"", valueSecret} {
 		t.Run(fmt.Sprintf("encrypted %v", secret != ""), func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
+			if n, err := strconv.ParseUint(os.Getenv("HOOKSPOOL_SEED"), 10, 64); err == nil {
+				seed = n
+			}
 			t.Logf("seed %d", seed)
 			m := &frameModel{t: t, r: rand.New(rand.NewPCG(seed, 1)), all: make(map[string][]byte), next: 1}
 			o := StoreOptions{}

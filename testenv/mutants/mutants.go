@@ -132,6 +132,14 @@ func frameMutants() []mutant {
 		to:   "(true || record.IsWhole(all[n].rec, all[n].seq)) {",
 		pkg:  "spool/badger", tests: "TestFrame|TestLoader",
 	}, {
+		name: "older versions are read", file: "spool/badger/frame/walker.go",
+		from: "			if !w.gone && !(w.o.Reverse && w.o.Gone) {", to: "			if !w.gone {",
+		pkg: "spool/badger", tests: "TestFrameOlderVersionIsNotRead",
+	}, {
+		name: "set aside at no cost", file: "spool/change.go",
+		from: "len(u.raw), u.bytes)", to: "len(u.raw))",
+		pkg: "spool", tests: "TestSetAsideCountsItsFrame",
+	}, {
 		name: "the sweep divides a frame", file: "spool/portion.go",
 		from: "			p.seqs = p.seqs[:begin]\n			return false, nil",
 		to: "			p.swept = seq - 1\n			p.frames = append(p.frames, f)\n" +
