@@ -37,6 +37,9 @@ func (r *rest) due(now time.Time, commits uint64) bool {
 	return true
 }
 
+// rests reports that nothing was written for a while, as of the last look.
+func (r *rest) rests(now time.Time) bool { return now.Sub(r.since) >= restAfter }
+
 // Run is part of engine.Worker: the memory loop. It is a goroutine of its own because the keeper
 // may be busy for seconds with fetching space back, just when most is mapped (seen: 1.4 GiB).
 func (s *Store) Run(ctx context.Context) {
@@ -44,6 +47,7 @@ func (s *Store) Run(ctx context.Context) {
 	defer timer.Stop()
 	busy := false
 	defer func() {
+		s.sleep(false) // the engine stops them when it is closed
 		if busy {
 			s.onCompaction(false)
 		}
@@ -87,5 +91,24 @@ func (s *Store) keepMemory(now time.Time) {
 	}
 	if s.rest.due(now, s.Commits()) {
 		debug.FreeOSMemory()
+	}
+	s.sleep(s.rest.rests(now))
+}
+
+// sleep stops the compactors, or starts them again. While something else does so it is put off; the
+// caller asks again within a second, in which far fewer tables come than the engine waits for. It
+// ends before the engine is closed.
+func (t *Tree) sleep(rest bool) {
+	if !t.idle.mu.TryLock() {
+		return
+	}
+	defer t.idle.mu.Unlock()
+	switch {
+	case rest && !t.idle.asleep && !t.Compacts():
+		stopCompactions(t.DB)
+		t.idle.asleep = true
+	case !rest && t.idle.asleep:
+		startCompactions(t.DB)
+		t.idle.asleep = false
 	}
 }

@@ -101,10 +101,10 @@ func (p *packer) gather() (r run, err error) {
 			r.more = true
 			break
 		}
-		large := f.Size() >= packSmall
+		large := f.Length() >= packSmall
 		value := []byte(nil)
 		if !large {
-			if value, err = f.Value(); err != nil {
+			if value, err = f.Read(); err != nil {
 				return r, err
 			}
 			_, damage := record.WholeInFrame(value, last)

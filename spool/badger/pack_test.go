@@ -74,6 +74,19 @@ func (p *packed) holds(e engine.Records) {
 	if err != nil || n != len(p.want) {
 		p.t.Errorf("%d events are there, %v; want %d", n, err, len(p.want))
 	}
+	for _, o := range []engine.Walk{{Gone: true}, {Gone: true, Reverse: true}} {
+		w := look.Walk(o)
+		for seq := range p.want {
+			steps := 0
+			for w.Seek(record.LogKey(seq)); w.Valid() && w.Gone() && steps < 2*packEvents; w.Next() {
+				steps++
+			}
+			if !w.Valid() || w.Gone() || record.KeySeq(w.Key()) != seq {
+				p.t.Fatalf("event %d is not found in %d steps, in reverse: %v", seq, steps, o.Reverse)
+			}
+		}
+		w.Close()
+	}
 	for seq, want := range p.want {
 		if got, err := look.Get(record.LogKey(seq)); err != nil || !bytes.Equal(got, want) {
 			p.t.Errorf("event %d: %v", seq, err)
@@ -88,7 +101,7 @@ func (p *packed) looseKeys() (n, all int) {
 	f := look.Frames()
 	defer f.Close()
 	for _, ok := f.Seek(0); ok; _, ok = f.Next() {
-		if all++; f.Size() < ValueBytesMin {
+		if all++; f.Length() < ValueBytesMin {
 			n++
 		}
 	}

@@ -26,6 +26,7 @@ type Tree struct {
 	bytesMax, entriesMax int // of a transaction
 	txn                  Txn // the one that is open
 	loose                loose
+	idle                 idle
 	// frame and appended are memory for its next.
 	frame    []byte
 	appended []appended
@@ -392,7 +393,9 @@ func (t *Tree) ShortToClose() error {
 
 // Flatten merges the levels, so that what was deleted gives its space back.
 func (t *Tree) Flatten() error {
-	err := t.through.Do("flatten", func() error { return t.DB.Flatten(1) })
+	err := t.through.Do("flatten", func() error {
+		return t.idle.beside(func() error { return t.DB.Flatten(1) })
+	})
 	if err != nil {
 		t.said(err.Error()) // it may be nowhere in its log
 		return fmt.Errorf("cannot flatten the spool's tree: %w", err)
@@ -409,7 +412,9 @@ func (t *Tree) Flush() error {
 	t.Room.Wrote(len(key), 1) // it may have found the memtable full
 	if err == nil {
 		release := t.holdMaps()
-		err = t.through.Do("flush", func() error { return t.DB.DropPrefix(key) })
+		err = t.through.Do("flush", func() error {
+			return t.idle.beside(func() error { return t.DB.DropPrefix(key) })
+		})
 		release()
 	}
 	t.Room.rotated(0)

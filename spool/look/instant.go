@@ -8,8 +8,9 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// probeMax bounds the deleted records that one step of a search by time passes.
-const probeMax = 256
+// probeMax bounds the deleted records that one step of a search by time passes: more than an engine
+// that packs events leaves before the place where they are now.
+const probeMax = 2048
 
 // firstAfter is the sequence of the first event accepted after an instant, or one more than the
 // newest: a binary search over the log, as exact as its order. Where the log is gone nobody knows;

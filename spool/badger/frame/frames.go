@@ -44,11 +44,11 @@ func (f *Frames) Next() (last uint64, ok bool) {
 	return f.at()
 }
 
-// Size is about how long the frame is that it stands at.
-func (f *Frames) Size() int64 { return f.it.Item().ValueSize() }
+// Length is about how long the frame is that it stands at.
+func (f *Frames) Length() int64 { return f.it.Item().ValueSize() }
 
-// Value is the frame that it stands at. It holds until the next one is read.
-func (f *Frames) Value() ([]byte, error) {
+// Read is the frame that it stands at. It holds until the next one is read.
+func (f *Frames) Read() ([]byte, error) {
 	buf, err := f.salvage.value(f.it.Item(), f.buf)
 	if err == nil {
 		f.buf = buf
@@ -58,7 +58,7 @@ func (f *Frames) Value() ([]byte, error) {
 
 // Events reads the frame that it stands at. They hold until the next one is read.
 func (f *Frames) Events() ([]record.InFrame, error) {
-	if _, err := f.Value(); err != nil {
+	if _, err := f.Read(); err != nil {
 		return nil, err
 	}
 	f.parts = record.SplitFrame(f.parts, f.buf, record.KeySeq(f.it.Item().Key()))

@@ -77,9 +77,10 @@ func (w *Walker) stand() bool {
 	return w.at >= 0 && w.at < len(w.parts)
 }
 
-// goneWithin bounds the deleted keys that lie within a frame: a start that removes the newest
-// events gives their sequences to others. There is one of each frame that was removed.
-const goneWithin = 256
+// goneWithin bounds the deleted keys that lie within a frame: those of events that were packed into
+// it, until they are compacted, and, because a start that removes the newest events gives their
+// sequences to others, one of each frame that was removed so.
+const goneWithin = 2048
 
 // frameAt is the key of the frame that an event is in, if there is one after it; otherwise its own.
 func (w *Walker) frameAt(key []byte) []byte {

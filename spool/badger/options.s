@@ -1,0 +1,1 @@
+// Functions of options.go that are declared without a body want an assembly file beside them.
