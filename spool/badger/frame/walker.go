@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 
 	"github.com/dgraph-io/badger/v4"
@@ -45,6 +46,7 @@ func options(o engine.Walk) badger.IteratorOptions {
 // Seek is part of engine.Walker.
 func (w *Walker) Seek(key []byte) {
 	if !IsKey(key) {
+		w.framed = false
 		w.it.Seek(key)
 		w.settle()
 		return
@@ -58,6 +60,7 @@ func (w *Walker) Seek(key []byte) {
 	if w.o.Reverse {
 		key = w.frameAt(key)
 	}
+	w.framed = false // what it stands at says nothing of what is before the key
 	w.it.Seek(key)
 	w.settle()
 	for w.framed && !w.stand(seq) {
@@ -91,6 +94,10 @@ func (w *Walker) frameAt(key []byte) []byte {
 // settle takes what the iterator stands at: if that is a frame, all versions of it, of which the
 // newest counts.
 func (w *Walker) settle() {
+	before := uint64(0) // the key of the frame before it, where that is known
+	if w.framed && !w.o.Reverse {
+		before = record.KeySeq(w.last)
+	}
 	w.framed = w.it.Valid() && IsKey(w.it.Item().Key())
 	if !w.framed {
 		return
@@ -114,9 +121,23 @@ func (w *Walker) settle() {
 		w.parts = append(w.parts, record.InFrame{Seq: last})
 		return
 	}
-	w.parts = record.SplitFrame(w.parts, w.buf, last)
+	if w.o.Reverse && w.it.Valid() && IsKey(w.it.Item().Key()) {
+		before = record.KeySeq(w.it.Item().Key())
+	}
+	w.split(last, before)
 	if w.o.Reverse {
 		w.at = len(w.parts) - 1
+	}
+}
+
+// split finds the events of the frame, of which none is at or before another frame's key. Damage to
+// the tree may show a frame under a key that is not its own, and a repair may bring an older one
+// back; a walk keeps its order all the same. What has no event of its own cannot be read.
+func (w *Walker) split(last, before uint64) {
+	w.parts = record.SplitFrame(w.parts, w.buf, last)
+	w.parts = slices.DeleteFunc(w.parts, func(p record.InFrame) bool { return p.Seq <= before })
+	if len(w.parts) == 0 {
+		w.parts = append(w.parts, record.InFrame{Seq: last, To: len(w.buf)})
 	}
 }
 
