@@ -3,15 +3,16 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 )
@@ -182,41 +183,30 @@ func CheckValueLog(path string, key []byte) (*mend.Values, error) {
 }
 
 // salvage reads a value that does not fit its checksum from its file, as it is: its records say
-// which of them are whole. Badger tells where it is in its error only.
-func (t *Tree) salvage(key []byte, cause error) ([]byte, error) {
+// which of them are whole.
+func (t *Tree) salvage(key []byte, at frame.Place) ([]byte, error) {
 	o := t.DB.Opts()
-	value, err := readAround(badger.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey}, key, cause)
-	if err != nil {
-		return nil, fmt.Errorf("%w; %w", cause, err)
-	}
-	return value, nil
+	return readAround(badger.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey}, len(key), at)
 }
 
-// readAround reads a value from its file; Badger's words say where it is.
-func readAround(o badger.Options, key []byte, cause error) ([]byte, error) {
-	words := regexp.MustCompile(`\{Fid:(\d+) Len:(\d+) Offset:(\d+)\}`).
-		FindStringSubmatch(cause.Error())
-	if words == nil {
-		return nil, fmt.Errorf("%w: nothing says where the value is", engine.ErrDamaged)
+// readAround reads a value from its file, of a record with so long a key. What a file is too short
+// for reads as zeros.
+func readAround(o badger.Options, keyBytes int, at frame.Place) ([]byte, error) {
+	if at.Len > mend.FrameBytesMax+mend.KeyBytesMax+64 {
+		return nil, fmt.Errorf("%w: a value of %d bytes is none", engine.ErrDamaged, at.Len)
 	}
-	var where [3]int64
-	for i := range where {
-		n, err := strconv.ParseUint(words[i+1], 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("%w: nothing says where the value is", engine.ErrDamaged)
-		}
-		where[i] = int64(n)
-	}
-	entry := make([]byte, where[1])
-	head := make([]byte, mend.LogHeadBytes)
-	path := filepath.Join(o.Dir, fmt.Sprintf("%06d%s", where[0], valueLogExt))
+	entry, head := make([]byte, at.Len), make([]byte, mend.LogHeadBytes)
+	path := filepath.Join(o.Dir, fmt.Sprintf("%06d%s", at.File, valueLogExt))
 	err := withFile(path, func(file *os.File, _ int64) error {
-		if _, err := file.ReadAt(head, 0); err != nil {
+		_, headErr := file.ReadAt(head, 0)
+		if _, err := file.ReadAt(entry, int64(at.Offset)); err != nil && err != io.EOF {
 			return err
 		}
-		_, err := file.ReadAt(entry, where[2])
-		return err
+		return headErr
 	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: value log %q is gone or empty", engine.ErrDamaged, path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read value log %q: %w", path, err)
 	}
@@ -226,7 +216,7 @@ func readAround(o badger.Options, key []byte, cause error) ([]byte, error) {
 			return nil, err
 		}
 	}
-	value, ok := mend.RawValue(entry, where[2], len(key), head, keys)
+	value, ok := mend.RawValue(entry, int64(at.Offset), keyBytes, head, keys)
 	if !ok {
 		return nil, fmt.Errorf("%w: the value in %q says nothing", engine.ErrDamaged, path)
 	}

@@ -146,6 +146,7 @@ type Loader struct {
 	// frame are events on their way, in the order of their sequences.
 	frame      []appended
 	frameBytes int
+	last       uint64 // the last event that is not in frame
 }
 
 // Load begins to fill the database.
@@ -169,33 +170,94 @@ func (l *Loader) Put(key, value []byte, expiresAt uint64) error {
 			return err
 		}
 	}
+	if seq <= l.last {
+		return l.putBetween(appended{seq, value})
+	}
 	l.frame = append(l.frame, appended{seq, value})
 	l.frameBytes += len(value)
 	return nil
 }
 
-func (l *Loader) flushFrame() (err error) {
-	if l.frameBytes < ValueBytesMin {
-		for _, a := range l.frame {
-			err = errors.Join(err, l.batch.Set(record.LogKey(a.seq), a.rec))
+func (l *Loader) flushFrame() error {
+	err := inRuns(l.frame, func(run []appended) (err error) {
+		l.last = run[len(run)-1].seq
+		if !isFrame(run) {
+			for _, a := range run {
+				err = errors.Join(err, l.batch.Set(record.LogKey(a.seq), a.rec))
+			}
+			return err
 		}
-	} else {
 		value := make([]byte, 0, l.frameBytes)
-		for _, a := range l.frame {
+		for _, a := range run {
 			value = append(value, a.rec...)
 		}
-		err = l.batch.Set(record.LogKey(l.frame[len(l.frame)-1].seq), value)
-	}
+		return l.batch.Set(record.LogKey(l.last), value)
+	})
 	l.frame, l.frameBytes = nil, 0
 	return err
+}
+
+// putBetween adds an event that comes after later ones: the frame that those are in is divided,
+// because frames do not overlap.
+func (l *Loader) putBetween(e appended) error {
+	if err := l.flushBatch(); err != nil {
+		return err
+	}
+	l.batch = l.tree.DB.NewWriteBatch()
+	txn := l.tree.Begin().(*Txn)
+	defer txn.Discard()
+	after, err := l.eventsFrom(e.seq)
+	for _, a := range after {
+		txn.deleted = append(txn.deleted, a.seq)
+	}
+	if len(after) > 0 && after[0].seq == e.seq {
+		after = after[1:]
+	}
+	err = errors.Join(err, txn.writeDeleted())
+	for _, run := range [][]appended{{e}, after} {
+		err = errors.Join(err, inRuns(run, func(run []appended) error {
+			_, err := txn.writeEvents(run, nil)
+			return err
+		}))
+	}
+	if err != nil {
+		return err
+	}
+	return txn.Commit()
+}
+
+// eventsFrom are those from a sequence on in a frame that begins at or before it.
+func (l *Loader) eventsFrom(seq uint64) (all []appended, err error) {
+	look := l.tree.Look().(frame.Look)
+	defer look.Close()
+	f := look.Frames()
+	defer f.Close()
+	if _, ok := f.Seek(seq); !ok {
+		return nil, nil
+	}
+	parts, err := f.Events()
+	if err != nil || parts[0].Seq > seq {
+		return nil, err
+	}
+	for _, p := range parts {
+		if p.Seq >= seq {
+			all = append(all, appended{p.Seq, bytes.Clone(f.Record(p))})
+		}
+	}
+	return all, nil
 }
 
 // Flush writes what was added.
 func (l *Loader) Flush() error {
 	err := l.flushFrame()
 	if err == nil {
-		err = l.batch.Flush()
+		err = l.flushBatch()
 	}
+	return err
+}
+
+func (l *Loader) flushBatch() error {
+	err := l.batch.Flush()
 	if failed := l.tree.unsynced.Load(); err == nil && failed != nil {
 		err = *failed
 	}

@@ -196,17 +196,17 @@ func (t *Txn) writeAppended() error {
 // them if they make a frame. buf is memory for that, which is returned, and in use until the
 // transaction is over.
 func (t *Txn) writeEvents(all []appended, buf []byte) ([]byte, error) {
-	size := 0
-	for i := range all {
-		size += len(all[i].rec)
-	}
-	if len(all) == 1 || size < ValueBytesMin {
+	if !isFrame(all) {
 		for i := range all {
 			if err := t.set(badger.NewEntry(record.LogKey(all[i].seq), all[i].rec)); err != nil {
 				return buf, err
 			}
 		}
 		return buf, nil
+	}
+	size := 0
+	for i := range all {
+		size += len(all[i].rec)
 	}
 	buf = slices.Grow(buf, size)
 	for i := range all {
@@ -250,7 +250,9 @@ func (t *Txn) writeDeleted() error {
 	return nil
 }
 
-// shrink takes events out of the frame at which a walk stands.
+// shrink takes events out of the frame at which a walk stands. What stays is written again under
+// the key of the last of that: a start that removes the newest events gives their sequences to
+// others, whose keys must not be within its frame.
 func (t *Txn) shrink(w *frame.Frames, last uint64, gone []uint64) error {
 	parts, err := w.Events()
 	if err != nil {
@@ -265,24 +267,41 @@ func (t *Txn) shrink(w *frame.Frames, last uint64, gone []uint64) error {
 	if len(stay) == len(parts) {
 		return nil
 	}
-	size := 0
-	for i := range stay {
-		size += len(stay[i].rec)
-	}
-	if len(stay) > 1 && size >= ValueBytesMin {
-		rest := make([]byte, 0, size)
-		for i := range stay {
-			rest = append(rest, stay[i].rec...)
-		}
-		return t.set(badger.NewEntry(record.LogKey(last), rest))
-	}
 	if len(stay) == 0 || stay[len(stay)-1].seq != last {
 		t.count(len(record.LogKey(last)))
 		err = t.txn.Delete(record.LogKey(last))
 	}
-	for i := range stay {
-		rec := bytes.Clone(stay[i].rec)
-		err = errors.Join(err, t.set(badger.NewEntry(record.LogKey(stay[i].seq), rec)))
+	return errors.Join(err, inRuns(stay, func(run []appended) error {
+		if !isFrame(run) {
+			for i := range run { // the walk's memory is used again
+				run[i].rec = bytes.Clone(run[i].rec)
+			}
+		}
+		_, err := t.writeEvents(run, nil)
+		return err
+	}))
+}
+
+// isFrame reports whether events are stored in one.
+func isFrame(all []appended) bool {
+	size := 0
+	for i := range all {
+		size += len(all[i].rec)
+	}
+	return len(all) > 1 && size >= ValueBytesMin
+}
+
+// inRuns visits events as they may be stored together: those that can be read, and each other one
+// by itself, so that its key says which it is.
+func inRuns(all []appended, visit func(run []appended) error) (err error) {
+	for len(all) > 0 && err == nil {
+		n := 0
+		for n < len(all) && record.IsWhole(all[n].rec, all[n].seq) {
+			n++
+		}
+		n = max(n, 1)
+		err = visit(all[:n])
+		all = all[n:]
 	}
 	return err
 }

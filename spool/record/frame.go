@@ -7,7 +7,7 @@ import (
 )
 
 // A frame is the records of several events of the log in one value, one after the other, under the
-// key of the last of them; some may have been deleted since, the last one too. A record says how
+// key of the last of them; some before it may have been deleted since. A record says how
 // long it is, what it is the record of, and whether it is whole, so a frame has no table of its
 // own, and damage in it costs the records that it is in. A value with a single record is a frame of
 // one.
@@ -28,7 +28,7 @@ const frameSpan = 1 << 16
 
 // SplitFrame appends the events in a frame to others, which may be memory to use again. last is the
 // sequence in its key. Bytes that are no whole record are shown as an event that cannot be read,
-// whose sequence is that of a neighbor's neighbor where their own head does not say.
+// whose sequence is the one before its neighbor's where they do not say.
 func SplitFrame(into []InFrame, frame []byte, last uint64) []InFrame {
 	into = into[:0]
 	if len(frame) == 0 {
@@ -44,7 +44,7 @@ func SplitFrame(into []InFrame, frame []byte, last uint64) []InFrame {
 			continue
 		}
 		end, next := afterDamage(frame, at, prev, last, &budget)
-		if seq := seqOfDamage(frame[at:end], prev, next); seq > prev {
+		if seq := seqOfDamage(frame[at:end], prev, next, &budget); seq > prev {
 			into = append(into, InFrame{seq, at, end})
 			prev = seq
 		}
@@ -78,17 +78,46 @@ func afterDamage(frame []byte, at int, prev, last uint64, budget *int) (end int,
 }
 
 // seqOfDamage is the event that damaged bytes between two events are shown as; 0: there is none
-// between them.
-func seqOfDamage(b []byte, prev, next uint64) uint64 {
-	if next <= prev+1 {
+// between them. prev 0: they are the first.
+func seqOfDamage(b []byte, prev, next uint64, budget *int) uint64 {
+	from := prev + 1
+	if prev == 0 {
+		from = next - min(next-1, frameSpan)
+	}
+	if next <= from {
 		return 0
 	}
-	if len(b) >= HeadBytes && prev > 0 {
-		if seq := binary.BigEndian.Uint64(b[5:]); prev < seq && seq < next {
+	if seq := seqByChecksum(b, from, next, budget); seq > 0 {
+		return seq
+	}
+	if len(b) >= HeadBytes {
+		if seq := binary.BigEndian.Uint64(b[5:]); from <= seq && seq < next {
 			return seq
 		}
 	}
 	return next - 1
+}
+
+// seqByChecksum is the event that a record is of in which nothing but its sequence is damaged; 0:
+// there is more.
+func seqByChecksum(b []byte, from, next uint64, budget *int) uint64 {
+	if n := sizeIn(b); n == 0 || n != len(b) {
+		return 0
+	}
+	idEnd := HeadBytes + int(binary.BigEndian.Uint16(b[33:]))
+	payloadEnd := len(b) - 4*int(binary.BigEndian.Uint16(b[31:]))
+	payload := crc32.Checksum(b[idEnd:payloadEnd], Castagnoli())
+	var said [8]byte
+	for seq := next - 1; seq >= from && *budget > 0; seq-- { // where nothing was deleted, the first
+		*budget -= idEnd + len(b) - payloadEnd
+		binary.BigEndian.PutUint64(said[:], seq)
+		sum := crc32.Update(payload, Castagnoli(), said[:])
+		sum = crc32.Update(sum, Castagnoli(), b[13:idEnd])
+		if crc32.Update(sum, Castagnoli(), b[payloadEnd:]) == binary.BigEndian.Uint32(b[1:]) {
+			return seq
+		}
+	}
+	return 0
 }
 
 // sizeIn is how long the record at the beginning of b says that it is; 0: it is none.
@@ -126,11 +155,17 @@ func recordIn(b []byte, after, last uint64) (n int, seq uint64) {
 	return n, seq
 }
 
+// IsWhole reports whether bytes are the whole record of an event.
+func IsWhole(rec []byte, seq uint64) bool {
+	n, _ := recordIn(rec, seq-1, seq)
+	return n == len(rec) && n > 0
+}
+
 // WholeInFrame is how many of the events in a frame can be read, and what is wrong with the others;
 // nil: nothing.
 func WholeInFrame(frame []byte, last uint64) (whole int, err error) {
 	for _, r := range SplitFrame(nil, frame, last) {
-		if n, _ := recordIn(frame[r.From:r.To], r.Seq-1, r.Seq); n == r.To-r.From && n > 0 {
+		if IsWhole(frame[r.From:r.To], r.Seq) {
 			whole++
 		} else if err == nil {
 			_, err = DecodeEvent(frame[r.From:r.To], r.Seq)

@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"sort"
 
@@ -17,6 +18,7 @@ type Walker struct {
 	txn     *badger.Txn
 	salvage Salvage
 	o       engine.Walk
+	bound   uint64 // the first event that may come, in the direction of the walk
 
 	// framed: it stands at an event of the log, and the iterator is past all versions of its frame.
 	framed bool
@@ -46,15 +48,18 @@ func options(o engine.Walk) badger.IteratorOptions {
 // Seek is part of engine.Walker.
 func (w *Walker) Seek(key []byte) {
 	if !IsKey(key) {
+		if w.bound = 0; w.o.Reverse {
+			w.bound = math.MaxUint64
+		}
 		w.framed = false
 		w.it.Seek(key)
 		w.settle()
 		return
 	}
-	seq := record.KeySeq(key)
-	if w.framed && !w.gone && w.err == nil && len(w.parts) > 0 && w.parts[0].Seq <= seq &&
-		seq <= w.parts[len(w.parts)-1].Seq {
-		w.stand(seq)
+	w.bound = record.KeySeq(key)
+	if w.framed && !w.gone && w.err == nil && w.parts[0].Seq <= w.bound &&
+		w.bound <= w.parts[len(w.parts)-1].Seq {
+		w.stand()
 		return
 	}
 	if w.o.Reverse {
@@ -63,20 +68,21 @@ func (w *Walker) Seek(key []byte) {
 	w.framed = false // what it stands at says nothing of what is before the key
 	w.it.Seek(key)
 	w.settle()
-	for w.framed && !w.stand(seq) {
-		w.settle()
-	}
 }
 
-// stand goes to an event of the frame, or the next one in it in the direction of the walk; false:
-// there is none.
-func (w *Walker) stand(seq uint64) bool {
-	w.at = sort.Search(len(w.parts), func(i int) bool { return w.parts[i].Seq >= seq })
-	if w.o.Reverse && (w.at == len(w.parts) || w.parts[w.at].Seq > seq) {
+// stand goes to the event of the frame that bounds the walk, or the next one in it in the direction
+// of the walk; false: there is none.
+func (w *Walker) stand() bool {
+	w.at = sort.Search(len(w.parts), func(i int) bool { return w.parts[i].Seq >= w.bound })
+	if w.o.Reverse && (w.at == len(w.parts) || w.parts[w.at].Seq > w.bound) {
 		w.at--
 	}
 	return w.at >= 0 && w.at < len(w.parts)
 }
+
+// goneWithin bounds the deleted keys that lie within a frame: a start that removes the newest
+// events gives their sequences to others. There is one of each frame that was removed.
+const goneWithin = 256
 
 // frameAt is the key of the frame that an event is in, if there is one after it; otherwise its own.
 func (w *Walker) frameAt(key []byte) []byte {
@@ -85,17 +91,34 @@ func (w *Walker) frameAt(key []byte) []byte {
 	o.Prefix = []byte{record.PrefixLog}
 	it := w.txn.NewIterator(o)
 	defer it.Close()
-	if it.Seek(key); it.Valid() && IsKey(it.Item().Key()) {
-		return it.Item().KeyCopy(nil)
+	var at []byte
+	it.Seek(key)
+	for n := 0; n < goneWithin && it.Valid() && IsKey(it.Item().Key()); it.Next() {
+		if bytes.Equal(it.Item().Key(), at) {
+			continue // an older version
+		}
+		at = append(at[:0], it.Item().Key()...)
+		if !it.Item().IsDeletedOrExpired() {
+			return at
+		}
+		n++
 	}
 	return key
 }
 
-// settle takes what the iterator stands at: if that is a frame, all versions of it, of which the
-// newest counts.
+// settle takes what the iterator stands at, or the next frame after it with an event that the walk
+// has not passed.
 func (w *Walker) settle() {
+	for w.take(); w.framed && !w.stand(); {
+		w.take()
+	}
+}
+
+// take takes what the iterator stands at: if that is a frame, all versions of it, of which the
+// newest counts.
+func (w *Walker) take() {
 	before := uint64(0) // the key of the frame before it, where that is known
-	if w.framed && !w.o.Reverse {
+	if w.framed && !w.gone && !w.o.Reverse {
 		before = record.KeySeq(w.last)
 	}
 	w.framed = w.it.Valid() && IsKey(w.it.Item().Key())
@@ -103,7 +126,6 @@ func (w *Walker) settle() {
 		return
 	}
 	w.last = append(w.last[:0], w.it.Item().Key()...)
-	w.parts, w.at = w.parts[:0], 0
 	for first := true; w.it.Valid() && bytes.Equal(w.it.Item().Key(), w.last); first = false {
 		if item := w.it.Item(); first || w.o.Reverse {
 			w.gone, w.err = item.IsDeletedOrExpired(), nil
@@ -118,16 +140,13 @@ func (w *Walker) settle() {
 	}
 	last := record.KeySeq(w.last)
 	if w.gone || w.err != nil {
-		w.parts = append(w.parts, record.InFrame{Seq: last})
+		w.parts = append(w.parts[:0], record.InFrame{Seq: last})
 		return
 	}
-	if w.o.Reverse && w.it.Valid() && IsKey(w.it.Item().Key()) {
+	if w.o.Reverse && !w.o.Gone && w.it.Valid() && IsKey(w.it.Item().Key()) {
 		before = record.KeySeq(w.it.Item().Key())
 	}
 	w.split(last, before)
-	if w.o.Reverse {
-		w.at = len(w.parts) - 1
-	}
 }
 
 // split finds the events of the frame, of which none is at or before another frame's key. Damage to
@@ -154,7 +173,16 @@ func (w *Walker) Next() {
 	if w.at++; w.o.Reverse {
 		w.at -= 2
 	}
-	if w.at < 0 || w.at >= len(w.parts) {
+	switch {
+	case w.at < 0:
+		if w.bound = w.parts[0].Seq; w.bound > 0 {
+			w.bound--
+		}
+		w.settle()
+	case w.at >= len(w.parts):
+		if !w.gone { // or it lies within the next frame
+			w.bound = w.parts[len(w.parts)-1].Seq + 1
+		}
 		w.settle()
 	}
 }
