@@ -130,10 +130,15 @@ func changeOp(c *Change) *op {
 		o.bytes += len(m.Body)
 		o.largest = max(o.largest, len(m.Body))
 	}
+	together := uint64(0)
 	for _, u := range c.unread {
 		o.bytes += len(u.raw)
-		o.largest = max(o.largest, len(u.raw))
+		o.largest = max(o.largest, len(u.raw), u.bytes)
 		o.entries += 2
+		if u.last > together {
+			together = u.last
+			o.bytes += u.bytes
+		}
 	}
 	if c.purge != nil {
 		o.entries += 3 * len(c.purge.seqs)
@@ -363,6 +368,9 @@ type unreadRecord struct {
 	seq     uint64
 	raw     []byte
 	missing bool // there was no record at all
+	// last and bytes are what engine.Walker's Together was: the rest of that is written again.
+	last  uint64
+	bytes int
 }
 
 // Begin hands in a change and returns at once; wait returns when it is synced. Changes are written

@@ -114,7 +114,9 @@ func (s *Spool) eventOrUnread(events *look.Reader, seq uint64) (*record.Event, *
 	e, err := record.DecodeEvent(rec, seq)
 	if err != nil {
 		s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
-		return nil, &unreadRecord{seq: seq, raw: rec}, nil
+		u := &unreadRecord{seq: seq, raw: rec}
+		u.last, u.bytes = events.Together(seq)
+		return nil, u, nil
 	}
 	return e, nil, nil
 }

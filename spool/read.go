@@ -46,7 +46,9 @@ func (s *Spool) readPage(c *logCursor, l *Lane, most int) (p page, more bool, er
 		e, err := record.DecodeEvent(value, seq)
 		if err != nil {
 			s.log.Error("cannot read an event; it is set aside", "sequence", seq, "error", err)
-			unread = append(unread, unreadRecord{seq: seq, raw: value})
+			u := unreadRecord{seq: seq, raw: value}
+			u.last, u.bytes = c.at.Together()
+			unread = append(unread, u)
 		} else if _, gone := purged[seq]; !gone && e.OwedTo(l.id) {
 			p.events = append(p.events, e)
 			bytes += e.Size()

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,10 +23,11 @@ type frameModel struct {
 	s    *opened
 	r    *rand.Rand
 	all  map[string][]byte
-	next uint64 // event
+	next uint64   // event
+	ends []uint64 // of what was appended together
 }
 
-const frameModelSteps = 90
+const frameModelSteps = 120
 
 // Whatever is appended and deleted, and however often what stays of a frame was written again, each
 // event is where a plain sorted map has it, for every way to read.
@@ -32,6 +35,9 @@ func TestFramesAreAPlainMap(t *testing.T) {
 	for _, secret := range []string{"", valueSecret} {
 		t.Run(fmt.Sprintf("encrypted %v", secret != ""), func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
+			if n, err := strconv.ParseUint(os.Getenv("HOOKSPOOL_SEED"), 10, 64); err == nil {
+				seed = n
+			}
 			t.Logf("seed %d", seed)
 			m := &frameModel{t: t, r: rand.New(rand.NewPCG(seed, 1)), all: make(map[string][]byte), next: 1}
 			o := StoreOptions{}
@@ -123,6 +129,9 @@ func (m *frameModel) step() {
 			m.next++
 		}
 	}
+	if len(appended) > 0 {
+		m.ends = append(m.ends, m.next-1)
+	}
 	if len(appended) > 0 && m.r.IntN(4) == 0 {
 		m.deleteSome(txn, all, appended)
 	}
@@ -139,13 +148,16 @@ func (m *frameModel) step() {
 	m.all = all
 }
 
-// deleteSome deletes events: some, a run, the last of them, or the first.
+// deleteSome deletes events: some, a run, the last of them, the first, or nearly all of two frames.
 func (m *frameModel) deleteSome(txn engine.Txn, all map[string][]byte, seqs []uint64) {
 	if len(seqs) == 0 {
 		return
 	}
 	from, n := m.r.IntN(len(seqs)), 1
-	switch m.r.IntN(5) {
+	switch m.r.IntN(6) {
+	case 4:
+		m.deleteNearly(txn, all, seqs)
+		return
 	case 0:
 		n = 1 + m.r.IntN(160)
 	case 1:
@@ -160,6 +172,23 @@ func (m *frameModel) deleteSome(txn engine.Txn, all map[string][]byte, seqs []ui
 	}
 	for _, seq := range seqs[from:min(len(seqs), from+n)] {
 		m.delete(txn, all, seq)
+	}
+}
+
+// deleteNearly deletes all up to the end of a frame but one that is there, mostly the last; others
+// may be gone already.
+func (m *frameModel) deleteNearly(txn engine.Txn, all map[string][]byte, seqs []uint64) {
+	if len(m.ends) < 2 {
+		return
+	}
+	i := 1 + m.r.IntN(len(m.ends)-1)
+	from, to := m.ends[i-1]-m.r.Uint64N(3), m.ends[i]
+	stays, _ := slices.BinarySearch(seqs, to)
+	stays -= m.r.IntN(3) / 2 * m.r.IntN(20)
+	for seq := from; seq <= to; seq++ {
+		if stays < 0 || stays >= len(seqs) || seq != seqs[stays] {
+			m.delete(txn, all, seq)
+		}
 	}
 }
 

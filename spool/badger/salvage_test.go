@@ -28,7 +28,12 @@ type framed struct {
 // openFramed opens the tree in a directory; logs of 1 MiB.
 func openFramed(t *testing.T, dir, secret string) *Tree {
 	t.Helper()
-	o := valueOptions(dir, secret, Logger{Log: slog.New(slog.DiscardHandler), Failed: func(string) {}})
+	return openFramedTelling(t, dir, secret, func(string) {})
+}
+
+func openFramedTelling(t *testing.T, dir, secret string, failed func(string)) *Tree {
+	t.Helper()
+	o := valueOptions(dir, secret, Logger{Log: slog.New(slog.DiscardHandler), Failed: failed})
 	o.ValueThreshold = ValueBytesMin
 	o.MemTableSize = 16 << 20
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
@@ -247,8 +252,8 @@ func TestFrameFlippedBeforeStart(t *testing.T) {
 	}
 }
 
-// An event in a damaged frame can be deleted, which costs no other one, and a damaged one stays what
-// it is where others of its frame are.
+// An event in a damaged frame can be deleted, which costs no other one, and a damaged one stays the
+// one that it was among its neighbors when those are gone.
 func TestFrameDamagedAndShrunk(t *testing.T) {
 	f := newFramed(t, "")
 	defer f.Close()
@@ -272,8 +277,10 @@ func TestFrameDamagedAndShrunk(t *testing.T) {
 	entries := valueEntries(t, f.dir, path, "")
 	i := slices.IndexFunc(entries, func(e valueEntry) bool { return e.seq == last })
 	bad := parts[5]
-	changeByte(t, path, entries[i].At+entries[i].Bytes-4-int64(parts[len(parts)-1].To)+
-		int64(bad.From)+60, 1)
+	at := entries[i].At + entries[i].Bytes - 4 - int64(parts[len(parts)-1].To) + int64(bad.From)
+	for n := range int64(record.HeadBytes) { // it says of itself neither which it is nor its length
+		changeByte(t, path, at+n, 0xa5)
+	}
 	for _, goes := range []int{2, 4, 6, 9, len(parts) - 1, 0} {
 		txn := f.Begin()
 		if err := txn.Delete(record.LogKey(parts[goes].Seq)); err != nil {
@@ -288,5 +295,102 @@ func TestFrameDamagedAndShrunk(t *testing.T) {
 		if err != nil || record.IsWhole(rec, bad.Seq) || len(rec) != bad.To-bad.From {
 			t.Fatalf("the damaged event has %d bytes, %v; want %d", len(rec), err, bad.To-bad.From)
 		}
+	}
+}
+
+// A tree that is filled with the records of another has all of them, in whatever order they come, in
+// frames; a damaged one as it is.
+func TestLoaderMakesFrames(t *testing.T) {
+	f := newFramed(t, "")
+	defer f.Close()
+	damaged := f.seqs[len(f.seqs)/2]
+	f.records[damaged] = bytes.Clone(f.records[damaged])
+	f.records[damaged][60] ^= 1
+	r := rand.New(rand.NewPCG(5, 6))
+	orders := map[string][]uint64{"in order": f.seqs}
+	late := slices.Clone(f.seqs)
+	for range 25 {
+		i, j := r.IntN(len(late)), r.IntN(len(late))
+		late[i], late[j] = late[j], late[i]
+	}
+	orders["some late"] = late
+	few := slices.Clone(f.seqs[:70])
+	r.Shuffle(len(few), func(i, j int) { few[i], few[j] = few[j], few[i] })
+	orders["shuffled, some twice"] = append(few, few[:9]...)
+	orders["first and last"] = []uint64{f.seqs[20], f.seqs[0]}
+	for name, order := range orders {
+		dir := filepath.Join(t.TempDir(), "loaded")
+		to := &framed{Tree: openFramed(t, dir, ""), dir: dir, records: f.records}
+		l := to.Load()
+		for i, seq := range order {
+			if err := l.Put(record.LogKey(seq), f.records[seq], 0); err != nil {
+				t.Fatal(name, err)
+			}
+			if err := l.Put(fmt.Appendf(nil, "a%d", i), []byte("small"), 0); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		if err := l.Flush(); err != nil {
+			t.Fatal(name, err)
+		}
+		to.seqs = slices.Compact(slices.Sorted(slices.Values(order)))
+		to.check(t, name, damaged)
+		for i := range order {
+			if v, err := to.Get(fmt.Appendf(nil, "a%d", i)); err != nil || string(v) != "small" {
+				t.Fatalf("%s: small record %d: %q, %v", name, i, v, err)
+			}
+		}
+		look := to.Look().(frame.Look)
+		frames := look.Frames()
+		n := 0
+		for last, ok := frames.Seek(0); ok; last, ok = frames.Seek(last + 1) {
+			n++
+		}
+		frames.Close()
+		look.Close()
+		if n > len(to.seqs)/3 && name == "in order" {
+			t.Errorf("%s: %d events lie in %d values; want frames", name, len(to.seqs), n)
+		}
+		if err := to.Close(); err != nil {
+			t.Error(name, err)
+		}
+	}
+}
+
+// A search that goes down the log reads no older version of a frame: the value log may have it no
+// longer.
+func TestFrameOlderVersionIsNotRead(t *testing.T) {
+	f := newFramed(t, "")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.Tree = openFramedTelling(t, f.dir, "", func(what string) { t.Error(what) })
+	defer f.Close()
+	path := valuePaths(t, f.dir)[0]
+	e := valueEntries(t, f.dir, path, "")[0] // sequence e.seq is the last of it
+	txn := f.Begin()
+	for _, seq := range f.seqs {
+		if seq%2 == 1 && seq < e.seq {
+			if err := txn.Delete(record.LogKey(seq)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.commit(t, txn)
+	changeByte(t, path, e.At+e.Bytes/2, 1)
+	look := f.Look()
+	defer look.Close()
+	w := look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}, Reverse: true, Gone: true})
+	defer w.Close()
+	n := 0
+	for w.Seek(record.LogKey(e.seq)); w.Valid(); w.Next() {
+		seq := record.KeySeq(w.Key())
+		if value, err := engine.Copy(w); err != nil || !bytes.Equal(value, f.records[seq]) {
+			t.Errorf("event %d: %v", seq, err)
+		}
+		n++
+	}
+	if n < 3 {
+		t.Errorf("%d events were read", n)
 	}
 }

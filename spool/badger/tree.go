@@ -242,7 +242,7 @@ func (l *Loader) eventsFrom(seq uint64) (all []appended, err error) {
 		return nil, nil
 	}
 	parts, err := f.Events()
-	if err != nil || parts[0].Seq > seq {
+	if err != nil || len(parts) == 0 || parts[0].Seq > seq {
 		return nil, err
 	}
 	for _, p := range parts {

@@ -138,3 +138,20 @@ func FuzzFrame(f *testing.F) {
 		}
 	})
 }
+
+// TestFrameInAFrame asserts that a record in an event's payload is not taken for one of the frame's
+// where the event around it cannot be read, if it is not between its neighbors.
+func TestFrameInAFrame(t *testing.T) {
+	for _, within := range []uint64{3, 5, 12} {
+		first, _ := frameOf(5)
+		inner, _ := frameOf(within)
+		outer := NewEvent(Parts{ID: "id", Given: true, Payload: inner}, Seal{Seq: 6})
+		last, _ := frameOf(7)
+		outer[33] ^= 0xff // how long its id is
+		frame := bytes.Join([][]byte{first, outer, last}, nil)
+		whole, unread := readFrame(frame, 7)
+		if fmt.Sprint(whole, unread) != "[5 7] [6]" {
+			t.Errorf("record %d in a payload: read %v, not %v; want 5 and 7, not 6", within, whole, unread)
+		}
+	}
+}

@@ -12,7 +12,8 @@ type mutant struct {
 }
 
 func mutants() []mutant {
-	return slices.Concat(spoolMutants(), valueMutants(), diskMutants(), relayMutants())
+	return slices.Concat(spoolMutants(), valueMutants(), frameMutants(), diskMutants(),
+		relayMutants())
 }
 
 func spoolMutants() []mutant {
@@ -87,6 +88,67 @@ func valueMutants() []mutant {
 		name: "a head is believed", file: "spool/badger/mend/valuelay.go",
 		from: "v.budget > 0 && v.fits(at, n, head)", to: "v.budget > 0",
 		pkg: "spool/badger/mend", tests: "TestValues",
+	}}
+}
+
+func frameMutants() []mutant {
+	return []mutant{{
+		name: "the rest of a frame is dropped", file: "spool/badger/txn.go",
+		from: "errors.Join(err, inRuns(stay, ", to: "errors.Join(err, inRuns(stay[:0], ",
+		pkg: "spool/badger", tests: "TestFrame",
+	}, {
+		name: "a frame goes with what is held", file: "spool/badger/txn.go",
+		from: "uint64(n) == last-known {", to: "last > known {",
+		pkg: "spool", tests: "TestSweepHeldFrames",
+	}, {
+		name: "a frame goes one event early", file: "spool/badger/txn.go",
+		from: "uint64(n) == last-known {", to: "uint64(n) >= last-known-1 {",
+		pkg: "spool/badger", tests: "TestFramesAreAPlainMap",
+	}, {
+		name: "what stays keeps a name", file: "spool/badger/txn.go",
+		from: "		_, err := t.writeEvents(run, nil)\n		return err\n	}))",
+		to: "		run[len(run)-1].seq = last\n" +
+			"		_, err := t.writeEvents(run, nil)\n		return err\n	}))",
+		pkg: "spool", tests: "TestUnfinishedBatchOfFrames",
+	}, {
+		name: "frames are in no order", file: "spool/record/frame.go",
+		from: "seq <= after || seq > last {", to: "seq > last {",
+		pkg: "spool/record", tests: "TestFrame|TestSplitFrame",
+	}, {
+		name: "nothing is salvaged", file: "spool/badger/frame/doc.go",
+		from: "	if !ok || s == nil {", to: "	if !ok || s == nil || at.Len > 0 {",
+		pkg: "spool/badger", tests: "TestFrameSalvagedInUse",
+	}, {
+		name: "a deleted key hides a frame", file: "spool/badger/frame/walker.go",
+		from: "		if !w.gone { // or", to: "		if true { // or",
+		pkg: "spool/badger", tests: "TestFramesAreAPlainMap",
+	}, {
+		name: "a late event hides a frame", file: "spool/badger/tree.go",
+		from: "	if seq <= l.last {", to: "	if seq < l.last && seq == 0 {",
+		pkg: "spool/badger", tests: "TestLoaderMakesFrames",
+	}, {
+		name: "damage is put into a frame", file: "spool/badger/txn.go",
+		from: "record.IsWhole(all[n].rec, all[n].seq) {",
+		to:   "(true || record.IsWhole(all[n].rec, all[n].seq)) {",
+		pkg:  "spool/badger", tests: "TestFrame|TestLoader",
+	}, {
+		name: "older versions are read", file: "spool/badger/frame/walker.go",
+		from: "			if !w.gone && !(w.o.Reverse && w.o.Gone) {", to: "			if !w.gone {",
+		pkg: "spool/badger", tests: "TestFrameOlderVersionIsNotRead",
+	}, {
+		name: "set aside at no cost", file: "spool/change.go",
+		from: "len(u.raw), u.bytes)", to: "len(u.raw))",
+		pkg: "spool", tests: "TestSetAsideCountsItsFrame",
+	}, {
+		name: "the sweep divides a frame", file: "spool/portion.go",
+		from: "			p.seqs = p.seqs[:begin]\n			return false, nil",
+		to: "			p.swept = seq - 1\n			p.frames = append(p.frames, f)\n" +
+			"			return begin < 0, nil",
+		pkg: "spool", tests: "TestSweepEndsInAFrame",
+	}, {
+		name: "no end to what is written again", file: "spool/portion.go",
+		from: "p.rewritten+f.bytes > sweepRewritten {", to: "p.rewritten+f.bytes > sweepRewritten<<9 {",
+		pkg: "spool", tests: "TestSweepHeldFrames",
 	}}
 }
 

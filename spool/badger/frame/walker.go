@@ -129,14 +129,21 @@ func (w *Walker) take() {
 	for first := true; w.it.Valid() && bytes.Equal(w.it.Item().Key(), w.last); first = false {
 		if item := w.it.Item(); first || w.o.Reverse {
 			w.gone, w.err = item.IsDeletedOrExpired(), nil
-			if !w.gone {
-				var buf []byte
-				if buf, w.err = w.salvage.value(item, w.buf); w.err == nil {
-					w.buf = buf
-				}
+			if !w.gone && !(w.o.Reverse && w.o.Gone) {
+				w.read(item)
 			}
 		}
 		w.it.Next()
+	}
+	if w.o.Reverse && w.o.Gone && !w.gone {
+		// The newest version came last. The value log may have those before no longer, and the engine
+		// says that as an error.
+		item, err := w.txn.Get(w.last)
+		if err != nil {
+			w.err = named(err)
+		} else {
+			w.read(item)
+		}
 	}
 	last := record.KeySeq(w.last)
 	if w.gone || w.err != nil {
@@ -157,6 +164,14 @@ func (w *Walker) split(last, before uint64) {
 	w.parts = slices.DeleteFunc(w.parts, func(p record.InFrame) bool { return p.Seq <= before })
 	if len(w.parts) == 0 {
 		w.parts = append(w.parts, record.InFrame{Seq: last, To: len(w.buf)})
+	}
+}
+
+// read reads the frame.
+func (w *Walker) read(item *badger.Item) {
+	var buf []byte
+	if buf, w.err = w.salvage.value(item, w.buf); w.err == nil {
+		w.buf = buf
 	}
 }
 
