@@ -146,7 +146,8 @@
 //	an entry of a log, one bit of it or all
 //	                                   the entry. What lies before and after it is replayed, with
 //	                                   the ends of transactions made again (mend.Log). An event that
-//	                                   was in it is set aside as missing. An entry that ends a
+//	                                   was in it is set aside as missing; events that it led to in a
+//	                                   value log are found again there. An entry that ends a
 //	                                   transaction: nothing
 //	a log that is cut off              what was after the cut, if anybody was told of it; set
 //	                                   aside, up to the high-water mark. The last transaction is

@@ -18,50 +18,77 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-// goldenSpools are spools that this version of the format wrote, packed, in the clear and encrypted
-// with a key. They are never made again for the same version: every later hookspool must be able
-// to drain them. To make those of a new version: HOOKSPOOL_GOLDEN=1 go test ./spool -run TestGolden
-func goldenSpools() map[string][]byte {
-	return map[string][]byte{
-		"testdata/spool-v1.tar.gz":           nil,
-		"testdata/spool-v1-encrypted.tar.gz": bytes.Repeat([]byte{7}, 32),
+// golden is a spool that a version of the format wrote, packed. It is never made again for the same
+// version: every later hookspool must be able to drain it. To make those of a new version:
+// HOOKSPOOL_GOLDEN=1 go test ./spool -run TestGoldenSpool/v3
+type golden struct {
+	key   []byte // of an encrypted one
+	write func(f *fixture)
+	drain func(f *fixture)
+	tick  uint64 // the number of its last one
+}
+
+// goldenSpools are those of each version, by the names of their files.
+func goldenSpools() map[string]golden {
+	key := bytes.Repeat([]byte{7}, 32)
+	return map[string]golden{
+		"v1":           {nil, (*fixture).furnish, (*fixture).drainFurnished, 3},
+		"v1-encrypted": {key, (*fixture).furnish, (*fixture).drainFurnished, 3},
+		"v2":           {nil, (*fixture).furnishFrames, (*fixture).drainFrames, 1},
+		"v2-encrypted": {key, (*fixture).furnishFrames, (*fixture).drainFrames, 1},
 	}
 }
 
 // TestGoldenSpool unpacks the spool of each format there was, finds everything in it, and drains it.
 func TestGoldenSpool(t *testing.T) {
-	for path, key := range goldenSpools() {
-		t.Run(filepath.Base(path), func(t *testing.T) { testGolden(t, path, key) })
+	for name, g := range goldenSpools() {
+		t.Run(name, func(t *testing.T) {
+			path := "testdata/spool-" + name + ".tar.gz"
+			f := newGolden(t, g)
+			if os.Getenv("HOOKSPOOL_GOLDEN") != "" {
+				writeGolden(t, path, g)
+			}
+			unpack(t, path, f.dir)
+			r, err := care.Verify(context.Background(), f.readerOptions(), nil)
+			if err != nil || r.FaultCount > 0 {
+				t.Fatalf("%v, faults %q", err, r.Faults)
+			}
+			f.reopen()
+			defer f.Close()
+			f.checkRest()
+			if n := f.LastTick().Number; n != g.tick {
+				t.Errorf("the last tick is number %d; want %d", n, g.tick)
+			}
+			g.drain(f)
+		})
 	}
 }
 
-func testGolden(t *testing.T, path string, key []byte) {
-	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: key}
-	if os.Getenv("HOOKSPOOL_GOLDEN") != "" {
-		writeGolden(t, path, key)
+func newGolden(t *testing.T, g golden) *fixture {
+	return &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0),
+		secret: g.key}
+}
+
+// checkRest wants what furnishing leaves beside the events of lane b.
+func (f *fixture) checkRest() {
+	f.t.Helper()
+	if st := f.lane("b").Standing(); st.FailedJobs != 101 || st.DefectiveSince.IsZero() {
+		f.t.Errorf("the standing of b is %+v", st)
 	}
-	unpack(t, path, f.dir)
-	r, err := care.Verify(context.Background(), f.readerOptions(), nil)
-	if err != nil || r.FaultCount > 0 {
-		t.Fatalf("%v, faults %q", err, r.Faults)
+	if owed, err := f.Notices(); err != nil || len(owed) != 1 || string(owed[0].Body) != "mail" {
+		f.t.Errorf("the owed notices are %v, %v", owed, err)
 	}
-	f.reopen()
-	defer f.Close()
+	if value, err := f.get([]byte{record.PrefixState, 'k'}); err != nil || len(value) == 0 {
+		f.t.Errorf("the session is gone: %v", err)
+	}
+}
+
+// drainFurnished delivers what furnish leaves.
+func (f *fixture) drainFurnished() {
+	f.t.Helper()
 	a, b := f.lane("a"), f.lane("b")
 	f.counts(a, 4, 1)
 	f.counts(b, 8, 0)
-	if st := b.Standing(); st.FailedJobs != 101 || st.DefectiveSince.IsZero() {
-		t.Errorf("the standing of b is %+v", st)
-	}
-	if owed, err := f.Notices(); err != nil || len(owed) != 1 || string(owed[0].Body) != "mail" {
-		t.Errorf("the owed notices are %v, %v", owed, err)
-	}
-	if f.LastTick().Number != 3 {
-		t.Errorf("the last tick is %+v", f.LastTick())
-	}
-	if value, err := f.get([]byte{record.PrefixState, 'k'}); err != nil || len(value) == 0 {
-		t.Errorf("the session is gone: %v", err)
-	}
 	for _, d := range f.due(a, 99) {
 		f.checkGolden(d.Event)
 		f.settle(Settlement{Lane: a.id, Seq: d.Event.Seq, Verdict: Delivered})
@@ -88,10 +115,10 @@ func (f *fixture) checkGolden(e *record.Event) {
 	}
 }
 
-func writeGolden(t *testing.T, path string, key []byte) {
-	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: key}
+func writeGolden(t *testing.T, path string, g golden) {
+	f := newGolden(t, g)
 	f.reopen()
-	f.furnish()
+	g.write(f)
 	f.close()
 	f.damage(func(txn *badger.Txn) error { // a session that does not expire
 		e := record.NewEncoder(8)

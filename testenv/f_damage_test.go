@@ -120,7 +120,7 @@ func TestFaultDamage(t *testing.T) {
 }
 
 // owedSpool is a spool with events that are all owed to one target: some in tables, some in the
-// engine's log, left by a kill.
+// engine's log, left by a kill. Half of them lie together.
 type owedSpool struct {
 	dir    string
 	bodies map[string][]byte // of the events, by id
@@ -134,10 +134,17 @@ func newOwedSpool(t *testing.T) *owedSpool {
 	rng := Seed(t)
 	for generation := range 3 {
 		j.Start()
-		for i := range 40 {
+		for i := range 20 {
 			p := Post{ID: fmt.Sprintf("owed-%d-%d", generation, i), Body: Payload(rng, "m", 2000+i%2*4000)}
 			j.Send(p)
 			s.bodies[p.ID] = p.Body
+		}
+		var lines [][]byte
+		for range 20 {
+			lines = append(lines, Payload(rng, "m", 2000))
+		}
+		for i, e := range j.SendBatch(lines...).Events {
+			s.bodies[e.ID] = lines[i]
 		}
 		Until(t, Patience, "the high-water mark", func() bool {
 			b, err := os.ReadFile(filepath.Join(j.SpoolPath(), "highwater"))

@@ -43,16 +43,22 @@ func TestFaultKills(t *testing.T) {
 }
 
 // TestFaultKillsCollecting kills the relay while large events fill one file of the engine's value log
-// after the other and are given back at once, and asserts the same.
+// after the other and are given back at once, and asserts the same. Beside them come batches, some
+// of whose events are held by a flaky target, so that the rest of what they lie in goes without them.
 func TestFaultKillsCollecting(t *testing.T) {
 	t.Parallel()
 	rng := Seed(t)
-	j := NewJourney(t).Aim("good")
-	j.Config.Set("spool.keep_delivered", "1s").Set("log.level", "info")
+	j := NewJourney(t).Aim("good", "flaky")
+	j.Config.Set("spool.keep_delivered", "1s").Set("retry.interval", "1s").Set("log.level", "info")
+	j.Config.Set("target.flaky.events", []string{"message"})
+	j.RX.On("flaky", flaky(rng))
 	j.Start()
 	pad := Payload(rng, "message", 200<<10)
 	for round := range rounds(3, 2) * max(1, *kills/8) {
 		for i := range 500 + rng.IntN(500) {
+			if i%16 == 0 {
+				j.postBatch(randomLines(rng))
+			}
 			j.Post(Post{ID: fmt.Sprintf("large-%d-%d", round, i), Body: fmt.Appendf(nil, "[%d,%s]", i, pad)})
 		}
 		if round%2 == 0 {
@@ -69,6 +75,7 @@ func TestFaultKillsCollecting(t *testing.T) {
 			t.Fatalf("after kill %d", j.Crashes())
 		}
 	}
+	t.Logf("%s", j.tally())
 	j.Ledger.AwaitDelivered()
 	j.Ledger.CheckArrivals()
 	if s := j.Status(); s.Quarantined != 0 {
@@ -87,9 +94,11 @@ func killJourney(t *testing.T, n int, seed uint64) tally {
 	someTime := func() { <-time.After(time.Duration(rng.Int64N(int64(killWithin)))) }
 	for j.Crashes() < n {
 		load := j.StartLoad(rng, 6, fmt.Sprintf("kill-%d", j.Crashes()))
+		batches := j.StartBatches(rng, 2)
 		someTime()
 		j.Kill()
 		load.Stop()
+		batches.Stop()
 		if rng.IntN(3) == 0 && j.Crashes() < n {
 			if err := j.Launch(); err != nil {
 				t.Fatal(err)

@@ -22,7 +22,7 @@ var cutFlags = []struct {
 	flag uint32
 }{{"at once", cutAtOnce}, {"journal flushed", cutJournaled}, {"all flushed", cutFlushed}}
 
-// TestFaultPowerCuts takes the power from the file system below a spool while eight clients post,
+// TestFaultPowerCuts takes the power from the file system below a spool while ten clients post,
 // and asserts after every cut that whatever was answered 200 is still owed or was delivered. A
 // paused target is owed everything to the end, so that a delivery cannot hide a loss.
 //
@@ -67,12 +67,14 @@ func cutJourney(t *testing.T, kind string, n int, seed uint64, sums map[string]*
 	for i := range n {
 		// What is accepted while the ledger looks cannot be told from a loss, so it looks in peace.
 		load := j.StartLoad(rng, 8, fmt.Sprintf("cut-%d", i))
+		batches := j.StartBatches(rng, 2)
 		flag := cutFlags[rng.IntN(len(cutFlags))]
 		before := j.tally()
-		want := before.accepted + 50 + rng.IntN(300)
+		want := before.accepted + 50 + rng.IntN(900)
 		Until(t, Patience, "more events", func() bool { return j.Ledger.Accepted() >= want })
 		j.cutAndRestart(d, flag.flag)
 		load.Stop()
+		batches.Stop()
 		j.Ledger.Check()
 		sum := sums[kind+", "+flag.name]
 		if sum == nil {

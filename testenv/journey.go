@@ -72,12 +72,18 @@ func (j *Journey) SendIDs(prefix string, n int) []string {
 // SendBatch posts NDJSON.
 func (j *Journey) SendBatch(lines ...[]byte) Answer {
 	j.t.Helper()
-	body := bytes.Join(lines, []byte{'\n'})
-	a := j.Relay.Post(Post{ContentType: "application/x-ndjson", Body: body})
-	j.Ledger.NoteBatch(lines, a)
+	a := j.postBatch(lines)
 	if a.Err != nil || a.Status != 200 {
 		j.t.Fatalf("the batch was not accepted: %d %v %s", a.Status, a.Err, a.Body)
 	}
+	return a
+}
+
+// postBatch posts NDJSON and enters it in the ledger.
+func (j *Journey) postBatch(lines [][]byte) Answer {
+	body := bytes.Join(lines, []byte{'\n'})
+	a := j.Relay.Post(Post{ContentType: "application/x-ndjson", Body: body})
+	j.Ledger.NoteBatch(lines, a)
 	return a
 }
 
@@ -93,6 +99,36 @@ type Load struct {
 // StartLoad posts events from some clients at once, each with an id, until Stop. An answer that is
 // lost is entered as such.
 func (j *Journey) StartLoad(rng *rand.Rand, clients int, prefix string) *Load {
+	return startLoad(rng, clients, func(rng *rand.Rand, client, i int) Answer {
+		size := 50 + rng.IntN(1500)
+		if i%8 == 7 {
+			size = 3000 + rng.IntN(12_000) // around what the engine keeps elsewhere
+		}
+		return j.Post(Post{ID: fmt.Sprintf("%s-%d-%d", prefix, client, i),
+			Body: Payload(rng, "message", size)})
+	})
+}
+
+// StartBatches posts batches of up to batchLines events from some clients at once, until Stop.
+func (j *Journey) StartBatches(rng *rand.Rand, clients int) *Load {
+	return startLoad(rng, clients, func(rng *rand.Rand, _, _ int) Answer {
+		return j.postBatch(randomLines(rng))
+	})
+}
+
+// batchLines bounds the events of one batch in the background.
+const batchLines = 60
+
+func randomLines(rng *rand.Rand) [][]byte {
+	lines := make([][]byte, 1+rng.IntN(batchLines))
+	for i := range lines {
+		lines[i] = Payload(rng, "message", 50+rng.IntN(1500))
+	}
+	return lines
+}
+
+// startLoad calls post from some clients at once until Stop.
+func startLoad(rng *rand.Rand, clients int, post func(rng *rand.Rand, client, i int) Answer) *Load {
 	load := &Load{stop: make(chan struct{})}
 	for c := range clients {
 		seed := rng.Uint64()
@@ -104,13 +140,7 @@ func (j *Journey) StartLoad(rng *rand.Rand, clients int, prefix string) *Load {
 					return
 				default:
 				}
-				size := 50 + rng.IntN(1500)
-				if i%8 == 7 {
-					size = 3000 + rng.IntN(12_000) // around what the engine keeps elsewhere
-				}
-				a := j.Post(Post{ID: fmt.Sprintf("%s-%d-%d", prefix, c, i),
-					Body: Payload(rng, "message", size)})
-				if a.Err != nil || a.Status != 200 {
+				if a := post(rng, c, i); a.Err != nil || a.Status != 200 {
 					select { // the relay is away; no need to spin
 					case <-load.stop:
 					case <-time.After(loadRetry):

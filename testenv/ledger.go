@@ -86,8 +86,12 @@ func (l *Ledger) Note(p Post, a Answer) {
 func (l *Ledger) NoteBatch(lines [][]byte, a Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	unknown := a.Err != nil || a.Problem.Code == "disk_error" // as of one event
+	if unknown && a.Err == nil {
+		l.refused++
+	}
 	switch {
-	case a.Err != nil:
+	case unknown:
 		for _, line := range lines {
 			l.nameless[sha256.Sum256(line)] = true
 		}

@@ -138,7 +138,13 @@ func (t *Tree) Start(f *Files, o badger.Options, told func(reason error)) error 
 		named, _ := volume.NameSystem(err)
 		return named
 	}
-	return t.OpenPastEmptyFiles(o, told)
+	if err := t.OpenPastEmptyFiles(o, told); err != nil {
+		return err
+	}
+	if err := t.restorePointers(f, o); err != nil {
+		return errors.Join(fmt.Errorf("cannot find values again: %w", err), t.Close())
+	}
+	return nil
 }
 
 // Loader fills a new database.

@@ -93,6 +93,14 @@ func valueMutants() []mutant {
 
 func frameMutants() []mutant {
 	return []mutant{{
+		name: "leave what a damaged log led to", file: "spool/badger/precheck.go",
+		from: "f.found.first == 0 || !f.Recounting()", to: "f.found.first >= 0 || !f.Recounting()",
+		pkg: "spool", tests: "TestRepairLostPointer",
+	}, {
+		name: "show a frame where it is not", file: "spool/badger/frame/walker.go",
+		from: "bool { return p.Seq <= before })", to: "bool { return p.Seq < 0*before })",
+		pkg: "spool/badger/frame", tests: "TestWalkKeepsOrder",
+	}, {
 		name: "the rest of a frame is dropped", file: "spool/badger/txn.go",
 		from: "errors.Join(err, inRuns(stay, ", to: "errors.Join(err, inRuns(stay[:0], ",
 		pkg: "spool/badger", tests: "TestFrame",

@@ -3,6 +3,7 @@ package frame
 import (
 	"bytes"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/dgraph-io/badger/v4"
@@ -50,6 +51,7 @@ func (w *Walker) Seek(key []byte) {
 		if w.bound = 0; w.o.Reverse {
 			w.bound = math.MaxUint64
 		}
+		w.framed = false
 		w.it.Seek(key)
 		w.settle()
 		return
@@ -63,6 +65,7 @@ func (w *Walker) Seek(key []byte) {
 	if w.o.Reverse {
 		key = w.frameAt(key)
 	}
+	w.framed = false // what it stands at says nothing of what is before the key
 	w.it.Seek(key)
 	w.settle()
 }
@@ -115,6 +118,10 @@ func (w *Walker) settle() {
 // take takes what the iterator stands at: if that is a frame, all versions of it, of which the
 // newest counts.
 func (w *Walker) take() {
+	before := uint64(0) // the key of the frame before it, where that is known
+	if w.framed && !w.gone && !w.o.Reverse {
+		before = record.KeySeq(w.last)
+	}
 	w.framed = w.it.Valid() && IsKey(w.it.Item().Key())
 	if !w.framed {
 		return
@@ -144,7 +151,21 @@ func (w *Walker) take() {
 		w.parts = append(w.parts[:0], record.InFrame{Seq: last})
 		return
 	}
+	if w.o.Reverse && !w.o.Gone && w.it.Valid() && IsKey(w.it.Item().Key()) {
+		before = record.KeySeq(w.it.Item().Key())
+	}
+	w.split(last, before)
+}
+
+// split finds the events of the frame, of which none is at or before another frame's key. Damage to
+// the tree may show a frame under a key that is not its own, and a repair may bring an older one
+// back; a walk keeps its order all the same. What has no event of its own cannot be read.
+func (w *Walker) split(last, before uint64) {
 	w.parts = record.SplitFrame(w.parts, w.buf, last)
+	w.parts = slices.DeleteFunc(w.parts, func(p record.InFrame) bool { return p.Seq <= before })
+	if len(w.parts) == 0 {
+		w.parts = append(w.parts, record.InFrame{Seq: last, To: len(w.buf)})
+	}
 }
 
 // read reads the frame.
