@@ -224,7 +224,35 @@ func (s *collector) collect(between func(run func() error) error) error {
 		if err != nil || !more {
 			return err
 		}
+		if !s.awaitGone() {
+			s.Reclaimer.Swept.Add(valueFileBytes) // soon again, after another flush
+			return nil
+		}
 	}
+}
+
+const (
+	// lingerMax collected files may still be there when the next one is collected: the engine has
+	// mapped all of each, and keeps it while anybody reads anything.
+	lingerMax   = 1
+	lingerPause = 20 * time.Millisecond
+	lingerLooks = 10 // at most
+)
+
+// awaitGone waits a while for the files that were collected to be gone, and their maps with them;
+// false: they are not.
+func (s *collector) awaitGone() bool {
+	for range lingerLooks {
+		s.mapsMu.Lock()
+		_, err := s.lookForValues()
+		n := len(s.lingering)
+		s.mapsMu.Unlock()
+		if err != nil || n <= lingerMax {
+			return true
+		}
+		<-time.After(lingerPause)
+	}
+	return false
 }
 
 // collectOne collects one file; false: there is none, or no room for what would be moved. Any error
@@ -236,9 +264,7 @@ func (s *collector) collectOne() (more bool, err error) {
 	}
 	s.mapsMu.Lock() // nobody advises the kernel of a map that is taken away
 	defer s.mapsMu.Unlock()
-	if _, err := s.lookForValues(0); err != nil {
-		return false, nil
-	}
+	s.collected.Store(0)
 	s.valuesMoved.Store(0)
 	err = s.through.Do("collect", func() error { return s.DB.RunValueLogGC(collectShare) })
 	if failed := s.unsynced.Load(); failed != nil {
@@ -251,9 +277,13 @@ func (s *collector) collectOne() (more bool, err error) {
 		return false, fmt.Errorf("cannot collect the value log: %w", err)
 	}
 	s.Premises.collected.Add(1)
-	if _, err := s.lookForValues(1); err != nil {
-		s.lingering++ // it may be there; the next look tells
+	if s.lingering == nil {
+		s.lingering = make(map[uint32]bool)
 	}
+	number := s.collected.Load()
+	s.lingering[number] = true
+	s.blind = s.blind || number == 0
+	_, _ = s.lookForValues() // it may be gone already; if not the next look tells
 	if moved := s.valuesMoved.Load(); moved > 0 {
 		r.Wrote(int(moved)*EntryRoomBytes, int(moved))
 		r.values.wrote(collectMoved)

@@ -57,13 +57,12 @@ func (t *Tree) TrimMapped(most int64) error {
 	return errors.Join(t.letGoValues(), t.letGo(held))
 }
 
-// letGoValues advises the kernel on the maps of the value log. While an iterator is held the engine
-// takes none away that it has not begun to, and it begins that only in a collection, which waits
-// for mapsMu. The newest file is left alone: its map moves when it is full, and the committer lets
-// go of it (values.wrote).
+// letGoValues advises the kernel on the maps of the value log, but for those of collected files:
+// the engine takes them away when the last iterator is closed. The newest file is left alone: its
+// map moves when it is full, and the committer lets go of it (values.wrote).
 func (t *Tree) letGoValues() error {
-	newest, err := t.lookForValues(0)
-	if err != nil || t.lingering > 0 {
+	newest, err := t.lookForValues()
+	if err != nil || t.blind {
 		return err
 	}
 	text, err := os.ReadFile("/proc/self/maps")
@@ -74,7 +73,8 @@ func (t *Tree) letGoValues() error {
 	for line := range bytes.Lines(text) {
 		m, name, ok := fileMap(bytes.TrimSpace(line), dir)
 		if number, is := strings.CutSuffix(name, valueLogExt); ok && is {
-			if n, err := strconv.ParseUint(number, 10, 32); err == nil && uint32(n) < newest {
+			if n, err := strconv.ParseUint(number, 10, 32); err == nil && uint32(n) < newest &&
+				!t.lingering[uint32(n)] {
 				_ = m.letGo() // it is asked again
 			}
 		}

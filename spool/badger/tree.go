@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -33,6 +34,8 @@ type Tree struct {
 	commits  atomic.Uint64
 	// unsynced is the last error of a sync of the value log; nil: none has failed.
 	unsynced atomic.Pointer[error]
+	// collected is the number of the file that the engine chose last to collect.
+	collected atomic.Uint32
 	// valuesMoved are those that the last collection has moved.
 	valuesMoved atomic.Int64
 	dir         string // the engine's own
@@ -46,8 +49,8 @@ type Tree struct {
 	mapsHeld map[uint64]bool // the tables that a flush holds; guarded by mapsMu
 	// lingering are collected files of the value log that the engine removes when nobody reads any
 	// more, at whatever time; guarded by mapsMu.
-	lingering  int
-	valuesSeen map[uint32]string // files of the value log at the last look; guarded by mapsMu
+	lingering map[uint32]bool
+	blind     bool // the engine did not say which file that is; guarded by mapsMu
 }
 
 // TreeOptions are what a tree is made of.
@@ -441,20 +444,13 @@ func (t *Tree) valueFiles() (names map[uint32]string, newest uint32, err error) 
 	return names, newest, nil
 }
 
-// lookForValues counts which files of the value log are gone, of those that were there at the last
-// look: they have lingered, and so do collected ones that are still there. mapsMu is held.
-func (t *Tree) lookForValues(collected int) (newest uint32, err error) {
+// lookForValues forgets the collected files of the value log that are gone. mapsMu is held.
+func (t *Tree) lookForValues() (newest uint32, err error) {
 	names, newest, err := t.valueFiles()
 	if err != nil {
 		return 0, err
 	}
-	t.lingering += collected
-	for number := range t.valuesSeen {
-		if names[number] == "" {
-			t.lingering--
-		}
-	}
-	t.valuesSeen = names
+	maps.DeleteFunc(t.lingering, func(number uint32, _ bool) bool { return names[number] == "" })
 	return newest, nil
 }
 

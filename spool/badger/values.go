@@ -65,6 +65,10 @@ func (w syncWatch) Infof(f string, v ...any) {
 		moved, _ := v[1].(int)
 		w.t.valuesMoved.Store(int64(moved))
 	}
+	if f == "Found value log max discard fid: %d discard: %d\n" && len(v) == 2 {
+		number, _ := v[0].(uint32)
+		w.t.collected.Store(number)
+	}
 	w.Logger.Infof(f, v...)
 }
 
