@@ -86,9 +86,6 @@ func valueLogsOf(t *testing.T, s *opened) []string {
 	return paths
 }
 
-// atOnce runs what belongs between two groups.
-func atOnce(run func() error) error { return run() }
-
 // A commit whose values could not be synced has failed, whatever Badger says of it.
 func TestValuesUnsynced(t *testing.T) {
 	for n := range 3 {
