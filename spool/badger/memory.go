@@ -16,6 +16,8 @@ const (
 	// restAfter is how long nothing must have been written before the heap of a burst is given back
 	// to the system. The engine keeps what its flushes and compactions needed for some seconds.
 	restAfter = 15 * time.Second
+	// sleepAfter is how long nothing must have been written before the compactors are stopped.
+	sleepAfter = 3 * time.Second
 )
 
 // rest is the memory loop's memory of when the spool came to rest.
@@ -38,7 +40,7 @@ func (r *rest) due(now time.Time, commits uint64) bool {
 }
 
 // rests reports that nothing was written for a while, as of the last look.
-func (r *rest) rests(now time.Time) bool { return now.Sub(r.since) >= restAfter }
+func (r *rest) rests(now time.Time) bool { return now.Sub(r.since) >= sleepAfter }
 
 // Run is part of engine.Worker: the memory loop. It is a goroutine of its own because the keeper
 // may be busy for seconds with fetching space back, just when most is mapped (seen: 1.4 GiB).

@@ -33,7 +33,7 @@ func TestCompactorsSleep(t *testing.T) {
 	rest := func() {
 		t.Helper()
 		s.keepMemory(now)
-		now = now.Add(restAfter - 1)
+		now = now.Add(sleepAfter - 1)
 		s.keepMemory(now)
 		want(2, "before the rest is long enough")
 		now = now.Add(1)

@@ -19,7 +19,7 @@ import (
 const (
 	// packAt are the bytes of loose events with which packing begins, packTo those with which it
 	// ends.
-	packAt, packTo = 64 << 20, 32 << 20
+	packAt, packTo = 128 << 20, 64 << 20
 	// packBytes and packEvents bound one frame: the committer waits while it is written, and a search
 	// steps over the deleted keys of its events until they are compacted.
 	packBytes, packEvents = 256 << 10, 1024

@@ -50,7 +50,7 @@ func (b *bench) atRest(c cell) (m memory, percent float64, ready time.Duration, 
 	if ready, err = s.launch(); err != nil {
 		return m, 0, 0, err
 	}
-	time.Sleep(pauseLength)
+	time.Sleep(b.restFor() / 4)
 	before, began := usageOf(s.pid()), time.Now()
 	time.Sleep(b.restFor())
 	used := usageOf(s.pid()).since(before).cpu
