@@ -62,6 +62,9 @@ func NewStore(o StoreOptions) *Store {
 		stirred: make(chan struct{}, 1), shape: ShapeFor(o.Memory)}
 	s.collector = collector{Store: s, sound: make(map[uint32]bool)}
 	s.packer = packer{Store: s, at: packAt, to: packTo}
+	if s.shape.Small { // half as large are the tables that they are in
+		s.packer.at, s.packer.to = packAt/2, packTo/2
+	}
 	if s.onCompaction == nil {
 		s.onCompaction = func(bool) {}
 	}
