@@ -78,8 +78,25 @@ func spoolMutants() []mutant {
 func valueMutants() []mutant {
 	return []mutant{{
 		name: "value log left to Badger", file: "spool/badger/precheck.go",
-		from: "return f.repairValueLogs(o, files, found)", to: "return nil",
-		pkg: "spool/badger", tests: "TestValueLog",
+		from: "if err := f.repairValueLogs(o, files, found); err != nil {",
+		to:   "if err := error(nil); err != nil {",
+		pkg:  "spool/badger", tests: "TestValueLog",
+	}, {
+		name: "no sync of a value log seen", file: "spool/badger/txn.go",
+		from: "err == nil && failed != unsynced", to: "false && failed != unsynced",
+		pkg: "spool/badger", tests: "TestValuesUnsynced",
+	}, {
+		name: "a value log is collected unread", file: "spool/badger/reclaim.go",
+		from: "if err := s.checkValues(between); err != nil {", to: "if err := error(nil); err != nil {",
+		pkg: "spool/badger", tests: "TestCollectDamaged",
+	}, {
+		name: "packed beside deletions", file: "spool/badger/pack.go",
+		from: "p.loose.trims.Load() != trims || ", to: "trims == 0 && false || ",
+		pkg: "spool/badger", tests: "TestPackBesideDeletions",
+	}, {
+		name: "lost counts stay lost", file: "spool/badger/precheck.go",
+		from: "dead.Note(o)", to: `dead.Note(badger.Options{Dir: o.Dir + "x"})`,
+		pkg: "spool/badger", tests: "TestLostCount",
 	}, {
 		name: "the log does not say what was whole", file: "spool/badger/repairvalues.go",
 		from: "			l.known.End = l.ends[number]", to: "			l.known.Txn = 0",
