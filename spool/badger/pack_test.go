@@ -171,11 +171,12 @@ func TestPack(t *testing.T) {
 // TestPackBesideDeletions asserts that nothing comes back that is deleted while a frame is made of it.
 func TestPackBesideDeletions(t *testing.T) {
 	s := &packed{opened: openStore(t, StoreOptions{}), t: t, next: 1, want: make(map[uint64][]byte)}
-	for range 100 {
-		s.group(1, 1000)
-	}
 	s.packer.at, s.packer.to = 8<<10, 0
-	for seq := uint64(10); seq < 40; seq += 10 {
+	for range 2 {
+		for range packBytes / 1000 * 3 / 2 {
+			s.group(1, 1000)
+		}
+		seq := s.packer.next + 10
 		err := s.packer.pack(func(run func() error) error {
 			if _, there := s.want[seq]; there {
 				s.drop(seq)
