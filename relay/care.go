@@ -8,9 +8,12 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hookspool/hookspool/relay/accept"
+	"github.com/hookspool/hookspool/relay/action"
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/hunt"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
 )
@@ -27,11 +30,16 @@ func (r desk) Purge(ctx context.Context, name string, q admin.PurgeQuery) (admin
 	if l == nil {
 		return out, noTarget(name)
 	}
-	p := spool.Purge{State: spool.StatePending, Until: q.Until, DryRun: q.DryRun}
-	if q.State == "exhausted" {
-		p.State = spool.StateExhausted
+	h, err := r.begin(&q.Choice, "")
+	if err != nil {
+		return out, err
 	}
-	var err error
+	defer h.End()
+	p := spool.Purge{State: spool.StatePending, Since: q.Since, Until: q.Until, DryRun: q.DryRun}
+	h.Narrow(l.spool.ID(), &p)
+	if kept := stateNamed(q.State); kept != spool.StateNone {
+		p.State = kept
+	}
 	if q.ID != "" {
 		e, err := r.eventByID(q.ID)
 		if err != nil {
@@ -39,35 +47,46 @@ func (r desk) Purge(ctx context.Context, name string, q admin.PurgeQuery) (admin
 		}
 		p.Seq = e.Seq
 	}
-	if q.Type != "" {
-		p.Match = func(e *spool.Event) bool { return e.Type() == q.Type }
+	if match, isType := p.Match, matcher(q.Type); isType != nil {
+		p.Match = func(e *spool.Event) bool {
+			return isType(e.Type()) && (match == nil || match(e))
+		}
 	}
 	if q.Limit == 0 && q.After == "" {
+		p.Enough = nil
 		out.Count, err = l.spool.Purge(ctx, p)
+		out.Looked = h.Looked(0)
 	} else {
-		out.Count, out.Next, err = purgePage(ctx, l, &p, &q)
-	}
-	if out.Count > 0 && !q.DryRun {
-		r.log.Warn("deliveries were purged by hand", "target", name, "state", q.State,
-			"deliveries", out.Count)
+		var at spool.PurgeCursor
+		out.Count, at, err = purgePage(ctx, l, &p, &q)
+		out.Next, out.Looked = purgeCursor(at), lookedPurging(h, l, &p, &at)
 	}
 	return out, orderError(err)
 }
 
+// lookedPurging is looked for a page of a purge, of which at is where the next one begins.
+func lookedPurging(h *hunt.Page, l *lane, p *spool.Purge, at *spool.PurgeCursor) admin.Looked {
+	out := h.Looked(0)
+	out.LookedAt = at.Looked
+	if at.On && at.Head >= at.From {
+		out.Left = int(min(at.Head-at.From+1, countOf(l, p.State)))
+	}
+	return out
+}
+
 // purgePage purges one page, and returns how many deliveries that were and where to go on.
-func purgePage(ctx context.Context, l *lane, p *spool.Purge, q *admin.PurgeQuery) (uint64, string,
-	error) {
+func purgePage(ctx context.Context, l *lane, p *spool.Purge, q *admin.PurgeQuery) (uint64,
+	spool.PurgeCursor, error) {
 	at := l.spool.BeginPurge(p)
 	if q.After != "" {
 		if err := readPurgeCursor(q.After, &at); err != nil {
-			return 0, "", err
+			return 0, spool.PurgeCursor{}, err
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, "", fmt.Errorf("cannot purge while the relay stops: %w", err)
+		return 0, spool.PurgeCursor{}, fmt.Errorf("cannot purge while the relay stops: %w", err)
 	}
-	n, next, err := l.spool.PurgePage(p, at, q.Limit)
-	return n, purgeCursor(next), err
+	return l.spool.PurgePage(p, at, q.Limit)
 }
 
 // purgeCursor is "log-FROM-HEAD" or "kept-FROM-HEAD", or empty at the end.
@@ -98,6 +117,19 @@ func readPurgeCursor(text string, c *spool.PurgeCursor) error {
 	return nil
 }
 
+// MayBackup is part of admin.Care.
+func (r desk) MayBackup() error {
+	s := &r.servers.cfg.Spool
+	if !s.Shared() {
+		return nil
+	}
+	e := admin.Refuse(409, "no_backup", "the spool is kept by servers, and a backup is of a "+
+		"spool on a disk")
+	e.Hint = "hookspool spool export --all writes its events; nats stream backup " +
+		s.JetStream.Name + " DIRECTORY copies the stream"
+	return e
+}
+
 // Backup is part of admin.Care.
 func (r desk) Backup(ctx context.Context, w io.Writer) error {
 	info, err := care.Backup(ctx, r.spool, w)
@@ -113,10 +145,14 @@ func (r desk) Export(q admin.ExportQuery) (admin.Work, error) {
 		return nil, noTarget(q.Target)
 	}
 	return func(ctx context.Context, w io.Writer, progress func(done, total int64)) (any, error) {
-		n, err := care.Export(ctx, r.spool, w, care.Selection{All: q.All, Target: q.Target,
-			Progress: progress})
+		selected := care.Selection{All: q.All, Target: q.Target, Progress: progress}
+		if q.Actions {
+			selected.Action = func(body []byte) []byte { return action.Line(body, q.Target) }
+		}
+		n, err := care.Export(ctx, r.spool, w, selected)
 		if err == nil {
-			r.log.Info("events were exported", "events", n.Events, "unreadable", n.Unreadable)
+			r.log.Info("events were exported", "events", n.Events, "actions", n.Actions, "unreadable",
+				n.Unreadable)
 		}
 		return n, err
 	}, nil
@@ -139,29 +175,55 @@ func (r desk) Verify(ctx context.Context, _ io.Writer, progress func(done, total
 }
 
 // Import is part of admin.Care.
-func (r desk) Import(lines []byte) (any, error) {
-	events, numbers, err := parseLines(lines)
+func (r desk) Import(lines []byte, a action.Action) (any, error) {
+	b, err := parseLines(lines, r.now())
 	if err != nil {
 		return nil, err
 	}
-	n, err := care.Import(r.spool, events, func(name string) bool {
+	n, err := care.Import(r.spool, b.events, func(name string) bool {
 		l := r.laneNamed(name)
 		return l != nil && l.target() != nil
 	})
 	if err != nil {
-		return nil, importError(err, numbers)
+		return nil, importError(err, b.numbers)
 	}
 	if err := r.meetLanes(); err != nil {
 		return nil, orderError(err)
 	}
-	if n.Imported > 0 {
-		r.log.Info("events were imported", "events", n.Imported, "deliveries", n.Deliveries)
+	taken, skipped, err := r.book.Bring(b.actions)
+	n.Actions, n.ActionsSkipped = int64(taken), int64(skipped)
+	if err != nil {
+		return nil, orderError(err)
 	}
-	return n, nil
+	out := imported{ImportCount: n}
+	if n.Imported > 0 || n.Actions > 0 {
+		a.Count, a.Relay = uint64(n.Imported), r.company.Name()
+		a.Result = fmt.Sprintf("%d deliveries are pending by it", n.Deliveries)
+		if n.Actions > 0 {
+			a.Result += fmt.Sprintf("; %d actions came with it", n.Actions)
+		}
+		r.book.Join(&a, false)
+		out.Run = a.Run
+	}
+	return out, nil
 }
 
-// parseLines reads lines of an export, and what number each event has among them.
-func parseLines(lines []byte) (events []*care.Exported, numbers []int, _ error) {
+// imported is what came of an import. Run names it: the calls with its other lines give it, so that
+// they are one action.
+type imported struct {
+	care.ImportCount
+	Run string `json:"run,omitempty"`
+}
+
+// batchOfLines are lines of an export.
+type batchOfLines struct {
+	events  []*care.Exported
+	numbers []int // of the events among the lines
+	actions []*action.Action
+}
+
+// parseLines reads lines of an export.
+func parseLines(lines []byte, now time.Time) (b batchOfLines, _ error) {
 	bad := admin.Refuse(400, accept.CodeMalformed,
 		"some lines cannot be imported; nothing was written")
 	number := 0
@@ -170,17 +232,24 @@ func parseLines(lines []byte) (events []*care.Exported, numbers []int, _ error) 
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		x, err := accept.ParseImported(line)
+		var err error
+		if action.IsLine(line) {
+			var a *action.Action
+			a, err = action.ParseLine(line, now)
+			b.actions = append(b.actions, a)
+		} else {
+			var x *care.Exported
+			x, err = accept.ParseImported(line)
+			b.events, b.numbers = append(b.events, x), append(b.numbers, number)
+		}
 		if err != nil {
 			bad.Faults, bad.Lines = append(bad.Faults, err.Error()), append(bad.Lines, number)
-			continue
 		}
-		events, numbers = append(events, x), append(numbers, number)
 	}
 	if len(bad.Lines) > 0 {
-		return nil, nil, bad
+		return b, bad
 	}
-	return events, numbers, nil
+	return b, nil
 }
 
 // meetLanes adds the lanes that an import has made for targets that the relay never had: they are
@@ -227,14 +296,7 @@ func (r desk) forget(name string) error {
 	if err != nil {
 		return orderError(err)
 	}
-	r.lanesMu.Lock()
-	delete(r.byName, name)
-	r.lanesMu.Unlock()
-	close(l.forgotten)
-	r.seriesMu.Lock()
-	r.metrics.forget(name)
-	r.seriesMu.Unlock()
-	r.log.Warn("a target was forgotten by hand", "target", name)
+	dropLane(r.Relay, l)
 	return nil
 }
 

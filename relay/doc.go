@@ -12,7 +12,8 @@
 //  4. The sender is answered 200.
 //     While a quick target waits for a CPU, senders wait with it (relay.go, package pulse).
 //  5. Each lane (lane.go) is handed the event and makes attempt 0 at once, on a worker of its crew
-//     (crew.go), within its slots (package slots).
+//     (crew.go), within its slots (package slots). A target that gets batches is sent many in one
+//     request (batch.go), written so that another relay can take them apart (package envelope).
 //  6. The outcome is judged by the head of the answer alone (package attempt) and settled:
 //     delivered, or an exception that waits for a tick. An attempt that we could not make for a
 //     reason of our own is none (crew.go).
@@ -24,18 +25,25 @@
 //  9. After the 144th retry a delivery is exhausted: kept, listed, replayable.
 //  10. When nobody needs the event any more the spool sweeps it.
 //
+// Whoever asks on the way hears where each delivery is, why, and what comes next (why.go, package
+// outlook). What nobody wanted is remembered for a while (package unwanted).
+//
 // # Goroutines
 //
 // All are started by Relay.spawn, and Run waits for all of them.
 //
 //	what          number              waits for                          ended by
-//	lane.live     1 a target          the spool's Ready, a slot          stopping, forgetting
+//	lane.live     1 a target          the spool's Ready, a slot, its     stopping, forgetting
+//	              gate (package gate)
+//	earlyLoop     ≤ 1 a target        its timer, a slot                  the same, nothing to retry
 //	lane.jobLoop  1 a target          an order from Tick                 the same; its attempts
 //	worker        ≤ slots a lane      a task, at most workerIdle         stopping, idleness
 //	clock.loop    1                   its timer, a new interval          stopping
 //	payer.loop    1 a way: mail, post something owed                     stopping; its conversation
 //	warnLoop      1                   its timer                          stopping; a commit
 //	reloader      1                   its timer                          stopping
+//	follower      1, if others share  the spool's Changed, its timer     stopping; a commit
+//	              the spool
 //	serving       1 a listener        connections                        shutdown of the listener
 //
 // A target that goes from the config keeps its two until it is forgotten; a lane that has had no
@@ -45,6 +53,17 @@
 // spool has answered; the spool has three (committer, keeper, memory). Reading a file of the config
 // has one (config.Files), which leaving does not wait for: a network file system may never answer.
 // A build with the tag otel (package trace) has the exporter's, which Tracer.Close ends.
+//
+// # Several relays
+//
+// Where several relays share a spool each accepts events, and each lane is served by one of them,
+// its owner, until the spool gives it to another one (company.go). The owner alone writes the
+// lane's standing, memo and notices, runs its jobs, pays its alerts and shows its gauges. An
+// attempt that is in flight when the lane goes finishes, and counts for nothing: the next owner
+// makes it again. One relay leads: it beats the ticks, which all others hear, and warns of space.
+// Orders to a target are carried out by its owner, whichever relay they were given to (order.go);
+// what is only looked at is answered where it is asked. What relays say to each other is in package
+// peers. A relay whose spool is its own has a nil peers.Company, and every lane.
 //
 // # Leaving
 //

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -9,7 +10,10 @@ import (
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/catalogue"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/filter"
+	"github.com/hookspool/hookspool/relay/jq"
 	"github.com/hookspool/hookspool/relay/session"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/look"
@@ -30,6 +34,10 @@ func (r desk) BodyBytesMax() int { return int(r.setup.Load().cfg.Server.MaxBodyS
 func (r desk) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 	s := r.setup.Load()
 	h := &hearing{f: s.fanout}
+	q, err := catalogue.Sampled(q)
+	if err != nil {
+		return admin.Explanation{}, err
+	}
 	d, out, err := h.hear(&q)
 	if err != nil {
 		return out, err
@@ -42,15 +50,32 @@ func (r desk) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 		out.Session = &admin.ExplainedSession{Key: key, StateBefore: before.String()}
 		d.Session = session.Apply(m, &h.talk, d.At, window)
 		out.Session.StateAfter = d.Session.String()
+		tellKnown(out.Session, session.RecallFor(m, &h.talk, window), d.At, window)
 	}
-	out.Targets = explainTargets(h.verdicts, d, func(t *config.Target) (subject, bool) {
+	out.Targets = h.explainTargets(d, func(t *config.Target) (subject, bool) {
 		l := r.laneNamed(t.Name)
 		if l == nil || l.work.Load() == nil {
 			return subject{}, false // a reload took it away just now
 		}
-		return subject{l.status(), l.work.Load().client}, true
+		w := l.work.Load()
+		return subject{l.status(), w.client, shutUntil(l), w.transform, r.BodyBytesMax()}, true
 	})
 	return out, nil
+}
+
+// EventTypes is part of admin.Cataloguer.
+func (r desk) EventTypes() []admin.EventType { return catalogue.Answer(r.setup.Load().cfg) }
+
+// EventTypeOf is part of admin.Cataloguer.
+func (r desk) EventTypeOf(typ string) (admin.TypeDetail, error) {
+	return catalogue.Detail(r.setup.Load().cfg, typ, r.Explain)
+}
+
+// tellKnown says what makes a session what it is at an instant.
+func tellKnown(out *admin.ExplainedSession, k session.Known, at time.Time, window time.Duration) {
+	out.Why = k.Why(at, window)
+	out.OpenedAt, out.EndsAt = instantOrNil(k.Opened), instantOrNil(k.Ends(window))
+	out.UserWroteAt = instantOrNil(k.LastUser)
 }
 
 // hear reads the event of a query and judges it. Errors are *admin.Error when the event is at
@@ -71,26 +96,53 @@ func (h *hearing) hear(q *admin.ExplainQuery) (*spool.Draft, admin.Explanation, 
 type subject struct {
 	status Status
 	client *attempt.Client
+	// shutUntil is when the gate opens; zero: it is open.
+	shutUntil time.Time
+	transform *jq.Program // nil: none
+	bytesMax  int         // server.max_body_size
 }
 
 // explainTargets explains the verdict over every target that there is, with requests as far as
 // there is room.
-func explainTargets(verdicts []verdict, d *spool.Draft,
+func (h *hearing) explainTargets(d *spool.Draft,
 	of func(*config.Target) (subject, bool)) []admin.ExplainedTarget {
 	var out []admin.ExplainedTarget
 	room := explainedBytesMax
-	for _, v := range verdicts {
+	for _, v := range h.verdicts {
 		s, ok := of(v.target)
 		if !ok {
 			continue
 		}
 		e := v.settle(d.Session).explain(s, d)
+		h.explainWhere(&e)
 		if room -= len(e.Request); room < 0 {
 			e.Request, e.Note = "", "the request is left out; the answer would be too large"
 		}
 		out = append(out, e)
 	}
 	return out
+}
+
+// explainWhere adds what is known of a target's where beside the verdict.
+func (h *hearing) explainWhere(e *admin.ExplainedTarget) {
+	err := h.failures[e.Target]
+	switch {
+	case e.RefusedBy == string(byWhere) && h.notJSON:
+		e.Note = "it has a where, and the payload is not JSON"
+	case err != nil && e.RefusedBy == "":
+		e.Note = joined("its where failed, so the event counts as wanted: "+err.Error(), e.Note)
+	}
+}
+
+// joined puts two notes into one line; the second may be empty.
+func joined(note, more string) string {
+	switch {
+	case more == "":
+		return note
+	case note == "":
+		return more
+	}
+	return note + "; " + more
 }
 
 // posted is the event of a query.
@@ -121,23 +173,70 @@ func (v verdict) explain(s subject, d *spool.Draft) admin.ExplainedTarget {
 		e.Note = "it is disabled by the config: no delivery is made"
 	case bySession:
 		e.Note = "it wants " + v.target.Session + " sessions; this one would be " + d.Session.String()
+	case byWhere:
+		e.Note = "its where does not hold for this event"
 	}
 	if v.refusedBy != "" {
 		return e
+	}
+	switch old, ends := hasExpired(v.target, d); {
+	case old:
+		e.Note = "the delivery would expire at once: it was to be sent until " +
+			ends.UTC().Format(time.RFC3339)
+	case !ends.IsZero():
+		e.Note = "the delivery would expire at " + ends.UTC().Format(time.RFC3339)
 	}
 	switch s.status {
 	case Paused:
 		e.Note = "the delivery would be held until the target is resumed"
 	case Defective:
 		e.Note = "the delivery would wait for the next job"
+	case Enabled:
+		if !s.shutUntil.IsZero() {
+			e.Note = "the delivery would wait until " + s.shutUntil.UTC().Format(time.RFC3339) +
+				": the target asked to be left alone (Retry-After)"
+		}
 	}
-	e.Request = strings.ToValidUTF8(string(preview(s.client, d)), "\uFFFD")
+	e.Note = joined(e.Note, orderNote(v.target, d))
+	sent, err := s.transformed(d)
+	if err != nil {
+		e.Note = joined("its transform fails, so that nothing would be sent: "+err.Error(), e.Note)
+		return e
+	}
+	e.Transformed = s.transform != nil
+	e.Request = strings.ToValidUTF8(string(preview(v.target, s, sent)), "\uFFFD")
 	return e
+}
+
+// transformed is the event as it would be sent.
+func (s *subject) transformed(d *spool.Draft) (*spool.Draft, error) {
+	if s.transform == nil {
+		return d, nil
+	}
+	sent := *d
+	e := filter.Sent{Type: d.Type, ID: cmp.Or(d.ID, explainedIDText), Session: d.Session.String(),
+		ContentType: d.ContentType, Headers: d.Headers, Payload: d.Payload}
+	err := filter.Transform(s.transform, &e, s.bytesMax)
+	sent.Payload, sent.ContentType = e.Payload, e.ContentType
+	return &sent, err
+}
+
+// hasExpired reports when an event that comes now would be too old for a target, and whether it is.
+func hasExpired(t *config.Target, d *spool.Draft) (old bool, ends time.Time) {
+	own := ""
+	for _, h := range d.Headers {
+		if h.Name == spool.ExpiryHeader {
+			own = h.Value
+			break
+		}
+	}
+	ends = expiry(t, d.At, own)
+	return !ends.IsZero() && !d.At.Before(ends), ends
 }
 
 // preview is the live attempt, for people. The signature is left out as well: it is as good as the
 // secret for whoever wants this payload believed.
-func preview(c *attempt.Client, d *spool.Draft) []byte {
+func preview(t *config.Target, s subject, d *spool.Draft) []byte {
 	req := attempt.Request{ID: d.ID, Type: d.Type, Session: d.Session.String(),
 		ContentType: d.ContentType, Payload: d.Payload, At: d.At}
 	if !d.Given {
@@ -146,7 +245,8 @@ func preview(c *attempt.Client, d *spool.Draft) []byte {
 	for _, h := range d.Headers {
 		req.Header = append(req.Header, attempt.Header(h))
 	}
-	text := c.Preview(&req)
+	req = packOne(t, &req, d.At, int64(s.bytesMax))
+	text := s.client.Preview(&req)
 	const name = "\r\nwebhook-signature: "
 	head, body, _ := bytes.Cut(text, []byte("\r\n\r\n"))
 	before, rest, signed := bytes.Cut(head, []byte(name))
@@ -187,6 +287,10 @@ const (
 func ExplainByConfig(cfg *config.Config, version string, q admin.ExplainQuery) (admin.Explanation,
 	error) {
 	h := &hearing{f: newFanout(cfg, nil)}
+	q, err := catalogue.Sampled(q)
+	if err != nil {
+		return admin.Explanation{}, err
+	}
 	d, out, err := h.hear(&q)
 	if err != nil {
 		return out, err
@@ -194,6 +298,7 @@ func ExplainByConfig(cfg *config.Config, version string, q admin.ExplainQuery) (
 	d.At = time.Now()
 	conversation := len(h.talk.Keys) > 0
 	if conversation {
+		h.stateUnknown()
 		out.Session = &admin.ExplainedSession{Key: h.talk.Keys[0], StateBefore: sessionUnknown,
 			StateAfter: sessionUnknown}
 	}
@@ -204,17 +309,33 @@ func ExplainByConfig(cfg *config.Config, version string, q admin.ExplainQuery) (
 		if err != nil {
 			return admin.Explanation{}, err
 		}
-		subjects[t.Name] = subject{statusOf(t, spool.Standing{}), client}
+		subjects[t.Name] = subject{status: statusOf(t, spool.Standing{}), client: client,
+			transform: transformOf(t), bytesMax: int(cfg.Server.MaxBodySize)}
 	}
-	out.Targets = explainTargets(h.verdicts, d, func(t *config.Target) (subject, bool) {
+	out.Targets = h.explainTargets(d, func(t *config.Target) (subject, bool) {
 		return subjects[t.Name], true
 	})
 	for i := range out.Targets {
 		if e := &out.Targets[i]; conversation && e.RefusedBy == "" {
 			e.Note = unknownNoteOf(cfg.Targets[i].Session, e.Note)
+			if h.verdicts[i].in != filter.Always {
+				e.Note = "only if its where holds, which asks for the session; " + e.Note
+			}
 		}
 	}
 	return out, nil
+}
+
+// stateUnknown lets every where hold for an unknown state of the session that holds for one that it
+// may be in.
+func (h *hearing) stateUnknown() {
+	for i := range h.verdicts {
+		v := &h.verdicts[i]
+		v.in &^= filter.Of(spool.SessionNone)
+		if v.in != 0 {
+			v.in |= filter.Of(spool.SessionNone)
+		}
+	}
 }
 
 // newClient makes what the attempts at a target are made with.

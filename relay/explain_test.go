@@ -37,9 +37,11 @@ func TestExplain(t *testing.T) {
 	if code := f.api("POST", "/v1/explain", &e, body); code != 200 {
 		t.Fatalf("%d", code)
 	}
-	if e.Type != "message" || e.TypeSource != "field" || e.IDGiven || e.Session == nil ||
-		*e.Session != (admin.ExplainedSession{Key: "waId=1", StateBefore: "inactive",
-			StateAfter: "inactive"}) {
+	s := e.Session
+	if e.Type != "message" || e.TypeSource != "field" || e.IDGiven || s == nil || s.Key != "waId=1" ||
+		s.StateBefore != "inactive" || s.StateAfter != "inactive" || s.OpenedAt != nil ||
+		s.EndsAt != nil || s.UserWroteAt == nil ||
+		s.Why != "no business message has opened a session; the user wrote with this event" {
 		t.Errorf("explanation %+v %+v", e, e.Session)
 	}
 	refused := map[string]string{}
@@ -141,5 +143,28 @@ func TestExplainSources(t *testing.T) {
 	most := strings.Repeat("x", f.BodyBytesMax())
 	if code, _ := ask("?type=message", most); code != 200 {
 		t.Errorf("the largest event: %d", code)
+	}
+}
+
+// What waits for what is told with the value that decides it.
+func TestExplainOrder(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for name, o := range map[string]config.Order{"all": {All: true}, "by": {By: ".waId"},
+		"no": {By: ".other"}} {
+		f.target(name, "http://127.0.0.1:1/", func(t *config.Target) { t.Order = o })
+	}
+	f.start()
+	var e admin.Explanation
+	if code := f.api("POST", "/v1/explain", &e, `{"eventType":"message","waId":"1"}`); code != 200 {
+		t.Fatalf("%d", code)
+	}
+	want := map[string]string{"all": "it would wait for all that is pending for the target",
+		"by": `it would wait for what is pending with .waId = "1"`,
+		"no": "it has no value for its order (.other), so it would wait for none"}
+	for _, x := range e.Targets {
+		if x.Note != want[x.Target] {
+			t.Errorf("%s: %q; want %q", x.Target, x.Note, want[x.Target])
+		}
 	}
 }

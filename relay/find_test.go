@@ -155,6 +155,16 @@ func TestSearchAndListings(t *testing.T) {
 	check("/v1/deliveries", "target=bad&state=delivered", "")
 	check("/v1/deliveries", "state=pending", "b0 b1 b2 b3 "+up)
 	check("/v1/deliveries", "state=exhausted", "a0 a1 a2 a3 a4 a5")
+	// what nobody has is not looked for
+	for query, looked := range map[string]bool{"state=expired": false, "state=pending": true,
+		"target=bad&state=expired": false, "target=good&state=exhausted": false,
+		"target=bad&state=exhausted": true} {
+		var page admin.Events
+		f.api("GET", "/v1/events?limit=1&"+query, &page)
+		if (page.LookedAt > 0) != looked {
+			t.Errorf("%s: it looked at %d", query, page.LookedAt)
+		}
+	}
 	for _, bad := range []string{"/v1/events?target=none", "/v1/deliveries?target=none",
 		"/v1/events/none", "/v1/events/none/payload", "/v1/attempts/none", "/v1/attempts/a1?target=x",
 		"/v1/targets/none/attempts"} {
@@ -264,7 +274,7 @@ func TestReplay(t *testing.T) {
 		}
 		return got
 	}
-	if err := f.Pause("bad"); err != nil { // no job comes between the counts
+	if err := f.Pause(order("bad")); err != nil { // no job comes between the counts
 		t.Fatal(err)
 	}
 	replay("target=bad&dry_run=true", admin.Replayed{Count: 6, DryRun: true})
@@ -282,14 +292,15 @@ func TestReplay(t *testing.T) {
 		t.Errorf("there is a page after the last: %+v", page)
 	}
 	replay("target=bad", admin.Replayed{})
-	if err := errors.Join(f.Resume("bad"), f.Retry("bad")); err != nil {
+	if err := errors.Join(f.Resume(order("bad")), retried(f.Retry(order("bad")))); err != nil {
 		t.Fatal(err)
 	}
 	f.wait("the job", func() bool {
 		var a admin.Attempts
 		f.api("GET", "/v1/attempts/a5?target=bad", &a)
-		n := len(a.Attempts)
-		return n > 0 && a.Attempts[n-1].Replay && a.Attempts[n-1].Attempt == 0
+		return slices.ContainsFunc(a.Attempts, func(t admin.Attempt) bool {
+			return t.Replay && t.Attempt == 0 // resumed, it went at once, and by the job once more
+		})
 	})
 	// A last page runs the job itself.
 	replay("target=good&state=delivered&type=blue", admin.Replayed{Count: 3})
@@ -348,7 +359,7 @@ func TestJobBehindJob(t *testing.T) {
 		return c.Pending == 1 && c.Fresh == 0
 	})
 	for range 3 { // one that runs, and one for all that are asked for meanwhile
-		if err := f.Retry("crm"); err != nil {
+		if _, err := f.Retry(order("crm")); err != nil {
 			t.Fatal(err)
 		}
 		f.wait("the job", func() bool { return f.laneNamed("crm").jobRunning.Load() })
@@ -388,4 +399,31 @@ func TestKeptFrom(t *testing.T) {
 	f(7, made{7, attempt.Status}, made{8, attempt.Success})
 	f(0, made{0, attempt.Status}, made{1, attempt.Withheld}, made{1, attempt.Auth},
 		made{1, attempt.Auth}, made{1, attempt.Status}, made{2, attempt.Success})
+}
+
+// TestAttemptsInTurn has two relays tell the same attempts, of which each knows its own to the
+// nanosecond.
+func TestAttemptsInTurn(t *testing.T) {
+	at := time.UnixMilli(1_700_000_000_903)
+	made := func(target string, number int, at time.Time) admin.Attempt {
+		return admin.Attempt{Target: target, Attempt: number, At: at}
+	}
+	names := func(list ...admin.Attempt) (out string) {
+		inTurn(list)
+		for _, a := range list {
+			out += fmt.Sprintf("%s%d ", a.Target, a.Attempt)
+		}
+		return strings.TrimSpace(out)
+	}
+	const want = "b0 a0 c0 a1"
+	for i, got := range []string{
+		names(made("a", 0, at.Add(300*time.Microsecond)), made("a", 1, at.Add(time.Second)),
+			made("b", 0, at.Add(-time.Microsecond)), made("c", 0, at)),
+		names(made("a", 0, at), made("a", 1, at.Add(time.Second)),
+			made("b", 0, at.Add(-time.Millisecond)), made("c", 0, at.Add(90*time.Microsecond))),
+	} {
+		if got != want {
+			t.Errorf("relay %d tells %s, want %s", i, got, want)
+		}
+	}
 }

@@ -9,9 +9,17 @@ import (
 
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/early"
+	"github.com/hookspool/hookspool/relay/frequency"
+	"github.com/hookspool/hookspool/relay/gate"
+	"github.com/hookspool/hookspool/relay/history"
+	"github.com/hookspool/hookspool/relay/jq"
+	"github.com/hookspool/hookspool/relay/line"
+	"github.com/hookspool/hookspool/relay/pace"
 	"github.com/hookspool/hookspool/relay/pulse"
 	"github.com/hookspool/hookspool/relay/seldom"
 	"github.com/hookspool/hookspool/relay/slots"
+	"github.com/hookspool/hookspool/relay/tally"
 	"github.com/hookspool/hookspool/spool"
 )
 
@@ -43,6 +51,9 @@ type lane struct {
 	// series are the lane's metrics; replaced when the name returns after its series were removed.
 	series atomic.Pointer[laneMetrics]
 	slots  slots.Slots
+	gate   gate.Gate
+	pace   pace.Pace
+	early  *early.Queue
 	pulse  pulse.Pulse // of its successes
 	// work is the target and its client as of the last reload; nil: no target of this name (an
 	// orphan).
@@ -50,14 +61,25 @@ type lane struct {
 	crew crew
 	// portion is fetched by whoever holds fetching, and taken from by it and the workers.
 	portion portion
+	lines   *line.Lines
+	// listing is held while what is pending gets its places in line.
+	listing sync.Mutex
 	// running: live and jobLoop are started. Guarded by Relay.lanesMu.
 	running bool
 	// forgotten is closed when the target is forgotten, which ends them.
 	forgotten chan struct{}
+	// tenure is written by the follower alone, with mu held.
+	tenure tenure
 	// jobs asks for a job; capacity 1, because whoever sends has set jobRunning first.
 	jobs       chan jobOrder
 	jobRunning atomic.Bool
-	another    atomic.Bool // somebody asked for a job while one ran
+	// board tells what the last job came to. asking is held while a job is asked for, and while one
+	// ends, so that whoever asks knows which it is.
+	board     tally.Board
+	asking    sync.Mutex
+	another   atomic.Bool   // somebody asked for a job while one ran
+	outlasted atomic.Int64  // ticks that came while the job runs, and were skipped
+	jobTick   atomic.Uint64 // of the job that runs
 	// fetching is held by whoever takes fresh deliveries: the live side, or the job of a Defective
 	// target. A delivery is handed out to one of them only.
 	fetching sync.Mutex
@@ -67,9 +89,14 @@ type lane struct {
 	// lastStatus belongs to the last failure.
 	lastStatus atomic.Int64
 	// successes and failures are the attempts of the last seconds.
-	successes, failures rate
-	// unsent and unread let through what the log says of events that cannot be sent, or read.
-	unsent, unread seldom.Gate
+	successes, failures frequency.Counter
+	// minutes are what happened in those that are not kept yet.
+	minutes history.Counter
+	// unsent, unread, unfiltered and expiring let through what the log says of events that cannot be
+	// sent, or read, on which a program failed, or which are too old.
+	unsent, unread, unfiltered, expiring seldom.Gate
+	// noToken is why there was none for the last attempt; nil: there was, or it needs none.
+	noToken atomic.Pointer[noToken]
 	// expires is when the target's certificate does, as last seen, in unix seconds; 0: none was.
 	expires atomic.Int64
 
@@ -83,10 +110,22 @@ type lane struct {
 	halted bool
 }
 
+// noToken is a failure to get what a target wants as Authorization, or to make what it is to get.
+// It is no failure of the target's, and not in the spool: whoever starts will hear it again.
+type noToken struct {
+	at  time.Time
+	err string
+}
+
 // work is what an attempt needs of a target.
 type work struct {
 	target *config.Target
 	client *attempt.Client
+	// orderOf is the order of an event's delivery, 0 if it has none; nil: none has.
+	orderOf func(*spool.Event) uint64
+	// transform makes the payload; nil: it is sent as it came.
+	transform *jq.Program
+	proxy     string // masked; empty: none
 }
 
 // task is one delivery for a worker.
@@ -97,18 +136,38 @@ type task struct {
 	firstFailed time.Time
 	fresh       bool
 	replay      bool
-	job         *job // nil: a live attempt
+	job         *job // nil: a live attempt, or an early retry
+	early       int  // which early retry it is, from 1; 0: none
+	tenure      uint64
+	order       uint64 // see package line; 0: none
+	with        *batch // what goes in one request, this the first of it; nil: it goes alone
+	beside      bool   // its request is noted with another one
 }
 
-func newLane(r *Relay, s *spool.Lane, warned memo) *lane {
-	l := &lane{r: r, name: s.Name(), spool: s, fetch: s.Fetch, jobs: make(chan jobOrder, 1),
-		halt: make(chan struct{}), forgotten: make(chan struct{}), standing: s.Standing(),
-		memo: warned}
+func newLane(r *Relay, s *spool.Lane, tenure uint64, warned memo) *lane {
+	l := &lane{r: r, name: s.Name(), spool: s, lines: newLines(r, s), fetch: s.Fetch,
+		jobs: make(chan jobOrder, 1), halt: make(chan struct{}), forgotten: make(chan struct{}),
+		standing: s.Standing(), memo: warned, gate: gate.New(), early: early.New(&r.early)}
 	close(l.halt)
 	l.halted = true
 	l.troubled.Store(l.standing.FailedJobs > 0)
-	l.series.Store(r.metrics.lane(l.name))
+	l.tenure.Store(tenure)
+	l.series.Store(r.metrics.lane(l.name, l.tenure.ours()))
 	return l
+}
+
+// tenure is this relay's of a lane, another number each time; 0: another relay may have it. What
+// was begun in an earlier one settles nothing.
+type tenure struct{ atomic.Uint64 }
+
+// ours reports whether this relay serves the lane.
+func (t *tenure) ours() bool { return t.Load() != 0 }
+
+// stale reports whether the lane is not any more what it was in a tenure: another relay has it, or
+// had it meanwhile. Whoever has it now makes the attempt again.
+func (t *tenure) stale(of uint64) bool {
+	now := t.Load()
+	return now == 0 || now != of
 }
 
 func (l *lane) m() *laneMetrics { return l.series.Load() }
@@ -122,7 +181,16 @@ func (l *lane) target() *config.Target {
 }
 
 // statusLocked is what the lane is to the operator; mu is held.
-func (l *lane) statusLocked() Status { return statusOf(l.target(), l.standing) }
+func (l *lane) statusLocked() Status { return statusOf(l.target(), standingLocked(l)) }
+
+// standingLocked is the newest standing, or what is known of it of a lane of another relay's; mu is
+// held.
+func standingLocked(l *lane) spool.Standing {
+	if l.tenure.ours() {
+		return l.standing
+	}
+	return l.spool.Standing()
+}
 
 // statusOf is what a target is to the operator; nil: there is none.
 func statusOf(t *config.Target, st spool.Standing) Status {
@@ -137,6 +205,38 @@ func statusOf(t *config.Target, st spool.Standing) Status {
 	return Enabled
 }
 
+// shutBy is until when a target is left alone, because it asked for that; zero: it is not.
+func shutBy(t *config.Target, st spool.Standing, now time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return gate.Until(st.ShutUntil, now, t.RetryAfterMax)
+}
+
+// shutUntil is shutBy for a lane.
+func shutUntil(l *lane) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return shutBy(l.target(), standingLocked(l), l.r.now())
+}
+
+// shut reports whether no attempt may be begun although the target is Enabled or Defective.
+func shut(l *lane) bool { return !shutUntil(l).IsZero() }
+
+// shutLocked is shut for a change, which comes again when the gate opens; mu is held.
+func shutLocked(l *lane) bool {
+	now := l.r.now()
+	until := shutBy(l.target(), standingLocked(l), now)
+	if until.IsZero() {
+		return false
+	}
+	if l.tenure.ours() {
+		l.standing.ShutUntil = until
+	}
+	l.gate.Shut(until.Sub(now))
+	return true
+}
+
 func (l *lane) status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,8 +246,8 @@ func (l *lane) status() Status {
 // changed brings the lane in line with its target and standing.
 func (l *lane) changed() {
 	l.mu.Lock()
-	status := l.statusLocked()
-	live := status == Enabled
+	status, ours := l.statusLocked(), l.tenure.ours()
+	live := ours && status == Enabled && !shutLocked(l)
 	switch {
 	case live && l.halted:
 		l.halt, l.halted = make(chan struct{}), false
@@ -156,10 +256,15 @@ func (l *lane) changed() {
 		l.halted = true
 	}
 	l.mu.Unlock()
-	if t := l.target(); t != nil && !l.ramping.Load() {
-		l.slots.SetLimit(t.Concurrency)
+	if t := l.target(); t != nil {
+		if !l.ramping.Load() {
+			l.slots.SetLimit(t.Concurrency)
+		}
+		l.pace.Set(t.Rate.PerSecond()) // whoever waits for a turn looks whether to go on
+	} else {
+		l.pace.Set(0)
 	}
-	l.spool.Open(live || status == Defective)
+	l.spool.Open(live || ours && status == Defective)
 	l.m().status.Set(float64(status))
 }
 
@@ -178,6 +283,8 @@ func (l *lane) live() {
 			return
 		case <-l.forgotten:
 			return
+		case <-l.gate.Wake():
+			l.changed()
 		case <-l.spool.Ready():
 		}
 		for l.sendFresh() {
@@ -191,7 +298,12 @@ func (l *lane) sendFresh() bool {
 	if closed(halt) || closed(l.r.stopping) {
 		return false
 	}
-	err := l.sendPortions(halt)
+	var err error
+	if l.work.Load().batches() != nil {
+		err = sendBatches(l, halt)
+	} else {
+		err = l.sendPortions(halt)
+	}
 	if err == nil {
 		return false
 	}
@@ -208,18 +320,26 @@ func (l *lane) sendFresh() bool {
 func (l *lane) sendPortions(halt <-chan struct{}) error {
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
-	var err error
-	for l.acquireForPortion(halt) {
-		var t task
-		var ok bool
-		if t, ok, err = l.takeOrFetch(halt); !ok {
-			l.slots.Release()
-			break
+	tenure := l.tenure.Load()
+	more, err := true, error(nil)
+	for more && err == nil && l.work.Load().batches() == nil {
+		if l.pace.On() {
+			more, err = sendInTurn(l, halt)
+		} else if more = l.acquireForPortion(halt); more {
+			var t task
+			if t, more, err = l.takeOrFetch(halt); more {
+				l.hire(t)
+			} else {
+				l.slots.Release()
+			}
 		}
-		l.hire(t)
 	}
-	if seq, left := l.portion.drop(); left {
+	// After the end of a tenure the spool has forgotten what it handed out.
+	if seq, left := l.portion.drop(); left && !l.tenure.stale(tenure) {
 		l.spool.Release(seq)
+	}
+	if l.work.Load().batches() != nil {
+		l.spool.Wake() // a reload just now
 	}
 	return err
 }
@@ -231,8 +351,12 @@ func (l *lane) takeOrFetch(halt <-chan struct{}) (t task, ok bool, err error) {
 		if t, ok = l.take(); ok {
 			return t, true, nil
 		}
-		if l.work.Load() == nil || closed(l.r.stopping) || closed(halt) {
+		w := l.work.Load()
+		if w == nil || closed(l.r.stopping) || closed(halt) {
 			return t, false, nil
+		}
+		if err := w.lineUp(l); err != nil || w.held(l, l.tenure.Load()) {
+			return t, false, err
 		}
 		events, err := l.fetch(fetchSize(len(l.r.setup.Load().cfg.Targets)))
 		if err != nil || len(events) == 0 {
@@ -251,7 +375,7 @@ func (l *lane) acquireForPortion(halt <-chan struct{}) bool {
 // next is what a worker goes on with, in the slot that it has, without being hired for it; false:
 // it is to give the slot back.
 func (l *lane) next() (task, bool) {
-	if !l.slots.Keeps(int(l.portion.inLine.Load())) {
+	if l.pace.On() || l.work.Load().batches() != nil || !l.slots.Keeps(int(l.portion.inLine.Load())) {
 		return task{}, false
 	}
 	return l.take()
@@ -259,61 +383,43 @@ func (l *lane) next() (task, bool) {
 
 // take is the next delivery of the portion, if it may be sent.
 func (l *lane) take() (t task, ok bool) {
-	work := l.work.Load()
+	// Before the portion: one that may still be sent then is of this tenure.
+	work, tenure := l.work.Load(), l.tenure.Load()
 	if work == nil || closed(l.r.stopping) {
 		return t, false
 	}
+	if work.orderOf != nil {
+		if !work.linedUp(l) || work.held(l, tenure) {
+			return t, false
+		}
+		t = task{work: work, fresh: true, tenure: tenure}
+		t.event, t.order = l.lines.Take(tenure, l.portion.take, work.orderOf)
+		return t, t.event != nil
+	}
 	e := l.portion.take()
-	return task{work: work, event: e, fresh: true}, e != nil
+	return task{work: work, event: e, fresh: true, tenure: tenure}, e != nil
 }
 
-// portion are the deliveries that were fetched last and wait for a slot.
-type portion struct {
-	// inLine is 1 while whoever hands them out waits for a slot.
-	inLine atomic.Int32
-	mu     sync.Mutex // guards below
-	events []*spool.Event
-	halt   <-chan struct{} // closed: they may not be sent any more
-}
-
-func (p *portion) give(events []*spool.Event, halt <-chan struct{}) {
-	p.mu.Lock()
-	p.events, p.halt = append(p.events, events...), halt
-	p.mu.Unlock()
-}
-
-// take is the first of them; nil: there is none that may be sent.
-func (p *portion) take() *spool.Event {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.events) == 0 || closed(p.halt) {
-		return nil
-	}
-	e := p.events[0]
-	p.events[0] = nil // its payload must not outlive its delivery
-	p.events = p.events[1:]
-	return e
-}
-
-// drop forgets what is left, and returns the first of it.
-func (p *portion) drop() (seq uint64, left bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.events) > 0 {
-		seq, left = p.events[0].Seq, true
-	}
-	p.events = nil
-	return seq, left
-}
-
-// dispatch waits for a slot and hands the delivery to a worker; false if halt was closed or the job
-// was over first.
+// dispatch waits for a turn and a slot, and hands the delivery to a worker; false if halt was
+// closed or the job was over first.
 func (l *lane) dispatch(t task, halt <-chan struct{}) bool {
+	inTurn := l.pace.On()
+	if t.with != nil {
+		inTurn = inTurn && !t.with.idle(l.r.now())
+	} else if st, old := expired(l, &t); old && t.order == 0 {
+		l.r.spool.Settle(st)
+		t.landed()
+		return true
+	}
+	goes := func() bool { return (t.job == nil || !t.job.over()) && !t.outdated(l) }
+	if inTurn && !l.pace.Take(halt, goes) {
+		return false
+	}
 	if !l.slots.Acquire(halt) {
 		return false
 	}
 	t.work = l.work.Load()
-	if t.work == nil || closed(l.r.stopping) || t.job != nil && t.job.over() {
+	if t.work == nil || closed(l.r.stopping) || !goes() {
 		l.slots.Release()
 		return false
 	}
@@ -330,10 +436,11 @@ func (t *task) landed() {
 
 // logAttempt writes the line of log.deliveries. What is in it is neither payload nor secret: an
 // outcome's error is free of both.
-func (l *lane) logAttempt(req *attempt.Request, out *attempt.Outcome) {
+func (l *lane) logAttempt(t *task, out *attempt.Outcome) {
 	l.r.log.LogAttrs(context.Background(), slog.LevelInfo, "attempt",
-		slog.String("target", l.name), slog.String("id", req.ID), slog.String("type", req.Type),
-		slog.Int("attempt", req.Attempt), slog.String("outcome", out.Kind.String()),
+		slog.String("target", l.name), slog.String("id", t.event.ID()),
+		slog.String("type", t.event.Type()), slog.Int("attempt", t.attempts),
+		slog.String("outcome", out.Kind.String()),
 		slog.Int("status", out.Status), slog.Duration("duration", out.Duration),
 		slog.String("error", out.Error))
 }
@@ -343,9 +450,9 @@ func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
 	st := spool.Settlement{
 		Lane: l.spool.ID(), Seq: t.event.Seq, AcceptedAt: t.event.At, Fresh: t.fresh,
 		Attempts: t.attempts + 1, At: l.r.now(), Status: out.Status, Error: out.Error,
-		FirstFailed: t.firstFailed, Replay: t.replay,
+		FirstFailed: t.firstFailed, Replay: t.replay, Order: t.orderNow(l),
 		Made: spool.Made{Outcome: uint8(out.Kind), Duration: out.Duration, Remote: out.Remote,
-			Snippet: out.Snippet},
+			Snippet: out.Snippet, Request: out.Request, Response: out.Response},
 	}
 	switch {
 	case !out.Kind.Made():
@@ -353,13 +460,17 @@ func (l *lane) settlement(t *task, out *attempt.Outcome) spool.Settlement {
 		st.Due = l.r.spool.LastTick().Number + 1
 	case out.Kind == attempt.Success:
 		st.Verdict = spool.Delivered
-	case t.attempts >= l.r.setup.Load().cfg.Retry.MaxAttempts:
+	case t.attempts < l.target().Retries(&l.r.setup.Load().cfg.Retry):
+		st.Verdict = spool.Retry
+		st.Due = l.r.spool.LastTick().Number + 1
+	case l.target().PausedBy(out.Status):
+		// It stays pending: its last attempt is made again once somebody has looked.
+		st.Verdict, st.Attempts = spool.Retry, t.attempts
+		st.Due = l.r.spool.LastTick().Number + 1
+	default:
 		st.Verdict = spool.Exhausted
 		l.r.log.Warn("a delivery is exhausted; it is kept and can be replayed",
 			"target", l.name, "id", t.event.ID(), "requests", st.Attempts, "error", out.Error)
-	default:
-		st.Verdict = spool.Retry
-		st.Due = l.r.spool.LastTick().Number + 1
 	}
 	return st
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/relay/accept"
+	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
 )
@@ -124,9 +125,9 @@ func TestPortion(t *testing.T) {
 			f.post("/v1/events/message", fmt.Sprint(i))
 		}
 	}
-	pause := func(do func(string) error) {
+	pause := func(do func(admin.Order) error) {
 		t.Helper()
-		if err := do("crm"); err != nil {
+		if err := do(order("crm")); err != nil {
 			t.Fatal(err)
 		}
 	}

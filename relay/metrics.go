@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/frequency"
+	"github.com/hookspool/hookspool/relay/history"
 	"github.com/hookspool/hookspool/spool"
 )
 
@@ -23,7 +24,8 @@ type metrics struct {
 	registry *prometheus.Registry
 
 	accepted, unmatched, duplicate prometheus.Counter
-	acceptedRate                   rate
+	acceptedRate                   frequency.Counter
+	history                        history.Keeper
 	refused                        map[string]prometheus.Counter
 	acceptDuration, syncDuration   prometheus.Histogram
 	commitEvents                   prometheus.Histogram
@@ -40,6 +42,7 @@ type metrics struct {
 	status           *prometheus.GaugeVec
 	samples          *prometheus.CounterVec
 	tlsExpiry        *prometheus.GaugeVec
+	filterErrors     *prometheus.CounterVec
 
 	mu    sync.Mutex // guards lanes
 	lanes map[string]*laneMetrics
@@ -47,7 +50,7 @@ type metrics struct {
 
 // laneMetrics are one target's series, resolved once.
 type laneMetrics struct {
-	attempts         [attempt.Aborted]prometheus.Counter
+	attempts         [attempt.Transform + 1]prometheus.Counter // of countedKinds
 	withheld         prometheus.Counter
 	attemptDuration  prometheus.Observer
 	deliveryDuration prometheus.Observer
@@ -57,6 +60,9 @@ type laneMetrics struct {
 	status           prometheus.Gauge
 	samples          map[string]prometheus.Counter
 	tlsExpiry        prometheus.Gauge
+	filterErrors     prometheus.Counter
+	// shown: the gauges are among the series. They are where this relay serves the target.
+	shown bool
 }
 
 const prefix = "hookspool_"
@@ -163,7 +169,7 @@ func (m *metrics) makeTargets() {
 	byTarget := []string{"target"}
 	byOutcome := []string{"target", "outcome"}
 	m.attempts = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: prefix + "attempts_total", Help: "Requests made to targets, by outcome."}, byOutcome)
+		Name: prefix + "attempts_total", Help: "Attempts at targets, by outcome."}, byOutcome)
 	m.withheld = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: prefix + "attempts_withheld_total",
 		Help: "Attempts not made for want of descriptors, memory or ports, or of what can be sent."},
@@ -188,34 +194,67 @@ func (m *metrics) makeTargets() {
 	m.tlsExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: prefix + "target_tls_expiry_timestamp_seconds",
 		Help: "When the target's certificate expires, as last seen; 0: none was seen."}, byTarget)
+	m.filterErrors = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: prefix + "filter_errors_total",
+		Help: "Events on which the target's where failed; they count as wanted."}, byTarget)
 	m.registry.MustRegister(m.attempts, m.withheld, m.attemptDuration, m.deliveryDuration, m.jobs,
-		m.failedJobs, m.status, m.samples, m.tlsExpiry)
+		m.failedJobs, m.status, m.samples, m.tlsExpiry, m.filterErrors)
 }
 
-// lane resolves one target's series, which makes them exist.
-func (m *metrics) lane(name string) *laneMetrics {
+// lane resolves one target's series, which makes them exist: what is counted here, and, if the
+// target is served by this relay, what it is like.
+func (m *metrics) lane(name string, ours bool) *laneMetrics {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if l := m.lanes[name]; l != nil {
+	l := m.lanes[name]
+	if l != nil && l.shown == ours {
 		return l
 	}
+	if l == nil {
+		l = m.counters(name)
+	}
+	gauged := *l
+	gauged.shown = ours
+	m.gauges(&gauged, name)
+	m.lanes[name] = &gauged
+	return &gauged
+}
+
+// gauges are the series of what a target is like, or gauges that nobody sees.
+func (m *metrics) gauges(l *laneMetrics, name string) {
+	for gauge, all := range map[*prometheus.Gauge]*prometheus.GaugeVec{&l.failedJobs: m.failedJobs,
+		&l.status: m.status, &l.tlsExpiry: m.tlsExpiry} {
+		if l.shown {
+			*gauge = all.WithLabelValues(name)
+		} else {
+			all.DeleteLabelValues(name)
+			*gauge = prometheus.NewGauge(prometheus.GaugeOpts{})
+		}
+	}
+}
+
+func (m *metrics) counters(name string) *laneMetrics {
 	l := &laneMetrics{
 		withheld:         m.withheld.WithLabelValues(name),
 		attemptDuration:  m.attemptDuration.WithLabelValues(name),
 		deliveryDuration: m.deliveryDuration.WithLabelValues(name),
 		jobs:             results(m.jobs.MustCurryWith(prometheus.Labels{"target": name})),
 		jobDuration:      m.jobDuration,
-		failedJobs:       m.failedJobs.WithLabelValues(name),
-		status:           m.status.WithLabelValues(name),
-		tlsExpiry:        m.tlsExpiry.WithLabelValues(name),
+		filterErrors:     m.filterErrors.WithLabelValues(name),
 		samples:          make(map[string]prometheus.Counter),
 	}
-	for kind := attempt.Success; kind < attempt.Aborted; kind++ {
+	for _, kind := range countedKinds() {
 		l.attempts[kind] = m.attempts.WithLabelValues(name, kind.String())
 		l.samples[kind.String()] = m.samples.WithLabelValues(name, kind.String())
 	}
-	m.lanes[name] = l
 	return l
+}
+
+// countedKinds are the outcomes of attempts_total (CONTRACT §9): of requests, and of those that
+// were not made for a fault of somebody else than us and the target.
+func countedKinds() []attempt.Kind {
+	return []attempt.Kind{attempt.Success, attempt.Status, attempt.Timeout, attempt.Connect,
+		attempt.DNS, attempt.TLS, attempt.Protocol, attempt.Auth, attempt.Transform}
 }
 
 // has reports whether a target has series.
@@ -234,7 +273,10 @@ func (l *lane) matchSeries() {
 		l.r.metrics.forget(l.name)
 		return
 	}
-	l.series.Store(l.r.metrics.lane(l.name))
+	l.series.Store(l.r.metrics.lane(l.name, l.tenure.ours()))
+	if seconds := l.expires.Load(); seconds != 0 {
+		l.m().tlsExpiry.Set(float64(seconds)) // seen by a sample while it was another relay's
+	}
 	l.m().status.Set(float64(l.status()))
 	l.m().failedJobs.Set(float64(l.failedJobs()))
 }
@@ -247,18 +289,22 @@ func (m *metrics) forget(name string) {
 	for _, v := range []*prometheus.MetricVec{m.attempts.MetricVec, m.withheld.MetricVec,
 		m.attemptDuration.MetricVec,
 		m.deliveryDuration.MetricVec, m.jobs.MetricVec, m.failedJobs.MetricVec,
-		m.status.MetricVec, m.samples.MetricVec, m.tlsExpiry.MetricVec} {
+		m.status.MetricVec, m.samples.MetricVec, m.tlsExpiry.MetricVec,
+		m.filterErrors.MetricVec} {
 		v.DeletePartialMatch(gone)
 	}
 	delete(m.lanes, name)
 }
 
 // Refused is part of accept.Counter.
-func (m *metrics) Refused(code string) { m.refused[code].Inc() }
+func (m *metrics) Refused(code string) {
+	m.refused[code].Inc()
+	m.history.Refused.Add(time.Now(), 1)
+}
 
 // Accepted is part of accept.Counter.
 func (m *metrics) Accepted(drafts []*spool.Draft, took time.Duration) {
-	n := uint64(0)
+	n, now := uint64(0), time.Now()
 	for _, d := range drafts {
 		switch {
 		case d.Duplicate:
@@ -266,11 +312,13 @@ func (m *metrics) Accepted(drafts []*spool.Draft, took time.Duration) {
 			continue
 		case d.Seq == 0:
 			m.unmatched.Inc()
+			m.history.Unmatched.Add(now, 1)
 		}
 		m.accepted.Inc()
 		n++
 	}
-	m.acceptedRate.add(time.Now(), n)
+	m.acceptedRate.Add(now, n)
+	m.history.Accepted.Add(now, n)
 	m.acceptDuration.Observe(took.Seconds())
 }
 
@@ -308,15 +356,25 @@ func (l *laneMetrics) observe(out *attempt.Outcome, acceptedAt, now time.Time) {
 // collector reads from the spool what the spool counts anyway.
 type collector struct {
 	r                          *Relay
-	pending, exhausted, oldest *prometheus.Desc
-	size, limit, quarantined   *prometheus.Desc
-	memory, bodies, ready      *prometheus.Desc
+	pending, exhausted, oldest *prometheus.Desc // and what follows, of each target
+	held, expired              *prometheus.Desc
+	// own are the relay's, shared those of a relay that shares its spool.
+	own, shared []gauge
+}
+
+// gauge is a number that the relay has at any time.
+type gauge struct {
+	desc *prometheus.Desc
+	now  func(*Relay) float64
 }
 
 func newCollector(r *Relay) *collector {
 	byTarget := []string{"target"}
 	desc := func(name, help string, labels []string) *prometheus.Desc {
 		return prometheus.NewDesc(prefix+name, help, labels, nil)
+	}
+	of := func(name, help string, now func(*Relay) float64) gauge {
+		return gauge{desc(name, help, nil), now}
 	}
 	return &collector{
 		r: r,
@@ -326,22 +384,58 @@ func newCollector(r *Relay) *collector {
 		oldest: desc("delivery_oldest_pending_timestamp_seconds",
 			"When the event of the oldest pending delivery was accepted; 0: none is pending.",
 			byTarget),
-		size:  desc("spool_size_bytes", "Bytes on disk of the spool's directory.", nil),
-		limit: desc("spool_size_limit_bytes", "spool.max_size.", nil),
-		quarantined: desc("spool_quarantined_records",
-			"Records that could not be read and are set aside.", nil),
-		memory: desc("memory_limit_bytes", "The memory that the relay may have: that of its container, "+
-			"or GOMEMLIMIT; 0: there is no limit.", nil),
-		bodies: desc("bodies_limit_bytes", "Bytes of bodies that may be in hand at once.", nil),
-		ready:  desc("ready", "Whether GET /readyz answers 200.", nil),
+		expired: desc("deliveries_expired",
+			"Deliveries that became too old to be sent, and are kept.", byTarget),
+		held: desc("target_held_until_timestamp_seconds",
+			"Until when the target asked to be left alone (Retry-After); 0: it does not.", byTarget),
+		own: []gauge{
+			of("spool_size_bytes", "Bytes on disk of the spool's directory.",
+				func(r *Relay) float64 { return float64(r.spool.Disk().Bytes) }),
+			of("spool_size_limit_bytes", "What events may fill: spool.max_size; of a shared spool at most "+
+				"15/16 of it.", func(r *Relay) float64 { return float64(r.spool.Disk().Limit) }),
+			of("spool_quarantined_records", "Records that could not be read and are set aside.",
+				func(r *Relay) float64 { return float64(r.spool.Quarantined()) }),
+			of("memory_limit_bytes", "The memory that the relay may have: that of its container, "+
+				"or GOMEMLIMIT; 0: there is no limit.",
+				func(r *Relay) float64 { return float64(r.budget.Limit) }),
+			of("bodies_limit_bytes", "Bytes of bodies that may be in hand at once.",
+				func(r *Relay) float64 { return float64(r.budget.Bodies) }),
+			of("ready", "Whether GET /readyz answers 200.",
+				func(r *Relay) float64 { return number(len(r.Unready()) == 0) }),
+		},
+		shared: []gauge{
+			of("relays", "Relays that share the spool and live, this one among them.",
+				func(r *Relay) float64 { return float64(len(r.company.Relays())) }),
+			of("lanes_owned", "Targets that this relay serves.", lanesOwned),
+			of("relay_leads", "Whether this relay beats the ticks and cares for the spool of all.",
+				func(r *Relay) float64 { return number(r.company.Leads()) }),
+			of("config_differs", "Whether another relay has had another config for a while.",
+				func(r *Relay) float64 { return number(r.company.Differs()) }),
+			of("spool_copies_short", "Servers whose copy of the spool's stream lacks messages that "+
+				"another one has.", func(r *Relay) float64 { return float64(len(r.company.Copies().Short)) }),
+			of("spool_copies_compared_timestamp_seconds", "When the servers' copies were compared last; "+
+				"0: they were not.", func(r *Relay) float64 { return unix(r.company.Copies().Compared) }),
+		},
 	}
+}
+
+func lanesOwned(r *Relay) float64 {
+	owned := 0
+	for _, l := range r.allLanes() {
+		if l.tenure.ours() {
+			owned++
+		}
+	}
+	return float64(owned)
 }
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.pending, c.exhausted, c.oldest, c.size, c.limit,
-		c.memory, c.bodies, c.quarantined, c.ready} {
+	for _, d := range []*prometheus.Desc{c.pending, c.exhausted, c.oldest, c.expired, c.held} {
 		ch <- d
+	}
+	for _, g := range slices.Concat(c.own, c.shared) {
+		ch <- g.desc
 	}
 }
 
@@ -351,61 +445,41 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for _, l := range c.r.shownLanes() {
+		if !l.tenure.ours() {
+			continue
+		}
 		counts := l.spool.Counts()
 		send(c.pending, float64(counts.Pending), l.name)
 		send(c.exhausted, float64(counts.Exhausted), l.name)
+		send(c.expired, float64(counts.Expired), l.name)
 		oldest := 0.0
 		if p, ok := l.spool.OldestPending(); ok {
-			oldest = float64(p.At.UnixMilli()) / 1000
+			oldest = unix(p.At)
 		}
 		send(c.oldest, oldest, l.name)
+		send(c.held, unix(shutUntil(l)), l.name)
 	}
-	disk := c.r.spool.Disk()
-	send(c.size, float64(disk.Bytes))
-	send(c.limit, float64(disk.Limit))
-	send(c.memory, float64(c.r.budget.Limit))
-	send(c.bodies, float64(c.r.budget.Bodies))
-	send(c.quarantined, float64(c.r.spool.Quarantined()))
-	ready := 0.0
-	if len(c.r.Unready()) == 0 {
-		ready = 1
+	for _, g := range c.own {
+		send(g.desc, g.now(c.r))
 	}
-	send(c.ready, ready)
-}
-
-// rate counts what happened in each of the last seconds, without a lock and at a fixed size: the
-// hot path pays one atomic operation. The zero value is ready.
-type rate struct {
-	// seconds hold a second in the upper half and its count in the lower one.
-	seconds [rateSeconds]atomic.Uint64
-}
-
-// rateSeconds is above the longest span that is asked for, by the running second and one more.
-const rateSeconds = 16
-
-func (r *rate) add(now time.Time, n uint64) {
-	second := uint64(now.Unix()) << 32
-	slot := &r.seconds[now.Unix()%rateSeconds]
-	for {
-		old := slot.Load()
-		next := second | n
-		if old&^0xffffffff == second {
-			next = old + n
-		}
-		if slot.CompareAndSwap(old, next) {
-			return
+	if c.r.company != nil {
+		for _, g := range c.shared {
+			send(g.desc, g.now(c.r))
 		}
 	}
 }
 
-// mean is how many there were a second, in the whole seconds of a span and the running one.
-func (r *rate) mean(now time.Time, span int) float64 {
-	n := uint64(0)
-	for i := range r.seconds {
-		v := r.seconds[i].Load()
-		if ago := now.Unix() - int64(v>>32); ago >= 0 && ago <= int64(span) {
-			n += v & 0xffffffff
-		}
+// unix is an instant in seconds; 0: there is none.
+func unix(at time.Time) float64 {
+	if at.IsZero() {
+		return 0
 	}
-	return float64(n) / (float64(span) + float64(now.Nanosecond())/1e9)
+	return float64(at.UnixMilli()) / 1000
+}
+
+func number(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }

@@ -75,6 +75,8 @@ func TestOpenAPIHoldsForTheAnswers(t *testing.T) {
 	for _, path := range []string{"/v1/status", "/v1/targets", "/v1/targets/bad",
 		"/v1/targets/good/attempts", "/v1/targets/bad/attempts?limit=2", "/v1/events",
 		"/v1/events?target=bad&state=exhausted&limit=2", "/v1/events?since=1h&until=0s",
+		"/v1/events?where=n%3D1&where=.a.b.c&id=a*&session=none&status=5xx&error=status",
+		"/v1/conversations/491?since=22:00&limit=1", "/v1/deliveries?status=503&error=tls",
 		"/v1/events/a1", "/v1/attempts/a1", "/v1/attempts/b1?target=good",
 		"/v1/deliveries", "/v1/deliveries?target=bad&state=exhausted&limit=2",
 		"/v1/deliveries?target=good&state=delivered&type=r*", "/v1/spool", "/livez?verbose",

@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/hookspool/hookspool/relay/alert"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/peers"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/look"
 )
@@ -54,7 +58,17 @@ type payer struct {
 	way way
 	// due has capacity 1: a token means "look at what is owed".
 	due chan struct{}
+
+	mu sync.Mutex // guards below
+	// ended is closed when the conversation about sending has; nil: there is none.
+	ended   chan struct{}
+	sending spool.LaneID
+	// untold were taken by somebody when their lane was another relay's, which will ask.
+	untold []spool.Notice
 }
+
+// untoldMax bounds untold, in case that nobody asks.
+const untoldMax = 256
 
 func newPayers(r *Relay) (p [ways]*payer) {
 	for w := range p {
@@ -84,8 +98,9 @@ func (p *payer) loop() {
 	}
 }
 
-// pay tries every notice owed by its way once, each target's oldest first. What follows one that
-// was not taken waits with it: nobody shall read that a target recovered before its defect.
+// pay tries every notice owed by its way once that is this relay's to pay, each target's oldest
+// first. What follows one that was not taken waits with it: nobody shall read that a target
+// recovered before its defect.
 func (p *payer) pay() {
 	owed, err := p.r.spool.Notices()
 	if err != nil {
@@ -96,15 +111,120 @@ func (p *payer) pay() {
 	if by == nil {
 		return // it was owed, then switched off: it stays owed until it is switched on
 	}
+	owed = p.unpaid(owed)
 	waits := make(map[spool.LaneID]bool)
 	for _, n := range owed {
 		if closed(p.r.stopping) {
 			return
 		}
 		if n.Way == uint8(p.way) && !waits[n.Lane] {
-			waits[n.Lane] = !p.send(by, n)
+			waits[n.Lane] = !p.serve(by, n)
 		}
 	}
+}
+
+// serve is send for a notice that is this relay's to pay. Whoever gets the lane meanwhile hears of
+// it from accounts.
+func (p *payer) serve(by sender, n spool.Notice) bool {
+	p.mu.Lock()
+	p.sending, p.ended = n.Lane, make(chan struct{})
+	p.mu.Unlock()
+	done := p.pays(n.Lane) && p.send(by, n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if done && !p.pays(n.Lane) {
+		p.untold = append(p.untold, n)
+		p.untold = p.untold[max(0, len(p.untold)-untoldMax):]
+	}
+	close(p.ended)
+	p.ended = nil
+	return done
+}
+
+// pays reports whether a notice about a lane, or the spool itself, is this relay's to pay. Nobody
+// pays while whoever had the lane before does not say what it has paid: no alert shall come twice.
+func (p *payer) pays(id spool.LaneID) bool {
+	c := p.r.company
+	if c == nil {
+		return true
+	}
+	if id == spool.SpoolItself {
+		return c.Leads()
+	}
+	// As the follower has seen it, which then knows who was before it, and as it is.
+	l := p.r.laneNamed(p.r.spool.NameOf(id))
+	if l == nil || !l.tenure.ours() || c.Tenure(l.spool) == 0 {
+		return false
+	}
+	_, former := c.Former(id, uint8(p.way))
+	return !former
+}
+
+// unpaid are the owed notices without those that the relays which had their lanes before have paid.
+// That is noted here, because what they write of them is dropped.
+func (p *payer) unpaid(owed []spool.Notice) []spool.Notice {
+	if p.r.company == nil {
+		return owed
+	}
+	type account struct {
+		lane    spool.LaneID
+		episode uint64
+	}
+	paid, asked := make(map[account]bool), make(map[spool.LaneID]bool)
+	for _, n := range owed {
+		former, is := p.r.company.Former(n.Lane, uint8(p.way))
+		if !is || n.Way != uint8(p.way) || asked[n.Lane] || closed(p.r.stopping) {
+			continue
+		}
+		asked[n.Lane] = true
+		ctx, cancel := context.WithTimeout(p.r.mailing, 2*mailTimeout)
+		text, err := p.r.company.Ask(ctx, former, &peers.Question{Verb: peers.Accounts,
+			Way: uint8(p.way), Lane: n.Lane})
+		cancel()
+		episodes, err := peers.ResultOf[[]uint64](text, err)
+		if err != nil {
+			p.r.log.Warn("cannot hear whether an alert about a target was sent already; it waits for the "+
+				"next tick", "target", p.r.spool.NameOf(n.Lane), "error", err)
+			continue
+		}
+		p.r.company.Settled(n.Lane, uint8(p.way))
+		for _, episode := range episodes {
+			paid[account{n.Lane, episode}] = true
+		}
+	}
+	return slices.DeleteFunc(owed, func(n spool.Notice) bool {
+		if n.Way != uint8(p.way) || !paid[account{n.Lane, n.Episode}] {
+			return false
+		}
+		_ = p.r.spool.Apply(spool.Change{Paid: []spool.Notice{n}}) // otherwise it says why itself
+		return true
+	})
+}
+
+// accounts are the episodes of a lane whose notices were taken here when the lane was another
+// relay's already, and are told once. It waits for a conversation that is under way.
+func (p *payer) accounts(ctx context.Context, lane spool.LaneID) (episodes []uint64) {
+	for {
+		p.mu.Lock()
+		ended := p.ended
+		if ended == nil || p.sending != lane {
+			break
+		}
+		p.mu.Unlock()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	defer p.mu.Unlock()
+	p.untold = slices.DeleteFunc(p.untold, func(n spool.Notice) bool {
+		if n.Lane == lane {
+			episodes = append(episodes, n.Episode)
+		}
+		return n.Lane == lane
+	})
+	return episodes
 }
 
 // send is false when the notice is to be tried again. One that cannot be read never can be, so it
@@ -177,14 +297,17 @@ func (w way) uses(cfg *config.Config) bool {
 func alerts(cfg *config.Config) bool { return byMail.uses(cfg) || byPost.uses(cfg) }
 
 // warns reports whether an alert is a warning of what may come.
-func warns(k alert.Kind) bool { return k != alert.Defect && k != alert.Recovery }
+func warns(k alert.Kind) bool {
+	return k != alert.Defect && k != alert.Recovery && k != alert.Gone && k != alert.Copy
+}
 
 // owe is a notice as the spool keeps it, once for every way that is configured. l is nil when it is
 // about the spool. Each way pays the notices of a target in the order of their episodes, which is
 // that of the instants; ranks keep those of one instant apart, and a recovery after its defect.
 func (r *Relay) owe(cfg *config.Config, l *lane, n alert.Notice) []spool.Notice {
 	ranks := map[alert.Kind]uint64{alert.Failing: 0, alert.Certificate: 1, alert.Space: 1,
-		alert.Defect: 2, alert.Recovery: 3}
+		alert.Gone:   1,
+		alert.Defect: 2, alert.Copy: 2, alert.Recovery: 3}
 	at := n.At
 	if !n.Since.IsZero() {
 		at = n.Since
@@ -222,8 +345,13 @@ func (l *lane) describeTrouble(n *alert.Notice, cfg *config.Config) {
 	n.Pending = int64(c.Pending)
 	if p, ok := l.spool.OldestPending(); ok {
 		n.OldestPending = p.At
-		left := max(cfg.Retry.MaxAttempts+1-p.Attempts, 0)
-		n.FirstExhaustion = n.At.Add(time.Duration(left) * cfg.Retry.Interval)
+		target := l.target()
+		left := time.Duration(max(target.Retries(&cfg.Retry)+1-p.Attempts, 0))
+		between := min(target.Between(&cfg.Retry), math.MaxInt64/max(left, 1))
+		n.FirstExhaustion = n.At.Add(left * between)
+		if target != nil && target.Expire > 0 && p.At.Add(target.Expire).Before(n.FirstExhaustion) {
+			n.FirstExhaustion = p.At.Add(target.Expire)
+		}
 	}
 }
 

@@ -12,11 +12,19 @@ import (
 
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/book"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/early"
 	"github.com/hookspool/hookspool/relay/memory"
+	"github.com/hookspool/hookspool/relay/peers"
 	"github.com/hookspool/hookspool/relay/seldom"
+	"github.com/hookspool/hookspool/relay/sharing"
 	"github.com/hookspool/hookspool/relay/trace"
+	"github.com/hookspool/hookspool/relay/unwanted"
+	"github.com/hookspool/hookspool/relay/walk"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
 )
 
 // Options make a Relay. Config, Version and Log are required.
@@ -34,6 +42,8 @@ type Options struct {
 	Budget memory.Budget
 	// OnCompaction, when set, is told when the spool's engine begins to compact and when it has ended.
 	OnCompaction func(begins bool)
+	// Starting, when set, ends a start that waits for the servers of a spool that relays share.
+	Starting context.Context
 	// Manual is what the console serves below /help/; nil: nothing is.
 	Manual admin.Manual
 	// LogDropped, when set, counts the lines of Log that were never written. It is asked at every
@@ -51,18 +61,27 @@ type Relay struct {
 	budget  memory.Budget
 	spool   *spool.Spool
 	metrics *metrics
+	book    *book.Book // of what operators do
 	tracer  trace.Tracer
 	payers  [ways]*payer
-	space   spaceWatch
+	buffers attempt.Buffers // of all targets
+	whole   spoolWatch
 	accept  *accept.Server
 	servers *servers
 	// patience is withheldPatience, but for tests.
 	patience time.Duration
 	// wanting lets through what the log says of wants, roomMade the closing of idle connections.
 	wanting, roomMade seldom.Gate
+	// company are the relays that share the spool; nil: it is this one's alone.
+	company *peers.Company
 	// setup is the configuration at work, swapped whole by a reload.
 	setup atomic.Pointer[setup]
+	early early.Room
 	clock clock
+	// walks lets few searches at a time look into payloads.
+	walks *walk.Gate
+	// unwanted are the newest events that no target wanted.
+	unwanted unwanted.Memory
 
 	// deaf is why a listener ended by itself, deafC is closed when it has.
 	deaf     atomic.Pointer[error]
@@ -89,6 +108,7 @@ type Relay struct {
 	mailing    context.Context // of all alerts; cancelled when the relay stops
 	stopMail   context.CancelFunc
 	goroutines sync.WaitGroup
+	leaving    sync.WaitGroup // may wait for the spool to be closed
 }
 
 // New opens the spool, binds the listeners and wires everything; nothing runs until Run. On an
@@ -107,6 +127,7 @@ func New(o Options) (_ *Relay, err error) {
 	if r.now == nil {
 		r.now = time.Now
 	}
+	r.walks = walk.New(r.metrics.acceptedCount)
 	r.attempts, r.cutOff = context.WithCancel(context.Background())
 	r.mailing, r.stopMail = context.WithCancel(context.Background())
 	r.payers, r.clock = newPayers(r), newClock(r)
@@ -119,13 +140,21 @@ func New(o Options) (_ *Relay, err error) {
 	if r.servers, err = listen(r, &o); err != nil {
 		return nil, err
 	}
-	if r.spool, err = spool.Open(r.spoolOptions(o)); err != nil {
+	if r.spool, err = r.openSpool(&o); err != nil {
 		return nil, errors.Join(err, r.servers.close())
+	}
+	r.book = &book.Book{Spool: r.spool, Log: r.log, Now: r.now}
+	if shared := r.spool.Shared(); shared != nil {
+		r.company = peers.New(shared, peers.Seats{Spool: r.spool}, r.spool.LastTick().At)
+	}
+	r.metrics.history.Store = r.spool
+	if r.company != nil {
+		r.metrics.history.Relay = r.company.Name()
 	}
 	r.tracer = trace.New(r.version, r.log)
 	r.accept = r.newAccept(o.Config, &o.Budget)
 	r.spool.Start()
-	r.space.memo = r.memoOf(nil)
+	r.whole.memo, r.whole.led = r.memoOf(nil), r.company.Leads()
 	for _, l := range r.spool.Lanes() {
 		r.addLane(l)
 	}
@@ -137,11 +166,31 @@ func New(o Options) (_ *Relay, err error) {
 	return r, nil
 }
 
-func (r *Relay) spoolOptions(o Options) spool.Options {
+// openSpool opens the spool on the engine of the config.
+func (r *Relay) openSpool(o *Options) (*spool.Spool, error) {
+	options := r.spoolOptions(o)
+	if !o.Config.Spool.Shared() {
+		if err := care.CheckHome(options.Dir, false); err != nil {
+			return nil, err
+		}
+		return spool.Open(options)
+	}
+	var err error
+	options.Engine, err = sharing.Open(sharing.Options{Config: o.Config, Log: o.Log,
+		Context: o.Starting, AcceptLoss: o.AcceptLoss, Memory: o.Budget.Engine,
+		OnCompaction: o.OnCompaction})
+	if err != nil {
+		return nil, err
+	}
+	return spool.Open(options)
+}
+
+func (r *Relay) spoolOptions(o *Options) spool.Options {
 	return spool.Options{
 		Dir: o.Config.Spool.Dir, EncryptionKey: o.Config.Spool.Key, Log: o.Log,
 		Decide: decide, Limits: limitsOf(o.Config), AcceptLoss: o.AcceptLoss, Now: r.now,
-		OnCompaction: o.OnCompaction, FreshBytesMax: o.Budget.Fresh, EngineBytes: o.Budget.Engine,
+		Busy: busy(r), Wants: wants(r), OnCompaction: o.OnCompaction, FreshBytesMax: o.Budget.Fresh,
+		EngineBytes: o.Budget.Engine,
 		OnCommit: func(events int, took time.Duration) {
 			r.metrics.syncDuration.Observe(took.Seconds())
 			r.metrics.commitEvents.Observe(float64(events))
@@ -150,11 +199,31 @@ func (r *Relay) spoolOptions(o Options) spool.Options {
 	}
 }
 
+// busy says whether a job runs at a lane.
+func busy(r *Relay) func(*spool.Lane) bool {
+	return func(s *spool.Lane) bool {
+		l := r.laneNamed(s.Name())
+		return l != nil && l.jobRunning.Load()
+	}
+}
+
+// wants says whether a lane's target is in the config.
+func wants(r *Relay) func(*spool.Lane) bool {
+	return func(s *spool.Lane) bool {
+		l := r.laneNamed(s.Name())
+		return l != nil && l.target() != nil
+	}
+}
+
 // newAccept makes what takes events; the spool is open.
 func (r *Relay) newAccept(cfg *config.Config, b *memory.Budget) *accept.Server {
+	entrance := accept.Spool(r.spool)
+	if r.company != nil {
+		entrance = peers.Entrance{Spool: r.spool, Company: r.company}
+	}
 	return accept.New(accept.Options{
 		Config: cfg, Rules: func() *accept.Rules { return &r.setup.Load().rules },
-		Spool: r.spool, Counter: r.metrics, Waiting: r.waiting, Log: r.log, Now: r.now,
+		Spool: entrance, Counter: r.metrics, Waiting: r.waiting, Log: r.log, Now: r.now,
 		Tracer: r.tracer.Accepting(), BodyBytes: b.Bodies, ConnectionsMost: b.Connections,
 		MemoryMost: b.Brink,
 	})
@@ -165,7 +234,7 @@ func (r *Relay) waiting() (w accept.Waiting) {
 	now, cpus := r.now(), runtime.GOMAXPROCS(0)
 	for _, l := range r.allLanes() {
 		quick, moves := l.pulse.Look(now, l.slots.Limit(), cpus)
-		if !moves || l.status() != Enabled {
+		if !moves || !l.tenure.ours() || l.status() != Enabled || shut(l) || l.pace.On() {
 			continue
 		}
 		n := l.spool.Counts().Fresh
@@ -215,6 +284,10 @@ func (r *Relay) start() {
 	}
 	r.lanesMu.Unlock()
 	r.spawn(r.clock.loop)
+	if r.company != nil {
+		r.company.Answer(front{desk{r}}.answer)
+		r.spawn((&follower{r: r}).loop)
+	}
 	for _, p := range r.payers {
 		r.spawn(p.loop)
 	}
@@ -232,15 +305,34 @@ func (r *Relay) start() {
 
 // addLane makes a lane for a name that the spool knows.
 func (r *Relay) addLane(s *spool.Lane) *lane {
+	// The tenure first: a lane that is gained while this goes on is taken over like any other.
+	tenure := r.company.Tenure(s)
 	warned := r.memoOf(s) // from the disk, so before the lock
 	r.lanesMu.Lock()
 	defer r.lanesMu.Unlock()
 	if l := r.byName[s.Name()]; l != nil {
 		return l
 	}
-	l := newLane(r, s, warned)
+	l := newLane(r, s, tenure, warned)
 	r.byName[l.name] = l
 	return l
+}
+
+// dropLane forgets a lane that the spool has forgotten.
+func dropLane(r *Relay, l *lane) {
+	r.lanesMu.Lock()
+	if r.byName[l.name] == l {
+		delete(r.byName, l.name)
+	}
+	r.lanesMu.Unlock()
+	close(l.forgotten)
+	l.pace.Set(0) // who waits for a turn is to look
+	if w := l.work.Swap(nil); w != nil {
+		w.client.Close()
+	}
+	r.seriesMu.Lock()
+	r.metrics.forget(l.name)
+	r.seriesMu.Unlock()
 }
 
 // startLaneLocked lets a lane run once there is a target for it: an orphan has nothing to do. One
@@ -294,14 +386,34 @@ func (r *Relay) drain() error {
 	r.draining.Store(true)
 	r.log.Info("stopping: unready, still accepting until no request came for a second",
 		"drain_timeout", limit)
+	keepHistory(r, r.now(), true) // as long as the targets are this relay's
+	leave(r, limit/4)
 	r.acceptUntilQuiet(limit / 2)
 	r.accept.Close()
 	err := r.accept.Shutdown(time.Until(deadline))
+	// Here, before attempts end, is where the lanes of a shared spool are given away: what is accepted
+	// is spooled, and nobody waits for a lane then until the last attempt has timed out.
 	err = errors.Join(err, r.stop(deadline))
 	if err == nil {
 		r.log.Info("stopped; what is pending is in the spool")
 	}
 	return err
+}
+
+// leave gives the targets to other relays, which serve them while this one still accepts. It waits
+// for that no longer than there is time.
+func leave(r *Relay, most time.Duration) {
+	given := make(chan struct{})
+	r.leaving.Go(func() {
+		defer close(given)
+		r.spool.Leave()
+	})
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-given:
+	case <-timer.C:
+	}
 }
 
 // movedPatience is how long a relay whose spool was moved away stays for what is in hand.
@@ -355,8 +467,10 @@ func (r *Relay) stop(deadline time.Time) error {
 		defer cut.Stop()
 		err = r.servers.shutdownAdmin(time.Until(deadline))
 		r.goroutines.Wait()
+		keepHistory(r, r.now(), true)
 		r.cutOff()
 		err = errors.Join(err, r.spool.Close(), r.servers.close())
+		r.leaving.Wait()
 		r.tracer.Close(deadline)
 		for _, l := range r.allLanes() {
 			if w := l.work.Load(); w != nil {

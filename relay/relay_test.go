@@ -398,7 +398,7 @@ func TestPauseAndResume(t *testing.T) {
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
 	f.start()
-	if err := f.Pause("crm"); err != nil {
+	if err := f.Pause(order("crm")); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
@@ -410,7 +410,7 @@ func TestPauseAndResume(t *testing.T) {
 	if good.count() != 0 || l.spool.Counts().Pending != 5 || l.status() != Paused {
 		t.Fatalf("%d requests, %d pending, %v", good.count(), l.spool.Counts().Pending, l.status())
 	}
-	if err := f.Resume("crm"); err != nil {
+	if err := f.Resume(order("crm")); err != nil {
 		t.Fatal(err)
 	}
 	f.wait("the deliveries", func() bool { return l.spool.Counts().Pending == 0 })

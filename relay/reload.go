@@ -109,13 +109,27 @@ func reloadError(err error) *admin.Error {
 // needRestart are the keys whose value is not the one that a relay was bound for, by name.
 func needRestart(bound, cfg *config.Config) []string {
 	var fixed []string
+	is, was := &cfg.Spool.JetStream, &bound.Spool.JetStream
 	for key, same := range map[string]bool{
 		"server.listen":        reflect.DeepEqual(bound.Server.Listen, cfg.Server.Listen),
 		"server.admin_listen":  bound.Server.AdminListen == cfg.Server.AdminListen,
 		"server.read_timeout":  bound.Server.ReadTimeout == cfg.Server.ReadTimeout,
 		"spool.dir":            bound.Spool.Dir == cfg.Spool.Dir,
 		"spool.encryption_key": bytes.Equal(bound.Spool.Key, cfg.Spool.Key),
+		"spool.engine":         bound.Spool.Engine == cfg.Spool.Engine,
 		"log.format":           bound.Log.Format == cfg.Log.Format,
+
+		"spool.jetstream.urls":          slices.Equal(was.URLs, is.URLs),
+		"spool.jetstream.name":          was.Name == is.Name,
+		"spool.jetstream.relay":         was.Relay == is.Relay,
+		"spool.jetstream.credentials":   was.Credentials == is.Credentials,
+		"spool.jetstream.ca_file":       bytes.Equal(was.PEM.CA, is.PEM.CA),
+		"spool.jetstream.client_cert":   bytes.Equal(was.PEM.Cert, is.PEM.Cert),
+		"spool.jetstream.client_key":    bytes.Equal(was.PEM.Key, is.PEM.Key),
+		"spool.jetstream.replicas":      was.Replicas == is.Replicas,
+		"spool.jetstream.monitor_url":   was.MonitorURL == is.MonitorURL,
+		"spool.jetstream.compare_every": was.CompareEvery == is.CompareEvery,
+		"spool.jetstream.accept_unsafe": was.AcceptUnsafe == is.AcceptUnsafe,
 	} {
 		if !same {
 			fixed = append(fixed, key)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -10,14 +11,18 @@ import (
 	"github.com/hookspool/hookspool/relay/accept"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/catalogue"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/filter"
 	"github.com/hookspool/hookspool/relay/sample"
+	"github.com/hookspool/hookspool/spool"
 )
 
 // Sample sends one sample callback to a target, whatever its status, and waits for the outcome. It
 // touches no counter, standing or spool: a test is not an event, and an operator who pokes a dead
 // target must not push it to Defective, nor a lucky 200 hide a real fault.
-func (r desk) Sample(ctx context.Context, name, typ string) (admin.Sample, error) {
+func (r desk) Sample(ctx context.Context, name string, q admin.SampleQuery) (admin.Sample,
+	error) {
 	l := r.laneNamed(name)
 	if l == nil || !r.shown(l) {
 		return admin.Sample{}, noTarget(name)
@@ -26,44 +31,117 @@ func (r desk) Sample(ctx context.Context, name, typ string) (admin.Sample, error
 	if w == nil {
 		return admin.Sample{}, orphaned(name)
 	}
-	if typ == "" {
-		typ = FirstSample(w.target)
-	}
-	payload, err := SamplePayload(typ, r.now())
+	o, err := NewSample(r.setup.Load().cfg, w.target, q, r.now())
 	if err != nil {
 		return admin.Sample{}, err
 	}
-	out := SendSample(ctx, w.client, name, typ, payload, r.now())
+	l.pace.Use()
+	out := SendSample(ctx, w.client, o)
 	if c := l.m().samples[out.Outcome]; c != nil { // aborted and withheld ones were none
 		c.Inc()
 	}
 	return out, nil
 }
 
-// SendSample makes the one request of a sample callback.
-func SendSample(ctx context.Context, c *attempt.Client, target, typ string, payload []byte,
-	now time.Time) admin.Sample {
-	id := "sample_" + uuid.Must(uuid.NewV7()).String()
-	out := c.Do(ctx, &attempt.Request{ID: id, Type: typ, ContentType: "application/json",
-		Payload: payload, Sample: true, At: now})
-	return admin.Sample{
-		Target: target, Type: typ, ID: id, Acknowledged: out.Kind == attempt.Success,
-		Outcome: out.Kind.String(), Status: out.Status, StatusLine: out.StatusLine,
-		Error: out.Error, Latency: out.Duration.Seconds(), Remote: out.Remote, TLS: out.TLS,
-		Body: strings.ToValidUTF8(string(out.Snippet), "\uFFFD"),
-	}
+// SampleOrder says what a sample callback is made of.
+type SampleOrder struct {
+	Target      *config.Target
+	Type        string
+	ContentType string
+	Payload     []byte
+	MadeUp      bool // see admin.Sample
+	At          time.Time
+	BytesMax    int // server.max_body_size
 }
 
-// SamplePayload is the catalogue's sample of a type, or one made for it. The error is an
-// *admin.Error about a type that no event can have.
-func SamplePayload(typ string, now time.Time) ([]byte, error) {
-	if payload, ok := sample.Payload(typ); ok {
-		return payload, nil
+// jsonType is the content type of samples.
+const jsonType = "application/json"
+
+// NewSample reads what a sample is to be. Errors are *admin.Error.
+func NewSample(cfg *config.Config, t *config.Target, q admin.SampleQuery,
+	now time.Time) (*SampleOrder, error) {
+	o := &SampleOrder{Target: t, Type: q.Type, ContentType: jsonType, At: now,
+		BytesMax: int(cfg.Server.MaxBodySize)}
+	if len(q.Payload) > 0 {
+		return o, o.takeOwn(cfg, &q)
 	}
-	if r := accept.CheckName("type", typ, false); r != nil {
+	if o.Type == "" {
+		o.Type = FirstSample(t)
+	}
+	var known bool
+	if o.Payload, known = sample.Payload(o.Type); known {
+		return o, nil
+	}
+	if r := accept.CheckName("type", o.Type, false); r != nil {
 		return nil, admin.Refuse(400, accept.CodeMalformed, "%s", r.Detail)
 	}
-	return sample.Generic(typ, now), nil
+	// A pattern with a star may match a typing error as well; the answer says what was made up.
+	if q.Type != "" && !catalogue.Matches(t.Events, o.Type) {
+		e := admin.Refuse(404, accept.CodeNotFound, "there is no sample of type %.256q, and no event "+
+			"of %s matches it", o.Type, t.Name)
+		e.Hint = catalogue.NearHint(o.Type) +
+			"hookspool types lists the samples; --file sends a payload of your own"
+		return nil, e
+	}
+	o.Payload, o.MadeUp = sample.Generic(o.Type, now), true
+	return o, nil
+}
+
+// takeOwn makes an order of a payload that was given, by the rules of an event.
+func (o *SampleOrder) takeOwn(cfg *config.Config, q *admin.SampleQuery) error {
+	rules := &accept.Rules{Config: cfg, Judge: deaf{}}
+	kind := q.ContentType
+	if kind == "" {
+		kind = "application/octet-stream"
+		if json.Valid(q.Payload) {
+			kind = jsonType
+		}
+	}
+	d, _, no := accept.Read(rules, &accept.Posted{Type: q.Type, ContentType: kind,
+		Payload: q.Payload})
+	if large := accept.TooLarge(rules, q.Payload); large != nil {
+		no = large
+	}
+	switch {
+	case no != nil:
+		return admin.Refuse(no.Status(), no.Code, "%s", no.Detail)
+	case d.Type == "":
+		e := admin.Refuse(400, accept.CodeMalformed, "the payload names no type, and nothing else does")
+		e.Hint = "name one: hookspool sample TARGET TYPE --file FILE, or ?type="
+		return e
+	}
+	o.Type, o.ContentType, o.Payload = d.Type, d.ContentType, d.Payload
+	return nil
+}
+
+// deaf is an accept.Judge for whom nothing is decided.
+type deaf struct{}
+
+// Judge is part of accept.Judge.
+func (deaf) Judge(*spool.Draft, accept.Inside) {}
+
+// SendSample makes the one request of a sample callback. What the target's transform makes of the
+// payload is sent, as it would be of an event's; if that fails, nothing is.
+func SendSample(ctx context.Context, c *attempt.Client, o *SampleOrder) admin.Sample {
+	id := "sample_" + uuid.Must(uuid.NewV7()).String()
+	s := admin.Sample{Target: o.Target.Name, Type: o.Type, ID: id, MadeUp: o.MadeUp}
+	e := filter.Sent{Type: o.Type, ID: id, ContentType: o.ContentType, Payload: o.Payload}
+	if p := transformOf(o.Target); p != nil {
+		s.Payload = strings.ToValidUTF8(string(o.Payload), "\uFFFD")
+		if err := filter.Transform(p, &e, o.BytesMax); err != nil {
+			s.Outcome, s.Error = attempt.Transform.String(), "cannot transform the event: "+err.Error()
+			return s
+		}
+		s.Sent = string(e.Payload)
+	}
+	req := packOne(o.Target, &attempt.Request{ID: id, Type: o.Type, ContentType: e.ContentType,
+		Payload: e.Payload, Sample: true, At: o.At}, o.At, int64(o.BytesMax))
+	out := c.Do(ctx, &req)
+	s.Acknowledged, s.Outcome = out.Kind == attempt.Success, out.Kind.String()
+	s.Status, s.StatusLine, s.Error = out.Status, out.StatusLine, out.Error
+	s.Latency, s.Remote, s.TLS = out.Duration.Seconds(), out.Remote, out.TLS
+	s.Body = strings.ToValidUTF8(string(out.Snippet), "\uFFFD")
+	return s
 }
 
 // FirstSample is the first sample type that the target's events match, in the order in which they

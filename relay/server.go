@@ -42,7 +42,7 @@ func listen(r *Relay, o *Options) (_ *servers, err error) {
 	if s.admin, err = listener.Bind(cfg.Server.AdminListen, r.log); err != nil {
 		return nil, fmt.Errorf("cannot listen for the admin API: %w", err)
 	}
-	s.api = admin.New(admin.Options{Backend: desk{r}, Log: r.log, Manual: o.Manual,
+	s.api = admin.New(admin.Options{Backend: front{desk{r}}, Log: r.log, Manual: o.Manual,
 		ConnectionsMax: int(accept.AdminMost()),
 		Token:          func() string { return r.setup.Load().cfg.Server.AdminToken.Reveal() },
 		Hosts: func() []string {

@@ -3,24 +3,27 @@ package relay
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/tally"
+	"github.com/hookspool/hookspool/relay/trouble"
+	"github.com/hookspool/hookspool/spool"
 )
 
 // desk is the relay as the admin API sees and steers it. Every answer comes from sums or from a
 // bounded look into an index.
 type desk struct{ *Relay }
 
-var _ admin.Backend = desk{}
-
 // Admin is the relay as the admin API sees and steers it.
-func (r *Relay) Admin() admin.Backend { return desk{r} }
+func (r *Relay) Admin() admin.Backend { return front{desk{r}} }
 
-// The spans of the rates, in seconds (rateSeconds is above them).
+// The spans of the rates, in seconds (frequency.Counter has room for them).
 const (
 	acceptedSpan = 5
 	rateSpan     = 10
@@ -40,10 +43,17 @@ func (r desk) Status() admin.Status {
 		SpoolBytes: disk.Bytes, SpoolLimit: disk.Limit, FreeBytes: disk.FreeBytes,
 		MemoryLimit: r.budget.Limit, BodiesLimit: r.budget.Bodies,
 		ConnectionsLimit:  r.budget.Connections,
-		AcceptedPerSecond: r.metrics.acceptedRate.mean(time.Now(), acceptedSpan),
+		AcceptedPerSecond: r.metrics.acceptedRate.Mean(time.Now(), acceptedSpan),
 		LastEvent:         r.lastEvent(),
 		ReloadedAt:        time.Unix(0, r.reloadAt.Load()),
 		ReloadFailed:      r.reloadBad.Load(),
+		Relays:            r.peers(),
+	}
+	copies := r.company.Copies()
+	s.CopiesComparedAt = instantOrNil(copies.Compared)
+	for _, c := range copies.Short {
+		s.CopiesShort = append(s.CopiesShort, admin.ShortCopy{Server: c.Node, Missing: c.Missing,
+			Since: c.Since.UTC(), Leads: c.Leads, Doubtful: c.Doubtful})
 	}
 	if disk.FreeInodes >= 0 {
 		s.FreeInodes = &disk.FreeInodes
@@ -57,6 +67,31 @@ func (r desk) Status() admin.Status {
 		s.Exhausted += c.Exhausted
 	}
 	return s
+}
+
+// peers are the relays that share the spool; none for one that is alone.
+func (r desk) peers() []admin.Peer {
+	c := r.company
+	if c == nil {
+		return nil
+	}
+	lanes := make(map[string]int)
+	for _, l := range r.allLanes() {
+		lanes[c.Owner(l.spool.ID())]++
+	}
+	_, address := r.Addresses()
+	list := []admin.Peer{{Name: c.Name(), Version: r.version, Admin: address}}
+	for _, p := range c.Others() {
+		list = append(list, admin.Peer{Name: p.Name, Version: p.Note.Version, Admin: p.Note.Admin,
+			SeenAgo: max(0, time.Since(p.SeenAt).Seconds()), ConfigDiffers: p.Differs,
+			ClockAhead: p.Ahead.Seconds()})
+	}
+	leader := c.Owner(spool.SpoolItself)
+	for i := range list {
+		list[i].Lanes, list[i].Leads = lanes[list[i].Name], list[i].Name == leader
+	}
+	slices.SortFunc(list, func(a, b admin.Peer) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
 func (r desk) lastEvent() *time.Time {
@@ -97,19 +132,32 @@ func (r desk) Target(name string) (admin.Target, bool) {
 func describe(l *lane) admin.Target {
 	c := l.spool.Counts()
 	l.mu.Lock()
-	standing, status := l.standing, l.statusLocked()
+	standing, status := standingLocked(l), l.statusLocked()
 	l.mu.Unlock()
 	t := admin.Target{
 		Name: l.name, Status: status.String(), Events: []string{}, Orphan: true,
+		GoneSince:  instantOrNil(standing.GoneSince),
+		HeldUntil:  instantOrNil(shutBy(l.target(), standing, l.r.now())),
 		FailedJobs: standing.FailedJobs, FailedJobsMax: l.r.setup.Load().cfg.Defect.AfterFailedJobs,
 		DefectiveSince: instantOrNil(standing.DefectiveSince),
-		Pending:        c.Pending, Exhausted: c.Exhausted, Delivered: c.Delivered,
+		Pending:        c.Pending, Exhausted: c.Exhausted, Expired: c.Expired, Delivered: c.Delivered,
 		Quarantined: c.Quarantined, LastSuccess: instantOrNil(c.LastSuccess),
-		LastFailure: instantOrNil(c.LastFailure), InFlight: l.slots.InUse(),
-		JobRunning: l.jobRunning.Load(),
+		LastFailure: instantOrNil(c.LastFailure),
+		JobRunning:  l.jobRunning.Load(), TicksOutlasted: l.outlasted.Load(),
+		Relay: l.r.company.Owner(l.spool.ID()),
+	}
+	if l.tenure.ours() {
+		n := l.slots.InUse()
+		t.InFlight = &n
+	}
+	if t.LastJob = l.board.Last(); standing.Held {
+		t.PausedSince, t.PausedBy = instantOrNil(standing.HeldSince), standing.HeldBy
 	}
 	if c.LastError != "" {
 		t.LastError = &c.LastError
+	}
+	if lack := l.noToken.Load(); lack != nil && lack.at.After(c.LastFailure) {
+		t.LastError, t.LastFailure = &lack.err, instantOrNil(lack.at)
 	}
 	describeSending(l, &t)
 	if p, ok := l.spool.OldestPending(); ok {
@@ -117,18 +165,50 @@ func describe(l *lane) admin.Target {
 	}
 	if target := l.target(); target != nil {
 		t.Orphan, t.URL, t.Session = false, config.MaskURL(target.URL), target.Session
+		t.Method, t.Order = target.Method, target.Order.String()
+		t.TokenURL = config.MaskURL(target.OAuth2.TokenURL)
+		t.Where, t.Transform = target.Where, target.Transform
+		if w := l.work.Load(); w != nil {
+			t.Proxy = w.proxy
+		}
 		for _, p := range target.Events {
 			t.Events = append(t.Events, string(p))
 		}
+		t.Rate = target.Rate.String()
+		if target.Expire > 0 {
+			t.Expire = target.Expire.String()
+		}
+		for _, wait := range target.EarlyRetries {
+			t.EarlyRetries = append(t.EarlyRetries, wait.String())
+		}
+		if t.MaxAttempts = target.MaxAttempts; target.EveryTicks > 1 {
+			t.EveryTicks = target.EveryTicks
+		}
+		describeWay(target, &t)
 	}
+	t.Trouble = trouble.Of(&t, l.r.now())
 	return t
+}
+
+// describeWay adds how a target is spoken to, and what its answers mean.
+func describeWay(target *config.Target, t *admin.Target) {
+	if target.HTTP != "1.1" {
+		t.HTTP = target.HTTP
+	}
+	if target.Gone != "retry" {
+		t.Gone = target.Gone
+	}
+	t.RetryAfterMax = target.RetryAfterMax.String()
 }
 
 // describeSending adds how it went lately.
 func describeSending(l *lane, t *admin.Target) {
 	now := l.r.now()
-	t.RateSuccess = l.successes.mean(now, rateSpan)
-	t.RateFailed = l.failures.mean(now, rateSpan)
+	t.RateSuccess = l.successes.Mean(now, rateSpan)
+	t.RateFailed = l.failures.Mean(now, rateSpan)
+	if !l.tenure.ours() {
+		t.RateSuccess, t.RateFailed = ratesOf(l.spool, now)
+	}
 	t.TLSExpiry = l.m().tlsExpires()
 	took, lastStatus := l.spool.Durations(nil)
 	t.LastStatus = lastStatus
@@ -140,26 +220,52 @@ func describeSending(l *lane, t *admin.Target) {
 	t.LatencyP50, t.LatencyP99 = &p50, &p99
 }
 
-// Enable is part of admin.Backend.
-func (r desk) Enable(name string) error {
-	l, err := r.sendable(name)
+// ratesOf are the rates of a target that another relay serves, from the attempts that it has kept.
+func ratesOf(l *spool.Lane, now time.Time) (success, failed float64) {
+	recent, _ := l.Recent(0)
+	for i := range recent {
+		switch {
+		case now.Sub(recent[i].At) > rateSpan*time.Second:
+		case attempt.Kind(recent[i].Outcome) == attempt.Success:
+			success++
+		default:
+			failed++
+		}
+	}
+	return success / rateSpan, failed / rateSpan
+}
+
+// Enable is part of admin.Backend. The first success of the job lifts the defect, as any does.
+func (r desk) Enable(o admin.Order) (uint64, error) {
+	l, err := r.sendable(o.Target)
+	if err == nil && o.Force {
+		err = l.enable()
+	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := l.enable(); err != nil {
-		return err
-	}
-	_, err = r.jobNow(l)
-	return err
+	return r.jobNow(l, ended(r.Relay, &o))
 }
 
 // Retry is part of admin.Backend.
-func (r desk) Retry(name string) error {
-	l, err := r.sendable(name)
-	if err == nil {
-		_, err = r.jobNow(l)
+func (r desk) Retry(o admin.Order) (uint64, error) {
+	l, err := r.sendable(o.Target)
+	if err != nil {
+		return 0, err
 	}
-	return err
+	return r.jobNow(l, ended(r.Relay, &o))
+}
+
+// ended notes what the job of an order came to.
+func ended(r *Relay, o *admin.Order) func(*tally.Job) {
+	if o.Action.Run == "" {
+		return nil // nobody noted the order
+	}
+	a := o.Action
+	return func(j *tally.Job) {
+		a.Count = uint64(j.Tried)
+		r.book.End(&a, j.Summary)
+	}
 }
 
 // sendable is a target that a job can run at.
@@ -170,30 +276,39 @@ func (r desk) sendable(name string) (*lane, error) {
 		e.Hint = "hookspool resume " + name
 		return nil, e
 	}
+	if err == nil {
+		if until := shutUntil(l); !until.IsZero() {
+			return nil, held(name, until)
+		}
+	}
 	return l, err
 }
 
 // Pause is part of admin.Backend.
-func (r desk) Pause(name string) error {
-	l, err := r.steerable(name)
+func (r desk) Pause(o admin.Order) error {
+	l, err := r.steerable(o.Target)
 	if err != nil {
 		return err
 	}
-	return l.hold(true)
+	return l.hold(true, o.Action.Who.String())
 }
 
 // Resume is part of admin.Backend.
-func (r desk) Resume(name string) error {
-	l, err := r.steerable(name)
+func (r desk) Resume(o admin.Order) error {
+	l, err := r.steerable(o.Target)
 	if err != nil {
 		return err
 	}
 	if l.target().Status == config.StatusPaused {
-		e := admin.Refuse(409, "paused_by_config", "target %q is paused by the config", name)
+		e := admin.Refuse(409, "paused_by_config", "target %q is paused by the config", o.Target)
 		e.Hint = `set status = "enabled" in its table and reload`
 		return e
 	}
-	return l.hold(false)
+	if err := l.hold(false, ""); err != nil {
+		return err
+	}
+	sendReplays(l)
+	return nil
 }
 
 // steerable is a target that an operator may enable, pause or resume.
@@ -211,7 +326,18 @@ func (r desk) steerable(name string) (*lane, error) {
 		e.Hint = `set status = "enabled" in its table and reload`
 		return nil, e
 	}
+	if !l.tenure.ours() {
+		return nil, spool.ErrElsewhere
+	}
 	return l, nil
+}
+
+// held refuses an order that would send something to a target that asked to be left alone.
+func held(name string, until time.Time) error {
+	e := admin.Refuse(409, "held", "target %q asked to be left alone until %s (Retry-After)", name,
+		until.UTC().Format(time.RFC3339))
+	e.Hint = "it goes on by itself then; hookspool resume " + name + " goes on now"
+	return e
 }
 
 func orphaned(name string) *admin.Error {
@@ -237,7 +363,9 @@ func (r *Relay) Unready() []string {
 			reasons = append(reasons, err.Error())
 		}
 	}
-	if err := r.spool.Admit(0); err != nil {
+	if err := r.company.Away(); err != nil {
+		reasons = append(reasons, "nothing can be spooled at the moment: "+err.Error())
+	} else if err := r.spool.Admit(0); err != nil {
 		reasons = append(reasons, err.Error())
 	}
 	if text := engineTrouble(r.spool.EngineErrors()); text != "" {

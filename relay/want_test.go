@@ -111,12 +111,15 @@ func TestExplainIsTheVerdict(t *testing.T) {
 			t.Session = pick("any", "active", "inactive")
 			t.Events = []config.Pattern{config.Pattern(pick("*", "message", "mess*",
 				"sessionMessageSent", "x"))}
+			t.Where = pick("", "", ".n == 7", ".n % 2 == 0", ".waId == \"1\" or .n == 3",
+				"$session == \"active\"", "$session == null", ".n.x", ".waId | not")
 		})
 	}
 	f.start()
 	for i := range 60 {
 		path := "?type=" + pick("message", "sessionMessageSent", "x", "y")
 		body := fmt.Sprintf(`{%s"n":%d}`, pick("", `"waId":"1",`, `"waId":"2",`), i)
+		body = pick(body, body, body, "no JSON", `["n"]`, "")
 		var e admin.Explanation
 		if code := f.api("POST", "/v1/explain"+path, &e, body); code != 200 {
 			t.Fatalf("%d", code)
@@ -175,7 +178,7 @@ func TestReloadBetweenStages(t *testing.T) {
 		c.Targets[3].Session, c.Targets[3].Events = "active", []config.Pattern{"x"}
 		c.Session.Enabled = false
 	})
-	if err := f.laneNamed("held").hold(true); err != nil {
+	if err := f.laneNamed("held").hold(true, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.spool.Append(d); err != nil {
@@ -197,7 +200,7 @@ func TestReloadBetweenStages(t *testing.T) {
 		t.Errorf("an event after the reload is owed to %v", f.owedBy(other))
 	}
 	f.reload(func(*config.Config) {}) // all of them come back
-	if err := f.laneNamed("held").hold(false); err != nil {
+	if err := f.laneNamed("held").hold(false, ""); err != nil {
 		t.Fatal(err)
 	}
 	f.wait("the rest", func() bool {
@@ -271,4 +274,51 @@ func (f *fixture) owedBy(d *spool.Draft) (names []string) {
 		names = append(names, f.spool.NameOf(lane))
 	}
 	return names
+}
+
+// judging is rules for so many targets, and an event whose payload is parsed anyway; where, if it is
+// not empty, has a place for the number of the target.
+func judging(targets int, where string) (*accept.Rules, *accept.Posted) {
+	cfg := config.Default()
+	for i := range targets {
+		t := config.DefaultTarget(fmt.Sprint("t", i))
+		t.Events = []config.Pattern{"*"}
+		if where != "" {
+			t.Where = fmt.Sprintf(where, i)
+		}
+		cfg.Targets = append(cfg.Targets, t)
+	}
+	return &accept.Rules{Config: &cfg, Judge: newFanout(&cfg, make([]spool.LaneID, targets))},
+		&accept.Posted{Payload: []byte(`{"eventType":"message","waId":"1","country":"c0"}`)}
+}
+
+// An event of a relay without programs is judged with the allocations that it had before there were
+// any.
+func TestJudgeAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	rules, p := judging(1, "")
+	if n := testing.AllocsPerRun(1000, func() { accept.Read(rules, p) }); n > 15 {
+		t.Errorf("%v allocations, want 15", n)
+	}
+}
+
+// BenchmarkJudge is the first stage without a where, with one, and with 1,000 targets that each want
+// another value of one field.
+func BenchmarkJudge(b *testing.B) {
+	run := func(name string, targets int, where string) {
+		b.Run(name, func(b *testing.B) {
+			rules, p := judging(targets, where)
+			b.ReportAllocs()
+			for b.Loop() {
+				if d, _, no := accept.Read(rules, p); no != nil || d.Note == nil {
+					b.Fatal(no)
+				}
+			}
+		})
+	}
+	run("no where", 1, "")
+	run("one", 1, `.country == "c%d"`)
+	run("1000", 1000, `.country == "c%d"`)
 }

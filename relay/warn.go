@@ -28,11 +28,18 @@ type memo struct {
 	Certificates []int64 `json:"certificates,omitzero"`
 	// Full is set from the warning about the spool's space until there is some again.
 	Full bool `json:"full,omitzero"`
+	// Servers are those whose copies lack messages, as was warned of, and Doubtful those of which that
+	// is doubtful.
+	Servers  []string `json:"servers,omitzero"`
+	Doubtful []string `json:"doubtful,omitzero"`
+	// Order is the one by which what is pending beside the log stands in line; empty: none does.
+	Order string `json:"order,omitzero"`
 }
 
 // of is the memo as the spool keeps it, about a lane or, for nil, the spool.
 func (m memo) of(l *spool.Lane) spool.Memo {
-	if m.Level == 0 && len(m.Certificates) == 0 && !m.Full {
+	if m.Level == 0 && len(m.Certificates) == 0 && !m.Full &&
+		len(m.Servers) == 0 && len(m.Doubtful) == 0 && m.Order == "" {
 		return spool.Memo{Lane: l.ID()}
 	}
 	body, err := json.Marshal(m)
@@ -123,7 +130,7 @@ func (l *lane) forgetLevelLocked(change *spool.Change) int {
 	return level
 }
 
-// warnLoop looks at what comes on without any job: certificates and space.
+// warnLoop looks at what comes on without any job: certificates, space and the servers' copies.
 func (r *Relay) warnLoop() {
 	timer := time.NewTicker(warnEvery)
 	defer timer.Stop()
@@ -143,7 +150,23 @@ func (r *Relay) lookOut(now time.Time) {
 	for _, l := range r.allLanes() {
 		l.lookAtCertificate(cfg, now)
 	}
-	r.space.look(r, cfg, now)
+	r.whole.look(r, cfg, now)
+	keepHistory(r, now, false)
+}
+
+// keepHistory keeps the minutes that have ended, or, if the relay stops, all. Where the spool takes
+// nothing they wait: a change would wait for room there, and warnings with it. Why a spool writes
+// nothing it has said itself.
+func keepHistory(r *Relay, now time.Time, stops bool) {
+	h := &r.metrics.history
+	if !stops && !h.Due(now) {
+		return
+	}
+	sources := sourcesOf(r)
+	h.TakeIn()
+	if r.spool.Admit(0) == nil {
+		_ = h.Keep(now, sources, stops)
+	}
 }
 
 // lookAtCertificate warns of the certificate that the target showed last, once. One that has
@@ -151,7 +174,7 @@ func (r *Relay) lookOut(now time.Time) {
 func (l *lane) lookAtCertificate(cfg *config.Config, now time.Time) {
 	seconds := l.expires.Load()
 	expires := time.Unix(seconds, 0)
-	if seconds == 0 || l.target() == nil || !expires.After(now) ||
+	if seconds == 0 || !l.tenure.ours() || l.target() == nil || !expires.After(now) ||
 		expires.After(now.Add(cfg.Alert.TLSExpiry)) || l.knows(seconds) {
 		return
 	}
@@ -159,6 +182,10 @@ func (l *lane) lookAtCertificate(cfg *config.Config, now time.Time) {
 	n.Expires = expires
 	change := spool.Change{Owe: l.r.owe(cfg, l, n)}
 	l.mu.Lock()
+	if !l.tenure.ours() {
+		l.mu.Unlock()
+		return // it is whoever has it now that warns
+	}
 	l.memo.Certificates = remember(l.memo.Certificates, seconds, now)
 	change.Memos = []spool.Memo{l.memo.of(l.spool)}
 	wait := l.r.spool.Begin(change)
@@ -188,10 +215,25 @@ func remember(certificates []int64, one int64, now time.Time) []int64 {
 	return kept[max(0, len(kept)-certificatesMax):]
 }
 
-// spaceWatch warns of a spool that fills. It belongs to whoever calls lookOut.
-type spaceWatch struct{ memo memo }
+// spoolWatch warns of what is about the spool as a whole. It belongs to whoever calls lookOut.
+type spoolWatch struct {
+	memo memo
+	// led: this relay was the one that warns at the last look.
+	led bool
+}
 
-func (s *spaceWatch) look(r *Relay, cfg *config.Config, now time.Time) {
+func (s *spoolWatch) look(r *Relay, cfg *config.Config, now time.Time) {
+	leads, led := r.company.Leads(), s.led
+	if s.led = leads; leads && !led {
+		s.memo = r.memoOf(nil) // another relay may have warned until now
+	}
+	if leads {
+		s.lookAtSpace(r, cfg, now)
+		s.lookAtCopies(r, cfg, now)
+	}
+}
+
+func (s *spoolWatch) lookAtSpace(r *Relay, cfg *config.Config, now time.Time) {
 	limit := cfg.Alert.SpoolPercent
 	if limit == 0 {
 		return
@@ -208,15 +250,46 @@ func (s *spaceWatch) look(r *Relay, cfg *config.Config, now time.Time) {
 		for _, l := range r.allLanes() {
 			n.Pending += int64(l.spool.Counts().Pending)
 		}
-		s.note(r, true, r.owe(cfg, nil, n))
+		s.memo.Full = true
+		s.note(r, r.owe(cfg, nil, n))
 	case s.memo.Full && percent < limit*7/8:
 		r.log.Info("the spool has room again", "percent", percent, "bytes", disk.Bytes, "room", room)
-		s.note(r, false, nil)
+		s.memo.Full = false
+		s.note(r, nil)
 	}
 }
 
-func (s *spaceWatch) note(r *Relay, full bool, owed []spool.Notice) {
-	s.memo.Full = full
+// lookAtCopies warns of servers whose copies lack messages, once for as long as they do, and once
+// more when what was doubtful is clear. The engine logs it.
+func (s *spoolWatch) lookAtCopies(r *Relay, cfg *config.Config, now time.Time) {
+	copies := r.company.Copies()
+	if copies.Looked.IsZero() {
+		return
+	}
+	next := s.memo
+	next.Servers, next.Doubtful = nil, nil
+	var owed []spool.Notice
+	for _, c := range copies.Short {
+		to, warned := &next.Servers, s.memo.Servers
+		if c.Doubtful {
+			to, warned = &next.Doubtful, slices.Concat(s.memo.Servers, s.memo.Doubtful)
+		}
+		*to = append(*to, c.Node)
+		if slices.Contains(warned, c.Node) {
+			continue
+		}
+		n := r.notice(alert.Copy, now)
+		now = now.Add(1) // an episode is known by its instant
+		n.Server, n.Missing, n.Leads, n.Doubtful = c.Node, c.Missing, c.Leads, c.Doubtful
+		owed = append(owed, r.owe(cfg, nil, n)...)
+	}
+	if !slices.Equal(next.Servers, s.memo.Servers) || !slices.Equal(next.Doubtful, s.memo.Doubtful) {
+		s.memo = next
+		s.note(r, owed)
+	}
+}
+
+func (s *spoolWatch) note(r *Relay, owed []spool.Notice) {
 	err := r.spool.Apply(spool.Change{Owe: owed, Memos: []spool.Memo{s.memo.of(nil)}})
 	if err == nil { // otherwise the spool has said why
 		r.wakePayers()

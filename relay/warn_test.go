@@ -214,3 +214,82 @@ func TestWarnSpace(t *testing.T) {
 		t.Errorf("the alerts are %q, want two", got)
 	}
 }
+
+// TestWarnCopies asserts that a server whose copy lacks messages is told of once, by the relay that
+// leads, also across a restart, and again when its copy was whole in between; and what the relay
+// says of itself.
+func TestWarnCopies(t *testing.T) {
+	t.Parallel()
+	f, o := inCompany(t)
+	to := f.posted(t)
+	f.start()
+	found := func(servers ...string) {
+		now := spool.Copies{Looked: time.Now(), Compared: time.Now()}
+		for _, server := range servers {
+			name, doubtful := strings.CutSuffix(server, "?")
+			now.Short = append(now.Short, spool.ShortCopy{Node: name, Missing: 7, Since: now.Looked,
+				Doubtful: doubtful})
+		}
+		o.change(func() { o.copies = now })
+	}
+	warned := func(want int, servers ...string) {
+		t.Helper()
+		f.wait(fmt.Sprint("what was warned of to be ", servers), func() bool {
+			m := f.memoOf(nil)
+			both := slices.Clone(m.Servers)
+			for _, server := range m.Doubtful {
+				both = append(both, server+"?")
+			}
+			return slices.Equal(both, servers)
+		})
+		f.settled()
+		got := to.kinds()
+		if len(got) != want {
+			t.Fatalf("the alerts are %q, want %d", got, want)
+		}
+		for _, kind := range got {
+			if kind != "copy" {
+				t.Errorf("an alert of the kind %q", kind)
+			}
+		}
+		s := f.Admin().Status()
+		if len(s.CopiesShort) != len(servers) || s.CopiesComparedAt == nil {
+			t.Errorf("the status says %+v, compared at %v", s.CopiesShort, s.CopiesComparedAt)
+		}
+		for i, server := range servers {
+			one := s.CopiesShort[i]
+			name, doubtful := strings.CutSuffix(server, "?")
+			if one.Server != name || one.Missing != 7 || one.Since.IsZero() || one.Doubtful != doubtful {
+				t.Errorf("the status says %+v", one)
+			}
+		}
+	}
+	looked := func() { time.Sleep(2 * warnEvery) } // what it sees then would be warned of
+	found("n1")
+	looked() // it does not lead
+	if got := to.kinds(); len(got) > 0 || len(f.memoOf(nil).Servers) > 0 {
+		t.Errorf("a relay that does not lead warns: %q", got)
+	}
+	o.change(func() { o.leads = true })
+	warned(1, "n1")
+	f.restart()
+	found("n1", "n2")
+	warned(2, "n1", "n2")
+	found("n2")
+	warned(2, "n2")
+	found("n1", "n2")
+	warned(3, "n1", "n2")
+	o.change(func() { o.copies = spool.Copies{} }) // not compared: nothing is known
+	looked()
+	if got := f.memoOf(nil).Servers; len(got) != 2 {
+		t.Errorf("what was warned of is %q", got)
+	}
+	found()
+	warned(3)
+	found("n1?")
+	warned(4, "n1?")
+	found("n1")
+	warned(5, "n1")
+	found("n1?") // it was clear
+	warned(5, "n1?")
+}

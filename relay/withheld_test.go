@@ -17,6 +17,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/hookspool/hookspool/relay/accept"
+	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
@@ -201,12 +202,12 @@ func TestWantAndLeaving(t *testing.T) {
 	l := f.starve("crm", w)
 	f.post("/v1/events/x", "one")
 	f.wait("a try", func() bool { return w.lookups.Load() > 0 })
-	if err := l.hold(true); err != nil {
+	if err := l.hold(true, ""); err != nil {
 		t.Fatal(err)
 	}
 	f.wait("the slot", func() bool { return l.slots.InUse() == 0 })
 	f.wait("the exception", func() bool { c := l.spool.Counts(); return c.Fresh == 0 && c.Pending == 1 })
-	if err := l.hold(false); err != nil {
+	if err := l.hold(false, ""); err != nil {
 		t.Fatal(err)
 	}
 	tries := w.lookups.Load()
@@ -291,14 +292,14 @@ func TestWithheldSample(t *testing.T) {
 	f.start()
 	w := new(wanting)
 	f.starve("crm", w)
-	out, err := f.Sample(context.Background(), "crm", "")
+	out, err := f.Sample(context.Background(), "crm", admin.SampleQuery{})
 	if err != nil || out.Outcome != "withheld" || out.Acknowledged ||
 		!strings.Contains(out.Error, "no file descriptor left") {
 		t.Errorf("%+v, %v", out, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if out, err = f.Sample(ctx, "crm", ""); err != nil || out.Outcome != "aborted" {
+	if out, err = f.Sample(ctx, "crm", admin.SampleQuery{}); err != nil || out.Outcome != "aborted" {
 		t.Errorf("%+v, %v", out, err)
 	}
 }
@@ -351,19 +352,23 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// counted is the value of a counter.
-func counted(c prometheus.Counter) float64 {
+// counted is the value of a counter, or how much was observed by a histogram.
+func counted(c prometheus.Metric) float64 {
 	var out dto.Metric
 	if err := c.Write(&out); err != nil {
 		panic(err)
 	}
-	return out.GetCounter().GetValue()
+	return out.GetCounter().GetValue() + float64(out.GetHistogram().GetSampleCount())
 }
 
 // locked is a credential that is not to be had until it is told otherwise.
-type locked struct{ open atomic.Bool }
+type locked struct {
+	open  atomic.Bool
+	asked atomic.Int64
+}
 
 func (l *locked) Authorization(context.Context, time.Time) (string, error) {
+	l.asked.Add(1)
 	if !l.open.Load() {
 		return "", errors.New("the token server is away")
 	}
@@ -374,6 +379,67 @@ func (*locked) Refused(string, int) {}
 
 func (*locked) Secrets() []string { return nil }
 
+// lock gives the attempts of a lane a credential.
+func (f *fixture) lock(l *lane, cred attempt.Credential) {
+	f.t.Helper()
+	before := l.work.Load()
+	o, err := AttemptOptions(before.target, "test")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	o.Credential = cred
+	client, err := attempt.NewClient(o)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(client.Close)
+	l.work.Store(&work{target: before.target, client: client})
+}
+
+// A job for whose attempts there is no credential ends as early as one whose target cannot be
+// reached, is not counted, and tells the operator why until a request is made again.
+func TestNoCredentialEndsJob(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Retry.StopJobAfter = 2
+	good := newReceiver(t, always(200))
+	f.target("crm", good.URL, func(t *config.Target) { t.Concurrency = 1 })
+	f.start()
+	l, cred := f.laneNamed("crm"), new(locked)
+	f.lock(l, cred)
+	const events = 6
+	for range events {
+		f.post("/v1/events/x", "body")
+	}
+	f.wait("the exceptions", func() bool { return l.spool.Counts().Fresh == 0 })
+	f.synced()
+	cred.asked.Store(0)
+	f.runTick()
+	f.wait("the job", func() bool { return cred.asked.Load() > 0 && !l.jobRunning.Load() })
+	if n := cred.asked.Load(); n > 3 { // one may be on its way
+		t.Errorf("a job of %d deliveries asked %d times for a credential", events, n)
+	}
+	f.synced()
+	f.wantUncharged(l)
+	shown := func() string {
+		var target admin.Target
+		f.api("GET", "/v1/targets/crm", &target)
+		if target.LastError == nil {
+			return ""
+		}
+		return *target.LastError
+	}
+	if got := shown(); !strings.Contains(got, "the token server is away") {
+		t.Errorf("the last error is %q", got)
+	}
+	cred.open.Store(true)
+	f.runTick()
+	f.wait("the deliveries", func() bool { return l.spool.Counts().Delivered == events })
+	if got := shown(); got != "" {
+		t.Errorf("the last error is still %q", got)
+	}
+}
+
 // Without a credential no attempt is made: nobody is charged, the delivery waits for a tick, not for
 // a worker, its history says why, and it goes out as attempt 0 once there is one.
 func TestNoCredential(t *testing.T) {
@@ -382,24 +448,14 @@ func TestNoCredential(t *testing.T) {
 	good := newReceiver(t, always(200))
 	f.target("crm", good.URL)
 	f.start()
-	l := f.laneNamed("crm")
-	before := l.work.Load()
-	o, err := AttemptOptions(before.target, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cred := new(locked)
-	o.Credential = cred
-	client, err := attempt.NewClient(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	l.work.Store(&work{target: before.target, client: client})
+	l, cred := f.laneNamed("crm"), new(locked)
+	f.lock(l, cred)
 	_, event := f.post("/v1/events/x", "body")
 	f.wait("the exception", func() bool { c := l.spool.Counts(); return c.Fresh == 0 && c.Pending == 1 })
-	if l.slots.InUse() != 0 || counted(l.m().withheld) != 1 {
-		t.Errorf("%d slots, %g withheld", l.slots.InUse(), counted(l.m().withheld))
+	if l.slots.InUse() != 0 || counted(l.m().attempts[attempt.Auth]) != 1 ||
+		counted(l.m().withheld) != 0 {
+		t.Errorf("%d slots, %g without a token, %g withheld", l.slots.InUse(),
+			counted(l.m().attempts[attempt.Auth]), counted(l.m().withheld))
 	}
 	f.runTick()
 	f.synced()

@@ -109,6 +109,11 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	if err := errors.Join(s.Err(), s.gate.err()); err != nil {
 		return err
 	}
+	if s.shared != nil {
+		if err := s.shared.Away(); err != nil {
+			return err
+		}
+	}
 	s.lanesMu.RLock()
 	lanes := len(s.lanes)
 	s.lanesMu.RUnlock()
@@ -129,8 +134,14 @@ func (s *Spool) Append(drafts ...*Draft) error {
 		o.largest = max(o.largest, size, idBytesALane*lanes)
 		o.entries += 3
 	}
-	err := s.submit(o)
-	if !errors.Is(err, ErrClosed) && !errors.Is(err, errStuck) { // else the committer may hold it
+	var err error
+	if s.shared == nil {
+		err = s.submit(o)
+	} else if err = s.enqueue(o); err == nil {
+		err = s.crew.await(o)
+	}
+	held := errors.Is(err, ErrClosed) || errors.Is(err, errStuck) || o.hand.Load() == withdrawn
+	if !held { // else the committer may have it
 		*o = op{done: o.done}
 		s.free.Put(o)
 	}
@@ -148,6 +159,9 @@ func (s *Spool) Take(events []*care.Incoming) error {
 		size += len(in.Payload)
 	}
 	err := s.Admit(size)
+	if err == nil && s.shared != nil {
+		err = makeAhead(s, events)
+	}
 	if err == nil {
 		err = s.Append(drafts...)
 	}
@@ -200,6 +214,11 @@ const (
 
 // planAppend puts the drafts of one Append into the group, or sets its error.
 func (g *group) planAppend(o *op) {
+	if g.s.shared != nil {
+		for _, d := range o.drafts {
+			d.planAgain()
+		}
+	}
 	if o.err = g.findIDs(o.drafts); o.err != nil {
 		return
 	}
@@ -235,6 +254,14 @@ func (g *group) planAppend(o *op) {
 	}
 }
 
+// planAgain takes back what an earlier planning has settled.
+func (d *Draft) planAgain() {
+	d.Session, d.Duplicate, d.Seq, d.lanes, d.same = record.SessionNone, false, 0, nil, nil
+	if !d.Given {
+		d.ID = ""
+	}
+}
+
 // decide settles session and lanes.
 func (g *group) decide(d *Draft) {
 	if d.imported == nil {
@@ -243,7 +270,7 @@ func (g *group) decide(d *Draft) {
 	}
 	d.Session = d.imported.Session
 	for _, name := range d.imported.Names {
-		d.Owe(g.planLane(name).id)
+		d.Owe(g.planLane(name))
 	}
 }
 

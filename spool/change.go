@@ -21,10 +21,18 @@ const (
 	// Withheld: no request was made, for a reason of our own. It waits for the tick Due, and
 	// nothing is spent or noted as the target's failure.
 	Withheld
+	// Held: no request was made, because another delivery of its Order is pending. It waits for the
+	// tick Due, and nothing is noted. One beside the log keeps its tick, and gets the Order.
+	Held
+	// Expired: it became too old to be sent, and no request was made; kept like an exhausted one.
+	Expired
 )
 
-// pending reports a verdict after which the delivery is still owed.
-func (v Verdict) pending() bool { return v == Retry || v == Withheld }
+// keeps reports a verdict after which the delivery is kept although nobody sends it.
+func (v Verdict) keeps() bool { return v == Exhausted || v == Expired }
+
+// Pending reports a verdict after which the delivery is still owed.
+func (v Verdict) Pending() bool { return v == Retry || v == Withheld || v == Held }
 
 // Settlement is the outcome of one attempt. Settling a delivery twice is harmless, and so is
 // settling one of a lane that was forgotten.
@@ -47,6 +55,8 @@ type Settlement struct {
 	// FirstFailed is the instant of the first failure; zero: this one.
 	FirstFailed time.Time
 	Replay      bool
+	// Order is the number of the deliveries of which one is attempted at a time; 0: none.
+	Order uint64
 	// Made is kept for whoever asks later.
 	Made record.Made
 }
@@ -70,6 +80,19 @@ type Memo struct {
 	Body []byte
 }
 
+// Tally is what the caller counted in a stretch of time, in a form of its own; see record.TallyKey.
+// It replaces the one before, and may be forgotten after Keep.
+type Tally struct {
+	// Lane is what it is about, or SpoolItself. By is the relay that counted it, where several share
+	// the spool: each has tallies of its own. Empty: there is only one.
+	Lane record.LaneID
+	Slot uint8
+	Hour uint64
+	By   string
+	Body []byte
+	Keep time.Duration
+}
+
 // Change is written atomically, as far as it fits into one transaction.
 type Change struct {
 	Settle []Settlement
@@ -80,11 +103,16 @@ type Change struct {
 	Owe, Paid []Notice
 	// Memos replace those of their lanes.
 	Memos []Memo
+	// Tallies are written of the lanes that are this relay's, of the spool itself, and where they say
+	// which relay counted them.
+	Tallies []Tally
+	// Actions are stored; one without a Body is removed.
+	Actions []Action
 	// Tick, when set, is the tick that begins now. Its number is given by the spool.
 	Tick *record.Tick
 
-	empty   bool // it only waits for what was begun before
-	newLane string
+	empty   bool     // it only waits for what was begun before
+	lanes   []string // names that are to have one
 	replay  *replayOrder
 	unread  []unreadRecord
 	lost    []record.Ref // exceptions whose event cannot be read
@@ -92,6 +120,7 @@ type Change struct {
 	remove  *removal     // events that nobody needs any more
 	purge   *purgeOrder
 	forget  *Lane
+	stored  []*Lane  // whose records are to be written now
 	clear   [][]byte // keys of forgotten lanes
 }
 
@@ -116,16 +145,22 @@ func (s *Spool) Settle(st Settlement) {
 func changeOp(c *Change) *op {
 	o := newOp()
 	o.change = c
-	o.entries = 8 + 3*len(c.Settle) + len(c.Owe) + len(c.Paid) + len(c.Memos) +
+	o.entries = 8 + 5*len(c.Settle) + len(c.Owe) + len(c.Paid) + len(c.Memos) + 2*len(c.lanes) +
 		3*(len(c.lost)+len(c.expired))
 	if c.replay != nil {
-		o.entries += 3 * len(c.replay.refs)
+		o.entries += 4 * len(c.replay.refs)
 	}
 	o.bytes = 300 * o.entries
+	for i := range c.Settle {
+		made := &c.Settle[i].Made
+		o.bytes += len(made.Snippet) + len(made.Request) + len(made.Response)
+	}
 	for _, n := range c.Owe {
 		o.bytes += len(n.Body)
 		o.largest = max(o.largest, len(n.Body))
 	}
+	entries, bytes, largest := sizeOfNotes(c)
+	o.entries, o.bytes, o.largest = o.entries+entries, o.bytes+bytes, max(o.largest, largest)
 	for _, m := range c.Memos {
 		o.bytes += len(m.Body)
 		o.largest = max(o.largest, len(m.Body))
@@ -141,7 +176,7 @@ func changeOp(c *Change) *op {
 		}
 	}
 	if c.purge != nil {
-		o.entries += 3 * len(c.purge.seqs)
+		o.entries += 4 * len(c.purge.seqs)
 		o.bytes += 120 * len(c.purge.seqs)
 	}
 	o.entries += len(c.clear)
@@ -166,11 +201,18 @@ func (g *group) planChange(c *Change) error {
 		g.planStanding(g.guards.lane(c.StandingOf), *c.Standing)
 	}
 	g.planWords(c)
+	planTallies(g, c)
+	planActions(g, c.Actions)
 	if c.Tick != nil {
-		g.planTick(c.Tick)
+		if err := g.planTick(c.Tick); err != nil {
+			return err
+		}
 	}
-	if c.newLane != "" {
-		g.planLane(c.newLane)
+	for _, l := range c.stored {
+		g.forced[l] = struct{}{}
+	}
+	for _, name := range c.lanes {
+		g.planLane(name)
 	}
 	for _, u := range c.unread {
 		g.setAside(u)
@@ -213,17 +255,21 @@ func (g *group) settle(st *Settlement) {
 	if !st.Fresh && !g.has(key) {
 		return // settled or removed before
 	}
-	keptBefore := st.Verdict == Exhausted && g.has(kept)
+	keepPlace(g, st, key)
+	keptBefore := st.Verdict.keeps() && g.has(kept)
 	if !l.settle(st, keptBefore) {
 		return
 	}
+	if st.Verdict == Expired {
+		g.put(kept, expired(g, st, key).Encode(), 0)
+	}
 	switch {
-	case st.Verdict == Withheld:
-		g.put(key, g.withheld(st, key).Encode(), 0)
+	case st.Verdict == Withheld || st.Verdict == Held:
+		putException(g, l.id, st.Seq, g.withheld(st, key))
 	case st.Verdict == Retry:
-		g.put(key, st.exception().Encode(), 0)
+		putException(g, l.id, st.Seq, st.exception())
 	case !st.Fresh:
-		g.delete(key)
+		deleteException(g, l.id, st.Seq, st.Order)
 	}
 	switch {
 	case st.Verdict == Exhausted:
@@ -231,21 +277,44 @@ func (g *group) settle(st *Settlement) {
 	case st.Verdict == Delivered && !st.Fresh:
 		g.released(st.Seq, st.At)
 	}
-	g.putHistory(st)
+	if st.Verdict != Held {
+		g.putHistory(st)
+	}
 	g.forced[l] = struct{}{}
 }
 
 // withheld is the exception of a delivery after an attempt that was none: what it was, with the
 // reason and a later tick.
 func (g *group) withheld(st *Settlement, key []byte) *record.Exception {
-	x := &record.Exception{Attempts: st.Attempts, At: st.AcceptedAt, Replay: st.Replay}
+	x := before(g, st, key)
+	if st.Verdict == Held && !st.Fresh {
+		leavePlace(g, st, x)
+		return x
+	}
+	if x.Due, x.Order = st.Due, st.Order; st.Verdict == Withheld {
+		x.LastError = st.Error
+	}
+	return x
+}
+
+// expired is what is kept of a delivery that became too old: what it was, with the reason.
+func expired(g *group, st *Settlement, key []byte) *record.Exception {
+	x := before(g, st, key)
+	if x.LastError != "" {
+		st.Error += "; before that: " + x.LastError
+	}
+	x.Due, x.LastAt, x.LastError, x.Expired = 0, st.At, st.Error, true
+	return x
+}
+
+// before is the exception of a delivery before a settlement that is none of an attempt.
+func before(g *group, st *Settlement, key []byte) *record.Exception {
 	if value, err := g.get(key); err == nil {
-		if before, err := record.DecodeException(value); err == nil {
-			x = before
+		if x, err := record.DecodeException(value); err == nil {
+			return x
 		}
 	}
-	x.Due, x.LastError = st.Due, st.Error
-	return x
+	return &record.Exception{Attempts: st.Attempts, At: st.AcceptedAt, Replay: st.Replay}
 }
 
 func (g *group) has(key []byte) bool {
@@ -262,24 +331,53 @@ func (l *Lane) settle(st *Settlement, keptBefore bool) bool {
 		}
 		l.passed++
 	}
-	l.recent.note(st)
+	if st.Verdict != Held && st.Verdict != Expired {
+		l.recent.note(st)
+	}
 	switch {
-	case st.Fresh && st.Verdict.pending():
+	case st.Fresh && st.Verdict.Pending():
 		l.exceptions++
-	case !st.Fresh && !st.Verdict.pending():
+	case !st.Fresh && !st.Verdict.Pending():
 		l.exceptions -= min(l.exceptions, 1) // never below 0, whatever a damaged disk brings back
 	}
 	switch st.Verdict {
 	case Delivered:
 		l.delivered++
 		l.lastSuccess = st.At
+		if st.Fresh {
+			l.receipts.Add(receiptOf(st))
+		}
 	case Retry, Exhausted:
 		l.noteFailure(st)
 	}
-	if st.Verdict == Exhausted && !keptBefore {
-		l.exhausted++
+	if st.Verdict.keeps() && !keptBefore {
+		l.keptLocked(st.Verdict == Expired, 1)
 	}
 	return true
+}
+
+// keptLocked counts a delivery that is kept from now on, or for n = -1 not any more. Neither sum
+// goes below 0, whatever a damaged disk brings back.
+func (c *laneCounts) keptLocked(expired bool, n int) {
+	move := func(sum *uint64) {
+		if n > 0 || *sum > 0 {
+			*sum += uint64(n)
+		}
+	}
+	move(&c.exhausted)
+	if expired {
+		move(&c.expired)
+	}
+}
+
+// isExpired reports whether what is kept under a key became too old.
+func isExpired(g *group, kept []byte) bool {
+	value, err := g.get(kept)
+	if err != nil {
+		return false
+	}
+	x, err := record.DecodeException(value)
+	return err == nil && x.Expired
 }
 
 func (c *laneCounts) noteFailure(st *Settlement) {
@@ -292,7 +390,7 @@ func (c *laneCounts) noteFailure(st *Settlement) {
 func (st *Settlement) exception() *record.Exception {
 	x := &record.Exception{Due: st.Due, Attempts: st.Attempts, At: st.AcceptedAt,
 		FirstFailed: st.FirstFailed, LastAt: st.At, LastStatus: st.Status, LastError: st.Error,
-		Replay: st.Replay}
+		Replay: st.Replay, Order: st.Order}
 	if x.FirstFailed.IsZero() {
 		x.FirstFailed = st.At
 	}
@@ -321,34 +419,49 @@ func (s *Spool) Beat(at time.Time) (uint64, error) {
 }
 
 // planTick numbers a tick. What fails from now on waits for the one after it.
-func (g *group) planTick(t *record.Tick) {
-	t.Number = max(g.s.tick.Load().Number, g.beat) + 1
-	g.beat = t.Number
+func (g *group) planTick(t *record.Tick) error {
+	// Nobody but who leads lets time pass; a job that is asked for has the instant of the last tick.
+	if !t.At.Equal(g.s.tick.Load().At) && !g.guards.writes(record.SpoolItself) {
+		return ErrElsewhere
+	}
+	last := *g.s.tick.Load()
+	if g.beat.Number > last.Number {
+		last = g.beat
+	}
+	t.Number, t.Beat = last.Number+1, last.Beat
+	if !t.At.Equal(last.At) {
+		t.Beat++
+	}
+	g.beat = *t
 	g.put(record.MetaKey(record.MetaTick), t.Encode(), 0)
 	g.after = append(g.after, func() { g.s.tick.Store(t) })
+	return nil
 }
 
 // planLane is the lane of a target name; one that has none is given the next number.
-func (g *group) planLane(name string) *Lane {
+func (g *group) planLane(name string) record.LaneID {
 	s := g.s
 	s.lanesMu.RLock()
 	known, id := s.byName[name], s.lastLane+1
 	s.lanesMu.RUnlock()
 	if known != nil {
-		return known
+		return known.id
+	}
+	if s.shared != nil {
+		return s.crew.planLane(g, name, id)
 	}
 	g.put(record.LaneKey(record.PrefixName, id), record.EncodeName(name), 0)
 	l, err := s.addLane(id, name)
 	if err != nil {
 		g.err = errors.Join(g.err, err)
-		return nil
+		return id
 	}
 	// The lane begins behind the events of this very group, which were not accepted for it.
 	l.mu.Lock()
 	l.way.next = s.nextSeq
 	l.mu.Unlock()
 	g.forced[l] = struct{}{}
-	return l
+	return id
 }
 
 // setAside moves a log record that cannot be read out of the way, whole.

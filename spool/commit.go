@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
@@ -35,6 +36,7 @@ type op struct {
 	looked  engine.Look  // the snapshot; the committer's until done
 	err     error        // why this op alone was refused; the committer's until done
 	done    chan error   // capacity 1, so that the committer never waits for a caller
+	hand    atomic.Int32 // whose it is: see withdraw
 }
 
 func newOp() *op { return &op{done: make(chan error, 1)} }
@@ -111,6 +113,7 @@ func (s *Spool) commitLoop() {
 	timer.Stop()
 	leave.Stop()
 	armed := false
+	heard := s.crew.heard()
 	for {
 		if len(s.carry) > 0 && !s.canWait() {
 			s.commitGroup(s.gather(), false)
@@ -124,6 +127,8 @@ func (s *Spool) commitLoop() {
 			}
 		case <-leave.C:
 			s.commitGroup(s.gather(), false)
+		case <-heard:
+			s.crew.listen()
 		case <-s.dirtyC:
 			if !armed {
 				timer.Reset(checkpointEvery)
@@ -159,6 +164,9 @@ func (s *Spool) drainOps() {
 		s.commitGroup(s.gather(), false)
 	}
 	s.commitGroup(nil, true)
+	for s.shared != nil && s.Err() == nil && s.hasDirty() {
+		s.commitGroup(nil, true)
+	}
 }
 
 // groupMax bounds what is gathered for one group, by estimate: five eighths of the engine's
@@ -218,8 +226,11 @@ type group struct {
 	lanes  []*Lane           // that owe some of the events, once those are synced
 	forced map[*Lane]struct{}
 	guards guards
-	beat   uint64   // the last tick that begins in this group
-	after  []func() // run when the group is synced
+	beat   record.Tick              // the last one that begins in this group
+	after  []func()                 // run when the group is synced
+	undo   []func()                 // take back what planning has changed in memory; see crew.commit
+	names  map[string]record.LaneID // of lanes that this group makes, where several relays do
+	again  bool                     // what is planned from here on may be planned again
 }
 
 // newGroup readies the committer's one group for another commit.
@@ -245,8 +256,10 @@ func (g *group) forget() {
 	clear(g.owed)
 	clear(g.lanes)
 	clear(g.after)
+	clear(g.undo)
 	*g = group{s: g.s, state: g.state, ids: g.ids, forced: g.forced, guards: g.guards,
-		events: g.events[:0], owed: g.owed[:0], lanes: g.lanes[:0], after: g.after[:0]}
+		events: g.events[:0], owed: g.owed[:0], lanes: g.lanes[:0], after: g.after[:0],
+		undo: g.undo[:0]}
 }
 
 // commitGroup commits ops, and then opens the snapshots that some of them want: each is after a
@@ -281,21 +294,19 @@ func (s *Spool) commitOps(ops []*op, checkpoint bool) {
 	began := time.Now()
 	g := s.newGroup()
 	defer g.forget()
-	for _, o := range ops {
-		switch {
-		case o.drafts != nil:
-			g.planAppend(o)
-		case o.change != nil:
-			o.err = g.planChange(o.change)
-		}
-	}
-	g.flushState()
-	if checkpoint || began.Sub(s.lastCheckpoint) >= checkpointEvery {
-		g.planCheckpoint()
+	if checkpoint = checkpoint || began.Sub(s.lastCheckpoint) >= checkpointEvery; checkpoint {
 		s.lastCheckpoint = began
 	}
-	g.planForced()
-	if err := g.commit(); err != nil {
+	var err error
+	if s.shared == nil {
+		g.plan(ops)
+		g.flushState()
+		g.finish(checkpoint)
+		err = g.commit()
+	} else {
+		ops, err = s.crew.commit(g, ops, checkpoint)
+	}
+	if err != nil {
 		answer(ops, s.fail(err))
 		return
 	}
@@ -314,6 +325,26 @@ func (s *Spool) commitOps(ops []*op, checkpoint bool) {
 	}
 	answer(ops, nil)
 	g.wake()
+}
+
+// plan plans the work of ops in their order.
+func (g *group) plan(ops []*op) {
+	for _, o := range ops {
+		switch {
+		case o.drafts != nil:
+			g.planAppend(o)
+		case o.change != nil:
+			o.err = g.planChange(o.change)
+		}
+	}
+}
+
+// finish adds the records of lanes.
+func (g *group) finish(checkpoint bool) {
+	if checkpoint {
+		g.planCheckpoint()
+	}
+	g.planForced()
 }
 
 // between runs a function of the engine's between two groups.
@@ -348,7 +379,7 @@ func (g *group) feed() {
 	s := g.s
 	if n := len(g.events); n > 0 {
 		s.head.Store(g.events[n-1].Seq)
-		g.lanes = feedLanes(g, g.lanes)
+		g.lanes = feedLanes(s, g.events, g.owed, g.lanes)
 	}
 	s.fed = s.head.Load()
 }
@@ -367,6 +398,9 @@ func (g *group) get(key []byte) ([]byte, error) {
 
 // reserve makes room in the chunk for entries that belong together.
 func (g *group) reserve(bytes, entries int) {
+	if g.s.shared != nil {
+		return // a transaction takes what one op may hold, and what others write may come in between
+	}
 	bytesMax, entriesMax := g.s.engine.Bounds()
 	if g.bytes+bytes+entries*entryOverhead > bytesMax || g.entries+entries > entriesMax {
 		g.commitChunk()
@@ -426,59 +460,4 @@ func (g *group) flushState() {
 		g.put(record.StateKey([]byte(key)), record.EncodeState(p.value), p.ttl)
 	}
 	clear(g.state)
-}
-
-// planForced writes the records of lanes whose exceptions change in this group: in the same
-// transaction, so that a position never passes a failure that is not stored.
-func (g *group) planForced() {
-	for l := range g.forced {
-		g.putLane(l)
-		g.putRecent(l, time.Now(), g.s.closed()) // a lane of retries alone is never dirty
-	}
-}
-
-func (g *group) putLane(l *Lane) {
-	if l.gone.Load() || !g.guards.hold(l) {
-		return
-	}
-	l.mu.Lock()
-	r := l.recordLocked(g.s.fed)
-	l.dirty = false
-	l.mu.Unlock()
-	g.put(record.LaneKey(record.PrefixLane, l.id), r.Encode(), 0)
-	g.after = append(g.after, func() {
-		l.mu.Lock()
-		l.storedPosition, l.storedIdle = r.Position, r.Owed == r.Passed
-		l.mu.Unlock()
-	})
-}
-
-// planCheckpoint writes the records of all lanes that moved, and the point from which a start
-// counts the log again.
-func (g *group) planCheckpoint() {
-	s := g.s
-	if s.closed() {
-		for _, l := range s.Lanes() {
-			g.putRecent(l, time.Now(), true)
-		}
-	}
-	dirty := s.takeDirty()
-	if len(dirty) == 0 && s.checkpointed == s.fed {
-		return
-	}
-	for _, l := range dirty {
-		if _, later := g.forced[l]; !later {
-			g.putLane(l)
-		}
-	}
-	for _, l := range dirty {
-		g.putRecent(l, time.Now(), false)
-	}
-	if slices.ContainsFunc(s.Lanes(), func(l *Lane) bool { return l.tenure.Over() }) {
-		return // what is counted of their deliveries is stored by another relay
-	}
-	head := s.fed
-	s.checkpointed = head
-	g.putCheckpoint(head)
-	g.after = append(g.after, func() { s.storedHead.Store(head) })
 }

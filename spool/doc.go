@@ -10,6 +10,11 @@
 // (an ack floor and redeliveries), so that a later engine on such a log fits the same face.
 // DESIGN.md has what else was tried, here and below, and what it showed.
 //
+// What succeeded so leaves a receipt all the same: when, with which status, how long it took. The
+// lane's record carries the newest ones, because it is written anyway and in the same transaction
+// as the position that passes them; from time to time they become a record of their own, some 4
+// bytes a delivery (package receipt). They go once their events have gone (package remains).
+//
 // From its commit until it is handed out an event waits in memory, once for all lanes (way.go).
 // What does not fit, or is more than a lane's share, is read from the log; a lane that stands still
 // sends only itself there.
@@ -23,16 +28,30 @@
 //
 // What the spool stands on is an engine: an ordered log and small keyed records, written together.
 // Package engine draws the line and says what an engine promises: a transaction is all or nothing,
-// there is one writer, a look is of one instant, a lane is one relay's at a time. Ticks are
-// numbered here, so that relays that share a spool have one clock. A lane that another relay has
-// taken hands out nothing, nothing of it is written, and the checkpoint stays where it was until
-// the spool is opened again; one that was taken unheard fails the commit, and so the spool. Lanes,
-// sums, ticks and sweeps lie above that line and are the same for every engine. There are two:
-// Badger in the spool's directory (package spool/badger), with the care for its files and its room
-// on the disk that the sections below tell of, and one in memory, for tests only (package
-// spool/spooltest). Both pass the suite of that package, which compares a whole ledger with the
-// spool after every step, over crashes between any two commits; an engine with any one promise
-// broken fails it.
+// there is one writer, a look is of one instant, a lane is one relay's at a time. Lanes, sums,
+// ticks and sweeps lie above that line and are the same for every engine. There are three: Badger
+// in the spool's directory (package spool/badger), with the care for its files and its room on the
+// disk that the sections below tell of; a stream of NATS JetStream (package spool/jetstream), which
+// several relays share; and one in memory, for tests only (package spool/spooltest). All pass the
+// suite of that package, which compares a whole ledger with the spool after every step, over
+// crashes between any two commits; an engine with any one promise broken fails it.
+//
+// # Several relays
+//
+// Where an engine is shared (engine.Shared), every relay accepts, and has a replica of everything.
+// Its committer hears what others have written before it plans what depends on that: sequences,
+// ids, small state, names, ticks, replays, removals. If another relay was first all the same, the
+// engine refuses the whole group, and that part is planned again; outcomes, which change memory as
+// they are planned and are guarded by the tenures of their lanes, are kept (shared.go). Events of
+// others are fed to this relay's lanes like its own.
+//
+// A lane is served by who has its tenure (crew.go). Each relay sees whose every lane is and who
+// lives: it takes lanes that nobody has up to its share, and gives one away if another has less.
+// Whoever takes a lane reads its record and counts the log after it, as a start does; so each
+// record says up to where it counts, there is no checkpoint for all, and idle lanes write theirs
+// now and then. What was in flight at the former owner is attempted again at most. Lane 0 is the
+// spool itself: who has it beats the ticks and sweeps. A removal and a replay each write the
+// checkpoint, so that one of them sees the other.
 //
 // # Looks
 //
@@ -141,7 +160,7 @@
 // that its manifest does not name, both in silence. So a start looks at its files first (precheck)
 // and repairs them, as package mend decides; the original of whatever it changes stays in aside/,
 // and the log says so. A repair writes beside the file, syncs and renames, or writes into a value
-// log after its original was kept; cut off anywhere, it is done again.
+// log after its original was kept; cut off anywhere, it is done again, and the half of a copy goes.
 //
 //	an entry of a log, one bit of it or all
 //	                                   the entry. What lies before and after it is replayed, with
@@ -150,8 +169,9 @@
 //	                                   value log are found again there. An entry that ends a
 //	                                   transaction: nothing
 //	a log that is cut off              what was after the cut, if anybody was told of it; set
-//	                                   aside, up to the high-water mark. The last transaction is
-//	                                   dropped unless it must have been whole; see mend.Log
+//	                                   aside, up to the high-water mark, but for what lies whole in
+//	                                   the newest value log. The last transaction is dropped unless
+//	                                   it must have been whole; see mend.Log
 //	the manifest: one bit of it, cut off, gone
 //	                                   nothing, as long as the tables are there: what it does not
 //	                                   name any more is listed on level 0

@@ -19,6 +19,8 @@ type Due struct {
 	tick uint64
 	next uint64
 	end  bool
+	// Skip, when set, says which of those that have an order are left out; they are not even read.
+	Skip func(order uint64) bool
 }
 
 // Due opens the lane's exceptions for a tick.
@@ -27,13 +29,39 @@ func (l *Lane) Due(tick uint64) *Due { return &Due{l: l, tick: tick} }
 // Next returns up to most deliveries, oldest first; none means that there are no more. Each is to
 // be settled, or is due again at the next tick.
 func (d *Due) Next(most int) ([]Delivery, error) {
-	for !d.end && !d.l.tenure.Over() {
+	for !d.end && d.l.Ours() && !d.l.yields.Load() {
 		out, err := d.page(most)
 		if err != nil || len(out) > 0 {
 			return out, err
 		}
 	}
 	return nil, nil
+}
+
+// One is the delivery of one place in the log; false: it is not pending after a failure any more,
+// or its event cannot be read, which a Next finds as well.
+func (d *Due) One(seq uint64) (record.Delivery, bool, error) {
+	value, err := d.l.s.get(record.LaneSeqKey(record.PrefixException, d.l.id, seq))
+	if errors.Is(err, engine.ErrNotFound) {
+		return record.Delivery{}, false, nil
+	}
+	if err != nil {
+		return record.Delivery{}, false, fmt.Errorf("cannot read a delivery of target %q: %w",
+			d.l.name, err)
+	}
+	x, err := record.DecodeException(value)
+	if err != nil {
+		return record.Delivery{}, false, nil
+	}
+	events := look.NewReader(d.l.s.engine)
+	defer events.Close()
+	e, unread, err := d.l.s.eventOrUnread(events, seq)
+	if err != nil || unread != nil {
+		return record.Delivery{}, false, err
+	}
+	out := x.Delivery()
+	out.Event = e
+	return out, true, nil
 }
 
 type foundException struct {
@@ -62,7 +90,7 @@ func (d *Due) page(most int) ([]Delivery, error) {
 					"target", d.l.name, "sequence", seq, "error", err)
 				x = &record.Exception{}
 			}
-			if x.Due <= d.tick {
+			if x.Due <= d.tick && (x.Order == 0 || d.Skip == nil || !d.Skip(x.Order)) {
 				found = append(found, foundException{seq, x})
 			}
 			return true, nil
@@ -127,7 +155,7 @@ func (g *group) dropException(r record.Ref) {
 	if l == nil || !g.has(key) {
 		return
 	}
-	g.delete(key)
+	deleteException(g, r.Lane, r.Seq, orderOf(g, key))
 	l.mu.Lock()
 	l.exceptions -= min(l.exceptions, 1)
 	l.quarantined++
@@ -138,22 +166,50 @@ func (g *group) dropException(r record.Ref) {
 // Replay makes deliveries pending again, from attempt 0 with a budget of their own: exhausted or
 // delivered ones whose events are kept, and counts them. One that is pending stays as it is.
 // ErrNotFound: an event is gone; the others are replayed all the same.
-func (s *Spool) Replay(refs ...record.Ref) (int, error) {
-	o := &replayOrder{refs: refs}
-	err := s.Apply(Change{replay: o})
-	return o.count, err
+func (s *Spool) Replay(refs ...record.Ref) (int, error) { return s.ReplayInOrder(refs, nil) }
+
+// ReplayInOrder is Replay of deliveries that have orders, each that of the delivery at its place.
+// A shared engine has room for few in one transaction, so there a kill may leave a part: who asks
+// again replays the rest.
+func (s *Spool) ReplayInOrder(refs []record.Ref, orders []uint64) (n int, errs error) {
+	most := len(refs)
+	if s.shared != nil {
+		most = sharedOrderMax
+	}
+	for at := 0; at < len(refs); at += most {
+		end := min(at+most, len(refs))
+		o := &replayOrder{refs: refs[at:end]}
+		if orders != nil {
+			o.orders = orders[at:end]
+		}
+		err := s.Apply(Change{replay: o})
+		n += o.count
+		if errs = errors.Join(errs, err); err != nil && !errors.Is(err, ErrNotFound) {
+			break
+		}
+	}
+	return n, errs
 }
+
+// sharedOrderMax is how many deliveries one transaction of a shared engine replays or purges. Each
+// writes up to four records, and more than 1,000 stop the spool.
+const sharedOrderMax = 100
 
 // replayOrder is what Replay asks of the committer.
 type replayOrder struct {
-	refs  []record.Ref
-	count int
+	refs   []record.Ref
+	orders []uint64 // of refs; nil: they have none
+	count  int
 }
 
 func (g *group) planReplays(o *replayOrder) error {
 	var errs error
-	for _, r := range o.refs {
-		replayed, err := g.planReplay(r)
+	for i, r := range o.refs {
+		order := uint64(0)
+		if o.orders != nil {
+			order = o.orders[i]
+		}
+		replayed, err := g.planReplay(r, order)
 		if replayed {
 			o.count++
 		}
@@ -162,7 +218,7 @@ func (g *group) planReplays(o *replayOrder) error {
 	return errs
 }
 
-func (g *group) planReplay(r record.Ref) (bool, error) {
+func (g *group) planReplay(r record.Ref, order uint64) (bool, error) {
 	l := g.s.LaneByID(r.Lane)
 	if l == nil {
 		return false, fmt.Errorf("cannot replay event %d: its target was forgotten: %w", r.Seq,
@@ -196,19 +252,28 @@ func (g *group) planReplay(r record.Ref) (bool, error) {
 		return false, nil
 	}
 	kept := record.LaneSeqKey(record.PrefixExhausted, l.id, r.Seq)
-	wasKept := g.has(kept)
+	wasKept, wasExpired := g.has(kept), false
 	if wasKept {
+		wasExpired = isExpired(g, kept)
 		g.delete(kept)
 	}
-	g.put(key, (&record.Exception{At: e.At, Replay: true}).Encode(), 0)
+	putException(g, l.id, r.Seq, &record.Exception{At: e.At, Replay: true, Order: order})
 	l.mu.Lock()
 	l.exceptions++
 	if wasKept {
-		l.exhausted -= min(l.exhausted, 1)
+		l.keptLocked(wasExpired, -1)
 	}
 	l.mu.Unlock()
 	g.forced[l] = struct{}{}
-	g.s.replays.Add(1)
+	if g.s.shared == nil {
+		g.s.replays.Add(1)
+	} else {
+		g.s.crew.countReplay(g, l, func() {
+			if wasKept {
+				l.keptLocked(wasExpired, 1)
+			}
+		})
+	}
 	return true, nil
 }
 
@@ -251,22 +316,35 @@ func (l *Lane) oldestException() (p Pending, ok bool) {
 // oldestInLog is the oldest delivery that no attempt has settled. A lane that nobody fetches from
 // may have to look for it in the log; it looks at one page a call and remembers how far it came.
 func (l *Lane) oldestInLog() (Pending, bool) {
+	p, _ := l.lookForOldest()
+	return p, p.Seq != 0
+}
+
+// lookForOldest is oldestInLog; more: another look would go on from here.
+func (l *Lane) lookForOldest() (p Pending, more bool) {
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	known, ok := l.way.oldest()
 	if ok || !l.way.behind {
-		return known, ok
+		return known, false
 	}
-	p, err := l.readBehindLocked(1)
+	from := l.way.next
+	read, stands, err := l.readBehindLocked(1)
 	if err != nil {
 		l.s.log.Error("cannot look for the oldest delivery", "target", l.name, "error", err)
 		return Pending{}, false
 	}
-	if found, ok := l.way.findOldest(p); ok {
-		return found, true
+	if !stands {
+		return Pending{}, l.way.behind
 	}
-	l.readToLocked(p.next)
-	return Pending{}, false
+	if found, ok := l.way.findOldest(read); ok {
+		if found.Seq != from {
+			l.markDirtyLocked() // the sweep waits at what the record says
+		}
+		return found, false
+	}
+	l.readToLocked(read.next)
+	return Pending{}, l.way.behind
 }

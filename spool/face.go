@@ -9,6 +9,14 @@ import (
 // DiskUsage is how much room there is.
 type DiskUsage = engine.Usage
 
+// Shared is an engine that several relays use at once, Relay one of them.
+type (
+	Shared    = engine.Shared
+	Relay     = engine.Relay
+	Copies    = engine.Copies
+	ShortCopy = engine.ShortCopy
+)
+
 // ErrDirectory: what spool.dir names cannot be the spool's directory.
 var ErrDirectory = volume.ErrDirectory
 
@@ -52,11 +60,14 @@ const (
 	StateDelivered = record.StateDelivered
 	StateExhausted = record.StateExhausted
 	StatePurged    = record.StatePurged
+	StateExpired   = record.StateExpired
 )
 
 const (
 	// SpoolItself stands where a lane would, for the spool itself.
 	SpoolItself = record.SpoolItself
+	// ExpiryHeader says until when an event is worth sending.
+	ExpiryHeader = record.ExpiryHeader
 	// RecordBytesMax is what one event's record may hold.
 	RecordBytesMax = record.BytesMax
 )

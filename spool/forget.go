@@ -52,8 +52,12 @@ func (g *group) planForget(l *Lane) error {
 		return ErrOwing
 	}
 	// From here on nothing of it is planned any more, in this group neither.
-	l.gone.Store(true)
 	delete(g.forced, l)
+	if g.s.shared == nil {
+		g.s.removeLane(l)
+	} else {
+		g.after = append(g.after, func() { g.s.removeLane(l) }) // it may be planned again
+	}
 	g.put(record.LaneKey(record.PrefixName, l.id), record.EncodeName(""), 0)
 	for _, prefix := range record.OfLane() {
 		keys, err := g.txn.Keys(record.LaneKey(prefix, l.id), forgetAtOnce)
@@ -64,12 +68,12 @@ func (g *group) planForget(l *Lane) error {
 			g.delete(key)
 		}
 	}
-	g.s.removeLane(l)
 	return nil
 }
 
 // removeLane takes a lane out of the tables.
 func (s *Spool) removeLane(l *Lane) {
+	l.gone.Store(true)
 	s.lanesMu.Lock()
 	defer s.lanesMu.Unlock()
 	if s.byName[l.name] == l {

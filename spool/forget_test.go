@@ -12,9 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/look"
+	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -36,6 +39,10 @@ func (f *fixture) trouble(l *Lane) {
 		Memos: []Memo{{Lane: l.id, Body: []byte("warned")}}}); err != nil {
 		f.t.Fatal(err)
 	}
+	told := &receipt.Piece{List: []receipt.Receipt{receipt.Of(3, f.now, time.Second, 200)}}
+	f.write(func(txn *badger.Txn) error {
+		return txn.Set(record.ReceiptsKey(l.id, told), record.EncodeReceipts(told))
+	})
 }
 
 // keysOfLane are the records of a lane, by their tables.
@@ -84,7 +91,7 @@ func TestForget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if tables := f.keysOfLane(old.id); tables != "lpgokhrn" {
+	if tables := f.keysOfLane(old.id); tables != "lpgokhrvn" {
 		t.Errorf("before, it has records in %q", tables)
 	}
 	if err := errors.Join(f.Forget(old), f.Forget(old)); err != nil {

@@ -48,9 +48,16 @@ func (g *gate) left() bool {
 }
 
 // StopWaiting lets nobody wait for room on the disk any more: what cannot be written at once is
-// refused with ErrFull, and is attempted again after the next start. For a relay that stops; it is
-// idempotent.
-func (s *Spool) StopWaiting() { s.gate.leaving.Do(func() { close(s.gate.leave) }) }
+// refused with ErrFull, and is attempted again after the next start. Servers that do not answer are
+// not waited for much longer either. For a relay that stops; it is idempotent.
+func (s *Spool) StopWaiting() {
+	s.gate.leaving.Do(func() {
+		close(s.gate.leave)
+		if s.shared != nil {
+			time.AfterFunc(stuckAfter, s.crew.abandon)
+		}
+	})
+}
 
 // groupOf is what ops are about to write.
 func groupOf(ops []*op) (g engine.Group) {
@@ -167,6 +174,6 @@ func (o *op) asks() bool { return o.change != nil && o.change.empty }
 // ticks and standings, which would be lost.
 func (o *op) canComeAgain() bool {
 	c := o.change
-	return c == nil || c.newLane != "" || c.forget != nil || c.clear != nil || c.replay != nil ||
-		c.expired != nil || c.remove != nil || c.purge != nil
+	return c == nil || c.lanes != nil || c.forget != nil || c.clear != nil || c.replay != nil ||
+		c.expired != nil || c.remove != nil || c.purge != nil || c.Actions != nil
 }

@@ -120,7 +120,7 @@ func TestGateHoldsARotation(t *testing.T) {
 	f.refused("Admit", f.Admit(0))
 	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
 	f.refused("a removal", f.Apply(Change{remove: &removal{}}))
-	f.refused("a new lane", f.Apply(Change{newLane: "b"}))
+	f.refused("a new lane", f.Apply(Change{lanes: []string{"b"}}))
 	if err := f.Apply(Change{empty: true}); err != nil {
 		t.Errorf("a question waits for nothing, but: %v", err)
 	}

@@ -117,10 +117,14 @@ func (f *fixture) checkGolden(e *record.Event) {
 
 func writeGolden(t *testing.T, path string, g golden) {
 	f := newGolden(t, g)
+	f.window = 100 * 365 * 24 * time.Hour // the engine forgets ids by the clock of the day they are read
 	f.reopen()
 	g.write(f)
 	f.close()
 	f.damage(func(txn *badger.Txn) error { // a session that does not expire
+		if key := expiring(txn, record.IDKey("")); key != nil {
+			t.Fatalf("%q expires", key)
+		}
 		e := record.NewEncoder(8)
 		e.String("session")
 		return txn.Set([]byte{record.PrefixState, 'k'}, e.Seal())
@@ -140,6 +144,19 @@ func writeGolden(t *testing.T, path string, g golden) {
 	if err := os.WriteFile(path, packed.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// expiring is a record that will be gone when somebody reads the spool, years from now.
+func expiring(txn *badger.Txn, prefix []byte) []byte {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		until := time.Unix(int64(it.Item().ExpiresAt()), 0)
+		if it.Item().ExpiresAt() > 0 && time.Until(until) < 50*365*24*time.Hour {
+			return it.Item().KeyCopy(nil)
+		}
+	}
+	return nil
 }
 
 func unpack(t *testing.T, from, dir string) {

@@ -1,23 +1,29 @@
 package spool
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/record"
 )
 
 // The history answers what was tried and what came back. It decides nothing: a record that is gone
-// or unreadable is a gap in a listing. Two parts, so that a healthy delivery costs no write:
+// or unreadable is a gap in a listing. Three parts, so that a healthy delivery costs no write:
 //
 //   - An attempt that writes anyway (it failed, or it was a retry) leaves a record beside its
 //     exception: the first one of a delivery and the last historyMax-1. They expire like exhausted
-//     deliveries. One that was withheld has the number of the attempt that it was to be, and its
-//     record makes way for that.
+//     deliveries, but the one that succeeded stays as long as its event. One that was withheld has
+//     the number of the attempt that it was to be, and its record makes way for that. The heads of
+//     request and answer are kept of the first and the last failure. That is 1.4 KiB for each
+//     attempt at most and 4 KiB for each pair of heads, 16 KiB a delivery; with an error page and
+//     the heads of a usual proxy it is a third of that.
+//   - One that succeeded at once leaves a receipt (package receipt) in the lane's record, which is
+//     written for it anyway, and later in a record with many others.
 //   - The last recentMax attempts of every lane are in memory, whatever became of them, and are
-//     written at most every recentPause and at the end.
+//     written at most every recentPause and at the end. They have no heads, and of an answer
+//     recentSnippet, so that a lane's take 80 KiB at most: 80 MiB for 1,000 targets that all fail.
 const (
 	recentMax       = 128
+	recentSnippet   = 256
 	recentStoredMax = 32
 	recentPause     = 5 * time.Second
 	recentTTL       = 7 * 24 * time.Hour
@@ -37,11 +43,73 @@ func attemptOf(st *Settlement) record.Attempt {
 // putHistory writes the attempt that is being settled, unless it succeeded at once.
 func (g *group) putHistory(st *Settlement) {
 	a := attemptOf(st)
-	if a.Number < 0 || st.Fresh && st.Verdict == Delivered {
+	if a.Number < 0 || st.Verdict == Expired || st.Fresh && st.Verdict == Delivered {
 		return
 	}
-	g.put(record.HistoryKey(a.Ref, a.Number), a.Encode(),
-		max(g.s.limits.Load().KeepExhausted, time.Hour))
+	kept := max(g.s.limits.Load().KeepExhausted, time.Hour)
+	own, heads, two := a.Split()
+	if two {
+		g.put(record.HeadsKey(a.Ref), heads.Encode(), kept)
+	}
+	if st.Verdict == Delivered {
+		kept = 0 // it says when, for as long as there is the event; see sweepRemains
+	}
+	g.put(record.HistoryKey(a.Ref, a.Number), own.Encode(), kept)
+}
+
+// arrivalsKept are the minutes whose arrivals wait to be asked for, the one under way among them.
+// What was accepted longer ago than arrivalSlack was imported, and did not arrive now.
+const (
+	arrivalsKept = 4
+	arrivalSlack = 2 * time.Minute
+)
+
+// Arrivals are how many events a lane was given that were accepted in a minute.
+type Arrivals struct {
+	Minute int64 // since 1970
+	Events uint64
+}
+
+// arrivals counts what a lane is given, by the minute of acceptance, until somebody asks.
+type arrivals [arrivalsKept]Arrivals
+
+// note counts an event, unless it was accepted before the first minute that counts.
+func (a *arrivals) note(minute, first int64) {
+	at := &a[uint64(minute)%arrivalsKept]
+	switch {
+	case minute < first || minute < at.Minute:
+		return
+	case minute > at.Minute:
+		*at = Arrivals{Minute: minute}
+	}
+	at.Events++
+}
+
+// add counts what another one has.
+func (a *arrivals) add(more *arrivals) {
+	for _, m := range more {
+		at := &a[uint64(m.Minute)%arrivalsKept]
+		if m.Minute > at.Minute {
+			*at = Arrivals{Minute: m.Minute}
+		}
+		if m.Minute == at.Minute {
+			at.Events += m.Events
+		}
+	}
+}
+
+// TakeArrivals is what a lane was given since it was asked last: of each minute what came, as long
+// as somebody asks within three minutes. It costs no disk access.
+func TakeArrivals(l *Lane) (out []Arrivals) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.arrivals {
+		if at := &l.arrivals[i]; at.Events > 0 {
+			out = append(out, *at)
+			at.Events = 0
+		}
+	}
+	return out
 }
 
 // recent is a ring of a lane's last attempts; it grows to recentMax as it is needed.
@@ -67,8 +135,9 @@ func (r *recent) note(st *Settlement) {
 	if a.Number < 0 {
 		return
 	}
+	a.Request, a.Response = nil, nil
 	if len(a.Snippet) > 0 { // most have none; the rest of the answer must not stay in memory
-		a.Snippet = bytes.Clone(a.Snippet[:min(len(a.Snippet), record.HistorySnippet)])
+		a.Snippet = record.Beginning(a.Snippet, recentSnippet)
 	}
 	r.add(a)
 }
@@ -126,6 +195,16 @@ func (g *group) putRecent(l *Lane, now time.Time, last bool) {
 		return
 	}
 	g.put(record.LaneKey(record.PrefixRecent, l.id), record.EncodeRecent(list), recentTTL)
+}
+
+// putAllRecent writes the last attempts of all lanes, as a spool does that is closed.
+func (g *group) putAllRecent() {
+	for _, l := range g.s.Lanes() {
+		if g.crowded() {
+			return // a lane knows less, and that is all
+		}
+		g.putRecent(l, time.Now(), true)
+	}
 }
 
 // loadRecent reads what putRecent wrote. Without it the lane only knows less.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -95,5 +97,60 @@ func TestRecentOfRetries(t *testing.T) {
 	list, _ := f.lane("crm").Recent(0)
 	if got := numbers(list); got != "0:500 1:501" {
 		t.Errorf("after a restart the last attempts are %q", got)
+	}
+}
+
+// What memory and the newest attempts have forgotten the receipts tell, of each delivery, after a
+// restart; they are few records. An attempt that succeeded after a failure stays as long as its
+// event, and is not forgotten with those that failed.
+func TestReceiptsOutliveRecent(t *testing.T) {
+	f := open(t)
+	l := f.lane("crm")
+	l.Open(true)
+	const n = 5 * recentMax
+	for range n {
+		f.append("x", "crm")
+	}
+	for _, e := range f.fetch(l, n) {
+		st := Settlement{Lane: l.id, Seq: e.Seq, Fresh: true, Attempts: 1, At: f.now, Status: 204,
+			Made: record.Made{Duration: time.Duration(e.Seq) * time.Millisecond}}
+		if e.Seq == 7 {
+			st.Verdict, st.Status, st.Error, st.Due = Retry, 503, "answered 503", 1
+		}
+		if e.Seq%100 == 0 || e.Seq == 7 {
+			f.settle(st)
+		} else {
+			f.Settle(st)
+		}
+	}
+	f.settle(Settlement{Lane: l.id, Seq: 7, Attempts: 2, At: f.now, Status: 200})
+	f.reopen()
+	f.wantHistory(f.lane("crm"), 3, "0:204")
+	f.wantHistory(f.lane("crm"), 7, "0:503 1:200")
+	if records := f.countKeys(record.PrefixReceipts); records == 0 || records > n/32 {
+		t.Errorf("the receipts of %d deliveries are %d records", n, records)
+	}
+	found, _, err := look.Search(f, look.Query{Lane: l.id, LaneOnly: true, Limit: n,
+		State: record.StateDelivered})
+	if err != nil || len(found) != n {
+		t.Fatalf("found %d deliveries, %v", len(found), err)
+	}
+	for i := range found {
+		r, seq := &found[i].Places[0].Receipt, found[i].Seq
+		if seq != 7 && (!r.At.Equal(f.now) || r.Took != time.Duration(seq)*time.Millisecond ||
+			r.Status != 204 || r.Attempts != 1) || seq == 7 && (r.Attempts != 2 || r.Status != 200) {
+			t.Errorf("the receipt of %d is %+v", seq, *r)
+		}
+	}
+	look := f.engine.Look()
+	defer look.Close()
+	w := look.Walk(engine.Walk{Prefix: record.LaneSeqKey(record.PrefixHistory, l.id, 7)})
+	defer w.Close()
+	var expire []bool
+	for w.Seek(record.LaneSeqKey(record.PrefixHistory, l.id, 7)); w.Valid(); w.Next() {
+		expire = append(expire, w.ExpiresAt() > 0)
+	}
+	if fmt.Sprint(expire) != "[true false]" {
+		t.Errorf("which of the attempts at event 7 expire: %v", expire)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -24,7 +25,10 @@ type Lane struct {
 
 	// tenure is the time in which the lane is this spool's; after it nothing of it is handed out or
 	// written here any more, and another relay goes on from what is stored.
-	tenure engine.Tenure
+	tenure atomic.Pointer[engine.Tenure]
+
+	// yields: nothing is handed out any more, because another relay is to have the lane.
+	yields atomic.Bool
 
 	// coming are the events of the group that is being committed; the committer's alone.
 	coming []*fed
@@ -36,7 +40,9 @@ type Lane struct {
 	way way
 
 	laneCounts
+	arrivals arrivals
 	recent   recent
+	receipts receipt.Tail
 	standing record.Standing
 	dirty    bool // the record on disk is older than this
 	marks    purgeMarks
@@ -46,6 +52,8 @@ type Lane struct {
 	// Idle: nothing of the log was owed.
 	storedPosition uint64
 	storedIdle     bool
+	// storedSeq is the event up to which that record counts owed.
+	storedSeq uint64
 }
 
 // laneCounts are a lane's sums. owed − passed are the deliveries still in the log, exceptions the
@@ -54,7 +62,8 @@ type laneCounts struct {
 	owed        uint64 // deliveries accepted, ever
 	passed      uint64 // of those, the ones the position counts as settled, ever
 	exceptions  uint64 // now
-	exhausted   uint64 // now kept
+	exhausted   uint64 // now kept, those that expired among them
+	expired     uint64 // now kept
 	delivered   uint64 // ever
 	quarantined uint64 // ever, because the record could not be read
 	purged      uint64 // ever, by hand
@@ -72,6 +81,18 @@ type Pending struct {
 
 // Name is the target's name, the lane's identity across restarts.
 func (l *Lane) Name() string { return l.name }
+
+// Ours reports whether the lane is this relay's. What it counts, and its standing, are those of
+// another relay otherwise, as they were a moment ago.
+func (l *Lane) Ours() bool { return !l.tenure.Load().Over() }
+
+// Tenure tells one time in which the lane is this relay's from another; 0: it is not.
+func (l *Lane) Tenure() uint64 {
+	if t := l.tenure.Load(); !t.Over() {
+		return t.Fence + 1
+	}
+	return 0
+}
 
 // Open declares whether somebody fetches from this lane. A lane is closed until then.
 func (l *Lane) Open(open bool) {
@@ -98,9 +119,11 @@ func (l *Lane) Ready() <-chan struct{} { return l.wake }
 // feed takes the events of a group that was just committed. Only the committer calls it, in order,
 // and wakes the lane once it has answered.
 func (l *Lane) feed(events []*fed) {
+	first := l.s.now().Add(-arrivalSlack).Unix() / 60
 	l.mu.Lock()
 	l.owed += uint64(len(events))
 	for _, e := range events {
+		l.arrivals.note(e.At.Unix()/60, first)
 		l.way.feed(e)
 	}
 	l.markDirtyLocked()
@@ -110,23 +133,21 @@ func (l *Lane) feed(events []*fed) {
 // Fetch hands out up to most deliveries, oldest first, and returns at once; none means that there
 // is nothing to do until Ready. Each must be settled.
 func (l *Lane) Fetch(most int) ([]*record.Event, error) {
-	if l.tenure.Over() {
+	if !l.Ours() || l.yields.Load() {
 		return nil, nil
 	}
 	l.fetching.Lock()
 	defer l.fetching.Unlock()
 	l.mu.Lock()
-	most = min(most, l.way.room())
-	if most <= 0 || !l.way.behind || len(l.way.fresh) > 0 {
-		out := l.way.takeFresh(most)
-		l.mu.Unlock()
-		return out, nil
-	}
 	defer l.mu.Unlock()
-	for {
-		page, err := l.readBehindLocked(most)
+	most = min(most, l.way.room())
+	for most > 0 && l.way.behind && len(l.way.fresh) == 0 {
+		page, stands, err := l.readBehindLocked(most)
 		if err != nil {
 			return nil, err
+		}
+		if !stands {
+			continue
 		}
 		// A page without a delivery for this lane is no reason to stop: nothing would wake it again.
 		out := l.way.takePage(page)
@@ -138,11 +159,13 @@ func (l *Lane) Fetch(most int) ([]*record.Event, error) {
 			return out, nil
 		}
 	}
+	return l.way.takeFresh(most), nil
 }
 
 // readBehindLocked reads the log from next on, for a lane that is behind, and leaves out what is
-// purged. The lock is given up meanwhile; fetching is held, so there is one reader.
-func (l *Lane) readBehindLocked(most int) (page, error) {
+// purged. The lock is given up meanwhile; fetching is held, so there is one reader. stands: the
+// lane is still where the read began.
+func (l *Lane) readBehindLocked(most int) (p page, stands bool, err error) {
 	from := l.way.next
 	l.marks.reading = true
 	l.mu.Unlock()
@@ -152,7 +175,7 @@ func (l *Lane) readBehindLocked(most int) (page, error) {
 	l.mu.Lock()
 	p.events = slices.DeleteFunc(p.events, func(e *record.Event) bool { return l.marks.has(e.Seq) })
 	l.marks.read()
-	return p, err
+	return p, l.way.behind && l.way.next == from, err
 }
 
 // readToLocked notes how far the lane has read the log. At its end the lane returns to the
@@ -189,6 +212,7 @@ func (l *Lane) deliveredFresh(st *Settlement) {
 		l.delivered++
 		l.lastSuccess = st.At
 		l.recent.note(st)
+		l.receipts.Add(receiptOf(st))
 		l.markDirtyLocked()
 	}
 	freed := full && l.way.room() > 0
@@ -215,16 +239,42 @@ func (l *Lane) markDirtyLocked() {
 	}
 }
 
-// recordLocked is the lane's record as of head, the last event that every lane was fed.
+// recordLocked is the lane's record as of head, the last event that every lane was fed. A lane that
+// owes nothing has come there: the last that it owed may have been purged, and nobody fetches.
 func (l *Lane) recordLocked(head uint64) *record.Lane {
+	if l.owed <= l.passed {
+		l.way.rest(head)
+	}
 	r := &record.Lane{
 		Position: l.way.position(head), Owed: l.owed, OwedSeq: head, Passed: l.passed,
 		Exceptions: l.exceptions, Exhausted: l.exhausted, Delivered: l.delivered,
 		Quarantined: l.quarantined, Purged: l.purged, LastSuccess: l.lastSuccess,
-		LastFailure: l.lastFailure, LastError: l.lastError,
+		LastFailure: l.lastFailure, LastError: l.lastError, Expired: l.expired,
 	}
 	r.Above = l.way.above(r.Position)
 	return r
+}
+
+// receiptOf is what is kept of a delivery that succeeded at once.
+func receiptOf(st *Settlement) receipt.Receipt {
+	return receipt.Of(st.Seq, st.At, st.Made.Duration, st.Status)
+}
+
+// cutReceiptsLocked puts the receipts that stay in the lane's record into it, and returns those
+// that are to be records of their own. again: the group may be planned again, and what it cuts not
+// be written.
+func cutReceiptsLocked(l *Lane, r *record.Lane, again bool) []receipt.Piece {
+	if again {
+		r.Receipts = l.receipts.Rest()
+		return nil
+	}
+	var under []uint64
+	if l.receipts.Large() {
+		under = l.way.under()
+	}
+	pieces, rest := l.receipts.Cut(r.Position, under)
+	r.Receipts = rest
+	return pieces
 }
 
 // Standing is the target's run of failed jobs as last stored.
@@ -240,8 +290,8 @@ type Counts struct {
 	Pending uint64
 	// Fresh are the pending ones that were not tried yet.
 	Fresh uint64
-	// Exhausted deliveries that are kept.
-	Exhausted uint64
+	// Exhausted deliveries that are kept, and those that became too old.
+	Exhausted, Expired uint64
 	// Delivered, Quarantined and Purged count since the spool was made.
 	Delivered, Quarantined, Purged uint64
 	// LastSuccess and LastFailure are zero if there was none; LastError belongs to LastFailure.
@@ -255,7 +305,8 @@ func (l *Lane) Counts() Counts {
 	defer l.mu.Unlock()
 	fresh := l.owed - min(l.owed, l.passed)
 	return Counts{
-		Pending: fresh + l.exceptions, Fresh: fresh, Exhausted: l.exhausted,
+		Pending: fresh + l.exceptions, Fresh: fresh,
+		Exhausted: l.exhausted - min(l.exhausted, l.expired), Expired: l.expired,
 		Delivered: l.delivered, Quarantined: l.quarantined, LastSuccess: l.lastSuccess,
 		LastFailure: l.lastFailure, LastError: l.lastError, Purged: l.purged,
 	}

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -33,7 +36,7 @@ func (s *Spool) Lane(name string) (*Lane, error) {
 	if l != nil {
 		return l, nil
 	}
-	if err := s.Apply(Change{newLane: name}); err != nil {
+	if err := s.Apply(Change{lanes: []string{name}}); err != nil {
 		return nil, fmt.Errorf("cannot make a lane for target %q: %w", name, err)
 	}
 	s.lanesMu.RLock()
@@ -41,18 +44,50 @@ func (s *Spool) Lane(name string) (*Lane, error) {
 	return s.byName[name], nil
 }
 
-// addLane makes a lane known, and takes it if no other relay has it. The committer calls it, and
-// load.
+// lanesAtOnce are made in one commit: a shared engine takes a group whole, and the name and the
+// record of a lane are two of the messages that it has for that.
+const lanesAtOnce = 200
+
+// makeAhead makes the lanes of an import where they are too many for the commit of its events.
+func makeAhead(s *Spool, events []*care.Incoming) error {
+	var names []string
+	for _, in := range events {
+		for _, name := range in.Names {
+			s.lanesMu.RLock()
+			known := s.byName[name] != nil
+			s.lanesMu.RUnlock()
+			if !known {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) <= lanesAtOnce {
+		return nil
+	}
+	for some := range slices.Chunk(names, lanesAtOnce) {
+		if err := s.Apply(Change{lanes: some}); err != nil {
+			return fmt.Errorf("cannot make lanes for targets: %w", err)
+		}
+	}
+	return nil
+}
+
+// addLane makes a lane known, and takes it if no other relay has it; where several relays share the
+// spool, the crew takes it. The committer calls it, and load.
 func (s *Spool) addLane(id record.LaneID, name string) (*Lane, error) {
-	tenure, err := s.engine.Own(id)
-	if errors.Is(err, engine.ErrElsewhere) {
-		tenure, err = engine.Elsewhere(), nil
+	tenure := engine.Elsewhere()
+	if s.shared == nil {
+		var err error
+		if tenure, err = s.engine.Own(id); err != nil && !errors.Is(err, engine.ErrElsewhere) {
+			return nil, fmt.Errorf("cannot take the lane of target %q: %w", name, err)
+		} else if err != nil {
+			tenure = engine.Elsewhere()
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot take the lane of target %q: %w", name, err)
-	}
-	l := &Lane{tenure: tenure, s: s, id: id, name: name, wake: make(chan struct{}, 1),
-		cursor: keptCursor{s: s}}
+	l := &Lane{s: s, id: id, name: name, wake: make(chan struct{}, 1), cursor: keptCursor{s: s},
+		receipts: receipt.Tailed(nil, s.shared != nil)}
+	l.tenure.Store(&tenure)
 	l.way.memory, l.way.next = &s.fresh, s.head.Load()+1
 	s.lanesMu.Lock()
 	defer s.lanesMu.Unlock()
@@ -93,10 +128,30 @@ func (s *Spool) markDirty(l *Lane) {
 	s.dirtyMu.Lock()
 	s.dirty = append(s.dirty, l)
 	s.dirtyMu.Unlock()
+	wakeDirty(s)
+}
+
+// wakeDirty lets a checkpoint be written soon.
+func wakeDirty(s *Spool) {
 	select {
 	case s.dirtyC <- struct{}{}:
 	default:
 	}
+}
+
+// hasDirty reports whether a checkpoint has left lanes to the next.
+func (s *Spool) hasDirty() bool {
+	s.dirtyMu.Lock()
+	defer s.dirtyMu.Unlock()
+	return len(s.dirty) > 0
+}
+
+// leaveDirty leaves lanes to the next checkpoint.
+func (s *Spool) leaveDirty(lanes []*Lane) {
+	s.dirtyMu.Lock()
+	s.dirty = append(s.dirty, lanes...)
+	s.dirtyMu.Unlock()
+	wakeDirty(s)
 }
 
 func (s *Spool) takeDirty() []*Lane {
@@ -120,18 +175,19 @@ type guards struct {
 func (g *guards) begin(txn engine.Txn) {
 	g.txn = txn
 	for l := range g.lanes {
-		txn.Guard(l.id, l.tenure.Fence)
+		txn.Guard(l.id, l.tenure.Load().Fence)
 	}
 }
 
 // hold reports whether a lane may be written; it must be this spool's until the commit then.
 func (g *guards) hold(l *Lane) bool {
-	if l.tenure.Over() {
+	t := l.tenure.Load()
+	if t.Over() {
 		return false
 	}
 	if _, known := g.lanes[l]; !known {
 		g.lanes[l] = struct{}{}
-		g.txn.Guard(l.id, l.tenure.Fence)
+		g.txn.Guard(l.id, t.Fence)
 	}
 	return true
 }
@@ -146,21 +202,23 @@ func (g *guards) lane(id record.LaneID) *Lane {
 
 // writes reports whether what belongs to a lane, or to the spool itself, may be written.
 func (g *guards) writes(id record.LaneID) bool {
-	return id == record.SpoolItself || g.lane(id) != nil
+	if id == record.SpoolItself {
+		return g.s.shared == nil || g.hold(&g.s.crew.lead)
+	}
+	return g.lane(id) != nil
 }
 
 // feedLanes hands the events of a group to the lanes that owe them, each lane once, and adds these
 // to a list.
-func feedLanes(g *group, lanes []*Lane) []*Lane {
-	s := g.s
-	events := make([]fed, len(g.events))
+func feedLanes(s *Spool, group []*record.Event, owed [][]record.LaneID, lanes []*Lane) []*Lane {
+	events := make([]fed, len(group))
 	s.lanesMu.RLock()
-	for i, e := range g.events {
+	for i, e := range group {
 		events[i].Event = e
-		for _, id := range g.owed[i] {
+		for _, id := range owed[i] {
 			l := s.byID[id]
-			if l == nil {
-				continue // forgotten
+			if l == nil || !l.Ours() {
+				continue // forgotten, or another relay's
 			}
 			if len(l.coming) == 0 {
 				lanes = append(lanes, l)
@@ -171,9 +229,9 @@ func feedLanes(g *group, lanes []*Lane) []*Lane {
 	s.lanesMu.RUnlock()
 	for i := range events {
 		e := &events[i]
-		if owed := len(g.owed[i]); !s.fresh.keep(e, owed) {
-			s.fresh.dropLast(s.Lanes(), e.size()+placeBytes*int64(owed+1))
-			s.fresh.keep(e, owed)
+		if n := len(owed[i]); !s.fresh.keep(e, n) {
+			s.fresh.dropLast(s.Lanes(), e.size()+placeBytes*int64(n+1))
+			s.fresh.keep(e, n)
 		}
 	}
 	for _, l := range lanes {
@@ -214,4 +272,86 @@ func (f *feed) dropLast(lanes []*Lane, n int64) {
 		a.lane.way.drop()
 		a.lane.mu.Unlock()
 	}
+}
+
+// planForced writes the records of lanes whose exceptions change in this group: in the same
+// transaction, so that a position never passes a failure that is not stored.
+func (g *group) planForced() {
+	for l := range g.forced {
+		g.putLane(l)
+		g.putRecent(l, time.Now(), g.s.closed()) // a lane of retries alone is never dirty
+	}
+}
+
+func (g *group) putLane(l *Lane) {
+	if l.gone.Load() || !g.guards.hold(l) {
+		return
+	}
+	l.mu.Lock()
+	r := l.recordLocked(g.s.fed)
+	pieces := cutReceiptsLocked(l, r, g.again)
+	l.dirty = false
+	l.mu.Unlock()
+	putRecord(g, l.id, r, pieces)
+	g.after = append(g.after, func() {
+		l.mu.Lock()
+		l.storedPosition, l.storedIdle, l.storedSeq = r.Position, r.Owed == r.Passed, r.OwedSeq
+		if len(pieces) > 0 {
+			l.receipts.Stored()
+		}
+		l.mu.Unlock()
+	})
+}
+
+// putRecord writes a lane's record, and the receipts that it has no more, which are in the same
+// transaction: a crash leaves no delivery without one, and none of a delivery that comes again.
+func putRecord(g *group, lane record.LaneID, r *record.Lane, pieces []receipt.Piece) {
+	key, value := record.LaneKey(record.PrefixLane, lane), r.Encode()
+	if len(pieces) == 0 {
+		g.put(key, value, 0)
+		return
+	}
+	bytes, values := len(key)+len(value), make([][]byte, len(pieces))
+	for i := range pieces {
+		values[i] = record.EncodeReceipts(&pieces[i])
+		bytes += len(values[i]) + record.LaneSeqBytes
+	}
+	g.reserve(bytes, 1+len(pieces))
+	for i := range pieces {
+		g.put(record.ReceiptsKey(lane, &pieces[i]), values[i], 0)
+	}
+	g.put(key, value, 0)
+}
+
+// planCheckpoint writes the records of all lanes that moved, and the point from which a start
+// counts the log again.
+func (g *group) planCheckpoint() {
+	s := g.s
+	if s.closed() {
+		g.putAllRecent()
+	}
+	if s.shared != nil {
+		s.crew.wakeIdle(time.Now())
+	}
+	dirty := s.takeDirty()
+	if len(dirty) == 0 && s.checkpointed == s.fed {
+		return
+	}
+	for i, l := range dirty {
+		if g.crowded() {
+			s.leaveDirty(dirty[i:])
+			break
+		}
+		if _, later := g.forced[l]; !later {
+			g.putLane(l)
+		}
+		g.putRecent(l, time.Now(), false)
+	}
+	if s.shared != nil || slices.ContainsFunc(s.Lanes(), func(l *Lane) bool { return !l.Ours() }) {
+		return // each lane's record says up to where it counts, and others write some of them
+	}
+	head := s.fed
+	s.checkpointed = head
+	g.putCheckpoint(head)
+	g.after = append(g.after, func() { s.storedHead.Store(head) })
 }

@@ -3,6 +3,7 @@ package spool
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -20,7 +21,8 @@ type feedModel struct {
 }
 
 func newFeedModel(lanes int, bytesMax int64) *feedModel {
-	m := &feedModel{Spool: &Spool{engine: ownEngine{}, byName: map[string]*Lane{}, byID: map[record.LaneID]*Lane{},
+	m := &feedModel{Spool: &Spool{engine: ownEngine{}, now: time.Now,
+		byName: map[string]*Lane{}, byID: map[record.LaneID]*Lane{},
 		dirtyC: make(chan struct{}, 1), fresh: feed{max: bytesMax}},
 		owed: map[*Lane][]uint64{}, seen: map[*fed]bool{}, got: map[*Lane]int{}}
 	for i := range lanes {
@@ -56,7 +58,7 @@ func (m *feedModel) commit(t *rapid.T) {
 		g.events, g.owed = append(g.events, record.Sealed(rec)), append(g.owed, ids)
 	}
 	m.Spool.head.Store(m.head)
-	feedLanes(g, nil)
+	feedLanes(g.s, g.events, g.owed, nil)
 }
 
 // fetch does what Lane.Fetch does, with a log that has every event.

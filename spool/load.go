@@ -7,6 +7,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
+	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -31,6 +32,9 @@ func (s *Spool) load() error {
 	}
 	if err := s.loadLanes(); err != nil {
 		return err
+	}
+	if s.shared != nil {
+		return s.crew.load(head)
 	}
 	if err := s.loadTail(head); err != nil {
 		return err
@@ -98,12 +102,17 @@ func (s *Spool) checkFirstRecord() error {
 
 // update is one transaction of a start, before the committer runs.
 func (s *Spool) update(write func(engine.Txn) error) error {
-	txn := s.engine.Begin()
-	defer txn.Discard()
-	if err := write(txn); err != nil {
-		return err
+	for {
+		txn := s.engine.Begin()
+		err := write(txn)
+		if err == nil {
+			err = s.through("commit", txn.Commit)
+		}
+		txn.Discard()
+		if !errors.Is(err, engine.ErrConflict) {
+			return err
+		}
 	}
-	return s.through("commit", txn.Commit)
 }
 
 func (s *Spool) initialize() error {
@@ -112,6 +121,9 @@ func (s *Spool) initialize() error {
 		return fmt.Errorf("cannot make an id: %w", err)
 	}
 	s.log.Info("a new spool is made; nothing is in it", "dir", s.dir)
+	if s.shared != nil {
+		return s.crew.initialize()
+	}
 	return s.storeFormat(s.format)
 }
 
@@ -140,6 +152,7 @@ func (s *Spool) loadCheckpoint() (uint64, error) {
 		return 0, fmt.Errorf("cannot read the last checkpoint: %w", err)
 	}
 	s.swept.Store(c.Swept)
+	s.replays.Store(c.Replays)
 	return c.Head, nil
 }
 
@@ -199,13 +212,14 @@ func (l *Lane) load() error {
 func (l *Lane) restore(r *record.Lane) {
 	l.laneCounts = laneCounts{owed: r.Owed, passed: r.Passed, exceptions: r.Exceptions,
 		exhausted: r.Exhausted, delivered: r.Delivered, quarantined: r.Quarantined, purged: r.Purged,
-		lastSuccess: r.LastSuccess, lastFailure: r.LastFailure, lastError: r.LastError}
+		lastSuccess: r.LastSuccess, lastFailure: r.LastFailure, lastError: r.LastError,
+		expired: min(r.Expired, r.Exhausted)}
 	l.way.next = r.Position + 1
-	l.owedSeq = r.OwedSeq
+	l.owedSeq, l.receipts = r.OwedSeq, receipt.Tailed(r.Receipts, l.s.shared != nil)
 	for _, seq := range r.Above {
 		l.way.skipOver(seq)
 	}
-	l.storedPosition, l.storedIdle = r.Position, r.Owed == r.Passed
+	l.storedPosition, l.storedIdle, l.storedSeq = r.Position, r.Owed == r.Passed, r.OwedSeq
 }
 
 // loadTail removes an unfinished batch from the log's end, then counts the log after the
@@ -254,7 +268,7 @@ func (s *Spool) lastRecord(checkpoint uint64) (uint64, error) {
 		if err != nil || seq <= checkpoint {
 			return max(seq, checkpoint), err
 		}
-		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) {
+		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) || s.shared != nil {
 			return seq, nil // or it was answered, and what is missing of it is a loss
 		}
 		s.log.Warn("removing an event of a batch that was cut off before its answer",
@@ -352,6 +366,8 @@ func (l *Lane) settleStart(head uint64) error {
 		l.way.next, l.way.skip = head+1, nil
 		return nil
 	}
+	// The position that former versions wrote of a lane may be from before it was idle for a while.
+	l.way.next = max(l.way.next, l.s.swept.Load()+1)
 	l.way.behind = true
 	return nil
 }
@@ -368,7 +384,10 @@ func (s *Spool) countQuarantined() error {
 
 // putCheckpoint writes the point from which a start counts the log.
 func (g *group) putCheckpoint(head uint64) {
-	c := record.Checkpoint{Head: head, Swept: g.s.swept.Load()}
+	c := record.Checkpoint{Head: head, Swept: g.s.swept.Load(), Replays: g.s.replays.Load()}
+	if g.s.shared == nil {
+		c.Replays = 0
+	}
 	g.put(record.MetaKey(record.MetaCheckpoint), c.Encode(), 0)
 }
 

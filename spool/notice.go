@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
@@ -46,6 +47,56 @@ func (g *group) planWords(c *Change) {
 		} else {
 			g.put(key, record.EncodeWord(m.Body), 0)
 		}
+	}
+}
+
+// sizeOfNotes is what a change's tallies and actions are in the log.
+func sizeOfNotes(c *Change) (entries, bytes, largest int) {
+	for i := range c.Tallies {
+		bytes += 60 + len(c.Tallies[i].Body)
+		largest = max(largest, len(c.Tallies[i].Body))
+	}
+	for i := range c.Actions {
+		bytes += 60 + len(c.Actions[i].Body)
+		largest = max(largest, len(c.Actions[i].Body))
+	}
+	return len(c.Tallies) + len(c.Actions), bytes, largest
+}
+
+// planTallies writes what the caller counted. With the relay in their keys no two write the same,
+// so each may write what it has counted of a lane that is another one's by now.
+func planTallies(g *group, c *Change) {
+	for i := range c.Tallies {
+		t := &c.Tallies[i]
+		own := t.Lane == record.SpoolItself || t.By != "" && !isGone(g.s, t.Lane)
+		if own || g.guards.writes(t.Lane) {
+			g.put(record.TallyKey(t.Lane, t.Slot, t.Hour, t.By), record.EncodeWord(t.Body), t.Keep)
+		}
+	}
+}
+
+// actionTTL is how long it is told what an operator did.
+const actionTTL = 90 * 24 * time.Hour
+
+// Action is what an operator did, in a form of the caller's. At and Run are its key: whoever stores
+// it again replaces it.
+type Action struct {
+	At   time.Time
+	Run  uint64
+	Body []byte
+}
+
+// planActions stores what operators did, or removes it.
+func planActions(g *group, actions []Action) {
+	for i := range actions {
+		a := &actions[i]
+		key := record.ActionKey(a.At, a.Run)
+		if len(a.Body) == 0 {
+			g.delete(key)
+			continue
+		}
+		left := actionTTL - g.s.now().Sub(a.At)
+		g.put(key, record.EncodeWord(a.Body), max(left, time.Hour))
 	}
 }
 

@@ -24,14 +24,19 @@ const purgePage = 1000
 
 // Purge selects deliveries of one lane.
 type Purge struct {
-	// State is StatePending or StateExhausted.
+	// State is StatePending, StateExhausted or StateExpired.
 	State State
-	// Until, when set, leaves out events accepted later.
-	Until time.Time
+	// Since and Until, when set, leave out events accepted earlier, and later.
+	Since, Until time.Time
 	// Seq, when set, is the only event.
 	Seq uint64
 	// Match, when set, says which events; one that cannot be read matches nothing then.
 	Match func(*record.Event) bool
+	// Failed, when set, says which deliveries, by what came back last. One that was never tried has
+	// no status and no error.
+	Failed func(seq uint64, status int, lastError string) bool
+	// Enough, when set, is asked before each delivery but the first of a page, and ends it there.
+	Enough func() bool
 	// DryRun counts and deletes nothing.
 	DryRun bool
 }
@@ -47,6 +52,8 @@ type purgeOrder struct {
 
 // PurgeCursor is how far a purge has come. The zero value is its end.
 type PurgeCursor struct {
+	// Looked is how many deliveries the page before looked at.
+	Looked int
 	// Head is the newest event as of the purge's begin: it leaves alone what came later.
 	Head uint64
 	// From is the sequence to go on at, Kept whether beside the log.
@@ -58,7 +65,7 @@ type PurgeCursor struct {
 
 // BeginPurge is where a purge begins.
 func (l *Lane) BeginPurge(p *Purge) PurgeCursor {
-	return PurgeCursor{Head: l.s.head.Load(), From: p.Seq, Kept: p.State == StateExhausted, On: true}
+	return PurgeCursor{Head: l.s.head.Load(), From: p.Seq, Kept: p.State != StatePending, On: true}
 }
 
 // Purge deletes what the selection finds, as of its begin, and returns how many deliveries that
@@ -79,15 +86,17 @@ func (l *Lane) Purge(ctx context.Context, p Purge) (uint64, error) {
 	return n, nil
 }
 
-// PurgePage looks at up to most deliveries, deletes those that the selection finds in one commit,
-// and returns how many that were and where to go on. Repeating a page deletes nothing twice.
+// PurgePage looks at up to most deliveries, deletes those that the selection finds in one commit
+// (in several where relays share the spool), and returns how many that were and where to go on.
+// Repeating a page deletes nothing twice.
 func (l *Lane) PurgePage(p *Purge, c PurgeCursor, most int) (uint64, PurgeCursor, error) {
-	find := purging{p, l}
+	find := purging{Purge: p, l: l}
 	page := find.inLog
 	if c.Kept {
 		page = find.beside
 	}
 	seqs, next, err := page(c.From, most)
+	c.Looked = find.looked
 	if err != nil {
 		return 0, c, fmt.Errorf("cannot purge target %q: %w", l.name, err)
 	}
@@ -107,21 +116,44 @@ func (l *Lane) PurgePage(p *Purge, c PurgeCursor, most int) (uint64, PurgeCursor
 		l.s.Barrier()
 		c.From, c.Kept = p.Seq, true
 	default:
-		c = PurgeCursor{}
+		c = PurgeCursor{Looked: c.Looked}
 	}
 	return n, c, nil
 }
 
-// purging is what a purge does to its lane.
+// purging is what a purge does to its lane, a page at a time.
 type purging struct {
 	*Purge
-	l *Lane
+	l      *Lane
+	looked int
+}
+
+// enough reports that the page ends before the next delivery, and counts that if it does not.
+func (p *purging) enough() bool {
+	if p.looked > 0 && p.Enough != nil && p.Enough() {
+		return true
+	}
+	p.looked++
+	return false
+}
+
+// inTime reports whether an instant of acceptance is asked for.
+func (p *purging) inTime(at time.Time) bool {
+	return (p.Since.IsZero() || !at.Before(p.Since)) && (p.Until.IsZero() || !at.After(p.Until))
 }
 
 // order lets the committer delete what was found.
-func (p purging) order(seqs []uint64) (uint64, error) {
+func (p *purging) order(seqs []uint64) (uint64, error) {
 	if len(seqs) == 0 || p.DryRun {
 		return uint64(len(seqs)), nil
+	}
+	if p.l.s.shared != nil && len(seqs) > sharedOrderMax {
+		n, err := p.order(seqs[:sharedOrderMax])
+		if err != nil {
+			return n, err
+		}
+		rest, err := p.order(seqs[sharedOrderMax:])
+		return n + rest, err
 	}
 	o := &purgeOrder{lane: p.l, state: p.State, seqs: seqs, at: p.l.s.now()}
 	if err := p.l.s.Apply(Change{purge: o}); err != nil {
@@ -132,10 +164,14 @@ func (p purging) order(seqs []uint64) (uint64, error) {
 
 // inLog finds pending deliveries that are still on their way through the log; next is where to
 // go on, 0 at the end.
-func (p purging) inLog(from uint64, most int) (seqs []uint64, next uint64, err error) {
+func (p *purging) inLog(from uint64, most int) (seqs []uint64, next uint64, err error) {
 	list, next, err := p.l.s.Fresh(p.l.id, from, most)
 	for _, e := range list {
-		if (p.Until.IsZero() || !e.At.After(p.Until)) && (p.Match == nil || p.Match(e)) {
+		if p.enough() {
+			return seqs, e.Seq, err
+		}
+		if p.inTime(e.At) && (p.Failed == nil || p.Failed(e.Seq, 0, "")) &&
+			(p.Match == nil || p.Match(e)) {
 			seqs = append(seqs, e.Seq)
 		}
 	}
@@ -143,9 +179,9 @@ func (p purging) inLog(from uint64, most int) (seqs []uint64, next uint64, err e
 }
 
 // beside finds deliveries beside the log: exceptions, or exhausted ones.
-func (p purging) beside(from uint64, most int) (seqs []uint64, next uint64, err error) {
+func (p *purging) beside(from uint64, most int) (seqs []uint64, next uint64, err error) {
 	prefix := byte(record.PrefixException)
-	if p.State == StateExhausted {
+	if p.State != StatePending {
 		prefix = record.PrefixExhausted
 	}
 	scanned := 0
@@ -157,20 +193,40 @@ func (p purging) beside(from uint64, most int) (seqs []uint64, next uint64, err 
 			}
 			// One that cannot be read has no instant and counts as old.
 			x, _ := record.DecodeException(value)
-			if p.Until.IsZero() || x == nil || !x.At.After(p.Until) {
+			if p.State != StatePending && (x == nil && p.State == StateExpired ||
+				x != nil && x.Kept() != p.State) {
+				return true, nil
+			}
+			if p.asksFor(record.KeySeq(key), x) {
 				seqs = append(seqs, record.KeySeq(key))
 			}
 			return true, nil
 		})
-	if p.Match != nil {
-		events := look.NewReader(p.l.s.engine)
-		defer events.Close()
-		seqs = slices.DeleteFunc(seqs, func(seq uint64) bool {
-			e, err := events.Event(seq)
-			return err != nil || !p.Match(e)
-		})
+	if p.Match == nil {
+		p.looked = scanned
+		return seqs, next, err
 	}
-	return seqs, next, err
+	events := look.NewReader(p.l.s.engine)
+	defer events.Close()
+	matched := seqs[:0]
+	for _, seq := range seqs {
+		if p.enough() {
+			return matched, seq, err
+		}
+		if e, err := events.Event(seq); err == nil && p.Match(e) {
+			matched = append(matched, seq)
+		}
+	}
+	p.looked = scanned
+	return matched, next, err
+}
+
+// asksFor judges what is beside the log; nil: it cannot be read.
+func (p *purging) asksFor(seq uint64, x *record.Exception) bool {
+	if x == nil {
+		return p.Since.IsZero() && p.Failed == nil
+	}
+	return p.inTime(x.At) && (p.Failed == nil || p.Failed(seq, x.LastStatus, x.LastError))
 }
 
 func (g *group) planPurge(o *purgeOrder) error {
@@ -203,11 +259,11 @@ func (g *group) purge(o *purgeOrder, seq uint64) bool {
 	kept := record.LaneSeqKey(record.PrefixExhausted, l.id, seq)
 	mark := record.LaneSeqKey(record.PrefixPurged, l.id, seq)
 	switch {
-	case o.state == StateExhausted && g.has(kept):
+	case o.state != StatePending && g.has(kept) && isExpired(g, kept) == (o.state == StateExpired):
 		g.delete(kept)
-		l.purgeKept(StateExhausted, seq)
+		l.purgeKept(o.state, seq)
 	case o.state == StatePending && g.has(failed):
-		g.delete(failed)
+		deleteException(g, l.id, seq, orderOf(g, failed))
 		l.purgeKept(StatePending, seq)
 	case o.state == StatePending && !g.has(mark) && l.purgeFresh(seq):
 	default:
@@ -222,8 +278,8 @@ func (g *group) purge(o *purgeOrder, seq uint64) bool {
 func (l *Lane) purgeKept(state State, seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if state == StateExhausted {
-		l.exhausted -= min(l.exhausted, 1)
+	if state != StatePending {
+		l.keptLocked(state == StateExpired, -1)
 	} else {
 		l.exceptions -= min(l.exceptions, 1)
 	}

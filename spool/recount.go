@@ -34,12 +34,15 @@ func (s *Spool) loadRepaired() error {
 	if lost := s.hw.Last() - min(head, s.hw.Last()); lost > 0 {
 		// A log with a torn end explains a loss, and what is missing is known one by one. A log that
 		// is gone may be elsewhere.
-		if s.Logs == 0 && !s.Recounting() && !s.AcceptLoss {
+		if (s.Logs == 0 || s.shared != nil) && !s.Recounting() && !s.AcceptLoss {
 			return fmt.Errorf("%w: event %d was answered, but the newest on disk is %d (%d missing)",
 				ErrLoss, s.hw.Last(), head, lost)
 		}
 		s.log.Error("the spool has lost events that it had acknowledged; they count as set aside, and "+
 			"it goes on without them", "missing", lost, "newest", head, "answered", s.hw.Last())
+		if s.shared != nil {
+			return nil // each lane counts what is there
+		}
 		if err := s.WantRecount(); err != nil {
 			return err
 		}
@@ -77,7 +80,8 @@ type recount struct {
 // recountedLane is what a lane has, by its records.
 type recountedLane struct {
 	exceptions, above uint64 // of them above the position, and unknown to its record
-	exhausted         uint64
+	exhausted         uint64 // and expired, which are counted among them
+	expired           uint64
 	settled           []uint64 // exhausted above the position, and unknown to its record
 	fresh             uint64
 	tail              uint64 // owed since its record was written
@@ -139,8 +143,11 @@ func (r *recount) countLanes() error {
 			return err
 		}
 		err = r.Scan(record.LaneKey(record.PrefixExhausted, l.ID), nil,
-			func(key, _ []byte) (bool, error) {
+			func(key, value []byte) (bool, error) {
 				n.exhausted++
+				if x, err := record.DecodeException(value); err == nil && x.Expired {
+					n.expired++
+				}
 				if seq := record.KeySeq(key); !l.Passed(seq) && len(n.settled) < windowMax {
 					n.settled = append(n.settled, seq)
 				}
@@ -191,7 +198,8 @@ func (r *recount) countLog() error {
 		r.checkGap(e.Seq)
 		held := false
 		for _, d := range owed {
-			held = held || d.State == StatePending || d.State == StateExhausted
+			held = held || d.State == StatePending || d.State == StateExhausted ||
+				d.State == StateExpired
 			if d.Fresh {
 				r.lanes[d.Lane].fresh++
 			}
@@ -298,7 +306,7 @@ func (r *recount) record(l *care.Lane) *record.Lane {
 		r.s.log.Error("deliveries that had failed are missing; they count as set aside",
 			"target", l.Name, "deliveries", lost)
 	}
-	rec.Exceptions, rec.Exhausted = known, n.exhausted
+	rec.Exceptions, rec.Exhausted, rec.Expired = known, n.exhausted, n.expired
 	rec.Above = mergeSorted(rec.Above, n.settled)
 	rec.Passed += uint64(len(n.settled))
 	found := rec.Passed + n.above + n.fresh

@@ -17,6 +17,7 @@ import (
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/highwater"
+	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 )
@@ -43,8 +44,12 @@ func furnishLog(t *testing.T, key string) (*fixture, string) {
 		t.Fatal(err)
 	}
 	a := f.lane("a")
-	for _, d := range f.due(a, 9) {
-		f.settle(Settlement{Lane: a.id, Seq: d.Event.Seq, Attempts: 2})
+	for i, d := range f.due(a, 9) {
+		order := uint64(i % 2)
+		if order > 0 {
+			f.settle(Settlement{Lane: a.id, Seq: d.Event.Seq, Verdict: Retry, Attempts: 2, Order: order})
+		}
+		f.settle(Settlement{Lane: a.id, Seq: d.Event.Seq, Attempts: 2, Order: order})
 	}
 	f.furnishRest()
 	f.append("last", "a", "b")
@@ -75,6 +80,9 @@ func (f *fixture) furnishRest() {
 		{Memos: []Memo{{Lane: b.id, Body: []byte("level 50")}, {Body: []byte("90 percent")}}},
 		{Paid: []Notice{paid}, Memos: []Memo{{Lane: b.id}}},
 		{Memos: []Memo{{Lane: b.id, Body: []byte("level 90")}}},
+		{Tallies: []Tally{{Lane: b.id, Hour: 1, Body: []byte("minutes"), Keep: time.Hour},
+			{Slot: 1, Hour: 24, By: "relay", Body: []byte("hours"), Keep: time.Hour}}},
+		{Actions: []Action{{At: f.now, Run: 7, Body: []byte("paused")}}},
 	} {
 		if err := f.Apply(c); err != nil {
 			f.t.Fatal(err)
@@ -90,8 +98,10 @@ func (f *fixture) furnishRest() {
 	}
 	before := record.NewEncoder(8)
 	before.Bytes([]byte("level 10"))
+	told := &receipt.Piece{List: []receipt.Receipt{receipt.Of(3, f.now, time.Second, 200)}}
 	f.write(func(txn *badger.Txn) error {
-		return errors.Join(txn.Set(record.LaneKey(record.PrefixMemoOnce, b.id), before.Seal()),
+		return errors.Join(txn.Set(record.ReceiptsKey(f.lane("a").id, told),
+			record.EncodeReceipts(told)), txn.Set(record.LaneKey(record.PrefixMemoOnce, b.id), before.Seal()),
 			txn.Set(record.ReleasedKey(f.now, 1), nil), txn.Set([]byte{record.PrefixFlush}, nil))
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +97,143 @@ func (f *fixture) wantFrames(at int) {
 	}
 	if n := f.Quarantined(); n != 0 {
 		f.t.Errorf("byte %d: %d records are set aside", at, n)
+	}
+	f.close()
+}
+
+// staleFrame leaves a spool as a kill would. A process has ended when it had written a large event,
+// and not the entry that leads to it. The next one has given its sequence, and the number of its
+// transaction, to another event, and two more to others; all have failed.
+func staleFrame(t *testing.T) (f *fixture, seq uint64) {
+	t.Helper()
+	const large, other = 8 << 10, "another event"
+	f = open(t)
+	f.lane("a").Open(true)
+	f.lane("b")
+	f.groupOf(framesEach, 900, "a")
+	dir := f.crash()
+	f.append(strings.Repeat("x", large), "a")
+	values, err := filepath.Glob(filepath.Join(f.dir, "db", "*.vlog"))
+	if err != nil || len(values) != 1 {
+		t.Fatalf("there are value logs %q: %v", values, err)
+	}
+	text, err := os.ReadFile(values[0])
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "db", filepath.Base(values[0])), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+	f.dir, f.Spool = dir, nil
+	f.reopen()
+	f.lane("c") // a transaction that is left when the log is cut off after it
+	b := f.lane("b")
+	b.Open(true)
+	for range 3 {
+		f.append(other, "b")
+	}
+	for _, e := range f.fetch(b, 3) {
+		f.settle(Settlement{Lane: b.id, Seq: e.Seq, Fresh: true, Verdict: Retry, Attempts: 1, Due: 1})
+	}
+	if err := f.hw.Write(f.Head()); err != nil {
+		t.Fatal(err)
+	}
+	f.until("the former process's log to be in a table", func() bool {
+		logs, _ := filepath.Glob(filepath.Join(f.dir, "db", "*.mem"))
+		return len(logs) == 1
+	})
+	dir = f.crash()
+	f.close()
+	f.dir, f.Spool = dir, nil
+	return f, framesEach + 1
+}
+
+// A flipped byte costs an event whose sequence a frame has that was never answered: that does not
+// take its place, nor its delivery, which somebody else owes.
+func TestRepairStaleFrame(t *testing.T) {
+	t.Parallel()
+	f, lost := staleFrame(t)
+	dir := f.dir
+	path, text := onlyLog(t, dir)
+	for _, e := range f.entries(dir, text) {
+		if bytes.Equal(e.Key, record.LogKey(lost)) {
+			text[e.At+e.Bytes/2] ^= 0x10
+		}
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	if e, err := f.Event(lost); err == nil {
+		t.Errorf("event %d has a payload of %d bytes that was never answered", lost, len(e.Payload()))
+	}
+	if n := f.Quarantined(); n != 1 {
+		t.Errorf("%d records are set aside; want the one that was lost", n)
+	}
+	f.close()
+}
+
+// cutAt ends the log of a spool at rest where the entry of an event begins.
+func (f *fixture) cutAt(dir string, seq uint64) {
+	f.t.Helper()
+	path, text := onlyLog(f.t, dir)
+	for _, e := range f.entries(dir, text) {
+		if bytes.Equal(e.Key, record.LogKey(seq)) {
+			if err := os.Truncate(path, int64(e.At)); err != nil {
+				f.t.Fatal(err)
+			}
+			return
+		}
+	}
+	f.t.Fatalf("the log has no entry of event %d", seq)
+}
+
+// A log is cut off before the entries of two frames that were answered: no event of them is lost,
+// although nothing is left of their ids either.
+func TestRepairCutPointers(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"", testKey} {
+		f := open(t)
+		f.close()
+		f.dir, f.secret, f.now = t.TempDir()+"/frames", []byte(key), time.Now()
+		f.reopen()
+		f.lane("a")
+		for i := range 3 {
+			f.groupOf(framesEach, 901+i, "a")
+		}
+		if err := f.hw.Write(f.Head()); err != nil {
+			t.Fatal(err)
+		}
+		dir := f.crash()
+		f.close()
+		f.cutAt(dir, 2*framesEach)
+		f.dir, f.Spool = dir, nil
+		f.reopen()
+		a := f.lane("a")
+		a.Open(true)
+		for _, e := range f.fetch(a, 3*framesEach) {
+			f.checkSum(e)
+		}
+		if n := f.Quarantined(); n != 0 {
+			t.Errorf("%d records are set aside", n)
+		}
+		f.close()
+	}
+}
+
+// The same with a frame that was never answered, and whose sequence was given again to an event that
+// is lost with the log: it does not take its place.
+func TestRepairCutStaleFrame(t *testing.T) {
+	t.Parallel()
+	f, lost := staleFrame(t)
+	f.cutAt(f.dir, lost)
+	f.reopen()
+	if e, err := f.Event(lost); err == nil {
+		t.Errorf("event %d has a payload of %d bytes that was never answered", lost, len(e.Payload()))
+	}
+	if n := f.Quarantined(); n != 3 {
+		t.Errorf("%d records are set aside; want the three that were lost", n)
 	}
 	f.close()
 }

@@ -1,10 +1,12 @@
 package spool
 
 import (
+	"math"
 	"slices"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/look"
+	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -33,16 +35,25 @@ func (s *Spool) MadeSeq(id string) (seq uint64, ok bool) { return s.format.MadeS
 func (s *Spool) EventByID(id string) (*record.Event, error) { return look.EventByID(s, id) }
 
 // LaneNow is what is known of a lane without reading; false: there is none, or its target was
-// forgotten.
+// forgotten. What another relay stores of its lane can be read before its sums are known here, so
+// there may be anything.
 func (s *Spool) LaneNow(lane record.LaneID) (look.Lane, bool) {
 	l := s.LaneByID(lane)
 	if l == nil {
 		return look.Lane{}, false
 	}
+	if !l.Ours() {
+		return look.Lane{Target: l.name, Failed: true, Exhausted: true,
+			PurgedTo: math.MaxUint64}, true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return look.Lane{Target: l.name, Failed: l.exceptions > 0, Exhausted: l.exhausted > 0,
-		PurgedTo: l.marks.newest.Load()}, true
+		PurgedTo: l.marks.newest.Load(), Receipts: func() []receipt.Receipt {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.receipts.All()
+		}}, true
 }
 
 // Unsettled says which of some events are still on their way through the log to a lane, all at one

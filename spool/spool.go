@@ -15,6 +15,7 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/remains"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -41,6 +42,8 @@ var (
 	ErrElsewhere = engine.ErrElsewhere
 	// ErrLoss: the spool holds less than it acknowledged.
 	ErrLoss = engine.ErrLoss
+	// ErrUnavailable: the spool's servers do not answer now.
+	ErrUnavailable = engine.ErrUnavailable
 	// ErrNotFound: no such event or delivery.
 	ErrNotFound = engine.ErrNotFound
 	// ErrNoSpool: there is no spool in this directory.
@@ -74,6 +77,13 @@ type Options struct {
 	// most a tenth of a second late.
 	OnCompaction func(begins bool)
 
+	// Busy, when set, reports whether attempts of a lane are made that did not come from Fetch: a lane
+	// that another relay is to have waits for them a little.
+	Busy func(*Lane) bool
+	// Wants, when set, reports whether this relay can serve a lane: where several relays share the
+	// spool, one that cannot takes it only if nobody else does.
+	Wants func(*Lane) bool
+
 	// EngineBytes is what the embedded engine may take of memory; 0: as much as is of use.
 	EngineBytes int64
 
@@ -103,9 +113,13 @@ type Spool struct {
 	log      *slog.Logger
 	engine   engine.Engine
 	disk     *ondisk.Store // the engine, if it is the embedded one
+	shared   engine.Shared // the engine, if several relays use it
+	crew     crew          // nothing of it is used otherwise
 	decide   func(*View, *Draft)
 	now      func() time.Time
 	onCommit func(int, time.Duration)
+	busy     func(*Lane) bool
+	wants    func(*Lane) bool
 	seam     engine.Seam
 	format   record.Format
 	key      []byte // of encryption; empty: none
@@ -117,6 +131,8 @@ type Spool struct {
 	ops     chan *op
 	free    sync.Pool     // of ops
 	closing chan struct{} // closed by Close
+	// changed has capacity 1: a token means that another relay has changed something.
+	changed chan struct{}
 	done    chan struct{} // closed by the committer when it has written its last
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -160,6 +176,7 @@ type Spool struct {
 	hw          *highwater.Mark
 	sweepMu     sync.Mutex // held across a portion; guards what follows
 	passes      map[record.LaneID]*exhaustedPass
+	remains     remains.Pass
 	groups      atomic.Uint64 // written
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
@@ -179,6 +196,9 @@ func Open(o Options) (_ *Spool, err error) {
 		err = volume.PrepareDir(o.Dir)
 	}
 	if err != nil {
+		if o.Engine != nil {
+			err = errors.Join(err, o.Engine.Close())
+		}
 		return nil, err
 	}
 	s := newSpool(o)
@@ -232,12 +252,13 @@ func (s *Spool) abandon() (errs error) {
 func newSpool(o Options) *Spool {
 	s := &Spool{
 		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now, engine: o.Engine,
-		onCommit: o.OnCommit,
-		seam:     o.seam,
-		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		onCommit: o.OnCommit, busy: o.Busy,
+		wants: o.Wants,
+		seam:  o.seam,
+		ops:   make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
-		dirtyC: make(chan struct{}, 1),
+		dirtyC: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		fresh:  feed{max: cmp.Or(o.FreshBytesMax, freshBytesMax)},
 		failed: make(chan struct{}),
 	}
@@ -257,6 +278,15 @@ func newSpool(o Options) *Spool {
 			OnCompaction: o.OnCompaction, Memory: o.EngineBytes})
 		s.engine, s.Files = s.disk, s.disk.Files
 	}
+	if s.shared, _ = s.engine.(engine.Shared); s.shared != nil {
+		s.crew.init(s)
+	}
+	if s.busy == nil {
+		s.busy = func(*Lane) bool { return false }
+	}
+	if s.wants == nil {
+		s.wants = func(*Lane) bool { return true }
+	}
 	if s.onCommit == nil {
 		s.onCommit = func(int, time.Duration) {}
 	}
@@ -268,6 +298,10 @@ func newSpool(o Options) *Spool {
 func (s *Spool) Start() {
 	s.running.Go(s.commitLoop)
 	s.running.Go(s.keepLoop)
+	if s.shared != nil {
+		s.crew.started.Store(true)
+		s.running.Go(s.crew.loop)
+	}
 	s.running.Go(func() { s.engine.Run(s.ctx) })
 }
 
@@ -278,6 +312,7 @@ func (s *Spool) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
 		s.cancel()
+		s.StopWaiting()
 		if !ended(&s.running, s.failed) {
 			s.closeErr = errors.Join(errStuck, s.hw.Close())
 			return
@@ -398,6 +433,11 @@ func (s *Spool) Admit(n int) error {
 	}
 	if err := s.gate.err(); err != nil {
 		return err
+	}
+	if s.shared != nil {
+		if err := s.shared.Away(); err != nil {
+			return err
+		}
 	}
 	return s.engine.Admit(n)
 }

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,6 +26,8 @@ type fixture struct {
 	t   *testing.T
 	dir string
 	now time.Time
+	// window is how long ids are remembered; 0: an hour.
+	window time.Duration
 	// secret is the encryption key; empty: none.
 	secret []byte
 	// memory is what the engine may take of it; 0: as much as is of use.
@@ -65,9 +68,10 @@ func (f *fixture) options() Options {
 				v.Put([]byte("n"), append(v.Get([]byte("n")), 1), time.Hour)
 			}
 		},
-		Limits: Limits{KeepDelivered: time.Hour, KeepExhausted: time.Hour, DedupeWindow: time.Hour},
-		Now:    func() time.Time { return f.now },
-		free:   f.free, EngineBytes: f.memory,
+		Limits: Limits{KeepDelivered: time.Hour, KeepExhausted: time.Hour,
+			DedupeWindow: cmp.Or(f.window, time.Hour)},
+		Now:  func() time.Time { return f.now },
+		free: f.free, EngineBytes: f.memory,
 		inodes: f.inodes,
 	}
 }
@@ -719,7 +723,8 @@ func (f *fixture) commitCheckpoint() {
 func TestSmallState(t *testing.T) {
 	f := open(t)
 	l := f.lane("crm")
-	st := record.Standing{FailedJobs: 7, DefectiveSince: f.now, Held: true}
+	st := record.Standing{FailedJobs: 7, DefectiveSince: f.now, Held: true, ShutUntil: f.now.Add(time.Hour),
+		GoneSince: f.now}
 	err := f.Apply(Change{Standing: &st, StandingOf: l.id, Tick: &record.Tick{At: f.now},
 		Owe: []Notice{{Lane: l.id, Episode: 9, Body: []byte("mail")}}})
 	if err != nil {
@@ -733,7 +738,8 @@ func TestSmallState(t *testing.T) {
 	}
 	f.reopen()
 	l = f.lane("crm")
-	if got := l.Standing(); got.FailedJobs != 7 || !got.Held || !got.DefectiveSince.Equal(f.now) {
+	if got := l.Standing(); got.FailedJobs != 7 || !got.Held || !got.DefectiveSince.Equal(f.now) ||
+		!got.ShutUntil.Equal(f.now.Add(time.Hour)) || !got.GoneSince.Equal(f.now) {
 		t.Errorf("got standing %+v; want %+v", got, st)
 	}
 	if got := f.LastTick(); got.Number != 1 || !got.At.Equal(f.now) {

@@ -1,9 +1,7 @@
 package spool_test
 
 import (
-	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,14 +17,10 @@ func TestEngine(t *testing.T) {
 // diskBed is a directory with the files of the embedded engine. A crash copies them, as they are in
 // that moment, to another one.
 type diskBed struct {
+	spooltest.CommitFaults
 	tb      testing.TB
 	root    string
 	crashes int
-
-	mu     sync.Mutex // guards below
-	failIn int
-	kept   bool
-	failed bool
 }
 
 var _ spooltest.Bed = (*diskBed)(nil)
@@ -44,39 +38,11 @@ func (b *diskBed) Crash(s *spool.Spool) {
 	spool.CrashTo(b.tb, s, b.dir())
 }
 
-func (b *diskBed) FailCommit(n int, kept bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.failIn, b.kept, b.failed = n, kept, false
-}
-
-var errInjected = errors.New("the test lets this commit fail")
-
 func (b *diskBed) through(call string, do func() error) error {
 	if call != "commit" {
 		return do()
 	}
-	effect, err := b.fault()
-	if !effect {
-		return err
-	}
-	return errors.Join(do(), err)
-}
-
-func (b *diskBed) fault() (effect bool, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.failed {
-		return false, errInjected
-	}
-	if b.failIn == 0 {
-		return true, nil
-	}
-	if b.failIn--; b.failIn > 0 {
-		return true, nil
-	}
-	b.failed = true
-	return b.kept, errInjected
+	return b.Do(do)
 }
 
 // TxnBytes is what the options of the engine allow.

@@ -68,12 +68,9 @@ func (s *Spool) keep(clock time.Time) {
 	if s.gate.closed() {
 		return // sweeping writes
 	}
-	if err := s.clearForgotten(); err != nil && s.Err() == nil && !s.closed() &&
-		!errors.Is(err, ErrFull) {
-		s.log.Error("cannot clean up after a forgotten target; it is tried again", "error", err)
-	}
-	if err := s.Sweep(s.now()); err != nil && s.Err() == nil && !errors.Is(err, ErrFull) {
-		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
+	clean(s)
+	if s.shared != nil {
+		wakeDirty(s) // of lanes to which nothing comes
 	}
 	err := s.engine.Reclaim(clock, s.head.Load(), s.between)
 	if errors.Is(err, ErrMoved) {
@@ -85,6 +82,19 @@ func (s *Spool) keep(clock time.Time) {
 	}
 }
 
+// clean removes what nobody needs.
+func clean(s *Spool) {
+	if !s.Leads() {
+		// another relay does
+	} else if err := s.clearForgotten(); err != nil && s.Err() == nil && !s.closed() &&
+		!errors.Is(err, ErrFull) {
+		s.log.Error("cannot clean up after a forgotten target; it is tried again", "error", err)
+	}
+	if err := s.Sweep(s.now()); err != nil && s.Err() == nil && !errors.Is(err, ErrFull) {
+		s.log.Error("cannot sweep the spool; it is tried again", "error", err)
+	}
+}
+
 // Sweep removes what nobody needs any more as of now: delivered events after KeepDelivered,
 // exhausted deliveries after KeepExhausted. When space is short, delivered events go at once.
 func (s *Spool) Sweep(now time.Time) error {
@@ -93,7 +103,10 @@ func (s *Spool) Sweep(now time.Time) error {
 	if s.engine.Usage().Short {
 		cut = now
 	}
-	if err := s.sweepPortion(cut); err != nil {
+	leads := s.Leads()
+	if !leads {
+		lookForPositions(s, time.Now().Add(sweepTime))
+	} else if err := s.sweepPortion(cut); err != nil {
 		return err
 	}
 	if s.engine.Tight() {
@@ -102,7 +115,13 @@ func (s *Spool) Sweep(now time.Time) error {
 	if err := s.sweepExhausted(now, now.Add(-lim.KeepExhausted)); err != nil {
 		return err
 	}
-	return s.sweepReleased(cut)
+	if !leads {
+		return nil
+	}
+	if err := errors.Join(s.sweepReleased(cut), sweepRemains(s, now)); err != nil || s.shared == nil {
+		return err
+	}
+	return s.crew.sweepLeft(cut.Add(-lim.KeepExhausted))
 }
 
 // measure has the engine look how things are.
@@ -117,6 +136,8 @@ func (s *Spool) measure(held bool) error {
 func (s *Spool) sweepPortion(cut time.Time) (err error) {
 	s.sweepMu.Lock()
 	defer s.sweepMu.Unlock()
+	end := time.Now().Add(sweepTime)
+	lookForPositions(s, end)
 	settled := s.settledTo()
 	to, err := s.engine.SweepTo(engine.Prospect{Swept: s.swept.Load(), Settled: settled,
 		MayGo: func(seq uint64) (bool, error) { return s.mayGo(seq, settled, cut) }})
@@ -125,7 +146,7 @@ func (s *Spool) sweepPortion(cut time.Time) (err error) {
 	}
 	s.unheld.begin() // the list must not grow
 	more := to > 0
-	for end := time.Now().Add(sweepTime); more && s.Err() == nil && !s.closed(); {
+	for more && s.Err() == nil && !s.closed() {
 		bytes := int64(0)
 		bytes, more, err = s.sweepLog(cut, to)
 		s.engine.Swept(bytes)
@@ -134,6 +155,22 @@ func (s *Spool) sweepPortion(cut time.Time) (err error) {
 		}
 	}
 	return nil
+}
+
+func lookForPositions(s *Spool, end time.Time) {
+	for _, l := range s.Lanes() {
+		l.lookForPosition(end)
+	}
+}
+
+// lookForPosition has the lane pass what is settled, because the sweep waits where it stands. A
+// position moves with what is fetched; that of a lane from which nobody fetches, because its target
+// is paused, would stay before what was purged. One that stands at what it owes does not look.
+func (l *Lane) lookForPosition(end time.Time) {
+	for more := l.Counts().Fresh > 0 && l.Ours(); more; {
+		_, more = l.lookForOldest()
+		more = more && time.Now().Before(end) && !l.s.closed()
+	}
 }
 
 // mayGo reports whether the first event from a sequence on is settled and old enough.
@@ -148,10 +185,16 @@ func (s *Spool) mayGo(seq, settled uint64, cut time.Time) (may bool, err error) 
 // settledTo is the sequence up to which every lane's stored record counts the log as settled.
 func (s *Spool) settledTo() uint64 {
 	to := s.storedHead.Load()
+	if s.shared != nil {
+		to = s.head.Load()
+	}
 	for _, l := range s.Lanes() {
 		l.mu.Lock()
-		if !l.storedIdle {
+		switch {
+		case !l.storedIdle:
 			to = min(to, l.storedPosition)
+		case s.shared != nil: // nobody says for all lanes up to where they were fed
+			to = min(to, max(l.storedPosition, l.storedSeq))
 		}
 		l.mu.Unlock()
 	}
@@ -190,7 +233,7 @@ func (s *Spool) leaveHeld(seqs []uint64, from, to uint64) ([]uint64, error) {
 	held := make(map[uint64]struct{})
 	for _, l := range s.Lanes() {
 		c := l.Counts()
-		if c.Pending == 0 && c.Exhausted == 0 {
+		if c.Pending == 0 && c.Exhausted+c.Expired == 0 && l.Ours() {
 			continue
 		}
 		for _, prefix := range []byte{record.PrefixException, record.PrefixExhausted} {
@@ -360,9 +403,9 @@ func (s *Spool) sweepExhausted(now, cut time.Time) error {
 		return s.LaneByID(id) == nil
 	})
 	for _, l := range s.Lanes() {
-		p := s.passes[l.id]
+		p, c := s.passes[l.id], l.Counts()
 		switch {
-		case l.Counts().Exhausted == 0:
+		case c.Exhausted+c.Expired == 0 || !l.Ours():
 			delete(s.passes, l.id)
 			continue
 		case p == nil:
@@ -419,9 +462,10 @@ func (g *group) dropExhausted(r record.Ref) {
 	if l == nil || !g.has(key) {
 		return
 	}
+	expired := isExpired(g, key)
 	g.delete(key)
 	l.mu.Lock()
-	l.exhausted -= min(l.exhausted, 1)
+	l.keptLocked(expired, -1)
 	l.mu.Unlock()
 	g.forced[l] = struct{}{}
 	// It was kept for its time already: no more of it.
@@ -431,7 +475,8 @@ func (g *group) dropExhausted(r record.Ref) {
 // planRemoval deletes events. A replay that came between the look and now may need one of them, so
 // the look is done again then.
 func (g *group) planRemoval(r *removal) {
-	if r.replays != g.s.replays.Load() {
+	if r.replays != g.s.replays.Load() || g.s.shared != nil && r.swept > max(g.s.settledTo(),
+		g.s.swept.Load()) {
 		return
 	}
 	for _, seq := range r.seqs {
@@ -441,6 +486,10 @@ func (g *group) planRemoval(r *removal) {
 		g.delete(key)
 	}
 	g.dropMarks(r.seqs)
+	if g.s.shared != nil {
+		g.s.crew.planRemoval(g, r)
+		return
+	}
 	if r.swept > g.s.swept.Load() {
 		g.s.swept.Store(r.swept)
 		for _, late := range g.s.unheld.upTo(r) {

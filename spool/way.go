@@ -216,6 +216,14 @@ func (w *way) readTo(next, head uint64) bool {
 	return true
 }
 
+// rest goes on after head, up to which nothing is owed. Nobody may come to read that part of the
+// log, and the sweep, which an idle lane does not hold up, takes it away.
+func (w *way) rest(head uint64) {
+	if w.behind && len(w.window)+len(w.fresh) == 0 {
+		w.readTo(head+1, head)
+	}
+}
+
 // find is the place of a delivery in the window.
 func (w *way) find(seq uint64) (int, bool) {
 	return slices.BinarySearchFunc(w.window, seq, func(s slot, seq uint64) int {
@@ -314,6 +322,20 @@ func (w *way) inFlight() uint64 {
 		}
 	}
 	return n
+}
+
+// under are the deliveries that are under way, ascending, and one more than the last that was
+// handed out.
+func (w *way) under() (seqs []uint64) {
+	for i := range w.window {
+		if !w.window[i].settled {
+			seqs = append(seqs, w.window[i].seq)
+		}
+	}
+	if n := len(w.window); n > 0 {
+		seqs = append(seqs, w.window[n-1].seq+1)
+	}
+	return seqs
 }
 
 // oldest is the first delivery that is not settled, as far as memory knows it.

@@ -122,6 +122,15 @@ func (m *wayModel) look(t *rapid.T) {
 	}
 }
 
+func (m *wayModel) idle(*rapid.T) {
+	if len(m.waiting)+len(m.flying) == 0 {
+		m.rest(m.head)
+		if m.behind || m.position(m.head) != m.head {
+			panic("a way that owes nothing stays behind")
+		}
+	}
+}
+
 func (m *wayModel) turn(*rapid.T) {
 	if m.open = !m.open; !m.open {
 		m.drop()
@@ -201,7 +210,8 @@ func TestWay(t *testing.T) {
 		r.Repeat(map[string]func(*rapid.T){
 			"append": m.append, "append2": m.append, "fetch": m.fetch, "fetch2": m.fetch,
 			"settle": m.settle, "settle2": m.settle, "settle3": m.settle, "give back": m.giveBack,
-			"purge": m.remove, "oldest": m.look, "open": m.turn, "": m.check,
+			"purge": m.remove, "oldest": m.look, "rest": m.idle, "open": m.turn,
+			"": m.check,
 		})
 		m.open = true
 		for len(m.waiting)+len(m.flying) > 0 {

@@ -55,7 +55,7 @@ func subjects(box *Mailbox) []string {
 func awaitPaid(j *Journey, n int) {
 	j.t.Helper()
 	got := 0
-	if !eventually(Patience, func() bool {
+	if !Eventually(Patience, func() bool {
 		got = j.Metrics().Get("alerts_total", "result", "success")
 		return got >= n
 	}) {
@@ -188,7 +188,7 @@ func TestAlertWaysAreApart(t *testing.T) {
 		t.Errorf("the posts are %+v, the mails %q", got, subjects(box))
 	}
 	if text := got[0].Text; !strings.HasPrefix(text, "[hookspool] target dead is Defective\n") ||
-		!strings.Contains(text, "hookspool enable dead") || strings.Contains(text, "canary") {
+		!strings.Contains(text, "hookspool retry dead") || strings.Contains(text, "canary") {
 		t.Errorf("the text is %s", text)
 	}
 	checkPosts(t, hook)

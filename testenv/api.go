@@ -116,6 +116,11 @@ type Target struct {
 	InFlight       int        `json:"in_flight"`
 	Delivered      int        `json:"delivered"`
 	Quarantined    int        `json:"quarantined"`
+	HeldUntil      *time.Time `json:"held_until"`
+	GoneSince      *time.Time `json:"gone_since"`
+	Expired        int        `json:"expired"`
+	// Relay serves the target, where several relays share the spool.
+	Relay string `json:"relay"`
 }
 
 // Delivery is one delivery of GET /v1/deliveries.
@@ -129,6 +134,17 @@ type Delivery struct {
 	Attempts   int       `json:"attempts"`
 	LastStatus int       `json:"last_status"`
 	LastError  string    `json:"last_error"`
+	// Why is where it is, why, and what comes next; Hint is what helps.
+	Why           string     `json:"why"`
+	Hint          string     `json:"hint"`
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
+	AttemptsLeft  int        `json:"attempts_left"`
+	ExhaustsAt    *time.Time `json:"exhausts_at"`
+	KeptUntil     *time.Time `json:"kept_until"`
+	// What is told of the attempt that delivered it.
+	DeliveredAt *time.Time `json:"delivered_at"`
+	Status      *int       `json:"status"`
+	Duration    *float64   `json:"duration_ms"`
 }
 
 // Event is what GET /v1/events/{id} says.
@@ -140,6 +156,16 @@ type Event struct {
 	Session     string     `json:"session"`
 	Bytes       int        `json:"bytes"`
 	Deliveries  []Delivery `json:"deliveries"`
+	// Why and Unwanted are of an event that no target wanted.
+	Why      string     `json:"why"`
+	Unwanted []Unwanted `json:"unwanted"`
+}
+
+// Unwanted is a target that did not want an event.
+type Unwanted struct {
+	Target    string `json:"target"`
+	RefusedBy string `json:"refused_by"`
+	Note      string `json:"note"`
 }
 
 // Sample is what a sample callback says.
@@ -191,6 +217,18 @@ func (r *Relay) Event(id string) Event {
 	var e Event
 	r.mustGet("/v1/events/"+url.PathEscape(id), &e)
 	return e
+}
+
+// Why is what the API says of a delivery.
+func (r *Relay) Why(id, target string) Delivery {
+	r.t.Helper()
+	for _, d := range r.Event(id).Deliveries {
+		if d.Target == target {
+			return d
+		}
+	}
+	r.t.Errorf("%s is not owed to %s", id, target)
+	return Delivery{}
 }
 
 // Deliveries lists all deliveries of a target in a state, page by page.

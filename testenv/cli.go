@@ -41,3 +41,21 @@ func (r *Relay) CLI(args ...string) Output {
 	r.t.Helper()
 	return CLI(r.t, r.Env, append(args, "--config", r.ConfigPath())...)
 }
+
+// Shell runs commands of a shell, in which hookspool is the binary, and returns what they say.
+func (r *Relay) Shell(commands string, env ...string) string {
+	r.t.Helper()
+	bin, err := Binary()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-eu", "-c", `hookspool() { "$BIN" "$@"; }`+"\n"+commands)
+	cmd.Dir = r.t.TempDir()
+	cmd.Env = append(os.Environ(), append(env, "BIN="+bin, "HOOKSPOOL_CONFIG="+r.ConfigPath(),
+		"NO_PROXY=*")...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("%v: %s\n%s", err, out, commands)
+	}
+	return string(out)
+}

@@ -20,7 +20,7 @@ func TestClients(t *testing.T) {
 		t.Parallel()
 		dir := clientDir(t, "go")
 		if out, err := commandIn(dir, "go", "mod", "download").CombinedOutput(); err != nil {
-			skipLoudly(t, "the modules of a Go client cannot be had: %v\n%s", err, out)
+			SkipLoudly(t, "the modules of a Go client cannot be had: %v\n%s", err, out)
 		}
 		j := clientRelay(t, filepath.Join(dir, "openapi.json"))
 		mustRun(t, dir, "go", "tool", "oapi-codegen", "-generate", "types,client", "-package",
@@ -37,7 +37,7 @@ func TestClients(t *testing.T) {
 		}
 		dir := clientDir(t, "typescript")
 		if out, err := commandIn(dir, "npm", "ci", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
-			skipLoudly(t, "the packages of a TypeScript client cannot be had: %v\n%s", err, out)
+			SkipLoudly(t, "the packages of a TypeScript client cannot be had: %v\n%s", err, out)
 		}
 		j := clientRelay(t, filepath.Join(dir, "openapi.json"))
 		mustRun(t, dir, "npm", "run", "generate")

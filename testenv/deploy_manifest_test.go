@@ -14,50 +14,63 @@ import (
 // configs are the config files of deploy/, by where they come from.
 func configs(t *testing.T) map[string]string {
 	t.Helper()
-	_, inMap, _ := strings.Cut(deployed(t, "kubernetes/config.yml"), "  hookspool.toml: |\n")
-	inMap, _, _ = strings.Cut(inMap, "\n---")
 	return map[string]string{
 		"systemd":    deployed(t, "systemd/hookspool.toml"),
 		"compose":    deployed(t, "compose/config/hookspool.toml"),
-		"kubernetes": strings.ReplaceAll("\n"+inMap, "\n    ", "\n"),
+		"kubernetes": inMap(t, "kubernetes/config.yml", "hookspool.toml"),
 	}
+}
+
+// inMap is a file in the ConfigMap of a manifest.
+func inMap(t *testing.T, manifest, name string) string {
+	t.Helper()
+	_, text, _ := strings.Cut(deployed(t, manifest), "  "+name+": |\n")
+	text, _, _ = strings.Cut(text, "\n---")
+	return strings.ReplaceAll("\n"+text, "\n    ", "\n")
 }
 
 // TestDeployConfigs asserts that the config files of deploy/ are ones that serve would start with,
 // given the secrets that they name, also when these are the credentials of the unit.
 func TestDeployConfigs(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
-	dir := t.TempDir()
-	secret := regexp.MustCompile(`file:(/run/[^"]+)`)
 	all := configs(t)
 	all["systemd, with the credential"] = strings.Replace(all["systemd"], "#secret =", "secret =", 1)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		text := all[name]
-		for _, m := range secret.FindAllStringSubmatch(text, -1) {
-			value := "0123456789abcdef0123456789abcdef"
-			if strings.HasSuffix(m[1], "crm_secret") {
-				value = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-			}
-			file := filepath.Join(dir, m[1])
-			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+		checkDeployed(t, name, all[name])
+	}
+}
+
+// checkDeployed has check look at a config file where its secrets are, and returns what it says.
+func checkDeployed(t *testing.T, name, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	secret := regexp.MustCompile(`file:(/run/[^"]+)`)
+	for _, m := range secret.FindAllStringSubmatch(text, -1) {
+		value := "0123456789abcdef0123456789abcdef"
+		if strings.HasSuffix(m[1], "crm_secret") {
+			value = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 		}
-		path := filepath.Join(dir, "hookspool.toml")
-		// check binds what serve would bind, and the ports may be taken here.
-		text = strings.NewReplacer("file:/run/", "file:"+dir+"/run/", "unix:/run/hookspool/",
-			"unix:"+dir+"/", ":8470\"", ":0\"", ":8471\"", ":0\"").Replace(text)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		file := filepath.Join(dir, m[1])
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if out := CLI(t, nil, "check", "--config", path); out.Code != 0 {
-			t.Errorf("the config for %s is refused:\n%s%s", name, out.Stdout, out.Stderr)
+		if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
+	path := filepath.Join(dir, "hookspool.toml")
+	// check binds what serve would bind, and the ports may be taken here.
+	text = strings.NewReplacer("file:/run/", "file:"+dir+"/run/", "unix:/run/hookspool/",
+		"unix:"+dir+"/", ":8470\"", ":0\"", ":8471\"", ":0\"").Replace(text)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := CLI(t, nil, "check", "--config", path)
+	if out.Code != 0 {
+		t.Errorf("the config for %s is refused:\n%s%s", name, out.Stdout, out.Stderr)
+	}
+	return out.Stdout + out.Stderr
 }
 
 func deployedUnit(t *testing.T) string { return deployed(t, "systemd/hookspool.service") }
@@ -91,7 +104,7 @@ func TestDeployRestarts(t *testing.T) {
 // TestDeployUnit has systemd-analyze verify the unit with the real binary, and judge how exposed
 // the service is: 0 is nothing, 10 is everything.
 func TestDeployUnit(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	analyze, ok := tool(t, "SYSTEMD_ANALYZE", "systemd-analyze", "systemd")
 	if !ok {
@@ -119,7 +132,7 @@ func TestDeployUnit(t *testing.T) {
 // long says that a test takes minutes of two cores and runs only when asked for.
 func long(t *testing.T) {
 	t.Helper()
-	if !longRun() {
+	if !LongRun() {
 		t.Skip("it takes minutes: HOOKSPOOL_LONG=1 go test ./testenv -run 'Deploy|Clients'")
 	}
 }
@@ -133,7 +146,7 @@ func TestDeployManifests(t *testing.T) {
 	fetch := exec.Command("go", "mod", "download")
 	fetch.Dir = dir
 	if out, err := fetch.CombinedOutput(); err != nil {
-		skipLoudly(t, "the modules of deploycheck cannot be had: %v\n%s", err, out)
+		SkipLoudly(t, "the modules of deploycheck cannot be had: %v\n%s", err, out)
 	}
 	cmd := exec.Command("go", "run", ".", "../../deploy")
 	cmd.Dir = dir

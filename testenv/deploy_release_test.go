@@ -20,7 +20,7 @@ func TestDeployRelease(t *testing.T) {
 	t.Parallel()
 	root := mustRoot(t)
 	if out, err := exec.Command("git", "-C", root, "rev-parse", "HEAD").CombinedOutput(); err != nil {
-		skipLoudly(t, "this tree is none of git's: %s", out)
+		SkipLoudly(t, "this tree is none of git's: %s", out)
 	}
 	dir := keptDir(t)
 	first := release(t, root, filepath.Join(dir, "one"))

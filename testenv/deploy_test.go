@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,14 +40,19 @@ func families(scrape string) map[string]string {
 }
 
 // TestDeployMetrics asserts that every metric that the rules and the dashboard ask for is one of
-// the real binary, that the manual has every metric with its type, and that it has no other.
+// the real binary, alone or one of several, that the manual has every metric with its type, and that
+// it has no other.
 func TestDeployMetrics(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Start()
+	shared := readyFleet(t, 1, "crm")
+	shared.StartAll()
 	_, scrape := j.Admin("GET", "/metrics")
 	real := families(string(scrape))
+	_, scrape = shared.Admin("GET", "/metrics")
+	maps.Copy(real, families(string(scrape)))
 	names := regexp.MustCompile(`\b(?:hookspool|process|go)_[a-z0-9_]+`)
 	for _, path := range []string{"prometheus/rules.yml", "prometheus/rules_test.yml",
 		"grafana/hookspool.json"} {
@@ -103,7 +109,7 @@ func documented(t *testing.T) map[string]string {
 // TestDeployRules has promtool check the alert rules and run their tests, and wants a test for
 // every alert.
 func TestDeployRules(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	alerts := regexp.MustCompile(`alert(?:name)?: (\w+)`)
 	tested := alerts.FindAllStringSubmatch(deployed(t, "prometheus/rules_test.yml"), -1)
@@ -160,7 +166,7 @@ func readDashboard(t *testing.T) dashboard {
 // TestDeployDashboard asserts that the dashboard holds together: ids and titles are unique, panels
 // do not overlap, each says what it shows, asks the chosen data source and honours the variables.
 func TestDeployDashboard(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	d := readDashboard(t)
 	var variables []string

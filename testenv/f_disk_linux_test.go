@@ -22,8 +22,10 @@ type disk struct {
 	image string // the file below the loop device; "" for tmpfs
 	dir   string // where it is mounted
 	size  int64
-	// filled is when others took room last, or a table may have been begun; see takeRest.
+	// filled is when others took room last, or a table may have been begun, and left is what was free
+	// after that; see takeRest.
 	filled time.Time
+	left   int64
 }
 
 // The flags of FS_IOC_SHUTDOWN: what happens to the journal before the file system is dead.
@@ -53,7 +55,7 @@ func newDisk(t testing.TB, kind string, size int64) *disk {
 	}
 	d.unmountAfterDeath()
 	if err := d.tryMount(); err != nil {
-		skipLoudly(t, "%v", err)
+		SkipLoudly(t, "%v", err)
 	}
 	t.Cleanup(func() {
 		if d.mounted() {
@@ -147,6 +149,19 @@ func (d *disk) cut(flag uint32) {
 	}
 }
 
+// sync writes everything that is dirty on this file system, and nothing of others.
+func (d *disk) sync() {
+	d.t.Helper()
+	f, err := os.Open(d.dir)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // free is what a user can still write.
 func (d *disk) free() int64 {
 	d.t.Helper()
@@ -220,11 +235,11 @@ func (d *disk) filler() string { return filepath.Join(d.dir, "somebody-else") }
 func needTools(t testing.TB, names ...string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		skipLoudly(t, "it mounts file systems and injects faults, which only root may")
+		SkipLoudly(t, "it mounts file systems and injects faults, which only root may")
 	}
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			skipLoudly(t, "%v", err)
+			SkipLoudly(t, "%v", err)
 		}
 	}
 }

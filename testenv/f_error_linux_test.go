@@ -28,9 +28,9 @@ func injectErrors(t testing.TB, pid int, calls, errno string) *sickness {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.heal)
-	if !eventually(Patience, func() bool { return traced(t, pid) }) {
+	if !Eventually(Patience, func() bool { return traced(t, pid) }) {
 		s.heal()
-		skipLoudly(t, "strace cannot attach: %s", out.String())
+		SkipLoudly(t, "strace cannot attach: %s", out.String())
 	}
 	return s
 }

@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -94,20 +93,4 @@ func (r *Relay) keepLog() string {
 		r.t.Fatal(err)
 	}
 	return log
-}
-
-// startUnready starts the process and waits until it answers, ready or not.
-func (r *Relay) startUnready() error {
-	if err := r.Launch(); err != nil {
-		return err
-	}
-	var status Status
-	if !eventually(startPatience, func() bool {
-		return r.proc.Ended() || r.client.get("/v1/status", &status) == nil
-	}) || r.proc.Ended() {
-		return errors.New(tail(r.Log()))
-	}
-	url := listenURL(status.Listen)
-	r.events.Store(&url)
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -142,25 +143,29 @@ func TestFaultNextLog(t *testing.T) {
 			disk := injectErrors(t, j.Pid(), "openat", c.errno)
 			pad := Payload(rng, "message", 300<<10)
 			var a Answer
-			Until(t, 2*Patience, "an event to be refused", func() bool {
-				a = j.Post(Post{Body: pad})
-				// Without a descriptor a new connection may be refused by 503 as well.
-				return a.Err != nil || a.Status == 507
-			})
 			if c.waits {
 				// It tries again and again, and may be ready in between: what is small may still fit.
-				Until(t, 2*Patience, "/readyz to say "+c.words, func() bool {
-					a = j.Post(Post{Body: pad})
+				Until(t, 4*Patience, "/readyz to say "+c.words, func() bool {
+					var full bool
+					a, full = refusedOf(j, pad, func(a *Answer) bool {
+						return a.Err == nil && a.Status == 507 && a.Problem.Code == "spool_full" &&
+							a.Header.Get("Retry-After") != ""
+					})
 					code, body := j.Admin("GET", "/readyz")
-					return a.Err == nil && a.Status == 507 && a.Problem.Code == "spool_full" &&
-						a.Header.Get("Retry-After") != "" && code == 503 &&
-						strings.Contains(string(body), "the spool is full") &&
+					return full && code == 503 && strings.Contains(string(body), "the spool is full") &&
 						strings.Contains(string(body), c.words)
 				})
 				disk.heal()
 				Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
 				j.SendIDs("after", 5)
 			} else {
+				Until(t, 4*Patience, "an event to be refused", func() bool {
+					var refused bool
+					a, refused = refusedOf(j, pad, func(a *Answer) bool {
+						return a.Err != nil || a.Status == 507
+					})
+					return refused
+				})
 				code := j.WaitExit()
 				disk.heal()
 				log := j.keepLog()
@@ -178,4 +183,22 @@ func TestFaultNextLog(t *testing.T) {
 			j.finishFaults()
 		})
 	}
+}
+
+// refusedOf posts an event by many callers together and returns an answer that is wanted, if there
+// is one. One by one they would take as many syncs as events to fill a log, on a slow disk a minute.
+func refusedOf(j *Journey, body []byte, want func(*Answer) bool) (a Answer, found bool) {
+	wanted := make(chan Answer, 16)
+	var callers sync.WaitGroup
+	for range cap(wanted) {
+		callers.Go(func() {
+			if a := j.Post(Post{Body: body}); want(&a) {
+				wanted <- a
+			}
+		})
+	}
+	callers.Wait()
+	close(wanted)
+	a, found = <-wanted
+	return a, found
 }

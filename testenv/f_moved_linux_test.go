@@ -170,15 +170,20 @@ func (j *Journey) fallsSilent(do func(spool string) error) {
 	if err := do(j.SpoolPath()); err != nil {
 		j.t.Fatal(err)
 	}
+	var asked time.Time // when the relay had not stopped yet, as far as is known
 	Until(j.t, Patience, "the relay to be unready", func() bool {
+		before := time.Now()
 		code, body, err := j.client.call("GET", "/readyz")
-		return j.proc.Ended() || err == nil && code == 503 &&
-			strings.Contains(string(body), "not where they were opened")
+		if j.proc.Ended() || err == nil && code == 503 &&
+			strings.Contains(string(body), "not where they were opened") {
+			return true
+		}
+		asked = before
+		return false
 	})
-	seen := time.Now()
 	status, body, err := endPost(waits)
 	switch {
-	case err != nil && time.Since(seen) > time.Second || j.proc.Ended():
+	case err != nil && time.Since(asked) > time.Second || j.proc.Ended():
 		j.t.Logf("this machine was too busy to hear the answer: %v", err) // it waits a second
 	case err != nil || status != 507 || !strings.Contains(body, `"disk_error"`):
 		j.t.Errorf("who waited was answered %d %s, %v", status, body, err)

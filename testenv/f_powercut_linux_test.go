@@ -96,12 +96,19 @@ func (j *Journey) cutAndRestart(d *disk, flag uint32) {
 	Until(j.t, Patience, "the relay to stand still", func() bool {
 		return standsStill(j.t, j.Pid())
 	})
+	j.takePower(d, flag)
+	j.keepLog()
+	j.Start()
+}
+
+// takePower takes the power from the disk, and from the relay, which stands still, and gives it
+// back to the disk.
+func (j *Journey) takePower(d *disk, flag uint32) {
+	j.t.Helper()
 	d.cut(flag)
 	j.Kill()
-	j.keepLog()
 	d.unmount()
 	d.mount()
-	j.Start()
 }
 
 // standsStill reports whether no thread of a process can make a step of its own: each is stopped,

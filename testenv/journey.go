@@ -162,7 +162,7 @@ func (l *Load) Stop() {
 func (j *Journey) AwaitPending(target string, n int) {
 	j.t.Helper()
 	got := -1
-	if !eventually(Patience, func() bool {
+	if !Eventually(Patience, func() bool {
 		got = j.Target(target).Pending
 		return got == n
 	}) {
@@ -191,7 +191,7 @@ func (j *Journey) AwaitFailed(target string, n int) {
 func (j *Journey) AwaitStatus(target, status string) Target {
 	j.t.Helper()
 	var last Target
-	if !eventually(2*Patience, func() bool {
+	if !Eventually(2*Patience, func() bool {
 		last = j.Target(target)
 		return last.Status == status
 	}) {

@@ -26,11 +26,15 @@ type Ledger struct {
 	refused  int
 	gaps     bool
 	foreign  bool
+	short    bool
+	// transformed are the targets that get other bytes than were sent.
+	transformed map[string]bool
 }
 
 // entry is one event that was accepted, or may have been.
 type entry struct {
 	body        []byte
+	sum         [32]byte // of a body that is too long to be kept
 	contentType string
 	targets     []string
 	fresh       bool // an answer said that it is no duplicate
@@ -50,6 +54,22 @@ func (l *Ledger) AllowGaps() { l.gaps = true }
 // AllowForeign says that events are sent which the ledger is not told of.
 func (l *Ledger) AllowForeign() { l.foreign = true }
 
+// Transforms says that a target has a transform: what it gets is not compared with what was sent.
+func (l *Ledger) Transforms(target string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.transformed == nil {
+		l.transformed = map[string]bool{}
+	}
+	l.transformed[target] = true
+}
+
+// KeepShort has the ledger and the receiver keep only the sums of long bodies.
+func (l *Ledger) KeepShort() {
+	l.short = true
+	l.receiver.KeepShort()
+}
+
 // Note enters one post and its answer.
 func (l *Ledger) Note(p Post, a Answer) {
 	l.mu.Lock()
@@ -62,6 +82,9 @@ func (l *Ledger) Note(p Post, a Answer) {
 		contentType = ""
 	}
 	e := &entry{body: p.Body, contentType: contentType, targets: a.Targets}
+	if l.short && len(p.Body) > shortBytes {
+		e.sum, e.body = sha256.Sum256(p.Body), nil
+	}
 	// A commit that failed may have reached the disk all the same: nobody can know before the next
 	// start has read it.
 	unknown := a.Err != nil || a.Problem.Code == "disk_error"
@@ -153,14 +176,14 @@ func (l *Ledger) Unknown() int {
 // delivery is an event and a target.
 type delivery struct{ id, target string }
 
-// Check proves, now, that every accepted event is delivered, pending or exhausted at each of its
-// targets, and that nothing arrived that was not sent. Deliveries move while it looks, so it looks
-// again until all are seen.
+// Check proves, now, that every accepted event is delivered, pending, exhausted or expired at each
+// of its targets, and that nothing arrived that was not sent. Deliveries move while it looks, so it
+// looks again until all are seen.
 func (l *Ledger) Check() {
 	l.t.Helper()
 	l.CheckArrivals()
 	var lost []delivery
-	if !eventually(Patience/2, func() bool {
+	if !Eventually(Patience/2, func() bool {
 		lost = l.lost()
 		return len(lost) == 0
 	}) {
@@ -173,10 +196,16 @@ func (l *Ledger) Check() {
 // some arrive: how many a busy machine delivers in a time is no matter of these tests.
 func (l *Ledger) AwaitDelivered() {
 	l.t.Helper()
+	l.AwaitDeliveredBut("")
+}
+
+// AwaitDeliveredBut is AwaitDelivered for all targets but one.
+func (l *Ledger) AwaitDeliveredBut(target string) {
+	l.t.Helper()
 	last, since := -1, time.Now()
 	for {
 		began := time.Now()
-		open := l.open(nil)
+		open := slices.DeleteFunc(l.open(nil), func(d delivery) bool { return d.target == target })
 		switch {
 		case len(open) == 0:
 			return
@@ -195,7 +224,7 @@ func (l *Ledger) lost() []delivery {
 	owed := map[delivery]bool{}
 	excused := map[string]int{}
 	for name, target := range l.relay.Targets() {
-		for _, state := range []string{"pending", "exhausted"} {
+		for _, state := range []string{"pending", "exhausted", "expired"} {
 			for _, d := range l.relay.Deliveries(name, state) {
 				owed[delivery{d.ID, name}] = true
 			}
@@ -290,13 +319,15 @@ func (l *Ledger) judge(r *Request) string {
 		return ""
 	case e == nil:
 		return fmt.Sprintf("INVENTED: nothing of this id was accepted; body %.80q", r.Body)
-	case !bytes.Equal(e.body, r.Body):
+	case accepted && !slices.Contains(e.targets, r.Target):
+		return fmt.Sprintf("it arrived, but its targets are %v", e.targets)
+	case l.transformed[r.Target]:
+		return ""
+	case !bytes.Equal(e.body, r.Body) || e.sum != r.Sum:
 		return fmt.Sprintf("CHANGED: sent %d bytes, %d arrived", len(e.body), len(r.Body))
 	case r.Header.Get("Content-Type") != e.contentType:
 		return fmt.Sprintf("CHANGED: content type was %q, is %q", e.contentType,
 			r.Header.Get("Content-Type"))
-	case accepted && !slices.Contains(e.targets, r.Target):
-		return fmt.Sprintf("it arrived, but its targets are %v", e.targets)
 	}
 	return ""
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 // Mail is one e-mail that the mailbox took.
@@ -38,11 +40,11 @@ type Mailbox struct {
 	running sync.WaitGroup
 }
 
-// NewMailbox starts a mailbox on port 0; it ends with the test.
+// NewMailbox starts a mailbox on a port of its own; it ends with the test.
 func NewMailbox(t testing.TB) *Mailbox {
 	t.Helper()
 	m := &Mailbox{t: t}
-	m.listen("127.0.0.1:0")
+	m.serve(port.Listen())
 	t.Cleanup(func() {
 		m.Unhang()
 		m.Down()
@@ -51,9 +53,8 @@ func NewMailbox(t testing.TB) *Mailbox {
 	return m
 }
 
-func (m *Mailbox) listen(address string) {
+func (m *Mailbox) serve(ln net.Listener, err error) {
 	m.t.Helper()
-	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		m.t.Fatalf("cannot start the mailbox: %v", err)
 	}
@@ -91,7 +92,7 @@ func (m *Mailbox) Down() {
 // Up opens the port again after Down.
 func (m *Mailbox) Up() {
 	m.t.Helper()
-	m.listen(m.address)
+	m.serve(net.Listen("tcp", m.address))
 }
 
 // Refuse answers the next n offers of a mail with 451: try later.

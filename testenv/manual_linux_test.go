@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 // onTerminal runs a verb with its output on a terminal of so many columns, and returns what it shows.
@@ -51,7 +53,7 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) stri
 // TestManualTerminal asserts that a page is laid out for the terminal that it is shown on, in styles
 // unless somebody wants none, and that it goes through the pager of the environment and no other.
 func TestManualTerminal(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	page := onTerminal(t, 60, nil, "help", "--no-pager", "retrying")
 	if !strings.HasPrefix(page, "\x1b[1mRetrying\x1b[0m\n\n") {
@@ -159,10 +161,10 @@ func (b *codeBlock) commands() (commands []string) {
 // person would who has a relay of two targets: crm is well, erp failed once and is well again. The
 // others say why they cannot.
 func TestManualBlocks(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
-		skipLoudly(t, "the commands of the manual are run with curl: %v", err)
+		SkipLoudly(t, "the commands of the manual are run with curl: %v", err)
 	}
 	ran := 0
 	for _, file := range manualFiles(t) {
@@ -245,7 +247,7 @@ func firstMinute(t *testing.T) *shellRoom {
 	}
 	var free []string
 	for range 3 {
-		address, err := FreeAddress()
+		address, err := port.Free()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,7 +12,7 @@ import (
 // TestManualServed follows every link of the manual as the console serves it: pages, anchors, styles
 // and the way back are all there, under the console's policy and for whoever has the token.
 func TestManualServed(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("server.admin_token", "a-token-for-the-manual")
@@ -98,46 +97,4 @@ func getPage(t *testing.T, j *Journey, path, token string) (int, string) {
 		t.Errorf("GET %s has the policy %q", path, csp)
 	}
 	return answer.StatusCode, string(body)
-}
-
-// TestConsoleManual asserts that each view leads to the page that goes with it, that pages lead to
-// each other and back, and that they look like the console: they fit a phone, a tablet and a desk, in
-// its colors.
-func TestConsoleManual(t *testing.T) {
-	withoutRace(t)
-	j := NewJourney(t).Aim("crm")
-	j.Start()
-	j.Send(Post{ID: "first", Type: "message", Body: []byte(`{"eventType":"message"}`)})
-	c := openConsole(t, j.Relay, "")
-	for view, title := range map[string]string{"": "The console", "#/target/crm": "Retrying",
-		"#/event/first": "Where is my event?", "#/search": "Where is my event?"} {
-		c.open(view)
-		c.see("live")
-		c.click("Help")
-		c.until("the page "+title, `document.querySelector(".manual h1")?.innerText === %s`,
-			quote(title))
-	}
-	c.click("Care of a spool")
-	c.until("the page", `document.title === "Care of a spool · hookspool"`)
-	c.click("Overview")
-	c.see("crm", "Enabled")
-
-	for _, scheme := range []string{"light", "dark"} {
-		for _, width := range []int64{360, 768, 1440} {
-			c.screen(width, scheme)
-			for _, page := range []string{"", "failures", "configuration", "commands", "metrics"} {
-				c.open("help/" + page)
-				c.until("a page", `document.querySelector(".manual h1")`)
-				c.checkLook(fmt.Sprintf("help/%s at %d px", page, width))
-			}
-		}
-		back := eval[string](c, `getComputedStyle(document.documentElement).backgroundColor`)
-		c.open("")
-		c.see("live")
-		if own := eval[string](c, `getComputedStyle(document.documentElement).backgroundColor`); own !=
-			back {
-			t.Errorf("in the %s scheme the manual has the background %s, the console %s", scheme, back,
-				own)
-		}
-	}
 }

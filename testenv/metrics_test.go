@@ -19,12 +19,18 @@ func plainSeries() []string {
 		"log_lines_dropped_total"}
 }
 
+// sharedSeries are those of relays that share a spool.
+func sharedSeries() []string {
+	return []string{"relays", "lanes_owned", "relay_leads", "config_differs"}
+}
+
 // targetSeries are those with the label target alone.
 func targetSeries() []string {
 	return []string{"deliveries_pending", "deliveries_exhausted",
 		"delivery_oldest_pending_timestamp_seconds", "attempt_duration_seconds_count",
 		"delivery_duration_seconds_count", "target_consecutive_failed_jobs", "target_status",
-		"target_tls_expiry_timestamp_seconds"}
+		"target_tls_expiry_timestamp_seconds", "target_held_until_timestamp_seconds",
+		"deliveries_expired"}
 }
 
 func refusalCodes() []string {
@@ -74,8 +80,18 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 			want(true, "retry_jobs_total", "target", target, "result", result)
 		}
 	}
+	for _, name := range sharedSeries() {
+		if m.Has(name) != onCluster() {
+			t.Errorf("%s: %v; it exists where relays share a spool, and only there", name, m.Has(name))
+		}
+	}
 	checkLabels(t, m)
-	if m.Get("config_last_reload_successful") != 1 || m.Get("ready") != 1 || m.Get("spool_size_limit_bytes") != 10<<30 ||
+	limit := 10 << 30
+	if onCluster() {
+		limit = spoolMaxBytes / 16 * 15 // the rest is for outcomes
+	}
+	if m.Get("config_last_reload_successful") != 1 || m.Get("ready") != 1 ||
+		m.Get("spool_size_limit_bytes") != limit ||
 		m.Get("target_status", "target", "crm") != 1 || m.Get("target_status", "target", "off") != 0 {
 		t.Error("the gauges of the start are wrong")
 	}

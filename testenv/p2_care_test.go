@@ -10,6 +10,7 @@ import (
 // directory, and asserts that everything acknowledged before the backup began is in it.
 func TestP2BackupUnderLoad(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t, "the servers back a stream up; that spool backup says so is in TestEngineMove")
 	rng := Seed(t)
 	j := NewJourney(t)
 	j.Config.Target("held", j.RX.URL("held"), "status", "paused")

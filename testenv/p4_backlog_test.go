@@ -39,7 +39,9 @@ func TestP4BacklogIsNotInMemory(t *testing.T) {
 	}
 	j.Kill()
 	j.Start()
-	if n := lastCounted(t, j); n > 2*backlogBatch {
+	if onCluster() {
+		noteSkip(t, "not on JetStream: a start counts nothing, because it reads all there is")
+	} else if n := lastCounted(t, j); n > 2*backlogBatch {
 		t.Errorf("the start counted %d events; the last checkpoint is younger than that", n)
 	}
 	full := settledBytes(j, empty+backlogSlack)
@@ -76,7 +78,7 @@ func residentBytes(j *Journey) int { return int(j.Metrics()["process_resident_me
 func settledBytes(j *Journey, limit int) int {
 	j.t.Helper()
 	now := 0
-	eventually(Patience, func() bool {
+	Eventually(Patience, func() bool {
 		now = residentBytes(j)
 		return raceDetector || now <= limit
 	})

@@ -121,7 +121,7 @@ const delugeShare = 2
 
 // delugeTime is how long a deluge lasts: so long at least, and at most if less is accepted.
 func delugeTime() (least, most time.Duration) {
-	if longRun() {
+	if LongRun() {
 		return time.Minute, time.Minute
 	}
 	return 3 * time.Second, 8 * time.Second

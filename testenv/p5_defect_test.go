@@ -90,7 +90,7 @@ func checkDefectMail(t *testing.T, mail Mail) {
 		t.Errorf("the mail goes to %v with id %q", mail.To, mail.ID)
 	}
 	for _, want := range []string{"dead", "101", "500", "127.0.0.1", "since", "ending",
-		"ldest", "xhausted", "hookspool enable", "hookspool sample"} {
+		"ldest", "xhausted", "hookspool retry", "hookspool sample"} {
 		if !strings.Contains(mail.Text, want) {
 			t.Errorf("the mail does not say %q:\n%s", want, mail.Text)
 		}

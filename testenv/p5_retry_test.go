@@ -170,7 +170,8 @@ func TestP5StopJobAfter(t *testing.T) {
 	const pending, run, concurrency = 500, 16, 8
 	j := NewJourney(t)
 	j.Ledger.AllowGaps()
-	j.Config.Target("dead", j.RX.URL("dead"), "timeout", "300ms", "concurrency", concurrency)
+	// A machine that stands still for less than the timeout is not taken for a target that hangs.
+	j.Config.Target("dead", j.RX.URL("dead"), "timeout", "2s", "concurrency", concurrency)
 	j.Config.Set("retry.stop_job_after", run).Set("defect.after_failed_jobs", 3)
 	j.RX.Down()
 	j.Start()

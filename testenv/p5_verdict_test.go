@@ -68,12 +68,12 @@ type stalled struct{}
 func (stalled) Read([]byte) (int, error) { return 0, io.EOF }
 
 // TestP5Verdicts asserts for each way to answer whether it acknowledges, and its outcome in the
-// metrics. Each is a target of its own with a timeout of 1 s, and gets one event.
+// metrics. Each is a target of its own with a timeout of 3 s, and gets one event.
 func TestP5Verdicts(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t)
 	for _, v := range verdicts() {
-		j.Config.Target(v.name, j.RX.URL(v.name), "timeout", "1s")
+		j.Config.Target(v.name, j.RX.URL(v.name), "timeout", "3s")
 		j.RX.Always(v.name, holdOpen(v))
 	}
 	tlsName, down := "tls-to-plain", NewReceiver(t)

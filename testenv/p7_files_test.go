@@ -80,7 +80,7 @@ func TestP7SecretsOnDisk(t *testing.T) {
 		Set("server.admin_token", "file:"+v.path("token")).
 		Target("crm", front.URL("crm"), "secret", "file:"+v.path("key"), "ca_file", v.path("ca.pem"),
 			"headers", map[string]string{"X-Key": "file:" + v.path("key")}, "timeout", "30s")
-	j.useAdminToken(first)
+	j.UseAdminToken(first)
 	j.Start()
 	sent := 0
 	delivered := func(key string) int {
@@ -321,7 +321,7 @@ func TestP7Pipe(t *testing.T) {
 		!strings.Contains(out, "could not be read within") {
 		t.Errorf("sign left with %d:\n%s", code, out)
 	}
-	j.useAdminToken("a-token-of-the-admin")
+	j.UseAdminToken("a-token-of-the-admin")
 	j.Config.Set("server.reload_check", "20ms").Set("retry.interval", "50ms").
 		Set("server.admin_token", "file:"+regular)
 	j.Start()

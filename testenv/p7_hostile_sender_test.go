@@ -151,7 +151,8 @@ func TestP7IdleConnections(t *testing.T) {
 	mob.join(j.EventsAddress(), 1000, "GET /v1/events HTTP/1.1\r\nHost: relay\r\n\r\n")
 	j.SendIDs("beside", 50)
 	Until(t, Patience, "all of them are taken", func() bool {
-		return usageOf(j.Relay).descriptors >= base.descriptors+2000
+		// Of those that it had before, connections to the target may be gone by then.
+		return usageOf(j.Relay).descriptors >= base.descriptors+2000-leakSlack
 	})
 	checkMemory(t, "2000 idle connections", base, usageOf(j.Relay), memoryMiB(128))
 	j.Ledger.AllowForeign()

@@ -201,7 +201,7 @@ func TestP7DiskShort(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("spool.min_free_disk", "900TiB")
-	if err := j.startUnready(); err != nil {
+	if err := j.StartUnready(); err != nil {
 		t.Fatal(err)
 	}
 	s := j.Status()

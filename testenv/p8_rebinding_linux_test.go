@@ -28,7 +28,7 @@ func newNameServer(t *testing.T) *nameServer {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", nameServerAddress+":53")
 	if err != nil {
-		skipLoudly(t, "no name server at %s, so nobody tried DNS rebinding on the real binary (the "+
+		SkipLoudly(t, "no name server at %s, so nobody tried DNS rebinding on the real binary (the "+
 			"same with an injected resolver is TestRebinding of relay/attempt): %v",
 			nameServerAddress, err)
 	}
@@ -125,7 +125,7 @@ func throughResolver(t *testing.T, r *Relay) {
 		`mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}
 	try := exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/resolv.conf`, file)
 	if out, err := try.CombinedOutput(); err != nil {
-		skipLoudly(t, "no mount namespace, so nobody tried DNS rebinding on the real binary: %v %s",
+		SkipLoudly(t, "no mount namespace, so nobody tried DNS rebinding on the real binary: %v %s",
 			err, out)
 	}
 }

@@ -35,7 +35,7 @@ func TestP8SecretsStaySecret(t *testing.T) {
 	j.Config.Target("tls", "https://user-canary:pass-canary@"+j.RX.Address()+"/tls?query-canary")
 	j.Config.Target("blocked", "http://user-canary:pass-canary@169.254.169.254/?query-canary")
 	j.RX.Always("bad", Redirect(302, "http://elsewhere.example/?nothing"))
-	j.useAdminToken("admin-canary-token")
+	j.UseAdminToken("admin-canary-token")
 	j.Start()
 	bearer := map[string]string{"Authorization": "Bearer event-canary-token"}
 	a := j.Send(Post{ID: "one", Header: bearer, Body: []byte(`{"eventType":"message"}`)})

@@ -73,14 +73,17 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Wait returns the exit code once the process has ended; -1 for a signal.
+// Wait returns the exit code once the process has ended; -1 for a signal, and with an error if it
+// runs on. One that has ended has, however long the wait.
 func (p *Process) Wait(d time.Duration) (int, error) {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
 	select {
 	case <-p.done:
-		return p.cmd.ProcessState.ExitCode(), nil
 	case <-timeout.C:
-		return 0, fmt.Errorf("the process did not end within %s", d)
+		if !p.Ended() {
+			return -1, fmt.Errorf("the process did not end within %s", d)
+		}
 	}
+	return p.cmd.ProcessState.ExitCode(), nil
 }

@@ -3,6 +3,7 @@ package testenv
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 // Request is one request that a receiver got. A request is remembered when it is whole.
@@ -23,8 +26,9 @@ type Request struct {
 	Host    string
 	Header  http.Header
 	Body    []byte
-	ID      string // webhook-id
-	Attempt int    // webhook-attempt, -1 if it has none
+	Sum     [32]byte // of a body that is too long to be kept; see Receiver.KeepShort
+	ID      string   // webhook-id
+	Attempt int      // webhook-attempt, -1 if it has none
 	Type    string
 	Session string
 	Replay  bool
@@ -62,15 +66,16 @@ type Receiver struct {
 	peak     map[string]int
 	dials    int
 	running  sync.WaitGroup
+	bodyMax  int // longer bodies are not kept; 0: all are
 }
 
-// NewReceiver starts a receiver on port 0; it ends with the test.
+// NewReceiver starts a receiver on a port of its own; it ends with the test.
 func NewReceiver(t testing.TB) *Receiver {
 	t.Helper()
 	rx := &Receiver{t: t, conns: map[net.Conn]struct{}{}, scripts: map[string]Script{},
 		ofTarget: map[string]int{}, ofID: map[string]int{}, inHand: map[string]int{},
 		peak: map[string]int{}}
-	rx.listen("127.0.0.1:0")
+	rx.up(port.Listen())
 	t.Cleanup(func() {
 		rx.mu.Lock()
 		rx.closed = true
@@ -81,9 +86,8 @@ func NewReceiver(t testing.TB) *Receiver {
 	return rx
 }
 
-func (rx *Receiver) listen(address string) {
+func (rx *Receiver) up(ln net.Listener, err error) {
 	rx.t.Helper()
-	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		rx.t.Fatalf("cannot start the receiver: %v", err)
 	}
@@ -112,6 +116,16 @@ func (rx *Receiver) Always(target string, r Reply) {
 	rx.On(target, func(*Request) Reply { return r })
 }
 
+// KeepShort has the receiver keep only the sums of long bodies.
+func (rx *Receiver) KeepShort() {
+	rx.mu.Lock()
+	defer rx.mu.Unlock()
+	rx.bodyMax = shortBytes
+}
+
+// shortBytes is the longest body that is kept by who keeps only short ones.
+const shortBytes = 32 << 10
+
 // Down closes the port and all connections: targets are refused.
 func (rx *Receiver) Down() {
 	rx.mu.Lock()
@@ -128,7 +142,7 @@ func (rx *Receiver) Down() {
 // Up opens the port again.
 func (rx *Receiver) Up() {
 	rx.t.Helper()
-	rx.listen(rx.address)
+	rx.up(net.Listen("tcp", rx.address))
 }
 
 func (rx *Receiver) accept(ln net.Listener) {
@@ -208,6 +222,9 @@ func (rx *Receiver) begin(req *Request) Script {
 	rx.mu.Lock()
 	defer rx.mu.Unlock()
 	req.At = time.Now()
+	if rx.bodyMax > 0 && len(req.Body) > rx.bodyMax {
+		req.Sum, req.Body = sha256.Sum256(req.Body), nil
+	}
 	rx.ofTarget[req.Target]++
 	rx.ofID[req.Target+" "+req.ID]++
 	req.Nth, req.NthOfID = rx.ofTarget[req.Target], rx.ofID[req.Target+" "+req.ID]
@@ -297,7 +314,7 @@ func (rx *Receiver) Dials() int {
 func (rx *Receiver) Await(target string, n int) []Request {
 	rx.t.Helper()
 	what := fmt.Sprintf("%d requests to target %q", n, target)
-	ok := eventually(Patience, func() bool { return rx.Count(target) >= n })
+	ok := Eventually(Patience, func() bool { return rx.Count(target) >= n })
 	if !ok {
 		rx.t.Fatalf("waited %s in vain: %s; it got %d", Patience, what, rx.Count(target))
 	}

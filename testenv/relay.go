@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 const (
@@ -91,6 +94,22 @@ func (r *Relay) Start() {
 	r.t.Fatalf("cannot start the relay: %v", err)
 }
 
+// StartUnready starts the process and waits until it answers, ready or not.
+func (r *Relay) StartUnready() error {
+	if err := r.Launch(); err != nil {
+		return err
+	}
+	var status Status
+	if !Eventually(startPatience, func() bool {
+		return r.proc.Ended() || r.client.get("/v1/status", &status) == nil
+	}) || r.proc.Ended() {
+		return errors.New(tail(r.Log()))
+	}
+	url := listenURL(status.Listen)
+	r.events.Store(&url)
+	return nil
+}
+
 // Launch writes the config and starts the process, and does not wait for anything.
 func (r *Relay) Launch() error {
 	bin, err := Binary()
@@ -117,10 +136,11 @@ func (r *Relay) chooseAdmin() error {
 	if r.Config.Text("spool.dir") == "" {
 		r.Config.Set("spool.dir", filepath.Join(r.Dir, "spool"))
 	}
+	r.chooseEngine()
 	address := r.Config.Text("server.admin_listen")
 	if address == "" || r.admin != "" && !strings.HasPrefix(address, "unix:") {
 		var err error
-		if address, err = FreeAddress(); err != nil {
+		if address, err = port.Free(); err != nil {
 			return err
 		}
 		r.Config.Set("server.admin_listen", address)
@@ -139,7 +159,7 @@ func (r *Relay) tryStart() error {
 		return err
 	}
 	var status Status
-	ready := eventually(startPatience, func() bool {
+	ready := Eventually(startPatience, func() bool {
 		return r.proc.Ended() || r.client.get("/v1/status", &status) == nil && status.Ready
 	})
 	if r.proc.Ended() {
@@ -223,8 +243,17 @@ lines:
 	return n
 }
 
-// useAdminToken is for a config that has the token in a variable or a file.
-func (r *Relay) useAdminToken(token string) { r.token = token }
+// UseAdminToken is for a config that has the token in a variable or a file, or that has another one
+// since the start: from now on the relay is asked with this one.
+func (r *Relay) UseAdminToken(token string) {
+	r.token = token
+	if r.admin != "" {
+		r.client.adminAt(r.admin, token)
+	}
+}
+
+// Running reports whether there is a process.
+func (r *Relay) Running() bool { return r.proc != nil && !r.proc.Ended() }
 
 // Kill ends the process by SIGKILL.
 func (r *Relay) Kill() {
@@ -297,6 +326,7 @@ func (r *Relay) leave() {
 		}
 	}
 	r.client.close()
+	r.leaveStream()
 	log := r.Log()
 	for _, word := range []string{"DATA RACE", "BUG:", "panic:", "fatal error:"} {
 		if at := strings.Index(log, word); at >= 0 {

@@ -22,6 +22,18 @@ func Code(status int) Reply {
 		http.StatusText(status), len(body), body))
 }
 
+// Answering answers a status and a body.
+func Answering(status int, body string) Reply {
+	return Raw(status, fmt.Sprintf("HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s", status, len(body),
+		body))
+}
+
+// RetryAfter answers a status with a Retry-After.
+func RetryAfter(status int, after string) Reply {
+	return Raw(status, fmt.Sprintf("HTTP/1.1 %d %s\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n",
+		status, http.StatusText(status), after))
+}
+
 // Redirect answers a status with a Location.
 func Redirect(status int, to string) Reply {
 	return Raw(status, fmt.Sprintf("HTTP/1.1 %d %s\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n",

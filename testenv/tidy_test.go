@@ -40,7 +40,7 @@ func (s *source) line(p token.Pos) int { return s.fset.Position(p).Line }
 var goSites = []string{
 	"relay/relay.go", "relay/crew.go", "relay/attempt/dial.go", "relay/admin/", "relay/receiver/",
 	"relay/config/file.go",
-	"spool/spool.go", "spool/badger/store.go", "testenv/", "cmd/hookspool/",
+	"spool/spool.go", "spool/badger/store.go", "spool/jetstream/engine.go", "spool/jetstream/read.go", "testenv/", "cmd/hookspool/",
 }
 
 // importRules name what only some directories may import. A rule is the prefix of an import path
@@ -52,8 +52,11 @@ var importRules = []struct {
 	{"github.com/dgraph-io/badger", []string{"spool/badger/"}},
 	{"github.com/valyala/fasthttp", []string{"relay/accept/", "relay/receiver/", "testenv/"}},
 	{"github.com/BurntSushi/toml", []string{"relay/config/"}},
+	{"golang.org/x/oauth2", []string{"relay/token/"}},
 	{"github.com/prometheus/client_golang", []string{"relay/admin/", "relay/metrics.go"}},
 	{"go.opentelemetry.io", []string{"relay/trace/otel.go"}},
+	{"github.com/nats-io/nats-server", []string{"testenv/nats/"}},
+	{"github.com/nats-io/nats.go", []string{"spool/jetstream/", "testenv/"}},
 	{module + "/testenv", []string{"testenv/"}},
 	{module + "/spool/spooltest", []string{"spool/spooltest/"}},
 	{module + "/cmd", []string{"cmd/"}},
@@ -68,10 +71,13 @@ var importBans = []struct {
 	{module + "/spool/badger", []string{"spool/look/"}},
 }
 
+// insiders are the files of testenv that may know what is inside: what has no wire to be measured by.
+var insiders = map[string]string{"testenv/bench/spoolrun.go": "spool"}
+
 // TestTidy holds the repository's shipped code to the house style. Every rule is about non-test
 // files; the line length holds for all.
 func TestTidy(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	sources := readSources(t)
 	if len(sources) < 20 {
@@ -100,7 +106,7 @@ func checkWords(t *testing.T, s *source) {
 
 // TestTidyDocuments asserts that what a newcomer looks for is there.
 func TestTidyDocuments(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	root := mustRoot(t)
 	for _, name := range []string{"README.md", "CHANGELOG.md", "LICENSE", "config.example.toml"} {
@@ -113,7 +119,7 @@ func TestTidyDocuments(t *testing.T) {
 // TestTidyCommand asserts that the README's command for all tests needs nothing but Go, and that CI
 // runs it so: without a C compiler, and once more with the race detector, watched both times.
 func TestTidyCommand(t *testing.T) {
-	withoutRace(t)
+	WithoutRace(t)
 	t.Parallel()
 	root := mustRoot(t)
 	readme := readFile(t, filepath.Join(root, "README.md"))
@@ -222,7 +228,8 @@ func checkImports(t *testing.T, s *source) {
 		switch {
 		case strings.HasPrefix(s.path, "spool/") && isOwn && !within(own, "spool"),
 			strings.HasPrefix(s.path, "relay/") && isOwn && !within(own, "relay", "spool"),
-			strings.HasPrefix(s.path, "testenv/") && isOwn && !within(own, "testenv"):
+			strings.HasPrefix(s.path, "testenv/") && isOwn && !within(own, "testenv") &&
+				own != insiders[s.path]:
 			t.Errorf("%s:%d: import of %s goes against cmd → relay → spool", s.path,
 				s.line(spec.Pos()), own)
 		}
@@ -324,9 +331,11 @@ func checkSpecDoc(t *testing.T, s *source, d *ast.GenDecl, spec ast.Spec) {
 }
 
 // packageVars are the package-level variables that may exist beside errors, embedded files and
-// assertions (var _ T = …): constants that Go has no constant for, and the once of testenv.
+// assertions (var _ T = …): constants that Go has no constant for, the once of testenv, and the ports of
+// a process.
 var packageVars = []string{"testenv/binary.go:build", "testenv/binary.go:asked",
-	"spool/record/table.go:kinds",
+	"testenv/nats/binary.go:build", "testenv/nats/binary.go:asked",
+	"testenv/port/port.go:own", "spool/record/table.go:kinds",
 	"cmd/hookspool/version.go:version"}
 
 // checkVars finds package-level state.

@@ -31,7 +31,7 @@ func awaitRest(t *testing.T, r *Relay, base usage) {
 	t.Helper()
 	r.client.http.CloseIdleConnections()
 	var now usage
-	if !eventually(2*Patience, func() bool {
+	if !Eventually(2*Patience, func() bool {
 		now = usageOf(r)
 		return now.goroutines <= base.goroutines+leakSlack &&
 			now.descriptors <= base.descriptors+leakSlack

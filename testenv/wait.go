@@ -19,19 +19,20 @@ const (
 	pollMost  = 200 * time.Millisecond
 	// Patience is how long a scenario waits for something that takes milliseconds on an idle
 	// machine. It is generous, because machines are shared and the race detector is slow.
-	Patience = 30 * time.Second
+	Patience = slowness * 30 * time.Second
 )
 
 // Until waits until the condition holds, and fails the test if it does not within d. what says
 // what was waited for.
 func Until(t testing.TB, d time.Duration, what string, condition func() bool) {
 	t.Helper()
-	if !eventually(d, condition) {
+	if !Eventually(d, condition) {
 		t.Fatalf("waited %s in vain: %s", d, what)
 	}
 }
 
-func eventually(d time.Duration, condition func() bool) bool {
+// Eventually waits until the condition holds, for d at most, and reports whether it does.
+func Eventually(d time.Duration, condition func() bool) bool {
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()
 	for {

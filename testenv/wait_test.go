@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -22,12 +23,31 @@ func TestUntilIsGentle(t *testing.T) {
 
 	const look, all = 20 * time.Millisecond, 400 * time.Millisecond
 	looks := 0
-	eventually(all, func() bool {
+	Eventually(all, func() bool {
 		looks++
 		<-time.After(look)
 		return false
 	})
 	if most := int(all/(look+pauseAfter(look))) + 2; looks < 2 || looks > most {
 		t.Errorf("%d looks of %s in %s, want 2 to %d", looks, look, all, most)
+	}
+}
+
+// TestWaitForEnded asserts that a process which has ended tells its code, however short the wait.
+func TestWaitForEnded(t *testing.T) {
+	t.Parallel()
+	bin, err := Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := StartProcess(bin, filepath.Join(t.TempDir(), "log"), nil, "--no-such-flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	Until(t, Patience, "the process to end", p.Ended)
+	for range 100 {
+		if code, err := p.Wait(0); code != 2 || err != nil {
+			t.Fatalf("it left with code %d, %v; want 2", code, err)
+		}
 	}
 }

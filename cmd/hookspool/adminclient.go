@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hookspool/hookspool/relay/action"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
 )
@@ -32,6 +33,7 @@ type peer struct {
 	base  string // http://host:port, without a slash at its end
 	shown string // as a person would name it
 	token string
+	user  string // who is said to call; empty: nobody says so
 	http  *http.Client
 }
 
@@ -103,7 +105,7 @@ func (c *cli) addAdminFlag(cmd *cobra.Command) *cobra.Command {
 func (c *cli) admin() (*peer, error) {
 	token := c.getenv(tokenEnv)
 	if c.adminURL != "" && (token != "" || c.config == "" && c.getenv(configEnv) == "") {
-		return newPeer(c.adminURL, token)
+		return claiming(newPeer(c.adminURL, token))
 	}
 	server, err := c.loadServer()
 	if err != nil {
@@ -113,14 +115,14 @@ func (c *cli) admin() (*peer, error) {
 		token = server.AdminToken.Reveal()
 	}
 	if c.adminURL != "" {
-		return newPeer(c.adminURL, token)
+		return claiming(newPeer(c.adminURL, token))
 	}
 	address, err := reachable(server.AdminListen)
 	if err != nil {
 		return nil, fail("the log of serve says it; name it with --admin URL",
 			"cannot use server.admin_listen %q: %w", server.AdminListen, err)
 	}
-	return newPeer(address, token)
+	return claiming(newPeer(address, token))
 }
 
 // unreachable is the failure to get any answer from a peer.
@@ -149,11 +151,19 @@ func newUnreachable(p *peer, err error) *unreachable {
 	return &unreachable{shown: p.shown, err: err, absent: absent}
 }
 
-// do sends one request and reads the whole answer.
-func (p *peer) do(ctx context.Context, r *http.Request) (int, http.Header, []byte, error) {
+// sign says who calls.
+func (p *peer) sign(r *http.Request) {
 	if p.token != "" {
 		r.Header.Set("Authorization", "Bearer "+p.token)
 	}
+	if p.user != "" {
+		r.Header.Set(action.Header, p.user)
+	}
+}
+
+// do sends one request and reads the whole answer.
+func (p *peer) do(ctx context.Context, r *http.Request) (int, http.Header, []byte, error) {
+	p.sign(r)
 	answer, err := p.http.Do(r.WithContext(ctx))
 	if err != nil {
 		return 0, nil, nil, newUnreachable(p, err)
@@ -207,13 +217,43 @@ func refusalOf(p *peer, status int, header http.Header, body []byte) *failure {
 			http.StatusText(status))
 	}
 	f := fail(problem.Hint, "%s", problem.Detail)
+	f.status = status
+	f.reason = problem.Code
 	for _, fault := range problem.Faults {
 		f.detail = append(f.detail, clean(fault))
 	}
+	if older := olderRelay(&problem); older != "" {
+		f := fail("upgrade the relay: hookspool status has its version, hookspool version this one's",
+			"the relay at %s is older than this hookspool: %s", p.shown, older)
+		f.status, f.reason = status, codeOlder
+		return f
+	}
 	if status == http.StatusUnauthorized {
 		f.hint = "set " + tokenEnv + ", or admin_token in the config that --config names"
+		if p.token != "" {
+			f.err = fmt.Errorf("%s, and not the one that was given", problem.Detail)
+			f.hint = "the relay has another one; " + tokenEnv + " goes before admin_token of the config"
+		}
+	}
+	if strings.HasPrefix(problem.Detail, "events are taken at") {
+		f.hint = "that listener takes events; --admin wants the other one, server.admin_listen"
 	}
 	return f
+}
+
+// olderRelay is what a relay does not know that this program asks it for; empty: it knows it. There
+// is no other way to get such a refusal, which every version has in these words.
+func olderRelay(p *admin.Problem) string {
+	switch {
+	case p.Status == http.StatusNotFound && strings.HasPrefix(p.Detail, "there is nothing at"):
+		what, _ := strings.CutPrefix(p.Detail, "there is nothing at ")
+		return "it has no call " + what
+	case p.Status == http.StatusBadRequest &&
+		strings.HasSuffix(p.Detail, " is not a parameter of this call"):
+		what, _, _ := strings.Cut(p.Detail, " is not")
+		return "this call of it has no parameter " + what
+	}
+	return ""
 }
 
 // startHint says how to start what was not found.

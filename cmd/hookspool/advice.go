@@ -5,6 +5,9 @@ import (
 	"syscall"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/jetstream"
 )
 
 // systemAdvice says what to do about an error of the system below a spool; empty: it is none. A
@@ -46,6 +49,49 @@ func systemAdvice(err error) string {
 			if errors.Is(err, is) {
 				return a.hint
 			}
+		}
+	}
+	return ""
+}
+
+// engineAdvice says what to do about a spool that servers keep; empty: it is not that.
+func engineAdvice(err error) string {
+	for _, a := range []struct {
+		is   error
+		hint string
+	}{
+		{care.ErrEmbedded, "name another spool.dir for the copy of what the servers keep; what is " +
+			"owed in this one is moved by hookspool spool export --dir DIRECTORY | hookspool spool " +
+			"import -"},
+		{care.ErrReplica, "set spool.engine = \"jetstream\" again, or name another spool.dir; what " +
+			"the servers keep is moved by hookspool spool export, with the config of before, and spool " +
+			"import"},
+		{jetstream.ErrCredentials, "set in [spool.jetstream] a user that the servers know: " +
+			"credentials, or user:password@ in urls"},
+		{jetstream.ErrTLS, "set ca_file in [spool.jetstream] to the authority of the servers' " +
+			"certificates, and client_cert and client_key if they want them; hosts in urls must be in " +
+			"them"},
+		{jetstream.ErrPermission, "let the user publish and subscribe to NAME.>, _HOOKSPOOL.NAME.>, " +
+			"$JS.> and _INBOX.>, NAME being spool.jetstream.name"},
+		{jetstream.ErrNoJetStream, "enable JetStream at the servers (jetstream { store_dir: … }) " +
+			"and for the user's account"},
+		{jetstream.ErrRoom, "set spool.max_size to what each server has room for, or raise " +
+			"max_file_store of the servers, or the limit of the account"},
+		{jetstream.ErrVersion, "update the servers; older ones lose acknowledged events"},
+		{jetstream.ErrForeign, "name another stream in spool.jetstream.name"},
+		{jetstream.ErrUnsafe, "give the servers sync_interval: always and the stream 3 replicas; " +
+			"for development set spool.jetstream.accept_unsafe = true"},
+		{jetstream.ErrProfile, "edit the stream (nats stream edit), or name another in " +
+			"spool.jetstream.name"},
+		{jetstream.ErrHole, "hookspool check compares the servers' copies: stop the one that lacks " +
+			"messages, while another leads (nats stream cluster step-down), empty its store_dir, and " +
+			"start it again; if no server has what is missing, go on without it: hookspool serve --" +
+			lossFlag},
+		{engine.ErrUnavailable, "are the servers of spool.jetstream.urls running, most of them, and " +
+			"reachable from here?"},
+	} {
+		if errors.Is(err, a.is) {
+			return a.hint
 		}
 	}
 	return ""

@@ -37,8 +37,9 @@ func (c *cli) checkCommand() *cobra.Command {
 		Long: "Validate a config: every fault with file:line:column, then what is legal but worth a\n" +
 			"warning, then a summary of what serve would do. Whether the spool's directory, its lock and\n" +
 			"its key, and the listen addresses can be had is tried without a trace; what a relay that\n" +
-			"runs with this config holds is no problem. Nothing is sent, and no secret is shown. Exit 0\n" +
-			"only if serve would start, as far as that can be known before. Run it as serve's user.",
+			"runs with this config holds is no problem. With spool.engine = \"jetstream\" the servers\n" +
+			"and the stream are looked at. Nothing else is sent, and no secret is shown. Exit 0 only if\n" +
+			"serve would start, as far as that can be known before. Run it as serve's user.",
 		Example: "  hookspool check\n  hookspool check /etc/hookspool/hookspool.toml\n" +
 			"  hookspool check --json hookspool.toml | jq .faults",
 		Args: arguments(0, "FILE"),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,8 +14,10 @@ import (
 
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/sharing"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/jetstream"
 )
 
 // checkTimeout bounds each question that check asks of its own machine.
@@ -29,7 +32,13 @@ func (c *cli) checkStart(ctx context.Context, cfg *config.Config, r *report) {
 	if errors.As(checkFormerSpool(cfg), &former) {
 		r.addProblem(former.Error(), former.hint)
 	}
-	err := care.Probe(dir, cfg.Spool.Key)
+	err := care.CheckHome(dir, cfg.Spool.Shared())
+	if err == nil && cfg.Spool.Shared() {
+		err = care.InUse(dir, true)
+	}
+	if err == nil {
+		err = care.Probe(dir, cfg.Spool.Key)
+	}
 	inUse := errors.Is(err, spool.ErrInUse)
 	running := runningRelay(ctx, cfg, inUse)
 	switch {
@@ -42,6 +51,9 @@ func (c *cli) checkStart(ctx context.Context, cfg *config.Config, r *report) {
 	case err != nil:
 		r.addProblem(fmt.Sprintf("spool.dir: %s", err), startAdvice(err))
 	}
+	if cfg.Spool.Shared() {
+		r.addServers(ctx, cfg)
+	}
 	if info, err := os.Stat(dir); err == nil {
 		if owner, is := foreign(info); is {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("spool.dir %q belongs to user %d, and this is "+
@@ -52,6 +64,30 @@ func (c *cli) checkStart(ctx context.Context, cfg *config.Config, r *report) {
 		r.addAddress("server.listen", address, running, inUse)
 	}
 	r.addAddress("server.admin_listen", cfg.Server.AdminListen, running, inUse)
+}
+
+// serversTimeout is how long check waits for the servers of a spool. A start waits for longer.
+const serversTimeout = 5 * time.Second
+
+// addServers looks at the servers that keep the spool, and at its stream.
+func (r *report) addServers(ctx context.Context, cfg *config.Config) {
+	o, err := sharing.JetStream(cfg, slog.New(slog.DiscardHandler))
+	var found jetstream.Found
+	if err == nil {
+		o.OpenMax = serversTimeout
+		found, err = jetstream.Probe(ctx, o)
+	}
+	r.Warnings = append(r.Warnings, found.Warnings...)
+	switch {
+	case err != nil:
+		r.addProblem(fmt.Sprintf("spool.jetstream: %s", err), startAdvice(err))
+	case found.There:
+		r.Notes = append(r.Notes, fmt.Sprintf("the servers of spool.jetstream are version %s; stream %q "+
+			"is there, on %s", found.Version, o.Name, count(found.Replicas, "server")))
+	default:
+		r.Notes = append(r.Notes, fmt.Sprintf("the servers of spool.jetstream are version %s; stream %q "+
+			"is not there, and is made by a start", found.Version, o.Name))
+	}
 }
 
 // addAddress tries an address that serve would listen on.

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 // TestTryListenAgreesWithListen holds tryListen against package net, which serve listens with: for
 // every way to write an address, free and taken.
 func TestTryListenAgreesWithListen(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := port.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,9 @@ type failure struct {
 	code   int
 	err    error
 	hint   string   // one line; may be empty
+	reason string   // the code of a relay's refusal; empty: there is none
 	detail []string // printed before the error: the faults of a config, the lines of a batch
+	status int      // of the answer that refused it; 0: nobody did
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -51,9 +53,14 @@ func misuse(hint, format string, args ...any) *failure {
 // silent is a failure that the verb's own output tells already.
 func silent() *failure { return &failure{code: exitFailed} }
 
-// printFailure writes "error: …" and "hint: …". A stream that is gone leaves nobody to tell.
+// printFailure writes "error: …" and "hint: …", under --json one object. A stream that is gone
+// leaves nobody to tell.
 func (c *cli) printFailure(f *failure) {
 	if f.err == nil {
+		return
+	}
+	if c.json {
+		c.say("%s", failureLine(f))
 		return
 	}
 	for _, line := range f.detail {

@@ -49,12 +49,15 @@ func (c *cli) loadConfig() (*config.Config, error) {
 func (c *cli) needConfigPath() (string, error) {
 	path := c.configPath()
 	if path == "" {
-		return "", fail("write one (config.example.toml lists every key), name it with "+
-			"--config FILE, or try: hookspool demo",
-			"there is no config: neither %s nor %s, and $%s is not set", configHere, configEtc,
-			configEnv)
+		return "", noConfig()
 	}
 	return path, nil
+}
+
+func noConfig() *failure {
+	return fail("write one (config.example.toml lists every key), name it with --config FILE, or "+
+		"try: hookspool demo", "there is no config: neither %s nor %s, and $%s is not set",
+		configHere, configEtc, configEnv)
 }
 
 // configFailure shows all faults, or says why the file cannot be read.
@@ -63,7 +66,7 @@ func configFailure(path string, err error) *failure {
 	if !errors.As(err, &faults) {
 		return fail("name another with --config FILE", "%w", err)
 	}
-	f := fail("every line above names a place; "+configExample(), "%s has %s", path,
+	f := fail("every fault names its place; "+configExample(), "%s has %s", path,
 		count(len(faults.List), "fault"))
 	for _, line := range strings.Split(faults.Error(), "\n") {
 		f.detail = append(f.detail, clean(line))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -13,16 +14,17 @@ import (
 
 func (c *cli) deliveriesCommand() *cobra.Command {
 	var f filter
-	states := []string{statePending, stateDelivered, stateExhausted}
+	states := []string{statePending, stateDelivered, stateExhausted, stateExpired}
 	cmd := &cobra.Command{
 		Use:   "deliveries",
-		Short: "List deliveries: pending, delivered or exhausted",
+		Short: "List deliveries: pending, delivered, exhausted or expired",
 		Long: "List the deliveries of a running relay, pending ones unless --state says otherwise: " +
 			"the\n" +
-			"event, how often it was tried, when last, and what came back. Pending and exhausted ones\n" +
-			"come oldest first, delivered ones newest first.",
+			"event, how often it was tried, when last, why it is where it is and what comes next.\n" +
+			"Delivered ones come newest first, the others oldest first.",
 		Example: "  hookspool deliveries --target crm\n" +
 			"  hookspool deliveries --target crm --state delivered --since 15m\n" +
+			"  hookspool deliveries --target crm --status 5xx --where waId=491701234567\n" +
 			"  hookspool deliveries --target crm --type 'templateMessage*' --all --json >pending.ndjson",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -74,12 +76,12 @@ func (c *cli) listDeliveries(ctx context.Context, verb string, f *filter) error 
 		fetch: func(ctx context.Context, limit int, after string) (page[admin.Delivery], error) {
 			var p admin.Deliveries
 			err := relay.page(ctx, "/v1/deliveries", f, limit, after, &p)
-			return page[admin.Delivery]{p.Deliveries, p.Next}, err
+			return page[admin.Delivery]{p.Deliveries, p.Next, p.Looked}, err
 		},
-		table: deliveryTable(),
+		table: deliveryTable(f),
 		row:   addDelivery,
 		whole: func(p page[admin.Delivery]) any {
-			return admin.Deliveries{Deliveries: array(p.elements), Next: p.next}
+			return admin.Deliveries{Deliveries: array(p.elements), Next: p.next, Looked: p.looked}
 		},
 	})
 }
@@ -98,13 +100,23 @@ func (p *peer) page(ctx context.Context, path string, f *filter, limit int, afte
 // idMin holds an id made by a relay, so that it can be copied from a table.
 const idMin = 33
 
-func deliveryTable() *table {
-	return &table{columns: []column{
-		{name: "EVENT", flex: true, min: idMin}, {name: "TYPE", flex: true, spare: 3},
-		{name: "TARGET", flex: true}, {name: "STATE", color: stateColor},
-		{name: "ACCEPTED", right: true, spare: 1}, {name: "TRIED", right: true, spare: 4},
-		{name: "LAST", right: true, spare: 2}, {name: "ERROR", flex: true, min: 12},
+// typeMin tells the types of the catalogue apart: sentMessageDELIVERED from sentMessageREPLIED.
+const typeMin = 21
+
+// deliveryTable gives up first, on a narrow screen, what is the same in every row: the target and
+// the state that were asked for.
+func deliveryTable(f *filter) *table {
+	t := &table{columns: []column{
+		{name: "EVENT", flex: true, min: idMin}, {name: "TYPE", flex: true, min: typeMin, spare: 3},
+		{name: "SESSION", spare: 7, wide: true},
+		{name: "TARGET", flex: true}, {name: "STATE", color: stateColor, spare: 6},
+		{name: "AGE", right: true, spare: 5}, {name: "ATTEMPTS", right: true, spare: 1},
+		{name: "LAST", right: true, spare: 4}, {name: "WHY", flex: true, min: 12},
 	}}
+	if f.target != "" {
+		t.columns[3].spare = 8
+	}
+	return t
 }
 
 func addDelivery(t *table, d *admin.Delivery, now time.Time) {
@@ -112,8 +124,17 @@ func addDelivery(t *table, d *admin.Delivery, now time.Time) {
 	if id == "" {
 		id = "(unreadable)"
 	}
-	t.add(id, d.Type, d.Target, stateText(&d.DeliveryState), age(&d.AcceptedAt, now),
-		strconv.Itoa(d.Attempts), age(d.LastAttempt, now), dash(d.LastError))
+	t.add(id, d.Type, dash(d.Session), d.Target, stateText(&d.DeliveryState), age(&d.AcceptedAt, now),
+		attemptsText(&d.DeliveryState), age(d.LastAttempt, now), dash(cmp.Or(d.Why, d.LastError)))
+}
+
+// attemptsText is how many requests were made; what was delivered took at least one, so that none
+// means that it is not known any more.
+func attemptsText(d *admin.DeliveryState) string {
+	if d.State == stateDelivered && d.Attempts == 0 {
+		return "-"
+	}
+	return strconv.Itoa(d.Attempts)
 }
 
 // stateText is the state of a delivery, and that it is a replay.
@@ -128,7 +149,7 @@ func stateColor(state string) string {
 	switch {
 	case strings.HasPrefix(state, stateDelivered):
 		return green
-	case strings.HasPrefix(state, stateExhausted):
+	case strings.HasPrefix(state, stateExhausted), strings.HasPrefix(state, stateExpired):
 		return red
 	}
 	return yellow

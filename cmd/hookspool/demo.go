@@ -57,7 +57,8 @@ func (c *cli) demoCommand() *cobra.Command {
 			return c.demo(cmd.Context(), &o)
 		},
 	}
-	cmd.Flags().DurationVar(&o.interval, "interval", demoInterval, "the tick, 10m in earnest")
+	cmd.Flags().DurationVar(&o.interval, "interval", demoInterval,
+		"the tick, a `DURATION`; 10m in earnest")
 	cmd.Flags().BoolVar(&o.once, "once", false, "end when everything is delivered")
 	return cmd
 }
@@ -352,7 +353,8 @@ It goes on. Try, in another terminal:
 
   hookspool targets --admin %[2]s
   hookspool sample erp --admin %[2]s
-  curl -d '{"eventType":"message","text":"hello"}' %[1]s/v1/events
+  curl -H 'Content-Type: application/json' \
+    -d '{"eventType":"message","text":"hello"}' %[1]s/v1/events
 
 console  %[2]s/
 metrics  %[2]s/metrics

@@ -11,16 +11,16 @@ import (
 )
 
 func (c *cli) enableCommand() *cobra.Command {
-	return c.order(&cobra.Command{
+	return jobOrder(c, &cobra.Command{
 		Use:   "enable TARGET",
-		Short: "Lift a target's defect and run a job now",
-		Long: "Lift a target's defect and try everything that is pending for it now instead of at the\n" +
-			"next tick. Its count of failed jobs starts at 0 again.",
-		Example: "  hookspool enable crm",
-	}, "enable", func(t *admin.Target) string {
-		return t.Name + " is " + t.Status + "; a job runs now over " +
-			count(int(t.Pending), "pending delivery")
-	})
+		Short: "Try what is pending now; a success lifts a target's defect",
+		Long: "Try everything that is pending for a target now instead of at the next tick, wait for " +
+			"it,\n" +
+			"and tell what came back. The first success lifts a defect; without one the target stays\n" +
+			"Defective, its count of failed jobs goes on, and the exit code is 1. --force lifts the\n" +
+			"defect in any case, and its alarm with it. Ctrl-C stops the waiting only.",
+		Example: "  hookspool sample crm && hookspool enable crm\n  hookspool enable crm --force",
+	}, "enable")
 }
 
 // order completes a command that changes one target: it posts, and tells the result in a sentence.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,20 +25,23 @@ const (
 // explaining is the event that is asked about.
 type explaining struct {
 	typ, file, id, contentType string
+	sample                     string // a type of the catalogue, in place of file
 	payload                    []byte
 }
 
 func (c *cli) explainCommand() *cobra.Command {
 	var e explaining
 	cmd := &cobra.Command{
-		Use:   "explain --file FILE",
+		Use:   "explain (--sample TYPE | --file FILE)",
 		Short: "Show which targets would get an event, and the exact request; sends nothing",
 		Long: "Show what would become of an event: its type and what names it, the session of its\n" +
-			"conversation, which targets would get it and what refuses it elsewhere, and the exact\n" +
-			"request that each would get, secrets redacted. Nothing is sent, nothing changes.\n\n" +
+			"conversation and what makes it active or not, which targets would get it and what refuses\n" +
+			"it elsewhere, and the exact request that each would get, secrets redacted. Nothing is\n" +
+			"sent, nothing changes. --sample takes the sample of a type for the event.\n\n" +
 			"A running relay is asked. When none runs the config alone answers; the session of a\n" +
 			"conversation is unknown then.",
-		Example: "  hookspool explain --type message --file event.json\n" +
+		Example: "  hookspool explain --sample templateMessageSent\n" +
+			"  hookspool explain --type message --file event.json\n" +
 			"  echo '{\"eventType\":\"message\"}' | hookspool explain --file -\n" +
 			"  hookspool explain --file event.json --json | jq '.targets[] | {target, refused_by}'",
 		Args: arguments(0),
@@ -49,7 +51,8 @@ func (c *cli) explainCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&e.typ, "type", "", "the event's `TYPE` (default: the relay looks into the body)")
-	flags.StringVar(&e.file, "file", "", "the `FILE` with the payload, - for stdin (required)")
+	flags.StringVar(&e.file, "file", "", "the `FILE` with the payload, - for stdin")
+	flags.StringVar(&e.sample, "sample", "", "explain the sample of this `TYPE`, without a file")
 	flags.StringVar(&e.id, "id", "", "the event's `ID` (default: one is made)")
 	flags.StringVar(&e.contentType, "content-type", "", "the media `TYPE` of the payload (default: "+
 		"application/json, if it is JSON)")
@@ -57,17 +60,19 @@ func (c *cli) explainCommand() *cobra.Command {
 }
 
 func (c *cli) explainEvent(ctx context.Context, e *explaining) error {
-	if e.file == "" {
-		return misuse("hookspool explain --file FILE, or --file - for stdin", "--file is missing")
-	}
-	var err error
-	if e.payload, err = c.readInput(e.file, eventBytesMax); err != nil {
-		return err
-	}
-	if e.contentType == "" {
-		e.contentType = "application/octet-stream"
-		if json.Valid(e.payload) {
-			e.contentType = "application/json"
+	switch {
+	case e.file == "" && e.sample == "":
+		return misuse("hookspool explain --sample TYPE, or --file FILE, or --file - for stdin",
+			"--file is missing")
+	case e.file != "" && e.sample != "", e.contentType != "" && e.sample != "":
+		return misuse("leave out one of them", "--sample has a payload of its own")
+	case e.sample == "":
+		var err error
+		if e.payload, err = c.readInput(e.file, eventBytesMax); err != nil {
+			return err
+		}
+		if e.contentType == "" {
+			e.contentType = contentTypeOf(e.payload)
 		}
 	}
 	out, err := c.explainByRelay(ctx, e)
@@ -92,7 +97,12 @@ func (c *cli) explainByRelay(ctx context.Context, e *explaining) (*admin.Explana
 	if err != nil {
 		return nil, err
 	}
-	values := url.Values{"content_type": {e.contentType}}
+	values := url.Values{}
+	for name, value := range map[string]string{"content_type": e.contentType, "sample": e.sample} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
 	if e.typ != "" {
 		values.Set("type", e.typ)
 	}
@@ -106,7 +116,9 @@ func (c *cli) explainByRelay(ctx context.Context, e *explaining) (*admin.Explana
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a request: %w", err)
 	}
-	r.Header.Set("Content-Type", e.contentType)
+	if e.contentType != "" {
+		r.Header.Set("Content-Type", e.contentType)
+	}
 	out := new(admin.Explanation)
 	return out, peer.answer(ctx, r, out)
 }
@@ -118,12 +130,8 @@ func (c *cli) explainByConfig(e *explaining) (*admin.Explanation, error) {
 		return nil, err
 	}
 	out, err := relay.ExplainByConfig(cfg, build().Version, admin.ExplainQuery{Type: e.typ, ID: e.id,
-		ContentType: e.contentType, Payload: e.payload})
-	var no *admin.Error
-	if errors.As(err, &no) {
-		return nil, fail(no.Hint, "%s", no.Detail)
-	}
-	return &out, err
+		ContentType: e.contentType, Payload: e.payload, Sample: e.sample})
+	return &out, plainRefusal(err)
 }
 
 func (c *cli) printExplanation(e *explaining, out *admin.Explanation) {
@@ -142,7 +150,11 @@ func (c *cli) printExplanation(e *explaining, out *admin.Explanation) {
 		}
 	}
 	typ := dash(out.Type) + typeSourceText(out.TypeSource)
-	c.printRows([][2]string{{"type", typ}, {"id", id}, {"session", session}})
+	rows := [][2]string{{"type", typ}, {"id", id}, {"session", session}}
+	if out.Session != nil && out.Session.Why != "" {
+		rows = append(rows, [2]string{"because", out.Session.Why})
+	}
+	c.printRows(rows)
 	if len(out.Targets) == 0 {
 		c.print("\nthere is no target: the event would not be spooled\n")
 		return
@@ -151,7 +163,11 @@ func (c *cli) printExplanation(e *explaining, out *admin.Explanation) {
 	c.printTable(explainTable(out))
 	for i := range out.Targets {
 		if t := &out.Targets[i]; t.Request != "" {
-			c.print("\n%s\n", c.paint(c.out, bold, clean(t.Target)+" would get"))
+			heading := clean(t.Target) + " would get"
+			if t.Transformed {
+				heading += ", transformed"
+			}
+			c.print("\n%s\n", c.paint(c.out, bold, heading))
 			c.printRequest(t.Request)
 		}
 	}

@@ -13,7 +13,7 @@ const formerSpoolDir = "./spool"
 // Whoever names a directory, whichever it is, has decided.
 func checkFormerSpool(cfg *config.Config) error {
 	now := cfg.Spool.Dir
-	if !cfg.Spool.DirDefault || care.Holds(now) || !care.Holds(formerSpoolDir) {
+	if !cfg.Spool.DirDefault || cfg.Spool.Shared() || care.Holds(now) || !care.Holds(formerSpoolDir) {
 		return nil
 	}
 	return fail("to go on with it set spool.dir = \""+formerSpoolDir+"\", or move it to "+now+

@@ -35,7 +35,7 @@ func (c *cli) healthcheckCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "ask whether it lives (/livez) rather than is ready")
-	cmd.Flags().DurationVar(&wait, "wait", 0, "ask again until it is, for as `long` as this")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "ask again until it is, for this `DURATION` at most")
 	return c.addAdminFlag(cmd)
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
+	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 
 	"github.com/hookspool/hookspool/cmd/hookspool/manual"
@@ -17,7 +19,7 @@ func (c *cli) helpCommand() *cobra.Command {
 		Long: "Show a page of the manual, or what VERB --help shows; without a name list both. On a\n" +
 			"terminal a page is laid out for its width and goes through $PAGER (less, unless that is\n" +
 			"set; empty: none). Elsewhere it is Markdown.",
-		Example: "  hookspool help failures\n  hookspool help send\n" +
+		Example: "  hookspool help faults\n  hookspool help send\n" +
 			"  hookspool help --no-pager configuration\n" +
 			"  hookspool help metrics | grep pending",
 		ValidArgsFunction: c.completePages,
@@ -109,4 +111,95 @@ func (c *cli) completePages(cmd *cobra.Command, args []string, _ string) ([]cobr
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// layOutHelp has the help of all verbs laid out for the screen; width asks how wide that is, 0: it
+// is none.
+func layOutHelp(root *cobra.Command, width func() int) {
+	root.SetUsageFunc(func(cmd *cobra.Command) error { return printUsage(cmd, width()) })
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		long := cmd.Long
+		if long == "" {
+			long = cmd.Short
+		}
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", // a stream remembers
+			reflow(strings.TrimSpace(long), width()), cmd.UsageString())
+	})
+}
+
+// reflow fits prose to a screen. What is indented is laid out already, and a text that fits stays
+// as it is.
+func reflow(text string, width int) string {
+	fits := true
+	for line := range strings.Lines(text) {
+		fits = fits && uniseg.StringWidth(strings.TrimRight(line, "\n")) <= width
+	}
+	if width <= 0 || fits {
+		return text
+	}
+	var out []string
+	prose := ""
+	flush := func() {
+		if prose != "" {
+			out = append(out, wrapWords(prose, width, 0))
+		}
+		prose = ""
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" || strings.HasPrefix(line, " ") {
+			flush()
+			out = append(out, line)
+			continue
+		}
+		prose = strings.TrimSpace(prose + " " + line)
+	}
+	flush()
+	return strings.Join(out, "\n")
+}
+
+// wrapWords breaks a line between words, and indents those after the first.
+func wrapWords(line string, width, indent int) string {
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(line) {
+		n := uniseg.StringWidth(word)
+		switch {
+		case column == 0:
+		case width > 0 && indent+column+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
+}
+
+// printUsage is cobra's template in our words. A template would do, but it calls methods by names
+// that only it knows, so that the linker has to keep every method of every type: a third of the
+// binary.
+func printUsage(cmd *cobra.Command, width int) error {
+	var b strings.Builder
+	part := func(title, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "\n\n%s:\n%s", title, strings.TrimRight(text, " \n"))
+		}
+	}
+	b.WriteString("Usage:\n  " + cmd.UseLine())
+	part("Examples", cmd.Example)
+	verbs := ""
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() || sub.Name() == "help" {
+			verbs += fmt.Sprintf("  %-*s %s\n", sub.NamePadding(), sub.Name(),
+				wrapWords(sub.Short, width, sub.NamePadding()+3))
+		}
+	}
+	part("Verbs", verbs)
+	part("Flags", cmd.LocalFlags().FlagUsagesWrapped(width))
+	part("Global Flags", cmd.InheritedFlags().FlagUsagesWrapped(width))
+	_, err := fmt.Fprintln(cmd.OutOrStderr(), &b)
+	return err
 }

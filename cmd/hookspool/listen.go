@@ -44,9 +44,9 @@ func (c *cli) listenCommand() *cobra.Command {
 	flags.StringVar(&l.fail, "fail", "0%", "the `SHARE` of requests that fail: 30% or 0.3")
 	flags.IntVar(&o.Status, "status", 200, "the usual answer's `CODE`")
 	flags.IntVar(&o.FailStatus, "fail-status", 503, "a failure's `CODE`")
-	flags.DurationVar(&o.Latency, "latency", 0, "how `long` each answer waits")
+	flags.DurationVar(&o.Latency, "latency", 0, "the `DURATION` that each answer waits")
 	flags.DurationVar(&o.RetryAfter, "retry-after", 0,
-		"the Retry-After of every answer that is not 2xx")
+		"the Retry-After of every answer that is not 2xx, a `DURATION`")
 	flags.BoolVar(&o.ShowBody, "body", false, "show bodies too")
 	addSecretFlag(flags, &l.secrets, "answer 401 to what is not signed by this `SECRET`")
 	return cmd

@@ -3,15 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
-	"strconv"
 	"time"
+
+	"github.com/hookspool/hookspool/relay/admin"
 )
 
 // page is one answer of a listing: some elements, and where the next ones are.
 type page[T any] struct {
 	elements []T
 	next     string // empty: this was the last
+	looked   admin.Looked
 }
 
 // listing is how one list of the API is read and shown.
@@ -38,18 +41,24 @@ func list[T any](parent context.Context, c *cli, f *filter, l *listing[T]) error
 	for len(p.elements) < f.limit {
 		more, err := l.fetch(ctx, min(f.limit-len(p.elements), pageMax), p.next)
 		if err != nil {
+			end()
+			if len(p.elements) > 0 && !c.json {
+				printPage(c, l, p.elements)
+			}
 			return listingBroke(ctx, c, c.again(f, l.verb, p.next), err)
 		}
 		p.elements, p.next = append(p.elements, more.elements...), more.next
+		addLooked(&p.looked, &more.looked)
 		if p.next == "" {
 			break
 		}
-		show(len(p.elements))
+		show(len(p.elements), more.looked)
 	}
 	end()
 	if c.json {
 		return c.printJSON(l.whole(p))
 	}
+	sayWhereErrors(c, &p.looked)
 	if len(p.elements) == 0 {
 		c.say("there is no such %s", l.noun)
 		return nil
@@ -62,9 +71,11 @@ func list[T any](parent context.Context, c *cli, f *filter, l *listing[T]) error
 }
 
 // listAll shows pages as they come, so that neither side holds more than one.
-func listAll[T any](ctx context.Context, c *cli, f *filter, l *listing[T], show func(int),
+func listAll[T any](ctx context.Context, c *cli, f *filter, l *listing[T], show progressFunc,
 	end func()) error {
 	shown, after := 0, f.after
+	var looked admin.Looked
+	defer func() { sayWhereErrors(c, &looked) }()
 	for {
 		p, err := l.fetch(ctx, pageMax, after)
 		if err != nil {
@@ -77,10 +88,11 @@ func listAll[T any](ctx context.Context, c *cli, f *filter, l *listing[T], show 
 			}
 		}
 		shown += len(p.elements)
+		addLooked(&looked, &p.looked)
 		if after = p.next; after == "" {
 			break
 		}
-		show(shown)
+		show(shown, p.looked)
 	}
 	end()
 	if shown == 0 && !c.json {
@@ -120,19 +132,45 @@ func listingBroke(ctx context.Context, c *cli, again string, err error) error {
 	return c.explain(err)
 }
 
+// addLooked adds up what pages looked at.
+func addLooked(sum, page *admin.Looked) {
+	sum.LookedAt, sum.Left = sum.LookedAt+page.LookedAt, page.Left
+	sum.WhereErrors += page.WhereErrors
+	if sum.WhereError == "" {
+		sum.WhereError = page.WhereError
+	}
+}
+
+// sayWhereErrors tells, once, of a program that failed.
+func sayWhereErrors(c *cli, sum *admin.Looked) {
+	if sum.WhereErrors > 0 {
+		c.say("the program of --where failed on %s, which count as no match; on the first: %s",
+			count(sum.WhereErrors, "event"), clean(sum.WhereError))
+	}
+}
+
+// progressFunc shows how many were found, and how far a page came.
+type progressFunc func(found int, page admin.Looked)
+
 // counter shows on a terminal how far a long search or change is; end takes the line away, and what
 // is shown after that writes it again.
-func (c *cli) counter(what string) (show func(int), end func()) {
+func (c *cli) counter(what string) (show progressFunc, end func()) {
 	if !isTerminal(c.errOut) {
-		return func(int) {}, func() {}
+		return func(int, admin.Looked) {}, func() {}
 	}
-	drawn, last := false, time.Time{}
-	show = func(n int) {
+	drawn, last, looked := false, time.Time{}, 0
+	show = func(n int, page admin.Looked) {
+		looked += page.LookedAt
 		if time.Since(last) < 100*time.Millisecond {
 			return
 		}
 		drawn, last = true, time.Now()
-		c.status(what + " … " + strconv.Itoa(n))
+		if page.LookedAt == 0 { // a relay of an older version
+			c.status(fmt.Sprintf("%s … %d", what, n))
+			return
+		}
+		c.status(fmt.Sprintf("%s: looked at %s of ~%s, %s found", what, thousands(looked),
+			thousands(looked+page.Left), thousands(n)))
 	}
 	return show, func() {
 		if drawn {
@@ -140,6 +178,14 @@ func (c *cli) counter(what string) (show func(int), end func()) {
 			drawn = false
 		}
 	}
+}
+
+// thousands groups the digits of a number.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
 // status overwrites the last line of the terminal.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -47,6 +46,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetOut(c.out)
 	root.SetErr(errOut)
 	cmd, err := root.ExecuteContextC(ctx)
+	if !c.began {
+		c.json = asksJSON(args)
+	}
 	return c.finish(c.failureOf(cmd, err))
 }
 
@@ -117,14 +119,15 @@ func (c *cli) rootCommand() *cobra.Command {
 			}
 			return cmd.Help()
 		},
-		PersistentPreRun: func(*cobra.Command, []string) { c.began = true },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			c.began = true
+			return checkNarrowing(cmd)
+		},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return misuse(cmd.CommandPath()+" --help", "%w", err)
-	})
+	root.SetFlagErrorFunc(misusedFlag)
 	// SuggestionsFor finds nothing unless it is told how far to look.
 	root.SuggestionsMinimumDistance = 2
-	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	layOutHelp(root, func() int { return c.width(c.out) })
 	root.SetHelpCommand(c.helpCommand())
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.config, "config", "", "the config `FILE` (default $HOOKSPOOL_CONFIG, "+
@@ -133,26 +136,17 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.Flags().BoolVar(&version, "version", false, "print the version, as the verb does")
 	for _, verb := range []func() *cobra.Command{
 		c.serveCommand, c.demoCommand, c.checkCommand, c.sendCommand, c.listenCommand,
-		c.sampleCommand, c.explainCommand, c.statusCommand, c.targetsCommand, c.eventsCommand,
-		c.deliveriesCommand, c.attemptsCommand, c.exhaustedCommand, c.replayCommand,
+		c.sampleCommand, c.explainCommand, c.typesCommand, c.statusCommand, c.targetsCommand,
+		c.topCommand, c.eventsCommand, c.deliveriesCommand, c.attemptsCommand, c.failuresCommand,
+		c.historyCommand, c.exhaustedCommand, c.replayCommand,
 		c.enableCommand, c.pauseCommand, c.resumeCommand, c.retryCommand, c.reloadCommand,
-		c.spoolCommand, c.purgeCommand,
+		c.actionsCommand, c.spoolCommand, c.purgeCommand,
 		c.healthcheckCommand, c.keygenCommand, c.signCommand, c.verifyCommand, c.versionCommand,
 		c.completionCommand,
 	} {
 		root.AddCommand(verb())
 	}
 	return root
-}
-
-// usageTemplate is cobra's in our words.
-func usageTemplate(template string) string {
-	return strings.NewReplacer(
-		"{{if .HasAvailableSubCommands}}\n", "{{if and .HasAvailableSubCommands (not .Runnable)}}\n",
-		"Available Commands:", "Verbs:",
-		"[command]", "VERB",
-		"about a command", "about a verb",
-	).Replace(template)
 }
 
 // unknownVerb is asked when the first word is no verb.

@@ -16,14 +16,14 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 	// little in use; so much that the collector needs room
-	f(0, 0, 256)
-	f(170, 0, 256)
-	f(200, 0, 304)
+	f(0, 0, 128)
+	f(85, 0, 128)
+	f(100, 0, 160)
 	f(400, 0, 608)
 	// a container allows less
 	f(20, 128, 128)
 	f(400, 512, 512)
-	f(20, 2048, 256)
+	f(20, 2048, 128)
 }
 
 // What lives is counted: 64 MiB that are kept show up.

@@ -13,6 +13,13 @@ func setUmask() {}
 // ignoreTerminal does nothing: the system has no job control.
 func ignoreTerminal() {}
 
+// notifyTerminal does nothing: the system has no such signals, and the screen is looked at each
+// second anyway.
+func notifyTerminal(_, _ chan<- os.Signal) (stop func()) { return func() {} }
+
+// suspend does nothing: the system has no job control.
+func suspend() {}
+
 // addressLimit reports none: the system is not asked.
 func addressLimit() uint64 { return 0 }
 

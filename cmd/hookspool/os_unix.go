@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,33 @@ func setUmask() { unix.Umask(0o077) }
 // ignoreTerminal lets a server in the background go on when it writes to its terminal: with
 // stty tostop its first line would stop it, with all that it serves.
 func ignoreTerminal() { signal.Ignore(unix.SIGTTOU) }
+
+// notifyTerminal tells when the terminal has another size, and when the process goes on after it
+// was stopped, until the function returned is called.
+func notifyTerminal(resized, continued chan<- os.Signal) (stop func()) {
+	signal.Notify(resized, unix.SIGWINCH)
+	signal.Notify(continued, unix.SIGCONT)
+	return func() {
+		signal.Stop(resized)
+		signal.Stop(continued)
+	}
+}
+
+// suspend stops the process and those beside it, as Ctrl-Z does, until it is told to go on. Where
+// nobody could tell it (no shell with jobs), the system does not stop it.
+func suspend() {
+	const unstopped = 300 * time.Millisecond
+	goOn := make(chan os.Signal, 1)
+	signal.Notify(goOn, unix.SIGCONT)
+	defer signal.Stop(goOn)
+	if unix.Kill(0, unix.SIGTSTP) != nil {
+		return
+	}
+	select {
+	case <-goOn:
+	case <-time.After(unstopped):
+	}
+}
 
 // addressLimit is how many bytes of addresses the process may have; 0: as many as there are.
 func addressLimit() uint64 {

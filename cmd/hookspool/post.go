@@ -145,6 +145,7 @@ func (p *poster) refusal(status int, header http.Header, body []byte) *refused {
 			status == http.StatusInsufficientStorage,
 		after: time.Duration(min(max(seconds, 0), int(retryAfterMax/time.Second))) * time.Second,
 	}
+	r.reason = problem.Code
 	switch problem.Code {
 	case "malformed":
 		r.hint = "mend the event, its --type or its --id, and send it again"

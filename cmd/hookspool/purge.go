@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +18,9 @@ import (
 
 // purging is what a purge is asked for.
 type purging struct {
-	target, state, typ, until, id string
-	yes, forget                   bool
+	filter
+	yes, forget, dryRun bool
+	run                 string // what the pages before were; empty: this is the first
 }
 
 func (c *cli) purgeCommand() *cobra.Command {
@@ -34,7 +36,8 @@ func (c *cli) purgeCommand() *cobra.Command {
 			"of it, --forget removes the target itself, with its counts and its history; spool stat\n" +
 			"lists all there are. Its name may come back one day, as a new target.",
 		Example: "  hookspool purge --target crm --state exhausted\n" +
-			"  hookspool purge --target crm --type message --until 7d\n" +
+			"  hookspool purge --target crm --type message --until 7d --dry-run\n" +
+			"  hookspool purge --target crm --where waId=491701234567\n" +
 			"  hookspool purge --target old --yes\n" +
 			"  hookspool purge --target old --forget",
 		Args: arguments(0),
@@ -47,15 +50,17 @@ func (c *cli) purgeCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&p.target, "target", "", "the `NAME` of the target (required)")
-	flags.StringVar(&p.state, "state", "pending", "pending or exhausted")
-	flags.StringVar(&p.typ, "type", "", "only events of this `TYPE`")
-	flags.StringVar(&p.until, "until", "", "only events accepted by this `INSTANT`: RFC 3339, or how "+
-		"long ago (24h, 7d)")
-	flags.StringVar(&p.id, "id", "", "only the event with this `ID`")
+	flags.StringVar(&p.state, "state", "pending", "only this `STATE`: pending, exhausted or expired")
+	flags.StringVar(&p.typ, "type", "", "only events of this `TYPE`, which may have a *")
+	flags.StringVar(&p.since, "since", "", "only events accepted since this `INSTANT`: how long ago "+
+		"(24h, 7d), 22:00 for the last time it was that, '2026-11-27 22:00', or RFC 3339")
+	flags.StringVar(&p.until, "until", "", "only events accepted by this `INSTANT`")
+	p.addChoice(flags)
+	flags.BoolVar(&p.dryRun, "dry-run", false, "count, and delete nothing")
 	flags.BoolVarP(&p.yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&p.forget, "forget", false, "remove the target itself: one that is not in the "+
 		"config and has nothing left")
-	c.completeFlags(cmd, statePending, stateExhausted)
+	c.completeFlags(cmd, statePending, stateExhausted, stateExpired)
 	return c.addAdminFlag(cmd)
 }
 
@@ -63,14 +68,17 @@ func (c *cli) purge(ctx context.Context, p *purging) error {
 	if p.target == "" {
 		return misuse("hookspool purge --target NAME", "--target is missing")
 	}
-	if p.state != "pending" && p.state != "exhausted" {
-		return misuse("hookspool purge --help", "--state is %q; it is pending or exhausted", p.state)
+	if states := []string{statePending, stateExhausted, stateExpired}; !slices.Contains(states,
+		p.state) {
+		return misuse("hookspool purge --help", "--state is %q; it is %s", p.state, orList(states))
 	}
-	var err error
-	if p.until, err = instant("--until", p.until, time.Now()); err != nil {
+	if err := p.checkWindow(time.Now()); err != nil {
 		return err
 	}
-	if !p.yes && !isTerminal(c.in) {
+	if err := p.checkChoice(); err != nil {
+		return err
+	}
+	if !p.yes && !p.dryRun && !isTerminal(c.in) {
 		return misuse("add --yes", "there is no terminal to ask at")
 	}
 	relay, err := c.admin()
@@ -78,10 +86,13 @@ func (c *cli) purge(ctx context.Context, p *purging) error {
 		return err
 	}
 	total := int64(-1)
-	if !p.yes {
+	if p.dryRun || !p.yes {
 		would, err := c.purgePages(ctx, relay, p, true, -1)
 		if err != nil {
 			return err
+		}
+		if p.dryRun {
+			return c.tellPurge(&would)
 		}
 		if sure, err := c.askPurge(p, &would); err != nil || !sure {
 			return err
@@ -92,11 +103,21 @@ func (c *cli) purge(ctx context.Context, p *purging) error {
 	if done.Count == 0 && err != nil {
 		return err
 	}
+	return errors.Join(c.tellPurge(&done), err)
+}
+
+func (c *cli) tellPurge(sum *admin.Purged) error {
 	if c.json {
-		return errors.Join(c.printJSON(done), err)
+		return c.printJSON(sum)
 	}
-	c.print("purged %s of %s\n", count(int(done.Count), done.State+" delivery"), clean(done.Target))
-	return err
+	sayWhereErrors(c, &sum.Looked)
+	what := count(int(sum.Count), sum.State+" delivery") + " of " + clean(sum.Target)
+	if sum.DryRun {
+		c.print("%s would be purged\n", what)
+		return nil
+	}
+	c.print("purged %s\n", what)
+	return nil
 }
 
 // purgePath can hold any name: older imports made some that no config could have. Dots are encoded
@@ -110,7 +131,8 @@ func (c *cli) forget(cmd *cobra.Command, p *purging) error {
 	if p.target == "" {
 		return misuse("hookspool purge --target NAME --forget", "--target is missing")
 	}
-	for _, flag := range []string{"state", "type", "until", "id"} {
+	for _, flag := range []string{"state", "type", "since", "until", "id", "where", "conversation",
+		"session", "status", "error", "failure", "dry-run"} {
 		if cmd.Flags().Changed(flag) {
 			return misuse("purge first, then forget", "--forget deletes no deliveries, so it takes no --%s",
 				flag)
@@ -147,6 +169,7 @@ func (c *cli) purgePages(parent context.Context, relay *peer, p *purging, dryRun
 	sum := admin.Purged{Target: p.target, State: p.state, DryRun: dryRun}
 	for {
 		if ctx.Err() != nil {
+			relay.stopped(parent, sum.Run)
 			return sum, fail("the same command goes on", "stopped")
 		}
 		one, err := relay.purge(context.WithoutCancel(ctx), p, dryRun, sum.Next)
@@ -154,7 +177,11 @@ func (c *cli) purgePages(parent context.Context, relay *peer, p *purging, dryRun
 			return sum, c.explain(err)
 		}
 		sum.Count, sum.Next = sum.Count+one.Count, one.Next
-		show(int(sum.Count))
+		addLooked(&sum.Looked, &one.Looked)
+		if one.Run != "" {
+			sum.Run, p.run = one.Run, one.Run
+		}
+		show(int(sum.Count), one.Looked)
 		if sum.Next == "" {
 			return sum, nil
 		}
@@ -179,13 +206,15 @@ func (c *cli) askPurge(p *purging, would *admin.Purged) (bool, error) {
 // purge is one page of it.
 func (p *peer) purge(ctx context.Context, q *purging, dryRun bool, after string) (admin.Purged,
 	error) {
-	values := url.Values{"state": {q.state}, "dry_run": {strconv.FormatBool(dryRun)},
-		"limit": {strconv.Itoa(pageMax)}}
-	for name, value := range map[string]string{"type": q.typ, "until": q.until, "id": q.id,
-		"after": after} {
-		if value != "" {
-			values.Set(name, value)
-		}
+	values := q.values()
+	values.Del("target") // it stands in the path
+	values.Set("dry_run", strconv.FormatBool(dryRun))
+	values.Set("limit", strconv.Itoa(pageMax))
+	if q.run != "" {
+		values.Set("run", q.run)
+	}
+	if after != "" {
+		values.Set("after", after)
 	}
 	var out admin.Purged
 	return out, p.call(ctx, "POST", purgePath(q.target)+"?"+values.Encode(), &out)

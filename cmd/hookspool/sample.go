@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/hookspool/hookspool/relay"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/catalogue"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/relay/sample"
 )
@@ -20,44 +24,113 @@ import (
 // bodyLinesMax bounds the lines shown of an answer.
 const bodyLinesMax = 30
 
+// sampling is what the sample verb is told.
+type sampling struct {
+	target, typ string
+	file        string
+	contentType string
+	print       bool
+	payload     []byte // of file
+}
+
 func (c *cli) sampleCommand() *cobra.Command {
-	return c.addAdminFlag(&cobra.Command{
+	var s sampling
+	cmd := &cobra.Command{
 		Use:   "sample TARGET [TYPE]",
 		Short: "Send a sample event to a target and show its answer",
 		Long: "Send a sample event to a target, whatever its status, and show what it answers. It " +
 			"touches\n" +
 			"no counter, no standing and no spool. When no relay runs it is sent from here, by the\n" +
 			"config. Exit 1 if the target would not acknowledge an event.\n\n" +
-			"Any TYPE will do; these have the payload of Wati's catalogue, others a small JSON object:\n\n" +
+			"These types have the payload of Wati's catalogue:\n\n" +
 			sampleTypes() + "\n" +
-			"Without a TYPE it is the first of these that the target's events match, else the first type\n" +
-			"that they name.",
-		Example: "  hookspool sample crm\n  hookspool sample crm templateMessageSent",
-		Args:    arguments(1, "TARGET", "TYPE"),
-
+			"Any other type that the target's events match has a payload that is made up, a small JSON\n" +
+			"object. Without a TYPE it is the first of these that the target's events match, else the\n" +
+			"first type that they name. With --file the payload is yours, and so is the type: TYPE, or\n" +
+			"what the payload names. --print TYPE writes the payload, to be edited, and sends nothing.",
+		Example: "  hookspool sample crm\n  hookspool sample crm templateMessageSent\n" +
+			"  hookspool sample --print message >edited.json\n" +
+			"  hookspool sample crm --file edited.json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if s.print {
+				return arguments(0, "TYPE")(cmd, args)
+			}
+			return arguments(1, "TARGET", "TYPE")(cmd, args)
+		},
 		ValidArgsFunction: c.completeTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			typ := ""
-			if len(args) > 1 {
-				typ = args[1]
+			if s.print {
+				return printSamplePayload(c, &s, args)
 			}
-			return c.sample(cmd.Context(), args[0], typ)
+			if s.target = args[0]; len(args) > 1 {
+				s.typ = args[1]
+			}
+			return c.sample(cmd.Context(), &s)
 		},
-	})
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&s.file, "file", "", "send the payload of `FILE`, - for stdin")
+	flags.StringVar(&s.contentType, "content-type", "", "the media `TYPE` of --file (default: "+
+		"application/json, if it is JSON)")
+	flags.BoolVar(&s.print, "print", false, "write the payload of a TYPE (default: message), send "+
+		"nothing")
+	return c.addAdminFlag(cmd)
 }
 
-func (c *cli) sample(ctx context.Context, target, typ string) error {
+func printSamplePayload(c *cli, s *sampling, args []string) error {
+	switch {
+	case s.file != "":
+		return misuse("leave out one of the two", "--print writes a payload, and --file has one")
+	case len(args) == 0:
+		return printPayload(c, "message")
+	}
+	return printPayload(c, args[0])
+}
+
+// readPayload reads what --file names.
+func readPayload(c *cli, s *sampling) (err error) {
+	switch {
+	case s.file == "" && s.contentType != "":
+		return misuse("leave it out, or name a --file", "--content-type goes with --file")
+	case s.file == "":
+		return nil
+	}
+	if s.payload, err = c.readInput(s.file, eventBytesMax); err != nil {
+		return err
+	}
+	if len(s.payload) == 0 {
+		return fail("hookspool sample --print TYPE writes one to begin with", "%q is empty", s.file)
+	}
+	if s.contentType == "" {
+		s.contentType = contentTypeOf(s.payload)
+	}
+	return nil
+}
+
+// contentTypeOf is what a payload is taken for, of which nobody says what it is.
+func contentTypeOf(payload []byte) string {
+	if json.Valid(payload) {
+		return "application/json"
+	}
+	return "application/octet-stream"
+}
+
+func (c *cli) sample(ctx context.Context, s *sampling) error {
+	target := s.target
 	if err := checkTargetName(target); err != nil {
 		return err
 	}
-	answer, err := c.sampleByRelay(ctx, target, typ)
+	if err := readPayload(c, s); err != nil {
+		return err
+	}
+	answer, err := c.sampleByRelay(ctx, s)
 	var absent *unreachable
 	if errors.As(err, &absent) && absent.absent && c.adminURL == "" {
 		if c.configPath() == "" {
 			return c.explain(err)
 		}
 		c.say("no relay runs at %s; the sample is sent from here, by %s", absent.shown, c.configPath())
-		answer, err = c.sampleDirectly(ctx, target, typ)
+		answer, err = c.sampleDirectly(ctx, s)
 	}
 	if err != nil {
 		return c.explain(err)
@@ -73,29 +146,36 @@ func (c *cli) sample(ctx context.Context, target, typ string) error {
 	case c.json:
 		return silent()
 	}
-	if answer.Outcome == attempt.Withheld.String() {
+	if answer.Outcome == attempt.Withheld.String() || answer.Outcome == attempt.Transform.String() {
 		return fail(sampleHint(answer), "no sample was sent to %s: %s", target, answer.Error)
 	}
 	return fail(sampleHint(answer), "%s would not acknowledge an event: %s", target,
 		sampleReason(answer))
 }
 
-func (c *cli) sampleByRelay(ctx context.Context, target, typ string) (*admin.Sample, error) {
+func (c *cli) sampleByRelay(ctx context.Context, s *sampling) (*admin.Sample, error) {
 	relay, err := c.admin()
 	if err != nil {
 		return nil, err
 	}
-	path := "/v1/targets/" + url.PathEscape(target) + "/sample"
-	if typ != "" {
-		path += "?type=" + url.QueryEscape(typ)
+	path := "/v1/targets/" + url.PathEscape(s.target) + "/sample"
+	if s.typ != "" {
+		path += "?type=" + url.QueryEscape(s.typ)
+	}
+	r, err := http.NewRequest(http.MethodPost, relay.base+path, bytes.NewReader(s.payload))
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a request: %w", err)
+	}
+	if s.contentType != "" {
+		r.Header.Set("Content-Type", s.contentType)
 	}
 	var answer admin.Sample
 	// The target's own timeout is the bound.
-	return &answer, relay.callLong(ctx, "POST", path, &answer)
+	return &answer, relay.answer(ctx, r, &answer)
 }
 
 // sampleDirectly sends the sample from this process, as the relay would.
-func (c *cli) sampleDirectly(ctx context.Context, name, typ string) (*admin.Sample, error) {
+func (c *cli) sampleDirectly(ctx context.Context, s *sampling) (*admin.Sample, error) {
 	cfg, err := c.loadConfig()
 	if err != nil {
 		return nil, err
@@ -104,20 +184,18 @@ func (c *cli) sampleDirectly(ctx context.Context, name, typ string) (*admin.Samp
 	var names []string
 	for i := range cfg.Targets {
 		names = append(names, cfg.Targets[i].Name)
-		if cfg.Targets[i].Name == name {
+		if cfg.Targets[i].Name == s.target {
 			target = &cfg.Targets[i]
 		}
 	}
 	if target == nil {
 		return nil, fail("the targets are: "+strings.Join(names, ", "), "%s has no target %q", cfg.Path,
-			name)
+			s.target)
 	}
-	if typ == "" {
-		typ = relay.FirstSample(target)
-	}
-	payload, err := relay.SamplePayload(typ, time.Now())
+	order, err := relay.NewSample(cfg, target, admin.SampleQuery{Type: s.typ,
+		ContentType: s.contentType, Payload: s.payload}, time.Now())
 	if err != nil {
-		return nil, err
+		return nil, plainRefusal(err)
 	}
 	options, err := relay.AttemptOptions(target, build().Version)
 	if err != nil {
@@ -128,7 +206,7 @@ func (c *cli) sampleDirectly(ctx context.Context, name, typ string) (*admin.Samp
 		return nil, err
 	}
 	defer client.Close()
-	answer := relay.SendSample(ctx, client, name, typ, payload, time.Now())
+	answer := relay.SendSample(ctx, client, order)
 	return &answer, nil
 }
 
@@ -148,11 +226,6 @@ func sampleTypes() string {
 	return b.String()
 }
 
-func noSample(typ string) error {
-	return fail("the types are "+strings.Join(sample.Types(), ", "), "there is no sample of type %q",
-		typ)
-}
-
 func (c *cli) printSample(a *admin.Sample) {
 	line := a.StatusLine
 	if line == "" {
@@ -165,6 +238,7 @@ func (c *cli) printSample(a *admin.Sample) {
 	c.print("%s\n", c.paint(c.out, color, clean(line)))
 	for _, row := range [][2]string{
 		{"target", a.Target}, {"type", a.Type}, {"id", a.ID},
+		{"payload", madeUpText(a)},
 		{"latency", latencyText(seconds(a.Latency))},
 		{"remote", a.Remote}, {"tls", a.TLS}, {"error", a.Error},
 	} {
@@ -172,18 +246,38 @@ func (c *cli) printSample(a *admin.Sample) {
 			c.print("  %-8s %s\n", row[0], clean(row[1]))
 		}
 	}
-	if a.Body == "" {
-		return
+	c.print("%s%s%s", samplePart("before", a.Payload), samplePart("sent", a.Sent),
+		samplePart("answer", a.Body))
+}
+
+// madeUpText says of a payload that it is none of the catalogue's; empty: it is, or the caller's.
+func madeUpText(a *admin.Sample) string {
+	if !a.MadeUp {
+		return ""
 	}
-	c.print("  answer\n")
-	lines := strings.Split(strings.TrimRight(a.Body, "\r\n"), "\n")
-	for i, text := range lines {
+	text := "made up: there is no sample of this type"
+	if near := catalogue.Near(a.Type); near != "" {
+		text += "; did you mean " + near + "?"
+	}
+	return text
+}
+
+// samplePart is a text of several lines below its name; empty: there is no text.
+func samplePart(name, text string) string {
+	if text == "" {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "  %s\n", name)
+	lines := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
+	for i, line := range lines {
 		if i == bodyLinesMax {
-			c.print("    … %s more\n", count(len(lines)-i, "line"))
+			fmt.Fprintf(&b, "    … %s more\n", count(len(lines)-i, "line"))
 			break
 		}
-		c.print("    %s\n", clean(strings.TrimRight(text, "\r")))
+		fmt.Fprintf(&b, "    %s\n", clean(strings.TrimRight(line, "\r")))
 	}
+	return b.String()
 }
 
 func sampleReason(a *admin.Sample) string {
@@ -212,6 +306,8 @@ func sampleHint(a *admin.Sample) string {
 			"client_key"
 	case attempt.Protocol.String():
 		return "is it an HTTP/1.1 server, and https:// or http:// right?"
+	case attempt.Transform.String():
+		return "mend the target's transform; hookspool help filtering says what a program may do"
 	case attempt.Withheld.String():
 		return "this is no fault of the target's: give hookspool more, or see what uses this machine up"
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/receiver"
 	"github.com/hookspool/hookspool/relay/signature"
-	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 func TestMain(m *testing.M) {
@@ -153,7 +153,7 @@ func setURL(ts *testscript.TestScript, name string, ln net.Listener) {
 
 // cmdFreePort puts an address that nobody listens on into a variable.
 func cmdFreePort(ts *testscript.TestScript, _ bool, args []string) {
-	address, err := testenv.FreeAddress()
+	address, err := port.Free()
 	ts.Check(err)
 	ts.Setenv(args[0], address)
 }

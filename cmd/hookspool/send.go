@@ -69,7 +69,7 @@ func (c *cli) sendCommand() *cobra.Command {
 	flags.BoolVar(&s.ndjson, "ndjson", false, "the input holds one event a line")
 	flags.BoolVar(&s.single, "single", false, "the input is one event, whatever it looks like")
 	flags.BoolVar(&s.again, "again", false, "send as new events what was sent before")
-	flags.DurationVar(&s.retryFor, "retry-for", time.Minute, "how `long` to retry")
+	flags.DurationVar(&s.retryFor, "retry-for", time.Minute, "retry for this `DURATION`")
 	return c.addAdminFlag(cmd)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -60,6 +61,7 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	log := slog.New(logHandler(c.errOut, cfg.Log.Format, level))
+	hearLibraries(log)
 	dropped := c.noteInLog(cfg.Log.Format)
 	for _, warning := range c.surroundings(cfg) {
 		log.Warn("environment: " + warning)
@@ -68,9 +70,19 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	budget := limits.budget()
 	logMemory(log, budget)
 	defer limitMemory(budget.Heap, limits.heap > 0)()
+	signalled := func(s os.Signal) { log.Info("a signal came", "signal", s.String()) }
+	ctx, stop := parent, func() {}
+	if cfg.Spool.Shared() { // its start may wait for servers; that of another is ended by the signal
+		ctx, stop = c.untilSignal(parent, signalled)
+	}
+	defer func() { stop() }()
 	r, err := relay.New(relay.Options{Config: cfg, Version: build().Version, Log: log, Level: level,
-		Budget:     budget,
+		Budget: budget, Starting: ctx,
 		AcceptLoss: acceptLoss, OnCompaction: shareCPUs(), LogDropped: dropped, Manual: manual.HTML})
+	if err != nil && ctx.Err() != nil {
+		log.Info("stopped before it was ready", "reason", err)
+		return nil
+	}
 	if err != nil {
 		return startFailure(err)
 	}
@@ -79,10 +91,9 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 		log.Info("ready")
 		notify(log, daemon.SdNotifyReady)
 	})
-	ctx, stop := c.untilSignal(parent, func(s os.Signal) {
-		log.Info("a signal came", "signal", s.String())
-	})
-	defer stop()
+	if !cfg.Spool.Shared() {
+		ctx, stop = c.untilSignal(parent, signalled)
+	}
 	// Beside the relay's leaving, which must not wait for a service manager.
 	defer context.AfterFunc(ctx, func() { notify(log, daemon.SdNotifyStopping) })()
 	defer onHangup(r, log)()
@@ -98,6 +109,13 @@ func logHandler(to io.Writer, format string, level slog.Leveler) slog.Handler {
 		return slog.NewJSONHandler(to, options)
 	}
 	return slog.NewTextHandler(to, options)
+}
+
+// hearLibraries has what libraries write to the log of the process come as lines of level debug:
+// net/http tells there what a target sends that HTTP/2 does not know, as often as it is sent.
+func hearLibraries(log *slog.Logger) {
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 }
 
 // noteInLog has the log say in its own format how many of its lines are missing, whatever its
@@ -182,8 +200,11 @@ func startFailure(err error) *failure { return fail(startAdvice(err), "%w", err)
 // startAdvice says what to do about an error that keeps a relay from starting.
 func startAdvice(err error) string {
 	switch {
+	case engineAdvice(err) != "":
+		return engineAdvice(err)
 	case errors.Is(err, spool.ErrInUse):
-		return "is another hookspool running? each needs a spool.dir of its own"
+		return "is another hookspool running? each needs a spool.dir of its own, and those that share " +
+			"a spool a spool.jetstream.relay"
 	case errors.Is(err, spool.ErrAway):
 		return "move it back to spool.dir and start again; if it is to be given up: hookspool serve --" +
 			lossFlag

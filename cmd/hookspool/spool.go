@@ -3,17 +3,22 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/relay/sharing"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // spoolVerb is what the spool verbs share: which spool, and its key.
@@ -27,6 +32,52 @@ type spoolVerb struct {
 	locked bool
 	// targets are the names of the config's, if one was read.
 	targets map[string]bool
+	// cfg is the config, if one was read.
+	cfg *config.Config
+}
+
+// shared reports whether the spool is one that servers keep: that of the config, not of --dir.
+func (k *spoolVerb) shared() bool { return k.ofConfig && k.cfg.Spool.Shared() }
+
+// atRest is a spool that can be read while no relay uses it.
+type atRest interface {
+	care.Source
+	Close() error
+}
+
+// copied is the copy of a spool that servers keep.
+type copied struct {
+	engine.Engine
+	dir string
+}
+
+// Reading is part of care.Source.
+func (c *copied) Reading(ctx context.Context, look func(context.Context, engine.Look) error) error {
+	l := c.Look()
+	defer l.Close()
+	return look(ctx, l)
+}
+
+// Home is part of care.Source. What is read of the copy is not encrypted any more.
+func (c *copied) Home() (dir string, key []byte) { return c.dir, nil }
+
+// openEngine opens the engine of a spool that servers keep, under a name of its own.
+func (k *spoolVerb) openEngine(ctx context.Context, verb string) (engine.Engine, error) {
+	o := sharing.Options{Config: k.cfg, Log: k.log(), Context: ctx, ReadOnly: verb == ""}
+	if verb != "" {
+		options, err := sharing.JetStream(k.cfg, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		o.Name = fmt.Sprintf("%s-%s-%d", options.Relay, verb, os.Getpid())
+	}
+	k.say("reading the stream %s of %s", k.cfg.Spool.JetStream.Name,
+		strings.Join(k.cfg.Spool.JetStream.Servers(), ", "))
+	e, err := sharing.Open(o)
+	if err != nil {
+		return nil, k.explainSpool(interrupted(ctx, err))
+	}
+	return e, nil
 }
 
 func (c *cli) spoolCommand() *cobra.Command {
@@ -66,12 +117,15 @@ func (k *spoolVerb) find() error {
 	if err != nil {
 		return err
 	}
-	k.key, k.targets = cfg.Spool.Key, make(map[string]bool)
+	k.cfg, k.key, k.targets = cfg, cfg.Spool.Key, make(map[string]bool)
 	for i := range cfg.Targets {
 		k.targets[cfg.Targets[i].Name] = true
 	}
 	if k.dir == "" {
 		k.dir, k.ofConfig = cfg.Spool.Dir, true
+	}
+	if err := care.CheckHome(k.dir, k.shared()); err != nil {
+		return k.explainSpool(err)
 	}
 	return nil
 }
@@ -80,9 +134,16 @@ func (k *spoolVerb) log() *slog.Logger {
 	return slog.New(slog.NewTextHandler(k.errOut, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
-func (k *spoolVerb) reader() (*care.Reader, error) {
+func (k *spoolVerb) reader(ctx context.Context) (atRest, error) {
 	if err := k.find(); err != nil {
 		return nil, err
+	}
+	if k.shared() {
+		e, err := k.openEngine(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		return &copied{e, k.dir}, nil
 	}
 	r, err := care.OpenReader(care.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()})
 	if err != nil {
@@ -99,6 +160,8 @@ func (k *spoolVerb) explainSpool(err error) error {
 	}
 	hint := ""
 	switch {
+	case engineAdvice(err) != "":
+		hint = engineAdvice(err)
 	case errors.Is(err, spool.ErrInUse):
 		hint = "a relay is running on it: stop it, or name it with --admin URL"
 	case errors.Is(err, spool.ErrNoSpool):
@@ -139,7 +202,10 @@ func (k *spoolVerb) statCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stat",
 		Short: "Show the spool in numbers",
-		Long:  "Show what the spool holds. A running relay is asked; a spool at rest is read.",
+		Long: "Show what the spool holds. A running relay is asked; a spool at rest is read. Of each\n" +
+			"target: the deliveries that are pending; those of them that failed before, or are replays,\n" +
+			"and wait for a job (RETRYING); what is kept as exhausted; how many were delivered, and\n" +
+			"purged, ever; and its failed jobs in a row.",
 		Example: "  hookspool spool stat\n" +
 			"  hookspool spool stat --dir /var/lib/hookspool/hookspool-data\n" +
 			"  hookspool spool stat --json | jq '.targets[].pending'",
@@ -168,7 +234,7 @@ func (k *spoolVerb) stat(ctx context.Context) (*care.Stat, error) {
 		st := new(care.Stat)
 		return st, k.explain(relay.callLong(ctx, "GET", "/v1/spool", st))
 	}
-	r, err := k.reader()
+	r, err := k.reader(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -190,14 +256,14 @@ func (k *spoolVerb) printStat(st *care.Stat) {
 	if len(st.Targets) == 0 {
 		return
 	}
-	t := &table{columns: []column{{name: "TARGET"}, {name: "PENDING", right: true},
-		{name: "FAILED", right: true}, {name: "EXHAUSTED", right: true},
-		{name: "DELIVERED", right: true}, {name: "PURGED", right: true},
-		{name: "POSITION", right: true}, {name: "FAILED-JOBS", right: true}}}
+	t := &table{columns: []column{{name: "TARGET", flex: true, min: 12},
+		{name: "PENDING", right: true}, {name: "RETRYING", right: true, spare: 1},
+		{name: "EXHAUSTED", right: true}, {name: "DELIVERED", right: true},
+		{name: "PURGED", right: true, spare: 2}, {name: "FAILED-JOBS", right: true, spare: 3}}}
 	for _, l := range st.Targets {
 		n := func(v uint64) string { return strconv.FormatUint(v, 10) }
 		t.add(l.Name, n(l.Pending), n(l.Exceptions), n(l.Exhausted), n(l.Delivered), n(l.Purged),
-			n(l.Position), strconv.Itoa(l.FailedJobs))
+			strconv.Itoa(l.FailedJobs))
 	}
 	k.print("\n")
 	k.printTable(t)
@@ -238,12 +304,30 @@ func (k *spoolVerb) verify(ctx context.Context) (*care.Report, error) {
 		return rep, k.explain(relay.follow(ctx, "/v1/spool/verify",
 			&following{events: io.Discard, show: show, result: rep}))
 	}
+	if k.shared() {
+		return k.verifyCopy(ctx)
+	}
 	k.say("verifying the spool at rest in %q", k.dir)
 	show, end := k.bar("verifying")
 	rep, err := care.Verify(ctx,
 		care.ReaderOptions{Dir: k.dir, EncryptionKey: k.key, Log: k.log()}, show)
 	end()
 	if err != nil {
+		return nil, k.explainSpool(interrupted(ctx, err))
+	}
+	return rep, nil
+}
+
+// verifyCopy reads every record of a spool that servers keep. They check what they have themselves.
+func (k *spoolVerb) verifyCopy(ctx context.Context) (*care.Report, error) {
+	r, err := k.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	show, end := k.bar("verifying")
+	rep, err := care.VerifyLive(ctx, r, show)
+	end()
+	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, k.explainSpool(interrupted(ctx, err))
 	}
 	return rep, nil

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hookspool/hookspool/relay/accept"
+	"github.com/hookspool/hookspool/relay/action"
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/book"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
 )
@@ -38,7 +41,8 @@ func (k *spoolVerb) importCommand() *cobra.Command {
 			"that it was not delivered to; attempts start again. One that the spool holds already is\n" +
 			"skipped, so that it is safe to run twice. A batch with a bad line is not written. What POST\n" +
 			"would refuse is refused here, as is a target that no config could name; of targets that are\n" +
-			"not in the config there may be 1,000, which purge --forget removes.",
+			"not in the config there may be 1,000, which purge --forget removes. What operators did\n" +
+			"(export --actions) is told here too then, as imported.",
 		Example: "  hookspool spool import undelivered.ndjson\n" +
 			"  hookspool spool export --dir old | hookspool spool import -",
 		Args: arguments(0, "FILE"),
@@ -71,7 +75,7 @@ type importer interface {
 }
 
 func (k *spoolVerb) importFrom(ctx context.Context, in io.Reader, size int64) error {
-	into, bytesMax, err := k.openImporter()
+	into, bytesMax, err := k.openImporter(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,13 +90,17 @@ func (k *spoolVerb) importFrom(ctx context.Context, in io.Reader, size int64) er
 	if k.json {
 		return errors.Join(k.printJSON(b.total), err)
 	}
-	k.print("imported %d, deliveries %d, held already %d, owing nothing %d\n", b.total.Imported,
+	k.print("imported %d, deliveries %d, held already %d, owing nothing %d", b.total.Imported,
 		b.total.Deliveries, b.total.Duplicates, b.total.Finished)
+	if n := &b.total; n.Actions+n.ActionsSkipped > 0 {
+		k.print(", actions %d, held already or too old %d", n.Actions, n.ActionsSkipped)
+	}
+	k.print("\n")
 	return err
 }
 
 // openImporter chooses the relay if one is running, else the spool.
-func (k *spoolVerb) openImporter() (into importer, bytesMax int, err error) {
+func (k *spoolVerb) openImporter(ctx context.Context) (into importer, bytesMax int, err error) {
 	relay, err := k.relay()
 	if err != nil {
 		return nil, 0, err
@@ -102,13 +110,24 @@ func (k *spoolVerb) openImporter() (into importer, bytesMax int, err error) {
 		return &liveImporter{relay: relay}, importLiveBytes, nil
 	}
 	setUmask()
-	s, err := spool.Open(spool.Options{Dir: k.dir, EncryptionKey: k.key, Log: k.log()})
+	o := spool.Options{Dir: k.dir, EncryptionKey: k.key, Log: k.log()}
+	if k.shared() {
+		if o.Engine, err = k.openEngine(ctx, "import"); err != nil {
+			return nil, 0, err
+		}
+	}
+	s, err := spool.Open(o)
 	if err != nil {
 		return nil, 0, k.explainSpool(err)
 	}
 	s.Start()
+	into = &restImporter{s: s, targets: k.targets,
+		book: &book.Book{Spool: s, Log: k.log(), Now: time.Now}}
+	if k.shared() {
+		return into, importLiveBytes, nil
+	}
 	k.say("importing into the spool at rest in %q", k.dir)
-	return &restImporter{s: s, targets: k.targets}, importRestBytes, nil
+	return into, importRestBytes, nil
 }
 
 func (k *spoolVerb) explainImport(err error) error {
@@ -212,20 +231,39 @@ type restImporter struct {
 	s *spool.Spool
 	// targets are those of the config; nil: none was read.
 	targets map[string]bool
+	book    *book.Book
+	lines   int // of the batch
 	events  []*care.Exported
+	at      []int // where in the batch the events are
+	actions []*action.Action
 }
 
 func (m *restImporter) add(line []byte) error {
+	m.lines++
+	if action.IsLine(line) {
+		a, err := action.ParseLine(line, time.Now())
+		m.actions = append(m.actions, a)
+		return err
+	}
 	x, err := accept.ParseImported(line)
 	if err == nil {
-		m.events = append(m.events, x)
+		m.events, m.at = append(m.events, x), append(m.at, m.lines-1)
 	}
 	return err
 }
 
 func (m *restImporter) write(context.Context) (care.ImportCount, error) {
 	n, err := care.Import(m.s, m.events, func(name string) bool { return m.targets[name] })
-	m.events = m.events[:0]
+	var refused *care.ImportError
+	if errors.As(err, &refused) {
+		err = refused.At(m.at)
+	}
+	m.lines, m.events, m.at = 0, m.events[:0], m.at[:0]
+	if err != nil {
+		return n, err
+	}
+	taken, skipped, err := m.book.Bring(m.actions)
+	n.Actions, n.ActionsSkipped, m.actions = int64(taken), int64(skipped), m.actions[:0]
 	return n, err
 }
 
@@ -235,6 +273,7 @@ func (m *restImporter) close() error { return m.s.Close() }
 type liveImporter struct {
 	relay *peer
 	body  []byte
+	run   string // what the calls before were; empty: this is the first
 }
 
 func (m *liveImporter) add(line []byte) error {
@@ -243,18 +282,29 @@ func (m *liveImporter) add(line []byte) error {
 }
 
 func (m *liveImporter) write(ctx context.Context) (care.ImportCount, error) {
-	var n care.ImportCount
-	answer, err := m.relay.open(ctx, "/v1/spool/import", m.body)
+	var n struct {
+		care.ImportCount
+		Run string `json:"run"`
+	}
+	path := "/v1/spool/import"
+	if m.run != "" {
+		path += "?run=" + m.run
+	}
+	answer, err := m.relay.open(ctx, path, m.body)
 	m.body = m.body[:0]
 	var refused *refusedLines
 	if errors.As(err, &refused) {
-		return n, refused.importError()
+		return n.ImportCount, refused.importError()
 	}
 	if err != nil {
-		return n, err
+		return n.ImportCount, err
 	}
 	defer answer.Close()
-	return n, decodeAnswer(m.relay, answer, &n)
+	err = decodeAnswer(m.relay, answer, &n)
+	if n.Run != "" {
+		m.run = n.Run
+	}
+	return n.ImportCount, err
 }
 
 func (m *liveImporter) close() error { return nil }

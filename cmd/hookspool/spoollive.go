@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/hookspool/hookspool/relay/action"
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
@@ -18,9 +19,12 @@ import (
 // problemBytesMax bounds a refusal: an import has a fault for each of its lines.
 const problemBytesMax = 4 << 20
 
-// relay is the one to ask: that of --admin, or that of the config when it uses the spool. Nil: the
-// spool is at rest.
+// relay is the one to ask: that of --admin, or that of the config when it uses the spool, or
+// without a config the one at the usual address. Nil: the spool is at rest.
 func (k *spoolVerb) relay() (*peer, error) {
+	if k.adminURL == "" && k.dir == "" && k.configPath() == "" {
+		return k.usualRelay() // as every other verb does without a config
+	}
 	if k.adminURL != "" {
 		if err := k.find(); err != nil && k.config != "" {
 			return nil, err
@@ -30,7 +34,7 @@ func (k *spoolVerb) relay() (*peer, error) {
 	if err := k.find(); err != nil {
 		return nil, err
 	}
-	err := care.InUse(k.dir)
+	err := care.InUse(k.dir, k.shared())
 	switch {
 	case !errors.Is(err, spool.ErrInUse):
 		return nil, nil // whoever opens it says what is wrong with it
@@ -39,6 +43,22 @@ func (k *spoolVerb) relay() (*peer, error) {
 	}
 	k.locked = true
 	return k.admin()
+}
+
+// usualRelay is the one at the usual address, if there is one.
+func (k *spoolVerb) usualRelay() (*peer, error) {
+	relay, err := k.admin()
+	if err != nil {
+		return nil, err
+	}
+	var status admin.Status
+	err = relay.call(context.Background(), "GET", "/v1/status", &status)
+	var u *unreachable
+	if errors.As(err, &u) {
+		none := noConfig()
+		return nil, fail(none.hint, "%w, and %w", none, err)
+	}
+	return relay, err
 }
 
 // explain adds the hint to a failure to reach the relay: who uses the spool need not be one.
@@ -57,9 +77,7 @@ func (p *peer) open(ctx context.Context, path string, body []byte) (io.ReadClose
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a request: %w", err)
 	}
-	if p.token != "" {
-		r.Header.Set("Authorization", "Bearer "+p.token)
-	}
+	p.sign(r)
 	answer, err := p.http.Do(r)
 	if err != nil {
 		return nil, brokeOff(ctx, p, err)
@@ -104,7 +122,7 @@ func decodeText(p *peer, text []byte, into any) error {
 
 // following is where the lines of a long answer go.
 type following struct {
-	events io.Writer // lines that are events, as they are
+	events io.Writer // lines that are events or actions, as they are
 	show   func(done, total int64)
 	result any // of the last line
 }
@@ -133,7 +151,7 @@ func (p *peer) follow(ctx context.Context, path string, f *following) error {
 
 // take reads one line; true if it is the last.
 func (f *following) take(p *peer, line []byte) (done bool, err error) {
-	if bytes.HasPrefix(line, []byte(`{"id":`)) {
+	if bytes.HasPrefix(line, []byte(`{"id":`)) || action.IsLine(line) {
 		if _, err = f.events.Write(line); err == nil {
 			_, err = f.events.Write([]byte{'\n'})
 		}

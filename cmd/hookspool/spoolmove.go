@@ -76,7 +76,10 @@ func (k *spoolVerb) writeBackup(ctx context.Context, w io.Writer) error {
 		}
 		return nil
 	}
-	r, err := k.reader()
+	if k.shared() {
+		return k.noBackup()
+	}
+	r, err := k.reader(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,6 +89,13 @@ func (k *spoolVerb) writeBackup(ctx context.Context, w io.Writer) error {
 		return k.explainSpool(err)
 	}
 	return nil
+}
+
+// noBackup says what to do instead, of a spool that servers keep.
+func (k *spoolVerb) noBackup() error {
+	return fail("hookspool spool export --all writes its events; nats stream backup "+
+		k.cfg.Spool.JetStream.Name+" DIRECTORY copies the stream",
+		"the spool is kept by servers, and spool backup copies a spool of this disk")
 }
 
 func (k *spoolVerb) checkBackup(name string) (care.BackupInfo, error) {
@@ -114,6 +124,11 @@ func (k *spoolVerb) restoreCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := k.find(); err != nil {
 				return err
+			}
+			if k.shared() {
+				return fail("restore it with --dir DIRECTORY, then hookspool spool export --dir DIRECTORY | "+
+					"hookspool spool import -",
+					"the spool is kept by servers, and a backup is of a spool on a disk")
 			}
 			return k.restore(cmd.Context(), args[0])
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +17,9 @@ func (c *cli) statusCommand() *cobra.Command {
 		Short: "Show a running relay as a whole",
 		Long: "Show a running relay as a whole: whether it is ready, where it listens, when the next " +
 			"tick\n" +
-			"is, what it has accepted, what is pending, and how full its spool is. For an exit code\n" +
-			"there is healthcheck; targets shows each target.",
+			"is, what it has accepted, what is pending, and how full its spool is. Where several relays\n" +
+			"share the spool, all of them, and what is wrong with one. For an exit code there is\n" +
+			"healthcheck; targets shows each target.",
 		Example: "  hookspool status\n  hookspool status --json | jq .pending",
 		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,7 +68,65 @@ func (c *cli) printStatus(s *admin.Status, now time.Time) {
 			s.ConnectionsLimit)})
 	}
 	c.printRows(rows)
+	for _, one := range s.CopiesShort {
+		c.print("\n%s\n", c.paint(c.out, red, copyText(&one)))
+	}
+	if len(s.Relays) > 0 {
+		c.print("\n")
+		c.printTable(relayTable(s))
+	}
 }
+
+// copyText says that a server's copy lacks messages, and what to do.
+func copyText(s *admin.ShortCopy) string {
+	text := fmt.Sprintf("server %s lacks %d messages at least, and says that it is current",
+		clean(s.Server), s.Missing)
+	if s.Leads {
+		text += "; it leads"
+	}
+	if s.Doubtful {
+		return text + "; that is doubtful: let all servers run, and see what is said then"
+	}
+	return text + ": empty its store_dir while it is stopped"
+}
+
+// relayTable is the relays that share the spool.
+func relayTable(s *admin.Status) *table {
+	t := &table{columns: []column{
+		{name: "RELAY", flex: true, min: 12}, {name: "VERSION", spare: 2},
+		{name: "TARGETS", right: true}, {name: "SEEN", right: true, spare: 1},
+		{name: "ADMIN", flex: true, spare: 3}, {name: "NOTES", flex: true, min: 12},
+	}}
+	for _, r := range s.Relays {
+		t.add(r.Name, dash(r.Version), strconv.Itoa(r.Lanes), secondsText(r.SeenAgo)+" ago",
+			dash(r.Admin), dash(strings.Join(relayNotes(s, &r), ", ")))
+	}
+	return t
+}
+
+// clockTold is from where on the clock of another relay is told of.
+const clockTold = time.Second
+
+// relayNotes are what there is to say of a relay.
+func relayNotes(s *admin.Status, r *admin.Peer) (notes []string) {
+	if r.Leads {
+		notes = append(notes, "leads")
+	}
+	if r.ConfigDiffers {
+		notes = append(notes, "another config")
+	}
+	tick, err := time.ParseDuration(s.Interval)
+	if off := seconds(r.ClockAhead); err == nil && off.Abs() > max(tick, clockTold) {
+		way := " ahead"
+		if off < 0 {
+			way = " behind"
+		}
+		notes = append(notes, "its clock is "+durationText(off.Abs().Round(time.Second))+way)
+	}
+	return notes
+}
+
+func secondsText(s float64) string { return durationText(seconds(s).Round(time.Second)) }
 
 func (c *cli) readyText(s *admin.Status) string {
 	if s.Ready {

@@ -108,6 +108,7 @@ func newVerbStage(t *testing.T) *verbStage {
 	s.must(t, "spool", "export", "--all", "--out", s.path("events"), "--admin", "http://"+s.admin)
 	s.must(t, "spool", "import", s.path("events"), "--dir", s.path("rest"))
 	s.must(t, "spool", "backup", s.path("backup"), "--dir", s.path("rest"))
+	s.must(t, "resume", "crm", "--admin", "http://"+s.admin) // an action
 	return s
 }
 
@@ -169,11 +170,13 @@ func verbsThatPrint() map[string]func(s *verbStage, json bool) []string {
 		"send": func(s *verbStage, _ bool) []string {
 			return []string{"send", "--config", s.config, "--admin", "http://" + s.admin, s.event}
 		},
-		"sample": at("sample", "crm"), "status": at("status"), "targets": at("targets"),
+		"sample": at("sample", "crm"), "types": at("types"),
+		"status": at("status"), "targets": at("targets"),
+		"failures": at("failures", "dead"), "history": at("history"),
 		"events": at("events", "e1"), "deliveries": at("deliveries"), "attempts": at("attempts", "e1"),
 		"exhausted": at("exhausted"), "replay": at("replay", "--target", "crm", "--dry-run"),
 		"enable": at("enable", "crm"), "pause": at("pause", "held"), "resume": at("resume", "crm"),
-		"retry": at("retry", "crm"), "reload": at("reload"), "healthcheck": at("healthcheck"),
+		"retry": at("retry", "crm"), "actions": at("actions"), "reload": at("reload"), "healthcheck": at("healthcheck"),
 		"purge": at("purge", "--target", "dead", "--state", "pending", "--yes"),
 		"sign": func(s *verbStage, _ bool) []string {
 			return []string{"sign", "--secret", stageSecret, "--id", "a", s.event}
@@ -204,7 +207,7 @@ const stageSignature = "v1,M6Tp/HC/CuGwUJuO4rhjMRShp8OH2zTmkSt7hl+Ig3g="
 
 // printsNothing are verbs that write no data on stdout, or that go on without it until they are
 // stopped (TestP7OutputIsGone of testenv).
-func printsNothing() []string { return []string{"serve", "demo", "listen"} }
+func printsNothing() []string { return []string{"serve", "demo", "listen", "top"} }
 
 // TestOutputThatCannotBeWritten runs every verb there is with a stdout that is full, and with one
 // whose reader has left: it must not say that it is done. A verb that is new has to be added.
@@ -255,9 +258,12 @@ func checkOutput(t *testing.T, words func(json bool) []string, json bool) {
 	if all.Len() == 0 {
 		t.Errorf("%q prints nothing", words(json))
 	}
-	f(&failingStream{0, syscall.ENOSPC}, exitFailed,
-		"error: cannot write to stdout: no space left on device\nhint: ")
+	lost, full := "error: cannot write to stdout: ", "no space left on device\nhint: "
+	if json {
+		lost, full = `{"error":"cannot write to stdout: `, `no space left on device","hint":"`
+	}
+	f(&failingStream{0, syscall.ENOSPC}, exitFailed, lost+full)
 	// Half of it gets through: the last byte counts, too.
-	f(&failingStream{all.Len() / 2, syscall.EIO}, exitFailed, "error: cannot write to stdout: ")
+	f(&failingStream{all.Len() / 2, syscall.EIO}, exitFailed, lost)
 	f(&failingStream{0, syscall.EPIPE}, exitFailed, "")
 }

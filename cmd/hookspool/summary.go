@@ -51,6 +51,9 @@ func summarize(cfg *config.Config) *summary {
 		Warns:    warnsText(&cfg.Alert),
 		Targets:  []targetSummary{},
 	}
+	if cfg.Spool.Shared() {
+		s.Spool = sharedText(&cfg.Spool)
+	}
 	if len(cfg.Spool.Key) > 0 {
 		s.Spool += ", encrypted"
 	}
@@ -62,6 +65,15 @@ func summarize(cfg *config.Config) *summary {
 		s.Targets = append(s.Targets, summarizeTarget(&cfg.Targets[i]))
 	}
 	return s
+}
+
+// sharedText says where a spool is that relays share.
+func sharedText(s *config.Spool) string {
+	j := &s.JetStream
+	return fmt.Sprintf("stream %s of %s, on %s, up to %s, a copy in %s, "+
+		"delivered kept %s, exhausted %s",
+		j.Name, strings.Join(j.Servers(), ", "), count(j.Replicas, "server"), bytesText(s.MaxSize),
+		s.Dir, durationText(s.KeepDelivered), durationText(s.KeepExhausted))
 }
 
 // alertsText says who hears of a defect.
@@ -123,6 +135,16 @@ func summarizeTarget(t *config.Target) targetSummary {
 	}
 	details := []string{"acknowledged by " + s.Success, "within " + durationText(t.Timeout),
 		fmt.Sprintf("%d at once", t.Concurrency)}
+	if b := t.Batch; b.Format != "" {
+		details = append(details, fmt.Sprintf("batches of %s with up to %s, or what comes within %s",
+			b.Format, count(b.MaxEvents, "event"), durationText(b.MaxWait)))
+	}
+	switch t.HTTP {
+	case "2":
+		details = append(details, "over HTTP/2")
+	case "auto":
+		details = append(details, "over HTTP/2 or HTTP/1.1, as it chooses")
+	}
 	switch len(t.Secrets) {
 	case 0:
 		details = append(details, "not signed")
@@ -140,17 +162,81 @@ func summarizeTarget(t *config.Target) targetSummary {
 	if t.URL.User != nil && !authorized { // a header of the file goes first
 		details = append(details, "Basic auth")
 	}
+	if t.OAuth2.TokenURL != nil {
+		details = append(details, "with tokens of "+config.MaskURL(t.OAuth2.TokenURL))
+	}
 	if t.CAFile != "" {
 		details = append(details, "ca_file")
 	}
 	if t.ClientCert != "" {
 		details = append(details, "mutual TLS")
 	}
+	if t.Proxy != (config.Proxy{}) {
+		through := "through the proxy " + t.Proxy.String()
+		if t.Proxy.Env {
+			through = "through the proxy of the environment, if it names one"
+		}
+		details = append(details, through)
+	}
+	s.Details = strings.Join(append(details, deliveryDetails(t)...), ", ")
+	return s
+}
+
+func retryAfterText(most time.Duration) string {
+	if most == 0 {
+		return "Retry-After is ignored"
+	}
+	return "held by Retry-After for " + durationText(most) + " at most"
+}
+
+// deliveryDetails are what of a target is not as it is by itself: which events, what of them, when
+// and how fast.
+func deliveryDetails(t *config.Target) (details []string) {
+	if t.Order != (config.Order{}) {
+		details = append(details, "in order: "+t.Order.String())
+	}
+	if t.Method != "POST" {
+		details = append(details, t.Method+" and not POST")
+	}
 	if n := len(t.AllowAddresses); n > 0 {
 		details = append(details, count(n, "address range")+" excepted from the address rules")
 	}
-	s.Details = strings.Join(details, ", ")
-	return s
+	if t.Where != "" {
+		details = append(details, "only where "+programText(t.Where))
+	}
+	if t.Transform != "" {
+		details = append(details, "transformed")
+	}
+	if t.Rate.N > 0 {
+		details = append(details, "at most "+t.Rate.String())
+	}
+	var early []string
+	for _, wait := range t.EarlyRetries {
+		early = append(early, durationText(wait))
+	}
+	if text := retriesText(t.MaxAttempts, t.EveryTicks, early); text != "" {
+		details = append(details, "retries "+text)
+	}
+	if t.Expire > 0 {
+		details = append(details, "expire after "+durationText(t.Expire))
+	}
+	if t.RetryAfterMax != time.Hour {
+		details = append(details, retryAfterText(t.RetryAfterMax))
+	}
+	if t.Gone == "pause" {
+		details = append(details, "paused by 410")
+	}
+	return details
+}
+
+// programText is the beginning of a program, on one line.
+func programText(text string) string {
+	const most = 60
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return string(runes)
 }
 
 func (c *cli) printReport(r *report) {

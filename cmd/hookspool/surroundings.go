@@ -84,6 +84,11 @@ func proxyWarning(getenv func(string) string, cfg *config.Config) string {
 	if len(cfg.Targets) == 0 || everything("NO_PROXY") || everything("no_proxy") {
 		return ""
 	}
+	if slices.ContainsFunc(cfg.Targets, func(t config.Target) bool {
+		return t.Proxy != (config.Proxy{})
+	}) {
+		return "" // whoever wrote that knows of the others
+	}
 	names := slices.DeleteFunc([]string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy",
 		"ALL_PROXY", "all_proxy"}, func(name string) bool { return getenv(name) == "" })
 	if len(names) == 0 {
@@ -94,5 +99,5 @@ func proxyWarning(getenv func(string) string, cfg *config.Config) string {
 		verb = " are set, "
 	}
 	return strings.Join(names, " and ") + verb + "and no proxy is used: deliveries, alerts and mail " +
-		"go direct"
+		"go direct; proxy = \"env\" in a target uses it"
 }

@@ -71,4 +71,5 @@ func TestProxyWarning(t *testing.T) {
 	f(cfg, "", "HTTPS_PROXY", "NO_PROXY=*")
 	f(cfg, "", "HTTPS_PROXY", "no_proxy=*")
 	f(&config.Config{}, "", "HTTPS_PROXY")
+	f(&config.Config{Targets: []config.Target{{}, {Proxy: config.Proxy{Env: true}}}}, "", "HTTPS_PROXY")
 }

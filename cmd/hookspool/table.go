@@ -24,9 +24,14 @@ type column struct {
 	min   int  // a flexible one shrinks to this; 0: flexMin
 	// spare is left out when shrinking is not enough, the highest first; 0: it always stays.
 	spare int
+	// wide is left out of a narrow screen, however short all else is: that is for the others.
+	wide bool
 	// color chooses one of the ANSI colours for a cell, or ""; nil: none has any.
 	color func(cell string) string
 }
+
+// wideMin is how many columns a screen has that is not narrow.
+const wideMin = 120
 
 // least is what a column shrinks to before others are left out.
 func (c *column) least() int {
@@ -38,6 +43,9 @@ func (c *column) least() int {
 	}
 	return flexMin
 }
+
+// tooWide reports whether it is not for a screen; 0: there is no bound.
+func (c *column) tooWide(screen int) bool { return c.wide && screen > 0 && screen < wideMin }
 
 // table is text in columns.
 type table struct {
@@ -93,15 +101,15 @@ func (t *table) render(screen int, colors bool) string {
 // widest before the others; then the spare ones go; then all give way.
 func (t *table) fit(screen int) (widths, shown []int) {
 	t.measure()
-	shown = make([]int, len(t.columns))
-	for i := range shown {
-		shown[i] = i
+	for i := range t.columns {
+		if !t.columns[i].tooWide(screen) {
+			shown = append(shown, i)
+		}
 	}
 	for {
 		widths = slices.Clone(t.natural)
-		fits := t.shrink(widths, shown, screen, (*column).least)
-		if fits {
-			return widths, shown
+		if t.shrink(widths, shown, screen, (*column).least) {
+			return t.refit(widths, shown, screen)
 		}
 		spare := -1
 		for n, i := range shown {
@@ -115,6 +123,24 @@ func (t *table) fit(screen int) (widths, shown []int) {
 		shown = slices.Delete(shown, spare, spare+1)
 	}
 	t.shrink(widths, shown, screen, func(*column) int { return cellMin })
+	return widths, shown
+}
+
+// refit takes back what went before something larger did, as far as it fits, the last first.
+func (t *table) refit(widths, shown []int, screen int) (all, more []int) {
+	for spare := 1; len(shown) < len(t.columns) && spare <= len(t.columns); spare++ {
+		for i := range t.columns {
+			if t.columns[i].spare != spare || slices.Contains(shown, i) ||
+				t.columns[i].tooWide(screen) {
+				continue
+			}
+			more := slices.Sorted(slices.Values(append(slices.Clone(shown), i)))
+			again := slices.Clone(t.natural)
+			if t.shrink(again, more, screen, (*column).least) {
+				widths, shown = again, more
+			}
+		}
+	}
 	return widths, shown
 }
 

@@ -22,7 +22,7 @@ func layouts() map[string]*table {
 	tried := admin.Attempt{Target: failing.Target, Attempt: 144, At: before, Outcome: "status",
 		Status: 503, Error: reason, Duration: 0.0123, Remote: "[2001:db8:1111:2222::3333]:8443",
 		Replay: true}
-	deliveries, events, states := deliveryTable(), eventTable(), stateTable()
+	deliveries, events, states := deliveryTable(&filter{}), eventTable(), stateTable()
 	addDelivery(deliveries, &admin.Delivery{ID: id, Type: "templateMessageSentToSomebody",
 		AcceptedAt: before, Bytes: 1234, DeliveryState: failing}, now)
 	addEvent(events, &admin.Event{ID: id, Type: "templateMessageSentToSomebody", AcceptedAt: before,
@@ -44,6 +44,17 @@ func layouts() map[string]*table {
 				Pending: 1234567, Exhausted: 1234567, FailedJobs: 101, FailedJobsMax: 100,
 				OldestPending: &before, LastSuccess: &before, LastError: &reason},
 		}, now),
+		"shared": targetTable([]admin.Target{
+			{Name: "crm", Status: "Enabled", Events: []string{"*"}, FailedJobsMax: 100},
+			{Name: "the-target-with-the-longest-name-of-all-the-names", Status: "Defective",
+				Events: []string{"message"}, LastError: &reason, Relay: "a-relay-with-a-very-long-name"},
+		}, now),
+		"relays": relayTable(&admin.Status{Interval: "10m0s", Relays: []admin.Peer{
+			{Name: "a", Version: "1.2.3", Admin: "127.0.0.1:8471", Lanes: 3, Leads: true},
+			{Name: "a-relay-with-a-very-long-name.example.com", Version: "1.2.3-rc.4+build", Lanes: 123456,
+				Admin: "[2001:db8:1111:2222::3333]:8471", SeenAgo: 1.5, ConfigDiffers: true,
+				ClockAhead: -7200},
+		}}),
 	}
 }
 
@@ -90,6 +101,24 @@ func TestTableGivesWay(t *testing.T) {
 	f(29, "ID          N  ERROR\nevt_123456  7  answered 503\n")
 	f(23, "ID          N  ERROR\nevt_123456  7  answere…\n")
 	f(20, "ID       N  ERROR\nevt_12…  7  answere…\n")
+}
+
+// TestTableWide asserts that a column for wide screens takes no room of others on a narrow one.
+func TestTableWide(t *testing.T) {
+	t.Parallel()
+	f := func(screen int, want string) {
+		t.Helper()
+		table := &table{columns: []column{{name: "ID"}, {name: "SESSION", spare: 1, wide: true},
+			{name: "N", spare: 2}}}
+		table.add("a", "active", "7")
+		if got := table.render(screen, false); got != want {
+			t.Errorf("at %d columns:\n%swant\n%s", screen, got, want)
+		}
+	}
+	f(0, "ID  SESSION  N\na   active   7\n")
+	f(wideMin, "ID  SESSION  N\na   active   7\n")
+	f(wideMin-1, "ID  N\na   7\n")
+	f(3, "ID\na\n")
 }
 
 // TestTablePages asserts that a page after the first has no head and stays in line.

@@ -31,7 +31,7 @@ func (c *cli) showTarget(ctx context.Context, relay *peer, name string) error {
 	}
 	now := time.Now()
 	c.print("%s is %s\n", c.paint(c.out, bold, clean(t.Name)),
-		c.paint(c.out, statusColor(t.Status), clean(statusText(&t))))
+		c.paint(c.out, statusColor(statusText(&t, now)), clean(statusText(&t, now))))
 	c.printRows(targetRows(&t, now))
 	if len(recent.Attempts) > 0 {
 		c.print("\n")
@@ -40,11 +40,30 @@ func (c *cli) showTarget(ctx context.Context, relay *peer, name string) error {
 	return nil
 }
 
-func statusText(t *admin.Target) string {
-	if t.Orphan {
+func statusText(t *admin.Target, now time.Time) string {
+	switch {
+	case t.Orphan:
 		return "orphan"
+	case t.HeldUntil != nil:
+		return t.Status + ", held " + age(&now, *t.HeldUntil)
 	}
 	return t.Status
+}
+
+// goneText says why a target is paused, if it was not by hand.
+func goneText(t *admin.Target, now time.Time) string {
+	if t.GoneSince == nil {
+		return ""
+	}
+	return "paused " + ago(t.GoneSince, now) + ", as it answered 410 Gone"
+}
+
+// heldText is until when a target asked to be left alone.
+func heldText(t *admin.Target) string {
+	if t.HeldUntil == nil {
+		return ""
+	}
+	return "until " + t.HeldUntil.Local().Format(time.DateTime) + ", as it asked (Retry-After)"
 }
 
 // targetRows is all there is to know of a target.
@@ -65,15 +84,57 @@ func targetRows(t *admin.Target, now time.Time) [][2]string {
 	if t.LastError != nil && *t.LastError != "" {
 		lastError = ago(t.LastFailure, now) + ": " + *t.LastError
 	}
+	method, order := "", ""
+	if t.Method != "POST" {
+		method = t.Method
+	}
+	if t.Order != "none" {
+		order = t.Order
+	}
 	return [][2]string{
-		{"url", t.URL}, {"events", strings.Join(t.Events, ", ")}, {"session", session},
+		{"url", t.URL}, {"method", method}, {"proxy", t.Proxy}, {"tokens", t.TokenURL},
+		{"http", t.HTTP}, {"events", strings.Join(t.Events, ", ")}, {"session", session},
+		{"where", t.Where}, {"transform", t.Transform}, {"order", order},
 		{"pending", pending}, {"exhausted", strconv.FormatUint(t.Exhausted, 10)},
+		{"expired", expiredText(t)},
 		{"delivered", deliveredText(t, now)},
 		{"quarantined", positive(t.Quarantined)},
-		{"failed jobs", failed}, {"last error", lastError}, {"now", busyText(t)},
+		{"gone", goneText(t, now)}, {"paused", pausedText(t, now)},
+		{"held", heldText(t)}, {"on 410", t.Gone},
+		{"retries", retriesText(t.MaxAttempts, t.EveryTicks, t.EarlyRetries)},
+		{"failed jobs", failed}, {"last job", lastJobText(t, now)},
+		{"last error", lastError}, {"now", busyText(t)},
+		{"relay", t.Relay}, {"at most", t.Rate},
 		{"rate", rateText(t.RateSuccess) + " succeed, " + rateText(t.RateFailed) + " fail"},
 		{"latency", latencies(t)}, {"certificate", certificateText(t.TLSExpiry, now)},
 	}
+}
+
+// retriesText is the schedule that a target has of its own; nothing if it has none.
+func retriesText(most, every int, early []string) string {
+	var parts []string
+	if len(early) > 0 {
+		parts = append(parts, "early after "+strings.Join(early, ", "))
+	}
+	if most > 0 {
+		parts = append(parts, fmt.Sprintf("at most %d", most))
+	}
+	if every > 1 {
+		parts = append(parts, fmt.Sprintf("a job at one of %d ticks", every))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// expiredText is how many deliveries became too old, and when they do.
+func expiredText(t *admin.Target) string {
+	text := positive(t.Expired)
+	if t.Expire == "" {
+		return text
+	}
+	if text == "" {
+		text = "0"
+	}
+	return text + ", after " + t.Expire
 }
 
 func deliveredText(t *admin.Target, now time.Time) string {
@@ -86,10 +147,15 @@ func deliveredText(t *admin.Target, now time.Time) string {
 // busyText is what a target is doing; nothing at rest.
 func busyText(t *admin.Target) string {
 	switch {
+	case t.InFlight == nil:
+		return "not known: relay " + clean(t.Relay) + " does not answer"
+	case t.JobRunning && t.TicksOutlasted > 0:
+		return "a job has outlasted " + count(int(t.TicksOutlasted), "tick") + ", " +
+			count(*t.InFlight, "attempt") + " in flight"
 	case t.JobRunning:
-		return "a job runs, " + count(t.InFlight, "attempt") + " in flight"
-	case t.InFlight > 0:
-		return count(t.InFlight, "attempt") + " in flight"
+		return "a job runs, " + count(*t.InFlight, "attempt") + " in flight"
+	case *t.InFlight > 0:
+		return count(*t.InFlight, "attempt") + " in flight"
 	}
 	return ""
 }

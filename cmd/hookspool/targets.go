@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookspool/hookspool/relay/admin"
+	"github.com/hookspool/hookspool/relay/trouble"
 )
 
 const watchEvery = 2 * time.Second
@@ -24,8 +26,10 @@ func (c *cli) targetsCommand() *cobra.Command {
 			"number\n" +
 			"that makes it Defective, how many deliveries are pending and how old the oldest is, how\n" +
 			"many are exhausted, when it last answered well, and its last error. An orphan is not in the\n" +
-			"config any more, but still has deliveries. With a NAME, show all there is to know of that\n" +
-			"one and its last attempts.",
+			"config any more, but still has deliveries. The worst come first: Defective, paused,\n" +
+			"orphans with pending deliveries, held by Retry-After, failing; with --json they come by\n" +
+			"name, and \"trouble\" says which it is. With a NAME, show all there is to know of that one\n" +
+			"and its last attempts.",
 		Example: "  hookspool targets\n  hookspool targets --watch\n  hookspool targets crm\n" +
 			"  hookspool targets --json | jq '.targets[] | select(.pending > 0)'",
 		Args:              arguments(0, "NAME"),
@@ -66,7 +70,9 @@ func (c *cli) showTargets(ctx context.Context, relay *peer) error {
 		c.print("there is no target: every event is unmatched and not spooled\n")
 		return nil
 	}
-	c.printTable(targetTable(list.Targets, time.Now()))
+	now := time.Now()
+	trouble.Sort(list.Targets, now)
+	c.printTable(targetTable(list.Targets, now))
 	return nil
 }
 
@@ -122,15 +128,23 @@ func targetTable(targets []admin.Target, now time.Time) *table {
 		{name: "EXHAUSTED", right: true, spare: 2}, {name: "LAST-200", right: true, spare: 3},
 		{name: "LAST-ERROR", flex: true, min: 12},
 	}}
+	shared := slices.ContainsFunc(targets, func(t admin.Target) bool { return t.Relay != "" })
+	if shared {
+		t.columns = append(t.columns, column{name: "RELAY", flex: true, spare: 5})
+	}
 	for _, target := range targets {
 		lastError := "-"
 		if target.LastError != nil && *target.LastError != "" {
 			lastError = *target.LastError
 		}
-		t.add(target.Name, statusText(&target), strings.Join(target.Events, ","),
+		row := []string{target.Name, statusText(&target, now), strings.Join(target.Events, ","),
 			fmt.Sprintf("%d/%d", target.FailedJobs, target.FailedJobsMax),
 			strconv.FormatUint(target.Pending, 10), age(target.OldestPending, now),
-			strconv.FormatUint(target.Exhausted, 10), age(target.LastSuccess, now), lastError)
+			strconv.FormatUint(target.Exhausted, 10), age(target.LastSuccess, now), lastError}
+		if shared {
+			row = append(row, dash(target.Relay))
+		}
+		t.add(row...)
 	}
 	return t
 }

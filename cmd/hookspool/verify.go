@@ -36,8 +36,8 @@ func (c *cli) verifyCommand() *cobra.Command {
 	s.addFlags(cmd, "verify with this whsec_…, whsk_… or whpk_… `SECRET`")
 	cmd.Flags().StringVar(&s.timestamp, "timestamp", "", "the `SECONDS` of webhook-timestamp")
 	cmd.Flags().StringVar(&header, "signature", "", "the `VALUE` of webhook-signature")
-	cmd.Flags().DurationVar(&tolerance, "tolerance", tolerance, "how far the timestamp may be from "+
-		"now; 0: any")
+	cmd.Flags().DurationVar(&tolerance, "tolerance", tolerance, "the `DURATION` that the timestamp "+
+		"may be from now; 0: any")
 	return cmd
 }
 

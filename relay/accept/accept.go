@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fastjson"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 const (
@@ -136,6 +137,10 @@ func (s *Server) reserve(n int) *Refusal {
 
 // notSpooled is the refusal for a spool that cannot take an event.
 func notSpooled(err error) *Refusal {
+	if errors.Is(err, engine.ErrUnavailable) {
+		return &Refusal{Code: CodeOverloaded, RetryAfter: 1, Detail: "nothing can be spooled at the " +
+			"moment; send again with the same id, or to another relay"}
+	}
 	if errors.Is(err, spool.ErrFull) {
 		return &Refusal{Code: CodeSpoolFull, Detail: err.Error(), RetryAfter: 30}
 	}
@@ -175,7 +180,7 @@ func (s *Server) take(p *post) *Refusal {
 	p.took(drafts)
 	p.ctx.SetContentType("application/json")
 	// The spool has its own copy of the payload by now, so the answer may take its place.
-	p.ctx.SetBody(appendAnswer(a.payload[:0], d, s.o.Spool))
+	p.ctx.SetBody(append(appendAnswer(a.payload[:0], d, s.o.Spool), '\n'))
 	return nil
 }
 
@@ -202,7 +207,7 @@ func (s *Server) takeBatch(p *post, ce bool) *Refusal {
 		body = appendAnswer(body, d, s.o.Spool)
 	}
 	p.ctx.SetContentType("application/json")
-	p.ctx.SetBody(append(body, "]}"...))
+	p.ctx.SetBody(append(body, "]}\n"...))
 	return nil
 }
 
@@ -236,6 +241,9 @@ func (s *Server) spool(p *post, drafts []*spool.Draft, lines []line) *Refusal {
 	for _, d := range drafts {
 		if d.Duplicate || d.Seq == 0 {
 			s.o.Spool.Forgo(len(d.Payload))
+		}
+		if d.Seq == 0 && !d.Duplicate && p.rules.Unwanted != nil {
+			p.rules.Unwanted(d)
 		}
 	}
 	s.o.Counter.Accepted(drafts, time.Since(p.began))

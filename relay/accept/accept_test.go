@@ -1,12 +1,14 @@
 package accept
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/engine"
 )
 
 // Whatever becomes of an event, its sender hears it, it is counted once, and the room that was asked
@@ -37,6 +39,8 @@ func TestAnswers(t *testing.T) {
 	f.rules.Judge = judged{cfg: f.rules.Config}
 	f.spool.refuses = spool.ErrFull
 	check("a full spool", `{}`, 507, CodeSpoolFull)
+	f.spool.refuses = fmt.Errorf("no majority: %w", engine.ErrUnavailable)
+	check("a spool that cannot be reached", `{}`, 503, CodeOverloaded)
 	f.spool.refuses = spool.ErrFailed
 	check("a broken spool", `{}`, 507, CodeDiskError)
 	f.Close()

@@ -80,8 +80,7 @@ func (p *post) lineDraft(l line, ce bool) (*spool.Draft, *Refusal) {
 		a.id += "-" + strconv.Itoa(l.number)
 	}
 	if ce {
-		a.contentType = ceStructured
-		if no := readStructuredCE(&a, p.parser); no != nil {
+		if no := a.open(p.parser); no != nil {
 			return nil, no
 		}
 	} else {

@@ -2,14 +2,18 @@ package accept
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fastjson"
 
+	"github.com/hookspool/hookspool/relay/attempt"
+	"github.com/hookspool/hookspool/relay/envelope"
 	"github.com/hookspool/hookspool/spool"
 )
 
@@ -131,7 +135,37 @@ func readStructuredCE(a *arrival, p *fastjson.Parser) *Refusal {
 	}
 	a.takeCE(&c)
 	a.inEnvelope = true
+	// The binding lets a structured event have its attributes as headers, too (§3.2.3). This one says
+	// until when it is to be sent, and is asked for at every attempt.
+	if at, ok := text(field(v, "expirytime")); ok {
+		if _, err := time.Parse(time.RFC3339, at); err == nil {
+			a.headers = append(a.headers, spool.Header{Name: "ce-expirytime", Value: at})
+		}
+	}
 	return a.hashEnvelope(v)
+}
+
+// open completes an arrival that is an element of a batch of CloudEvents. Where another relay put
+// an event into it, everything about it is what it was there; any other is an event itself.
+func (a *arrival) open(p *fastjson.Parser) *Refusal {
+	e, ok, err := envelope.Open(a.payload)
+	if !ok {
+		a.contentType = ceStructured
+		return readStructuredCE(a, p)
+	}
+	for _, h := range e.Headers {
+		err = cmp.Or(err, attempt.CheckFrozen(h.Name, h.Value))
+		a.binaryCE = a.binaryCE || h.Name == "ce-specversion"
+	}
+	if err != nil {
+		return refuse(CodeMalformed, "the CloudEvent is not one of a relay's: %v", err)
+	}
+	a.id, a.typ, a.typed, a.contentType = e.ID, e.Type, true, e.ContentType
+	a.headers, a.payload = e.Headers, e.Payload
+	if e.IsCloudEvent() {
+		return readStructuredCE(a, p)
+	}
+	return nil
 }
 
 // splitCEBatch cuts a JSON array into its elements, byte for byte.

@@ -62,7 +62,8 @@ func (a *arrival) lookInside(cfg *config.Config, p *fastjson.Parser) Inside {
 		a.defaultType(cfg)
 		return Inside{}
 	}
-	v, ok := parseJSON(a.payload, p)
+	whole, ok := parseJSON(a.payload, p)
+	v := whole
 	if ok && a.inEnvelope {
 		v = field(v, "data") // the type is settled
 	}
@@ -76,7 +77,7 @@ func (a *arrival) lookInside(cfg *config.Config, p *fastjson.Parser) Inside {
 		}
 	}
 	a.defaultType(cfg)
-	return Inside{v}
+	return Inside{Data{v}, whole}
 }
 
 func (a *arrival) defaultType(cfg *config.Config) {

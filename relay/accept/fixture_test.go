@@ -85,9 +85,9 @@ type judged struct {
 
 func (j judged) Judge(d *spool.Draft, in Inside) {
 	s := j.cfg.Session
-	j.talk = session.Read(&s, d.Type, in)
+	j.talk = session.Read(&s, d.Type, in.Data)
 	s.UserEvents, s.BusinessEvents = s.BusinessEvents, s.UserEvents
-	j.swapped = session.Read(&s, d.Type, in)
+	j.swapped = session.Read(&s, d.Type, in.Data)
 	d.Note = j
 }
 

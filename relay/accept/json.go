@@ -14,18 +14,35 @@ const byteOrderMark = "\xef\xbb\xbf"
 // afterMark is b without a byte order mark at its start. What is delivered keeps it.
 func afterMark(b []byte) []byte { return bytes.TrimPrefix(b, []byte(byteOrderMark)) }
 
-// Inside is what a payload holds: one JSON object, or the data of a structured CloudEvent. The zero
-// Inside holds nothing: the payload is something else, or nobody had to look. It is valid until the
-// parser is used again.
-type Inside struct{ value *fastjson.Value }
+// Inside is what a payload holds. The zero Inside holds nothing: the payload is something else, or
+// nobody had to look. It is valid until the parser is used again.
+type Inside struct {
+	// Data is one JSON object, or the data of a structured CloudEvent.
+	Data  Data
+	whole *fastjson.Value
+}
+
+// JSON is the whole payload, envelope and all, whatever JSON it is; false: it is none. If nobody
+// had to look yet, p does, and the value is valid until p is used again. What is nested deeper than
+// the parser goes is null there.
+func (in Inside) JSON(payload []byte, p *fastjson.Parser) (*fastjson.Value, bool) {
+	if in.whole != nil {
+		return in.whole, true
+	}
+	return parseJSON(payload, p)
+}
+
+// Data is what the relay looks into. It is one pointer, which goes into an interface without an
+// allocation.
+type Data struct{ value *fastjson.Value }
 
 // At is the value at a dotted path; nil: there is none. A field whose name has the dots in it is
 // found as well.
-func (in Inside) At(path string) *fastjson.Value {
-	if in.value == nil {
+func (d Data) At(path string) *fastjson.Value {
+	if d.value == nil {
 		return nil
 	}
-	return at(in.value, path)
+	return at(d.value, path)
 }
 
 // looksLikeJSON reports that the first character of b is one that JSON objects and arrays begin

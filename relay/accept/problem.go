@@ -99,4 +99,5 @@ func (r *Refusal) write(ctx *fasthttp.RequestCtx) {
 		h.Set("Retry-After", strconv.Itoa(r.RetryAfter))
 	}
 	ctx.SetBody(body)
+	ctx.Response.AppendBodyString("\n")
 }

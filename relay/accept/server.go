@@ -45,6 +45,9 @@ type Spool interface {
 type Rules struct {
 	Config *config.Config
 	Judge  Judge
+	// Unwanted, when set, is told of each event that no target wants, once it is answered for. It is
+	// called by many goroutines at once.
+	Unwanted func(d *spool.Draft)
 	// held is read-locked for each event that is judged by these rules until it is answered. It is a
 	// count with a wait, not a lock: what others wait for it is only whoever calls Settle.
 	held sync.RWMutex

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -62,6 +63,9 @@ func (s *Server) refuse(c *call, err error) {
 		s.options.Log.Error("an admin request failed; the caller was told", "error", err,
 			"method", c.r.Method, "path", c.r.URL.Path)
 		refusal = Refuse(http.StatusInternalServerError, codeInternal, "%s", err)
+	}
+	if refusal.RetryAfter > 0 {
+		c.header().Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
 	}
 	c.send(refusal.Status, problemJSON, refusal.problem())
 }

@@ -6,12 +6,17 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/hookspool/hookspool/relay/action"
+	"github.com/hookspool/hookspool/relay/sieve"
 )
 
 // Care is what an operator asks of the spool of a running relay. Errors as in Backend.
 type Care interface {
 	// Purge deletes deliveries of a target that nobody will get any more, and counts them.
 	Purge(ctx context.Context, name string, q PurgeQuery) (Purged, error)
+	// MayBackup says why there is no backup of this spool; nil: there is.
+	MayBackup() error
 	// Backup writes the spool as of now.
 	Backup(ctx context.Context, w io.Writer) error
 	// SpoolStat is the spool in numbers, as JSON.
@@ -22,8 +27,8 @@ type Care interface {
 	// Verify reads every record as of now and returns a report. Nothing is written.
 	Verify(ctx context.Context, _ io.Writer, progress func(done, total int64)) (any, error)
 	// Import puts lines of an export into the spool, all or none. An error with Lines names those at
-	// fault.
-	Import(lines []byte) (any, error)
+	// fault. It notes the action.
+	Import(lines []byte, a action.Action) (any, error)
 }
 
 // Work is a long answer in the making: it writes to w as it goes on, tells how far it is, and
@@ -36,12 +41,16 @@ type ExportQuery struct {
 	All bool
 	// Target, when set, is the only one whose deliveries are looked at.
 	Target string
+	// Actions are what operators did, to Target if that is set; they come after the events.
+	Actions bool
 }
 
 // PurgeQuery selects deliveries; empty fields select all.
 type PurgeQuery struct {
 	State  string // pending or exhausted
-	Type   string
+	Type   string // exact, or with * as in the config
+	Choice sieve.Choice
+	Since  time.Time // accepted at this instant or later
 	Until  time.Time // accepted at this instant at the latest
 	ID     string
 	DryRun bool // count only
@@ -62,6 +71,9 @@ type Purged struct {
 	Next string `json:"next"`
 	// Forgotten: the target is gone.
 	Forgotten bool `json:"forgotten"`
+	Looked
+	// Run names the purge: the calls for its other pages give it, so that they are one action.
+	Run string `json:"run,omitempty"`
 }
 
 func (s *Server) purge(c *call) error {
@@ -70,6 +82,14 @@ func (s *Server) purge(c *call) error {
 		return err
 	}
 	out, err := s.options.Backend.Purge(s.life, c.arg("name"), q)
+	a := acting(s, c, "purge", c.arg("name"))
+	switch a.Count, a.Result = out.Count, "done"; {
+	case q.Forget && err == nil:
+		a.Verb = "forget"
+		note(s, a, false, nil)
+	case !q.DryRun && (out.Count > 0 || a.Run != ""):
+		out.Run = note(s, a, out.Next != "", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -79,8 +99,11 @@ func (s *Server) purge(c *call) error {
 
 func readPurge(args url.Values) (PurgeQuery, error) {
 	p := &params{args: args}
-	q := PurgeQuery{State: p.oneOf("state", "pending", "exhausted"), Type: p.text("type"),
-		Until: p.instant("until"), ID: p.text("id"), DryRun: p.flag("dry_run"), After: p.text("after")}
+	q := PurgeQuery{State: p.oneOf("state", "pending", "exhausted", "expired"), Type: p.text("type"),
+		DryRun: p.flag("dry_run"), After: p.text("after")}
+	w := p.window()
+	q.Since, q.Until = w.Since, w.Until
+	q.Choice, q.ID = p.choice()
 	if q.After != "" || p.text("limit") != "" {
 		q.Limit = p.limit()
 	}
@@ -102,8 +125,17 @@ func (s *Server) spoolStat(c *call) error {
 
 // backup streams the spool. One that breaks off has no end mark, which whoever reads it notices.
 func (s *Server) backup(c *call) error {
+	if err := s.options.Backend.MayBackup(); err != nil {
+		return err
+	}
 	return s.stream(c, &s.backups, octets, func(life context.Context, w *patientWriter) error {
-		return s.options.Backend.Backup(life, w)
+		err := s.options.Backend.Backup(life, w)
+		a := acting(s, c, "backup", "")
+		if a.Result = "done"; err != nil {
+			a.Result = err.Error()
+		}
+		s.options.Backend.Act(a, false)
+		return err
 	})
 }
 
@@ -111,7 +143,7 @@ func (s *Server) backup(c *call) error {
 // are lines about that between them, and the last one is the result.
 func (s *Server) export(c *call) error {
 	p := paramsOf(c)
-	q := ExportQuery{Target: p.text("target"), All: p.flag("all")}
+	q := ExportQuery{Target: p.text("target"), All: p.flag("all"), Actions: p.flag("actions")}
 	progress := p.flag("progress")
 	if p.err != nil {
 		return p.err
@@ -140,7 +172,7 @@ func (s *Server) importLines(c *call) error {
 	if err != nil {
 		return err
 	}
-	count, err := s.options.Backend.Import(body)
+	count, err := s.options.Backend.Import(body, acting(s, c, "import", ""))
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ type careful struct {
 	backup func(ctx context.Context, w io.Writer) error
 }
 
+func (c *careful) MayBackup() error { return nil }
+
 func (c *careful) Backup(ctx context.Context, w io.Writer) error { return c.backup(ctx, w) }
 
 // lockedBuffer is a log that several goroutines write.

@@ -10,8 +10,9 @@ import (
 func (s *Server) events(c *call) error {
 	p := paramsOf(c)
 	q := EventQuery{Type: p.text("type"), Target: p.text("target"),
-		State:  p.oneOf("state", "", "pending", "delivered", "exhausted"),
+		State:  p.oneOf("state", "", "pending", "delivered", "exhausted", "expired"),
 		Window: p.window(), Page: p.page()}
+	q.Choice, q.ID = p.choice()
 	if p.err != nil {
 		return p.err
 	}
@@ -66,8 +67,9 @@ func (s *Server) deliveries(c *call) error {
 func readListing(args url.Values) (Query, error) {
 	p := &params{args: args}
 	q := Query{Target: p.text("target"), Type: p.text("type"),
-		State:  p.oneOf("state", "pending", "exhausted", "delivered"),
+		State:  p.oneOf("state", "pending", "exhausted", "delivered", "expired"),
 		Window: p.window(), Page: p.page()}
+	q.Choice, q.ID = p.choice()
 	return q, p.err
 }
 
@@ -94,4 +96,52 @@ func (s *Server) recentAttempts(c *call) error {
 	out.Attempts = array(out.Attempts)
 	c.json(http.StatusOK, out)
 	return nil
+}
+
+// conversation makes the call that tells of one.
+func conversation(b Backend) func(*call) error {
+	return func(c *call) error {
+		p := paramsOf(c)
+		q := ConversationQuery{Key: c.arg("key"), Since: p.window().Since, Page: p.page()}
+		if p.err != nil {
+			return p.err
+		}
+		out, err := b.Conversation(q)
+		if err != nil {
+			return err
+		}
+		out.Keys, out.Timeline = array(out.Keys), array(out.Timeline)
+		c.json(http.StatusOK, out)
+		return nil
+	}
+}
+
+// failures answers GET /v1/targets/{name}/failures.
+func failures(f Finder) func(*call) error {
+	return func(c *call) error {
+		out, err := f.Failures(c.arg("name"), c.query().Get("after"))
+		if err != nil {
+			return err
+		}
+		out.Groups = array(out.Groups)
+		c.json(http.StatusOK, out)
+		return nil
+	}
+}
+
+// history answers GET /v1/history.
+func history(f Finder) func(*call) error {
+	return func(c *call) error {
+		p := paramsOf(c)
+		target, span := p.text("target"), p.oneOf("span", "24h", "1h", "30d")
+		if p.err != nil {
+			return p.err
+		}
+		out, err := f.History(target, span)
+		if err != nil {
+			return err
+		}
+		c.json(http.StatusOK, out)
+		return nil
+	}
 }

@@ -2,25 +2,30 @@ package admin
 
 import (
 	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/relay/sieve"
 )
 
 func TestFind(t *testing.T) {
 	f := newFixture(t)
-	f.ok(f.ask("GET", "/v1/events"), `{"events":[],"next":""}`)
-	if want := (EventQuery{Page: Page{100, ""}}); f.backend.events != want {
+	f.ok(f.ask("GET", "/v1/events"), `{"events":[],"next":"","looked_at":0,"left":0}`)
+	if want := (EventQuery{Page: Page{100, ""}}); !reflect.DeepEqual(f.backend.events, want) {
 		t.Errorf("query %+v", f.backend.events)
 	}
 	f.ok(f.ask("GET", "/v1/events?type=mess*&target=crm&state=delivered&limit=7&after=9"), "")
 	want := EventQuery{Type: "mess*", Target: "crm", State: "delivered", Page: Page{7, "9"}}
-	if f.backend.events != want {
+	if !reflect.DeepEqual(f.backend.events, want) {
 		t.Errorf("query %+v", f.backend.events)
 	}
-	f.ok(f.ask("GET", "/v1/deliveries"), `{"deliveries":[],"next":""}`)
+	f.ok(f.ask("GET", "/v1/deliveries"), `{"deliveries":[],"next":"","looked_at":0,"left":0}`)
 	f.ok(f.ask("GET", "/v1/deliveries?state=delivered&type=x"), "")
-	if want := (Query{State: "delivered", Type: "x", Page: Page{100, ""}}); f.backend.query != want {
+	some := Query{State: "delivered", Type: "x", Page: Page{100, ""}}
+	if !reflect.DeepEqual(f.backend.query, some) {
 		t.Errorf("query %+v", f.backend.query)
 	}
 	f.ok(f.ask("GET", "/v1/attempts/a%2Fb?target=crm"), `{"id":"a/b","attempts":[],"kept_from":0}`)
@@ -58,7 +63,7 @@ func TestInstants(t *testing.T) {
 	f.ok(f.ask("POST", "/v1/replay?target=crm&since=1h"), "")
 	within(f.backend.replay.Since, time.Hour)
 	for _, bad := range []string{"since=yesterday", "until=-1h", "since=1", "since=1m&until=1h",
-		"since=2026-01-02", "until=99999999999h"} {
+		"since=25:00", "until=99999999999h"} {
 		for _, call := range []string{"GET /v1/events?", "GET /v1/deliveries?",
 			"POST /v1/replay?target=crm&"} {
 			method, path, _ := strings.Cut(call, " ")
@@ -72,10 +77,14 @@ func TestBadParameters(t *testing.T) {
 	for _, bad := range []string{
 		"GET /v1/events?state=done", "GET /v1/events?state=purged", "GET /v1/events?limit=0",
 		"GET /v1/events?limit=1001", "GET /v1/events?limit=x", "GET /v1/events?targets=crm",
-		"GET /v1/deliveries?state=done", "GET /v1/deliveries?id=x",
+		"GET /v1/deliveries?state=done", "GET /v1/deliveries?payload=x",
+		"GET /v1/events?where=.a+%3D%3D+%3D+1", "GET /v1/deliveries?status=600",
+		"GET /v1/events?session=open", "GET /v1/conversations/491?until=1h",
+		"POST /v1/replay?id=a*", "POST /v1/targets/crm/purge?error=x&forget=true",
 		"GET /v1/events/1?type=x", "GET /v1/events/1/payload?x=1", "GET /v1/attempts/1?limit=1",
 		"GET /v1/targets/crm/attempts?limit=0", "GET /v1/targets/crm/attempts?after=1",
-		"GET /v1/stream?x=1", "GET /openapi.json?x=1",
+		"GET /v1/targets/crm/failures?limit=1", "GET /v1/history?span=2h",
+		"GET /v1/history?name=crm", "GET /v1/stream?x=1", "GET /openapi.json?x=1",
 		"POST /v1/replay", "POST /v1/replay?state=exhausted", "POST /v1/replay?target=a&state=pending",
 		"POST /v1/replay?target=a&dry_run=maybe", "POST /v1/replay?target=a&limit=0",
 		"POST /v1/targets/crm/retry?type=x", "POST /v1/explain?payload=x",
@@ -86,22 +95,64 @@ func TestBadParameters(t *testing.T) {
 			t.Errorf("%s: %+v", bad, p)
 		}
 	}
-	if len(f.backend.asked) > 0 || f.backend.replay != (ReplayQuery{}) {
+	if len(f.backend.asked) > 0 || !reflect.DeepEqual(f.backend.replay, ReplayQuery{}) {
 		t.Errorf("asked %q, %+v", f.backend.asked, f.backend.replay)
+	}
+}
+
+// What narrows a walk is the same for every call that walks.
+func TestChoices(t *testing.T) {
+	f := newFixture(t)
+	const asked = "where=waId%3D49&where=.n+%3E+1&conversation=49&session=none&status=5xx&" +
+		"error=tls&failure=8c883e5a7502&id=a*"
+	want := sieve.Choice{Where: []string{"waId=49", ".n > 1"}, Conversation: "49", Session: "none",
+		Status: "5xx", Error: "tls", Failure: "8c883e5a7502", IDPrefix: "a"}
+	f.ok(f.ask("GET", "/v1/events?"+asked), "")
+	f.ok(f.ask("GET", "/v1/deliveries?"+asked), "")
+	f.ok(f.ask("POST", "/v1/replay?target=crm&"+asked), "")
+	for what, got := range map[string]sieve.Choice{"events": f.backend.events.Choice,
+		"deliveries": f.backend.query.Choice, "replay": f.backend.replay.Choice} {
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	p := f.problem(f.ask("GET", "/v1/events?where=a%3D1&where=.a+|+nosuch"), 400, codeMalformed)
+	if p.Detail != "where is no jq program: line 1, column 6: function not defined: nosuch/0" ||
+		p.Hint != sieve.WhereHint {
+		t.Errorf("%+v", p)
+	}
+	f.ok(f.ask("GET", "/v1/conversations/waId%3D49?since=1h&limit=3&after=x"), `{"key":"waId=49"`)
+	if q := f.backend.talk; q.Key != "waId=49" || q.Limit != 3 || q.After != "x" || q.Since.IsZero() {
+		t.Errorf("%+v", q)
+	}
+}
+
+// A history is of a day unless it is asked for otherwise; failures are asked for page by page.
+func TestHistoryAndFailures(t *testing.T) {
+	f := newFixture(t)
+	f.ok(f.ask("GET", "/v1/history"), `{"target":"","span":"24h",`)
+	f.ok(f.ask("GET", "/v1/history?target=crm&span=30d"), `{"target":"crm","span":"30d",`)
+	f.ok(f.ask("GET", "/v1/targets/crm/failures?after=pending-7"),
+		`{"target":"crm","looked_at":0,"next":"","groups":[],"others":0}`)
+	want := []string{"history 24h ", "history 30d crm", "failures pending-7 crm"}
+	if !slices.Equal(f.backend.asked, want) {
+		t.Errorf("asked %q, want %q", f.backend.asked, want)
 	}
 }
 
 func TestReplayCall(t *testing.T) {
 	f := newFixture(t)
-	f.ok(f.ask("POST", "/v1/replay?id=x"), `{"count":3,"next":"","dry_run":false}`)
-	if want := (ReplayQuery{ID: "x", State: "exhausted", Page: Page{100, ""}}); f.backend.replay != want {
+	f.ok(f.ask("POST", "/v1/replay?id=x"), `{"count":3,"next":"","dry_run":false,`)
+	f.ok(f.ask("POST", "/v1/replay?id=x"), `"sends":false,"run":"run"}`)
+	one := ReplayQuery{ID: "x", State: "exhausted", Page: Page{100, ""}}
+	if !reflect.DeepEqual(f.backend.replay, one) {
 		t.Errorf("query %+v", f.backend.replay)
 	}
 	f.ok(f.ask("POST", "/v1/replay?target=crm&state=delivered&type=a*&dry_run=true&limit=1000&after=z"),
 		`"dry_run":true`)
 	want := ReplayQuery{Target: "crm", State: "delivered", Type: "a*", DryRun: true,
 		Page: Page{1000, "z"}}
-	if f.backend.replay != want {
+	if !reflect.DeepEqual(f.backend.replay, want) {
 		t.Errorf("query %+v", f.backend.replay)
 	}
 }

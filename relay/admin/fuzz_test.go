@@ -61,7 +61,8 @@ func FuzzRoute(f *testing.F) {
 	mux := newMux(routes, func(r *route) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 			c := call{r: req}
-			found = []string{r.path, c.arg("name") + c.arg("id")}
+			found = []string{r.path, c.arg("name") + c.arg("id") + c.arg("key") + c.arg("type") +
+				c.arg("run")}
 		})
 	})
 	ask := func(t *testing.T, method, path string) {

@@ -172,12 +172,17 @@ func checkEmptyBody(c *call) error {
 	if err != nil {
 		return err
 	}
-	body = bytes.TrimSpace(body)
-	if len(body) == 0 || string(body) == "{}" {
+	if isNoBody(body) {
 		return nil
 	}
 	return Refuse(http.StatusBadRequest, codeMalformed,
 		"this call takes no body; what it takes stands in the URL")
+}
+
+// isNoBody reports a body that says nothing, as some clients send with every POST.
+func isNoBody(body []byte) bool {
+	body = bytes.TrimSpace(body)
+	return len(body) == 0 || string(body) == "{}"
 }
 
 // checkQuery refuses parameters that the call does not have, so that no typing error is ignored.

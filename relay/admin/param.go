@@ -1,12 +1,16 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hookspool/hookspool/relay/moment"
+	"github.com/hookspool/hookspool/relay/sieve"
 )
 
 // query is what stands after the path, as forms write it. What is not written so, a semicolon or a
@@ -92,25 +96,34 @@ func (p *params) limit() int {
 
 func (p *params) page() Page { return Page{Limit: p.limit(), After: p.text("after")} }
 
-// instant is a point in time, or a duration that says how long ago; zero if absent.
-func (p *params) instant(name string) time.Time {
-	text := p.text(name)
-	if text == "" {
-		return time.Time{}
+// choice is what narrows a walk, and an id that is to be the only one: an id that ends in * says
+// how ids begin.
+func (p *params) choice() (c sieve.Choice, id string) {
+	c = sieve.Choice{Where: p.args["where"], Conversation: p.text("conversation"),
+		Session: p.text("session"), Status: p.text("status"), Error: p.text("error"),
+		Failure: p.text("failure")}
+	id = p.text("id")
+	if prefix, is := strings.CutSuffix(id, "*"); is {
+		c.IDPrefix, id = prefix, ""
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return time.Now().Add(-ago)
+	if err := sieve.Check(&c); err != nil && p.err == nil {
+		refusal := Refuse(http.StatusBadRequest, codeMalformed, "%v", err)
+		if fault, is := errors.AsType[*sieve.Fault](err); is && fault.Param == "where" {
+			refusal.Hint = sieve.WhereHint
+		}
+		p.err = refusal
 	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		p.fault("%s is %q; it is an instant like 2006-01-02T15:04:05Z, or how long ago, like 15m",
-			name, shorten(text))
-	}
-	return at
+	return c, id
 }
 
+// window reads since and until. What names no zone is in UTC here.
 func (p *params) window() Window {
-	w := Window{Since: p.instant("since"), Until: p.instant("until")}
+	from, to, err := moment.Window(p.text("since"), p.text("until"), time.Now().UTC())
+	if wrong, is := errors.AsType[*moment.Error](err); is && p.err == nil {
+		p.fault("%s is %q, which is no instant", wrong.What, shorten(wrong.Text))
+		p.err.(*Error).Hint = moment.Forms + "; what has no zone is in UTC"
+	}
+	w := Window{Since: from, Until: to}
 	if p.err == nil && !w.Since.IsZero() && !w.Until.IsZero() && w.Until.Before(w.Since) {
 		p.fault("until is before since, so that nothing can be between them")
 	}

@@ -22,6 +22,7 @@ type route struct {
 const (
 	importPath  = "/v1/spool/import"
 	explainPath = "/v1/explain"
+	samplePath  = "/v1/targets/{name}/sample"
 	streamPath  = "/v1/stream"
 	metricsPath = "/metrics"
 )
@@ -37,35 +38,57 @@ func (s *Server) table() []route {
 		{get, "/v1/status", api, nil, s.status},
 		{get, "/v1/targets", api, nil, s.targets},
 		{get, "/v1/targets/{name}", api, nil, s.target},
-		{post, "/v1/targets/{name}/sample", api, []string{"type"}, s.sample},
-		{post, "/v1/targets/{name}/retry", api, nil, s.change(s.options.Backend.Retry)},
+		{post, samplePath, api, []string{"type"}, s.sample},
+		{post, "/v1/targets/{name}/retry", api, nil, jobCall(s, "retry", s.options.Backend.Retry)},
 		{get, "/v1/targets/{name}/attempts", api, []string{"limit"}, s.recentAttempts},
-		{post, "/v1/targets/{name}/enable", api, nil, s.change(s.options.Backend.Enable)},
-		{post, "/v1/targets/{name}/pause", api, nil, s.change(s.options.Backend.Pause)},
-		{post, "/v1/targets/{name}/resume", api, nil, s.change(s.options.Backend.Resume)},
+		{get, "/v1/targets/{name}/failures", api, []string{"after"}, failures(s.options.Backend)},
+		{post, "/v1/targets/{name}/enable", api, []string{"force"},
+			jobCall(s, "enable", s.options.Backend.Enable)},
+		{post, "/v1/targets/{name}/pause", api, nil, s.change("pause", s.options.Backend.Pause)},
+		{post, "/v1/targets/{name}/resume", api, nil, s.change("resume", s.options.Backend.Resume)},
 		{get, "/v1/events", api,
-			[]string{"type", "target", "state", "since", "until", "limit", "after"}, s.events},
+			chosen("type", "target", "state", "since", "until", "limit", "after"), s.events},
 		{get, "/v1/events/{id}", api, nil, s.event},
 		{get, "/v1/events/{id}/payload", api, nil, s.payload},
 		{get, "/v1/attempts/{id}", api, []string{"target"}, s.attempts},
+		{get, "/v1/history", api, []string{"target", "span"}, history(s.options.Backend)},
 		{get, "/v1/deliveries", api,
-			[]string{"target", "state", "type", "since", "until", "limit", "after"}, s.deliveries},
-		{post, "/v1/replay", api, []string{"target", "state", "type", "since", "until", "id",
-			"dry_run", "limit", "after"}, s.replay},
-		{post, explainPath, api, []string{"type", "id", "content_type"}, s.explain},
+			chosen("target", "state", "type", "since", "until", "limit", "after"), s.deliveries},
+		{get, "/v1/conversations/{key}", api, []string{"since", "limit", "after"},
+			conversation(s.options.Backend)},
+		{get, "/v1/actions", api,
+			[]string{"target", "verb", "since", "until", "limit", "after"},
+			actions(s.options.Backend)},
+		{post, "/v1/actions/{run}/stop", api, nil, stopAction(s.options.Backend)},
+		{post, "/v1/replay", api, chosen("target", "state", "type", "since", "until", "dry_run", "run",
+			"limit", "after"), s.replay},
+		{post, explainPath, api, []string{"type", "id", "content_type", "sample"}, s.explain},
+		{get, "/v1/types", api, nil, s.types},
+		{get, "/v1/types/{type}", api, nil, s.typeDetail},
 		{get, streamPath, api, nil, s.live},
 		{get, "/openapi.json", api, nil, serveFile(openAPIFile)},
 		{get, helpPath, pages, nil, s.help},
 		{get, helpPath + "{name}", pages, nil, s.help},
 		{post, "/v1/reload", api, nil, s.reload},
 		{post, "/v1/targets/{name}/purge", api,
-			[]string{"state", "type", "until", "id", "dry_run", "limit", "after", "forget"}, s.purge},
+			chosen("state", "type", "since", "until", "dry_run", "run", "limit", "after", "forget"),
+			s.purge},
 		{get, "/v1/spool", api, nil, s.spoolStat},
 		{post, "/v1/spool/backup", api, nil, s.backup},
-		{post, "/v1/spool/export", api, []string{"all", "target", "progress"}, s.export},
+		{post, "/v1/spool/export", api, []string{"all", "target", "actions", "progress"}, s.export},
 		{post, "/v1/spool/verify", api, nil, s.verify},
-		{post, importPath, api, nil, s.importLines},
+		{post, importPath, api, []string{"run"}, s.importLines},
 	}, pageRoutes()...)
+}
+
+// chosen are the parameters of a call that walks, beside those that every one of them has.
+func chosen(more ...string) []string {
+	return append(more, "id", "where", "conversation", "session", "status", "error", "failure")
+}
+
+// takesBody reports a call with a body; every other one refuses what stands in one.
+func (r *route) takesBody() bool {
+	return r.path == importPath || r.path == explainPath || r.path == samplePath
 }
 
 // newMux gives the requests of each route to what handle makes of it. A path with other methods,

@@ -181,7 +181,7 @@ func (s *Server) serve(c *call, r *route) error {
 			return err
 		}
 	}
-	if r.method == http.MethodPost && r.path != importPath && r.path != explainPath {
+	if r.method == http.MethodPost && !r.takesBody() {
 		if err := checkEmptyBody(c); err != nil {
 			return err
 		}

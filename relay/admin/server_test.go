@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/hookspool/hookspool/relay/action"
 	"github.com/hookspool/hookspool/relay/framing"
 )
 
@@ -24,6 +26,7 @@ type fake struct {
 	asked   []string
 	query   Query
 	events  EventQuery
+	talk    ConversationQuery
 	replay  ReplayQuery
 	name    string // follows the target's
 	unready []string
@@ -35,6 +38,7 @@ type fake struct {
 	wait    chan struct{} // when set, Sample waits for it or for the end of its context
 	entered chan struct{}
 	restart []string // what a reload could not change
+	acts    []action.Action
 }
 
 func (f *fake) Status() Status { return Status{Version: "1.2.3", Ready: len(f.unready) == 0} }
@@ -47,7 +51,7 @@ func (f *fake) Target(name string) (Target, bool) {
 	return Target{Name: name, Status: "Enabled"}, name == "crm"
 }
 
-func (f *fake) Sample(ctx context.Context, name, typ string) (Sample, error) {
+func (f *fake) Sample(ctx context.Context, name string, q SampleQuery) (Sample, error) {
 	if name == "boom" {
 		panic("a bug")
 	}
@@ -59,8 +63,13 @@ func (f *fake) Sample(ctx context.Context, name, typ string) (Sample, error) {
 			return Sample{}, ctx.Err()
 		}
 	}
-	f.asked = append(f.asked, "sample "+name+" "+typ)
-	return Sample{Target: name, Type: typ, Acknowledged: true}, f.err
+	f.asked = append(f.asked, "sample "+name+" "+q.Type)
+	return Sample{Target: name, Type: q.Type, Acknowledged: true, Sent: string(q.Payload)}, f.err
+}
+
+func (f *fake) Conversation(q ConversationQuery) (Conversation, error) {
+	f.talk = q
+	return Conversation{Key: q.Key}, nil
 }
 
 func (f *fake) Purge(_ context.Context, name string, q PurgeQuery) (Purged, error) {
@@ -68,6 +77,8 @@ func (f *fake) Purge(_ context.Context, name string, q PurgeQuery) (Purged, erro
 		q.Limit, q.After))
 	return Purged{Target: name, State: q.State, Count: 3, DryRun: q.DryRun, Next: q.After}, f.err
 }
+
+func (f *fake) MayBackup() error { return nil }
 
 func (f *fake) Backup(_ context.Context, w io.Writer) error {
 	f.asked = append(f.asked, "backup")
@@ -94,7 +105,7 @@ func (f *fake) Verify(_ context.Context, _ io.Writer, progress func(done, total 
 	return map[string]int{"fault_count": 0}, f.broken
 }
 
-func (f *fake) Import(lines []byte) (any, error) {
+func (f *fake) Import(lines []byte, _ action.Action) (any, error) {
 	f.asked = append(f.asked, "import "+string(lines))
 	return map[string]int{"imported": 1}, f.err
 }
@@ -106,13 +117,28 @@ func (f *fake) order(verb, name string) error {
 	return f.err
 }
 
-func (f *fake) Enable(name string) error { return f.order("enable", name) }
-func (f *fake) Pause(name string) error  { return f.order("pause", name) }
-func (f *fake) Resume(name string) error { return f.order("resume", name) }
+func (f *fake) Enable(o Order) (uint64, error) { return 7, f.order("enable", o.Target) }
+func (f *fake) Pause(o Order) error            { return f.order("pause", o.Target) }
+func (f *fake) Resume(o Order) error           { return f.order("resume", o.Target) }
+func (f *fake) Retry(o Order) (uint64, error)  { return 0, f.order("retry", o.Target) }
+
+func (f *fake) Act(a action.Action, more bool) string {
+	f.acts = append(f.acts, a)
+	return "run"
+}
+
+func (f *fake) CutShort(run string, _ action.Who) *action.Action {
+	if f.asked = append(f.asked, "stop "+run); run != "run" {
+		return nil
+	}
+	return &action.Action{Run: run, Verb: "purge", Result: "stopped"}
+}
+
+func (f *fake) Actions(q ActionQuery) (Actions, error) {
+	return Actions{Actions: f.acts}, f.err
+}
 
 func (f *fake) Reload() ([]string, error) { return f.restart, f.order("reload", "") }
-
-func (f *fake) Retry(name string) error { return f.order("retry", name) }
 
 func (f *fake) Events(q EventQuery) (Events, error) {
 	f.events = q
@@ -127,6 +153,14 @@ func (f *fake) Attempts(id, target string) (Attempts, error) {
 	return Attempts{ID: id}, f.order("attempts "+id, target)
 }
 
+func (f *fake) Failures(name, after string) (Failures, error) {
+	return Failures{Target: name}, f.order("failures "+after, name)
+}
+
+func (f *fake) History(name, span string) (History, error) {
+	return History{Target: name, Span: span}, f.order("history "+span, name)
+}
+
 func (f *fake) RecentAttempts(name string, limit int) (RecentAttempts, error) {
 	return RecentAttempts{}, f.order(fmt.Sprintf("recent %d", limit), name)
 }
@@ -134,6 +168,12 @@ func (f *fake) RecentAttempts(name string, limit int) (RecentAttempts, error) {
 func (f *fake) Replay(_ context.Context, q ReplayQuery) (Replayed, error) {
 	f.replay = q
 	return Replayed{Count: 3, DryRun: q.DryRun}, f.err
+}
+
+func (f *fake) EventTypes() []EventType { return []EventType{{Type: "message"}} }
+
+func (f *fake) EventTypeOf(typ string) (TypeDetail, error) {
+	return TypeDetail{EventType: EventType{Type: typ}}, f.err
 }
 
 func (f *fake) Explain(q ExplainQuery) (Explanation, error) {
@@ -307,12 +347,15 @@ func TestCalls(t *testing.T) {
 	if got := strings.Join(f.backend.asked, ", "); got != want {
 		t.Errorf("asked %q, want %q", got, want)
 	}
-	f.ok(f.ask("GET", "/v1/deliveries?target=crm"), `{"deliveries":[],"next":""}`)
-	if want := (Query{Target: "crm", State: "pending", Page: Page{100, ""}}); f.backend.query != want {
+	f.ok(f.ask("GET", "/v1/deliveries?target=crm"),
+		`{"deliveries":[],"next":"","looked_at":0,"left":0}`)
+	all := Query{Target: "crm", State: "pending", Page: Page{100, ""}}
+	if want := all; !reflect.DeepEqual(f.backend.query, want) {
 		t.Errorf("query %+v, want %+v", f.backend.query, want)
 	}
 	f.ok(f.ask("GET", "/v1/deliveries?target=crm&state=exhausted&limit=7&after=x"), "")
-	if want := (Query{Target: "crm", State: "exhausted", Page: Page{7, "x"}}); f.backend.query != want {
+	all = Query{Target: "crm", State: "exhausted", Page: Page{7, "x"}}
+	if want := all; !reflect.DeepEqual(f.backend.query, want) {
 		t.Errorf("query %+v, want %+v", f.backend.query, want)
 	}
 	if a := f.ask("HEAD", "/v1/status"); a.StatusCode != 200 || a.body != "" {
@@ -330,9 +373,15 @@ func TestRefusals(t *testing.T) {
 	// A typing error in a parameter is not ignored, nor is a body that would be.
 	f.problem(f.ask("GET", "/v1/deliveries?target=a&stat=pending"), 400, codeMalformed)
 	f.problem(f.ask("POST", "/v1/targets/crm/sample?url=http://x"), 400, codeMalformed)
-	f.problem(f.askBody("POST", "/v1/targets/crm/sample", `{"url":"http://x"}`), 400,
+	f.problem(f.askBody("POST", "/v1/targets/crm/retry", `{"url":"http://x"}`), 400,
 		codeMalformed)
-	f.ok(f.askBody("POST", "/v1/targets/crm/sample", "{}"), "")
+	f.ok(f.askBody("POST", "/v1/targets/crm/sample", `{"text":"x"}`), `"sent":"{\"text\":\"x\"}"`)
+	if a := f.askBody("POST", "/v1/targets/crm/sample", " {} "); strings.Contains(a.body, "sent") {
+		t.Errorf("an empty body is a payload: %s", a.body)
+	}
+	f.ok(f.askBody("POST", "/v1/targets/crm/retry", "{}"), "")
+	f.ok(f.ask("GET", "/v1/types"), `{"types":[{"type":"message"`)
+	f.ok(f.ask("GET", "/v1/types/a%2Fb"), `"type":"a/b"`)
 	f.problem(f.askBody("POST", "/v1/reload", strings.Repeat("x", bodyBytesMax+1)), 413,
 		codeTooLarge)
 	f.problem(f.ask("GET", "/v1/status", "X-Long: "+strings.Repeat("x", framing.HeadBytesMax)), 431,

@@ -1,6 +1,9 @@
 package admin
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 func (s *Server) status(c *call) error {
 	c.json(http.StatusOK, s.statusNow())
@@ -27,6 +30,11 @@ func (s *Server) targetsNow() TargetList {
 }
 
 func (s *Server) target(c *call) error {
+	return answerTarget(s, c, 0)
+}
+
+// answerTarget answers with what a target is, and which job was asked for.
+func answerTarget(s *Server, c *call, job uint64) error {
 	name := c.arg("name")
 	target, ok := s.options.Backend.Target(name)
 	if !ok {
@@ -34,18 +42,31 @@ func (s *Server) target(c *call) error {
 		refusal.Hint = "GET /v1/targets lists them"
 		return refusal
 	}
-	target.Events = array(target.Events)
+	target.Events, target.JobAsked = array(target.Events), job
 	c.json(http.StatusOK, target)
 	return nil
 }
 
 // change makes a call of an order to one target, answered with what the target is afterwards.
-func (s *Server) change(order func(name string) error) func(*call) error {
+func (s *Server) change(verb string, order func(Order) error) func(*call) error {
+	return jobCall(s, verb, func(o Order) (uint64, error) { return 0, order(o) })
+}
+
+// jobCall is change for an order for a job, which is not waited for: the answer says which it is.
+func jobCall(s *Server, verb string, order func(Order) (uint64, error)) func(*call) error {
 	return func(c *call) error {
-		if err := order(c.arg("name")); err != nil {
+		p := paramsOf(c)
+		o := Order{Target: c.arg("name"), Force: p.flag("force")}
+		if p.err != nil {
+			return p.err
+		}
+		o.Action = acting(s, c, verb, o.Target)
+		o.Action.Run = "" // each is one by itself
+		number, err := order(o)
+		if err != nil {
 			return err
 		}
-		return s.target(c)
+		return answerTarget(s, c, number)
 	}
 }
 
@@ -59,11 +80,21 @@ func (s *Server) sample(c *call) error {
 		return Refuse(http.StatusServiceUnavailable, codeOverloaded,
 			"%d samples are under way; try again in a second", samplesMax)
 	}
-	typ := c.query().Get("type")
-	answer, err := s.options.Backend.Sample(s.life, c.arg("name"), typ)
+	body, err := c.body(s.options.Backend.BodyBytesMax())
 	if err != nil {
 		return err
 	}
+	if isNoBody(body) {
+		body = nil
+	}
+	answer, err := s.options.Backend.Sample(s.life, c.arg("name"), SampleQuery{
+		Type: c.query().Get("type"), ContentType: c.r.Header.Get("Content-Type"), Payload: body})
+	if err != nil {
+		return err
+	}
+	a := acting(s, c, "sample", answer.Target)
+	a.Count, a.Result = 1, sampled(&answer)
+	note(s, a, false, nil)
 	c.json(http.StatusOK, answer)
 	return nil
 }
@@ -73,6 +104,11 @@ func (s *Server) reload(c *call) error {
 	if err != nil {
 		return err
 	}
+	a := acting(s, c, "reload", "")
+	if a.Result = "done"; len(restart) > 0 {
+		a.Result = "done, but a restart is needed for " + strings.Join(restart, ", ")
+	}
+	note(s, a, false, nil)
 	c.json(http.StatusOK, Reloaded{s.statusNow(), array(restart)})
 	return nil
 }

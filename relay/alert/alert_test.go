@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 func testOptions(s *mailServer, mode string) Options {
@@ -261,12 +263,10 @@ func TestSendRecipients(t *testing.T) {
 }
 
 func TestSendServerDown(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := port.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	_ = ln.Close()
 	m := mustMailer(t, testOptions(&mailServer{addr: addr}, TLSNone))
 	wantError(t, m.Send(t.Context(), defectNotice()), "refused")
 }

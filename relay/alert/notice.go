@@ -28,8 +28,12 @@ const (
 	Failing Kind = "failing"
 	// Certificate: the certificate that a target shows expires soon.
 	Certificate Kind = "certificate"
+	// Gone: a target was paused because it answered 410.
+	Gone Kind = "gone"
 	// Space: the spool takes most of its room. It is about no target.
 	Space Kind = "space"
+	// Copy: a server's copy of a shared spool lacks messages. It is about no target.
+	Copy Kind = "copy"
 )
 
 // Notice is everything one mail or post says. It round-trips through JSON, because it lies in the
@@ -39,7 +43,7 @@ type Notice struct {
 	// ID names the episode and its kind. It becomes the Message-ID, so that a repeat is known.
 	ID string `json:"id"`
 	// Target is the target's name, URL its address with everything secret already masked. Both are
-	// empty for Space.
+	// empty for Space and Copy.
 	Target string `json:"target"`
 	URL    string `json:"url"`
 	// Percent is what was reached: of FailedJobsLimit, of the spool's room.
@@ -51,6 +55,12 @@ type Notice struct {
 	// SpoolBytes of RoomBytes are taken.
 	SpoolBytes int64 `json:"spool_bytes,omitzero"`
 	RoomBytes  int64 `json:"room_bytes,omitzero"`
+	// Server is the one whose copy lacks Missing messages that another one has, at least. It Leads if
+	// others take what they lack from it. Doubtful: it may be the others that keep what was deleted.
+	Server   string `json:"server,omitzero"`
+	Missing  uint64 `json:"missing,omitzero"`
+	Leads    bool   `json:"leads,omitzero"`
+	Doubtful bool   `json:"doubtful,omitzero"`
 	// Since is when the target became Defective.
 	Since time.Time `json:"since,omitzero"`
 	// At is when the notice was written: the mail's date, and the "now" of every age in it.
@@ -74,7 +84,9 @@ func (n *Notice) subject() string {
 	switch n.Kind {
 	case Recovery:
 		return fmt.Sprintf("[hookspool] target %s has recovered", n.name())
-	case Failing, Certificate, Space:
+	case Gone:
+		return "[hookspool] " + n.headline()
+	case Failing, Certificate, Space, Copy:
 		return "[hookspool] warning: " + n.headline()
 	}
 	return fmt.Sprintf("[hookspool] target %s is Defective", n.name())
@@ -82,7 +94,7 @@ func (n *Notice) subject() string {
 
 // about is the subject of an error.
 func (n *Notice) about() string {
-	if n.Kind == Space {
+	if n.Kind == Space || n.Kind == Copy {
 		return "about the spool"
 	}
 	return fmt.Sprintf("for target %q", n.name())
@@ -113,8 +125,12 @@ func (n *Notice) body() string {
 		return n.failingBody()
 	case Certificate:
 		return n.certificateBody()
+	case Gone:
+		return n.goneBody()
 	case Space:
 		return n.spaceBody()
+	case Copy:
+		return n.copyBody()
 	}
 	return n.defectBody()
 }
@@ -142,7 +158,7 @@ What to type:
 
 `)
 	command(&b, "sample", n.Target, "send a test and show the answer")
-	command(&b, "enable", n.Target, "once repaired: lift the defect, run a job now")
+	command(&b, "retry", n.Target, "once repaired: try it now; a success lifts the defect")
 	n.writeAdmin(&b)
 	return b.String()
 }

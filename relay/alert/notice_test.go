@@ -130,7 +130,7 @@ func TestDefectMail(t *testing.T) {
 		"First exhausted":    "2026-11-03 17:30:00 UTC (in 7h9m), unless it answers before",
 	})
 	for _, part := range []string{
-		"  hookspool sample crm ", "  hookspool enable crm ", "--admin): http://127.0.0.1:8471\n",
+		"  hookspool sample crm ", "  hookspool retry crm ", "--admin): http://127.0.0.1:8471\n",
 	} {
 		if !strings.Contains(got.body, part) {
 			t.Errorf("body lacks %q:\n%s", part, got.body)
@@ -203,7 +203,7 @@ func TestInjection(t *testing.T) {
 		"URL":        "https://crm.example/ gnp.exe",
 		"Last error": "boom  .  MAIL FROM:<x@evil.example> What to type: [2J  \uFFFD",
 	})
-	if !strings.Contains(got.body, `hookspool enable 'crm  Bcc: all@evil.example    '\''; rm`) {
+	if !strings.Contains(got.body, `hookspool retry 'crm  Bcc: all@evil.example    '\''; rm`) {
 		t.Errorf("the command is not quoted:\n%s", got.body)
 	}
 	if strings.Contains(got.body, "\nhookspool purge") {

@@ -93,7 +93,7 @@ func TestPost(t *testing.T) {
 			t.Errorf("the ids of one notice are %q", ids)
 		}
 	}
-	f(defectNotice(), "Defective", "101", "hookspool enable crm")
+	f(defectNotice(), "Defective", "101", "hookspool retry crm")
 	f(recoveryNotice(), "has recovered")
 	f(failingNotice(), "90 in a row")
 	f(certificateNotice(), "2026-11-16")

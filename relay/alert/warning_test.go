@@ -18,9 +18,18 @@ func certificateNotice() Notice {
 		At: at(10, 21), Expires: at(10, 21).Add(13*24*time.Hour + time.Hour)}
 }
 
+func goneNotice() Notice {
+	return Notice{Kind: Gone, ID: "alert_06", Target: "crm", URL: "https://crm.example/hook",
+		At: at(10, 21), Pending: 7}
+}
+
 func spaceNotice() Notice {
 	return Notice{Kind: Space, ID: "alert_05", At: at(10, 21), Percent: 81, SpoolBytes: 8699400192,
 		RoomBytes: 10 << 30, Pending: 7}
+}
+
+func copyNotice() Notice {
+	return Notice{Kind: Copy, ID: "alert_07", At: at(10, 21), Server: "nats-1", Missing: 412}
 }
 
 // TestWarningMails asserts what each warning says, in the subject, in rows and in what to type.
@@ -56,9 +65,21 @@ func TestWarningMails(t *testing.T) {
 			"URL":     "https://crm.example/hook",
 			"Expires": "2026-11-16 11:21:00 UTC (in 313h0m)",
 		}, "sample crm")
+	f(goneNotice(), "[hookspool] target crm is paused: it answered 410 Gone", map[string]string{
+		"Target": "crm", "URL": "https://crm.example/hook", "Paused": "2026-11-03 10:21:00 UTC",
+		"Pending deliveries": "7",
+	}, "sample crm", "resume crm")
 	f(spaceNotice(), "[hookspool] warning: the spool takes 81 % of its room", map[string]string{
 		"Spool": "8.1 GiB", "Room": "10.0 GiB", "Pending deliveries": "7", "Target": "",
 	}, "targets", "spool stat")
+	f(copyNotice(), "[hookspool] warning: the copy of the spool on server nats-1 lacks messages",
+		map[string]string{"Server": "nats-1", "Missing": "412 messages at least", "Leads": "",
+			"Doubtful": "", "Target": ""}, "status")
+	bad := copyNotice()
+	bad.Leads, bad.Doubtful = true, true
+	f(bad, "[hookspool] warning: the copy of the spool on server nats-1 lacks messages",
+		map[string]string{"Leads": "yes: the others take what they lack from it",
+			"Doubtful": "yes: it may be the others that keep what was deleted"})
 }
 
 func TestBytesText(t *testing.T) {

@@ -1,8 +1,11 @@
 package attempt
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -240,3 +243,40 @@ func (a *addressRules) namesPrivatePlace(host string) bool {
 	}
 	return false
 }
+
+// splitURL returns the host to resolve and the port to dial.
+func splitURL(u *url.URL) (host string, port uint16, err error) {
+	if u == nil {
+		return "", 0, errors.New("cannot use no URL")
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", 0, fmt.Errorf("cannot use URL scheme %q: it must be http or https", u.Scheme)
+	case u.Opaque != "" || u.Hostname() == "":
+		return "", 0, errors.New("cannot use URL without a host")
+	}
+	host = u.Hostname()
+	for i := range len(host) {
+		if c := host[i]; c <= ' ' || c >= 0x7f {
+			return "", 0, fmt.Errorf("cannot use host %q: write it in ASCII (xn--…)", host)
+		}
+	}
+	port = 80
+	if u.Scheme == "https" {
+		port = 443
+	}
+	if text := u.Port(); text != "" {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, fmt.Errorf("cannot use port %q: it must be 1 to 65535", text)
+		}
+		port = uint16(n)
+	}
+	return host, port, nil
+}
+
+// hostShownMax is how many bytes of a host name an error shows; a legal name may have 253.
+const hostShownMax = 80
+
+// shorten makes a host name fit into an error.
+func shorten(host string) string { return host[:min(len(host), hostShownMax)] }

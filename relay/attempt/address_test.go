@@ -190,7 +190,7 @@ func TestRebinding(t *testing.T) {
 		"64:ff9b::7f00:1", "10.0.0.1",
 	}
 	var lookups atomic.Int64
-	o := options(t, "http://crm.example.com:"+port(victim)+"/")
+	o := options(t, "http://crm.example.com:"+portOf(victim)+"/")
 	o.Resolver = resolverFunc(func(context.Context, string) ([]netip.Addr, error) {
 		n := lookups.Add(1) - 1
 		return []netip.Addr{netip.MustParseAddr(answers[int(n)%len(answers)])}, nil

@@ -6,18 +6,29 @@
 // small (one complete response head) and what a general client does around it is in the
 // way: fasthttp.Client reads whole bodies, answers 200 beside an error and fails on a stale
 // connection; net/http keeps two goroutines a connection. The response head is parsed here
-// as well (head.go says why). Another way to carry a request, such as a proxy or HTTP/2, is another
+// as well (head.go says why). Another way to carry a request, such as HTTP/3, is another
 // transport (transport.go): what an answer means, what is hidden, and who hears of a refusal stay
-// where they are. A Credential (credential.go) is asked for each attempt.
+// where they are. HTTP/2 is one (http2.go): net/http's connections, which share.go makes and
+// shares. A Credential (credential.go) is asked for each attempt.
 //
 // # Goroutines
 //
 //	race (dial.go)  when a name has several addresses, one per address being tried, at most
 //	                8; each ends with its dial, and Do waits for all of them
+//	context.AfterFunc (proxy.go)  one per CONNECT, runs once when its ctx ends; whoever waits for the
+//	                proxy's answer stops it
 //	context.AfterFunc (conn.go)  one per connection, runs once when the ctx of its last request
 //	                is cancelled; does nothing unless a request is on the wire, and then Do
 //	                waits for it; whoever closes the connection ends it
 //	time.AfterFunc (pool.go)  one timer per Client; closes idle connections, ends at once
+//	time.AfterFunc (http2.go, share.go)  ends a request when it is due, closes a connection that
+//	                is stuck, closes idle connections; each ends at once
+//
+// With HTTP/2 net/http has a goroutine for each connection, which reads it and ends with it, and
+// one for each request, which ends with its stream; it touches nothing of the caller's after Do.
+//
+//	net/http        two per connection of NewHTTPClient, which carries one request; they end
+//	                with it
 //
 // Nothing else is started, and nothing of an attempt is left when Do returns, except an
 // idle connection.
@@ -38,8 +49,8 @@ import (
 // so that an Outcome nobody filled in cannot pass for a success.
 type Kind uint8
 
-// The kinds of an Outcome. Everything but Success, Aborted, Withheld and Auth is a failure that
-// counts.
+// The kinds of an Outcome. Everything but Success, Aborted, Withheld, Auth and Transform is a
+// failure that counts.
 // The numbers are on disk.
 const (
 	// Success: a complete final response head in time, with a status the target accepts.
@@ -68,13 +79,16 @@ const (
 	// Auth: there was no credential to be had, so no request was made. Whoever gives credentials is
 	// at fault, not the target, hence it is never counted.
 	Auth
+	// Transform: the program that makes of the event what this target gets failed, so no request was
+	// made. Whoever wrote it is at fault, not the target, hence it is never counted.
+	Transform
 	kinds // one more than the last
 )
 
 // String returns the word used in metrics and in the API; "unknown" for no Kind of these.
 func (k Kind) String() string {
 	names := [kinds]string{"unknown", "success", "status", "timeout", "connect", "dns", "tls",
-		"protocol", "aborted", "withheld", "auth"}
+		"protocol", "aborted", "withheld", "auth", "transform"}
 	if k >= kinds {
 		k = 0
 	}
@@ -118,6 +132,11 @@ type Options struct {
 	// URL is http or https with a host. Path and query are sent as configured. User-info is
 	// sent as Basic auth.
 	URL *url.URL
+	// Method is POST, PUT or PATCH; empty: POST.
+	Method string
+	// Proxy is http with a host: https goes through it by CONNECT, http in absolute form. Its
+	// user-info is sent to it as Basic auth. nil: none.
+	Proxy *url.URL
 	// Credential gives requests their Authorization; nil: Header or the URL may hold one. With it
 	// neither may.
 	Credential Credential
@@ -131,8 +150,14 @@ type Options struct {
 	Success func(status int) bool
 	// Timeout bounds the whole exchange: lookup, dial, TLS, write, head. Above 0.
 	Timeout time.Duration
+	// HTTP is the version that is spoken: "1.1", "2" or, with https, "auto": what the target chooses
+	// of them in the handshake (ALPN). "2" without TLS is spoken from the first byte on (RFC 9113
+	// §3.3). Empty: "1.1".
+	HTTP string
 	// Concurrency bounds the idle connections kept; callers bound what is in flight.
 	Concurrency int
+	// Buffers are shared with other Clients, of which most are at rest; nil: they are its own.
+	Buffers *Buffers
 	// RootCAs replaces the system's authorities; nil: the system's.
 	RootCAs *x509.CertPool
 	// Certificates are ours, for mutual TLS.
@@ -161,6 +186,9 @@ type Request struct {
 	Payload []byte
 	// Attempt is 0 for the live one, then 1 to 144.
 	Attempt int
+	// Batch: the payload holds many events, which may have no Type in common. Then it is empty, and
+	// webhook-event-type left out.
+	Batch bool
 	// Replay and Sample mark the request with webhook-replay and webhook-sample. A sample's
 	// Outcome has Snippet and StatusLine whatever the Kind.
 	Replay, Sample bool
@@ -179,14 +207,25 @@ type Outcome struct {
 	Want Want
 	// Status of the final response head; 0 when there was none.
 	Status int
+	// RetryAfter is how long a 429 or 503 that does not acknowledge asks to be left alone
+	// (Retry-After); 0: it does not. It may be any length.
+	RetryAfter time.Duration
 	// Error is empty for Success; otherwise one short line, at most 256 bytes, printable.
 	Error string
-	// Snippet is the beginning of the answer's body, at most 1 KiB, as received; only when
-	// the Kind is Status or the Request a Sample.
+	// Snippet is the beginning of the answer's body, at most 1 KiB, as received, and "…" if there is
+	// more; only when the Kind is Status or the Request a Sample.
 	Snippet []byte
+	// Request is the head that was sent, or what was written of it, in lines without their ends: the
+	// method and the masked URL, then the fields. Configured values are "<redacted>", the signature
+	// is the true one. At most 2 KiB, and "…" if there is more; nil for a success, and if nothing
+	// can have been sent.
+	Request []byte
+	// Response is the head that was answered in the same form, the status line first, as far as it
+	// came; nil for a success. Values of Set-Cookie are "<redacted>".
+	Response []byte
 	// Duration from the call of Do to the end of the head, or to the failure.
 	Duration time.Duration
-	// Remote is "ip:port" of the connection; empty when there was none.
+	// Remote is "ip:port" of the connection, which may be the proxy's; empty when there was none.
 	Remote string
 	// TLS is like "TLS 1.3, TLS_AES_128_GCM_SHA256, certificate until 2027-01-01", or empty.
 	TLS string

@@ -13,6 +13,8 @@ import (
 const (
 	bodyBytesMax    = 64 << 10
 	snippetBytesMax = 1 << 10
+	// moreMark stands at the end of what was cut.
+	moreMark = "…"
 	// drainMax is how long a failure, or a sample, waits for the body.
 	drainMax = time.Second
 	// drainSuccessMax is how long a success does. Most bodies are there with the head; the

@@ -2,25 +2,19 @@ package attempt
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// hostShownMax is how many bytes of a host name an error shows; a legal name may have 253.
-const hostShownMax = 80
-
 // Client makes attempts at one target. It is safe for concurrent use. The zero Client is of
 // no use; NewClient makes real ones.
 type Client struct {
 	transport  transport
+	behind     *behind    // nil: there is no proxy
 	writer     *writer    // for previews
 	credential Credential // nil: no Authorization is sent
 	secrets    *secrets
@@ -43,8 +37,11 @@ func newClient(o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		return nil, fmt.Errorf("cannot use timeout %s: it must be above 0", o.Timeout)
 	}
-	host, port, err := splitURL(o.URL)
+	d, err := newDialer(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkHTTP(&o); err != nil {
 		return nil, err
 	}
 	credential, err := credentialOf(o)
@@ -56,7 +53,8 @@ func newClient(o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		transport:  newHTTP1(w, newDialer(o, host, port), o.Concurrency),
+		transport:  newTransport(w, d, &o),
+		behind:     d.behind,
 		writer:     w,
 		credential: credential,
 		secrets:    newSecrets(o, credential),
@@ -70,72 +68,37 @@ func newClient(o Options) (*Client, error) {
 	return c, nil
 }
 
-// newDialer makes the dialer of a target.
-func newDialer(o Options, host string, port uint16) *dialer {
-	rules := newAddressRules(host, o.AllowAddresses)
-	d := &dialer{
-		host: host, shown: host[:min(len(host), hostShownMax)], port: port,
-		resolver: o.Resolver, onTLS: o.OnTLS,
-		tcp: net.Dialer{
-			Control: keepSome(rules.control, DescriptorsMax()),
-			// Connections live for seconds; a probe would never be sent.
-			KeepAlive: -1,
-		},
+// newTransport makes what carries the requests of a target.
+func newTransport(w *writer, d *dialer, o *Options) transport {
+	if d.two {
+		return newHTTP2(w, d, o)
 	}
-	if d.resolver == nil {
-		d.resolver = newResolving()
-	}
-	if o.URL.Scheme == "https" {
-		if o.RootCAs == nil {
-			// Read here, while nothing is wanting; healRoots says why.
-			_, _ = x509.SystemCertPool()
-		}
-		name, _, _ := strings.Cut(host, "%") // a zone is ours alone
-		d.tls = &tls.Config{
-			ServerName:   strings.TrimSuffix(name, "."),
-			MinVersion:   tls.VersionTLS12,
-			NextProtos:   []string{"http/1.1"},
-			RootCAs:      o.RootCAs,
-			Certificates: o.Certificates,
-			// A request is of use to a target only whole, so it goes out in as few records, and
-			// writes, as it fits into.
-			DynamicRecordSizingDisabled: true,
-			// No session cache: each handshake sees the certificate of today, which is what
-			// OnTLS reports.
-		}
-	}
-	return d
+	return newHTTP1(w, d, o)
 }
 
-// splitURL returns the host to resolve and the port to dial.
-func splitURL(u *url.URL) (host string, port uint16, err error) {
-	if u == nil {
-		return "", 0, errors.New("cannot use no URL")
-	}
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
-		return "", 0, fmt.Errorf("cannot use URL scheme %q: it must be http or https", u.Scheme)
-	case u.Opaque != "" || u.Hostname() == "":
-		return "", 0, errors.New("cannot use URL without a host")
-	}
-	host = u.Hostname()
-	for i := range len(host) {
-		if c := host[i]; c <= ' ' || c >= 0x7f {
-			return "", 0, fmt.Errorf("cannot use host %q: write it in ASCII (xn--…)", host)
+// checkHTTP says why a target cannot be spoken to in the version that Options ask for.
+func checkHTTP(o *Options) error {
+	switch o.HTTP {
+	case "", versionOne, versionTwo:
+	case versionAuto:
+		if o.URL.Scheme != "https" {
+			return errors.New("cannot choose the version of HTTP without https")
 		}
+	default:
+		return fmt.Errorf("cannot speak HTTP/%.10q", o.HTTP)
 	}
-	port = 80
-	if u.Scheme == "https" {
-		port = 443
+	return nil
+}
+
+// protocols are what a handshake offers (RFC 7301), what we like best first.
+func protocols(version string) []string {
+	switch version {
+	case versionTwo:
+		return []string{"h2"}
+	case versionAuto:
+		return []string{"h2", "http/1.1"}
 	}
-	if text := u.Port(); text != "" {
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, fmt.Errorf("cannot use port %q: it must be 1 to 65535", text)
-		}
-		port = uint16(n)
-	}
-	return host, port, nil
+	return []string{"http/1.1"}
 }
 
 // hostField returns the value of Host: the URL's host and port as configured, without an
@@ -160,7 +123,8 @@ func hostField(u *url.URL) string {
 //
 // At most one request is answered per call, but a connection kept from before that the
 // target has closed meanwhile is replaced once, so a target may see the beginning of the
-// request twice. Close does not interrupt Do.
+// request twice. With HTTP/2 that is so only where the target says that it did not take the
+// request. Close does not interrupt Do.
 func (c *Client) Do(ctx context.Context, r *Request) Outcome {
 	x := c.calls.Get().(*call)
 	defer c.calls.Put(x)

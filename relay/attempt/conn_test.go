@@ -150,7 +150,7 @@ func TestGreeting(t *testing.T) {
 		wireOf(c).pool.put(pc, time.Now())
 		pc = wireOf(c).pool.take(time.Now(), time.Now().Add(testTimeout))
 		pc.reused = false
-		x := wireOf(c).exchanges.Get().(*exchange)
+		x := wireOf(c).buffers.get()
 		x.h, x.call = wireOf(c), new(call)
 		x.call.begin(c, request(), time.Now())
 		h, fault := x.ask(pc)

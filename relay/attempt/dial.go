@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
+	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -22,19 +25,95 @@ const (
 
 // dialer opens connections to one target. Safe for concurrent use.
 type dialer struct {
-	host     string // as in the URL, without port and brackets
+	host     string // as in the URL, without port and brackets; of the proxy if there is one
 	shown    string // host, shortened for errors, which must have room for the reason
 	port     uint16
+	behind   *behind // the target is behind a proxy; nil: it is not
+	peer     string  // the target, for errors
 	resolver Resolver
 	tcp      net.Dialer
 	tls      *tls.Config // nil: http
+	// choice: the target may choose between HTTP/1.1 and HTTP/2. two: it may choose HTTP/2.
+	choice, two bool
 	// roots are the system's authorities when crypto/x509 has lost them for good.
 	roots atomic.Pointer[x509.CertPool]
 	onTLS func(notAfter time.Time)
 }
 
+// newDialer makes the dialer of a target, or of the proxy before it.
+func newDialer(o Options) (*dialer, error) {
+	target, port, err := splitURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	host, shown := target, shorten(target)
+	d := &dialer{peer: shown}
+	if o.Proxy != nil {
+		if d.behind, err = newBehind(o, target, port); err != nil {
+			return nil, err
+		}
+		host, port, shown = d.behind.host, d.behind.port, d.behind.shown
+		d.peer += " through " + shown
+	}
+	rules := newAddressRules(host, o.AllowAddresses)
+	d.host, d.shown, d.port, d.resolver, d.onTLS = host, shown, port, o.Resolver, o.OnTLS
+	d.tcp = net.Dialer{
+		Control: keepSome(rules.control, DescriptorsMax()),
+		// Connections live for seconds; a probe would never be sent.
+		KeepAlive: -1,
+	}
+	d.choice = o.HTTP == versionAuto
+	d.two = d.choice || o.HTTP == versionTwo
+	if d.resolver == nil {
+		d.resolver = newResolving()
+	}
+	if o.URL.Scheme == "https" {
+		if o.RootCAs == nil {
+			// Read here, while nothing is wanting; healRoots says why.
+			_, _ = x509.SystemCertPool()
+		}
+		name, _, _ := strings.Cut(target, "%") // a zone is ours alone
+		d.tls = &tls.Config{
+			ServerName:   strings.TrimSuffix(name, "."),
+			MinVersion:   tls.VersionTLS12,
+			NextProtos:   protocols(o.HTTP),
+			RootCAs:      o.RootCAs,
+			Certificates: o.Certificates,
+			// A request is of use to a target only whole, so it goes out in as few records, and
+			// writes, as it fits into.
+			DynamicRecordSizingDisabled: true,
+			// No session cache: each handshake sees the certificate of today, which is what
+			// OnTLS reports. Resumption was measured and saves nothing that could be told from
+			// noise: the exchange of keys is made again, only a check of signatures is not.
+		}
+	}
+	return d, nil
+}
+
 // dial looks up, connects and, for https, shakes hands, all before the context's deadline.
 func (d *dialer) dial(ctx context.Context) (*conn, *fault) {
+	s, f := d.reach(ctx)
+	if f != nil {
+		return nil, f
+	}
+	if d.tls == nil {
+		return newConn(s, nil), nil
+	}
+	secure, f := d.shake(ctx, s)
+	if f != nil {
+		return nil, f
+	}
+	pc := newConn(s, secure)
+	pc.describeTLS(secure.ConnectionState(), d.onTLS)
+	return pc, nil
+}
+
+// reach looks up and connects, and has a proxy connect further if the target is to be spoken to by
+// TLS.
+func (d *dialer) reach(ctx context.Context) (*socket, *fault) {
+	if d.behind != nil && d.behind.refusal != nil {
+		return nil, &fault{Connect, "connect to " + d.peer, d.behind.refusal}
+	}
 	addrs, err := d.lookup(ctx)
 	if err != nil {
 		return nil, &fault{DNS, "resolve " + d.shown, err}
@@ -44,19 +123,71 @@ func (d *dialer) dial(ctx context.Context) (*conn, *fault) {
 		return nil, &fault{Connect, "connect to " + d.shown, err}
 	}
 	s := newSocket(nc.(*net.TCPConn))
-	if d.tls == nil {
-		return newConn(s, nil), nil
+	if d.behind != nil && d.tls != nil {
+		if f := d.behind.tunnel(ctx, s); f != nil {
+			s.reset()
+			return nil, f
+		}
 	}
+	return s, nil
+}
+
+// shake lays TLS on a socket, which is closed if it fails.
+func (d *dialer) shake(ctx context.Context, s *socket) (*tls.Conn, *fault) {
 	s.secure = true
-	secure := tls.Client(s, d.tlsConfig())
+	var under net.Conn = s
+	if d.two {
+		under = &beneath{s}
+	}
+	secure := tls.Client(under, d.tlsConfig())
 	if err := secure.HandshakeContext(ctx); err != nil {
 		s.reset()
 		d.healRoots(err)
-		return nil, &fault{TLS, "shake hands with " + d.shown, err}
+		return nil, &fault{TLS, "shake hands with " + d.peer, err}
 	}
-	pc := newConn(s, secure)
-	pc.describeTLS(secure.ConnectionState(), d.onTLS)
-	return pc, nil
+	return secure, nil
+}
+
+// NewHTTPClient makes a client for what is asked beside the deliveries of a target, such as a
+// token. Of o it takes URL, Proxy, RootCAs, AllowAddresses and Resolver. Whatever it is asked for,
+// it connects to the host of that URL alone, by the rules that attempts have: of addresses, and of
+// what is left of this machine's descriptors. It follows no redirect and keeps no connection.
+// Errors are those of http.Client, which hold the URL; what they wrap does not.
+func NewHTTPClient(o Options) (*http.Client, error) {
+	d, err := newDialer(o)
+	if err != nil {
+		return nil, err
+	}
+	var plain func(*http.Request) (*url.URL, error)
+	if o.Proxy != nil && d.tls == nil {
+		plain = http.ProxyURL(o.Proxy) // it writes the absolute form, and dials by DialContext
+	}
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy:             plain,
+			DisableKeepAlives: true, DisableCompression: true,
+			MaxResponseHeaderBytes: headBytesMax,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				s, f := d.reach(ctx)
+				if f != nil {
+					return nil, f
+				}
+				return s, nil
+			},
+			DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				s, f := d.reach(ctx)
+				if f != nil {
+					return nil, f
+				}
+				secure, f := d.shake(ctx, s)
+				if f != nil {
+					return nil, f
+				}
+				return secure, nil
+			},
+		},
+	}, nil
 }
 
 // lookup returns the addresses to try, in order. A literal address asks nobody.

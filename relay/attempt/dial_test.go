@@ -34,7 +34,7 @@ func TestRace(t *testing.T) {
 	r := newReceiver(t, says(answer200, false))
 	f := func(addrs ...string) {
 		t.Helper()
-		o := options(t, "http://crm:"+port(r)+"/")
+		o := options(t, "http://crm:"+portOf(r)+"/")
 		o.Resolver = resolvesTo(addrs...)
 		got := attemptAt(t, o)
 		wantKind(t, got, Success, "")

@@ -34,28 +34,54 @@ const (
 
 // http1 is the transport of HTTP/1.1, over connections of our own.
 type http1 struct {
-	writer    *writer
-	dialer    *dialer
-	pool      *pool
-	exchanges sync.Pool // of *exchange
+	writer  *writer
+	dialer  *dialer
+	pool    *pool
+	buffers *Buffers
+	// upgraded, when set, takes a fresh connection on which the target chose HTTP/2.
+	upgraded func(*conn) bool
 }
 
 // newHTTP1 makes the transport of a target; it opens no connection.
-func newHTTP1(w *writer, d *dialer, idleMost int) *http1 {
-	h := &http1{writer: w, dialer: d, pool: &pool{max: max(idleMost, 1)}}
-	h.exchanges.New = func() any {
-		return &exchange{br: bufio.NewReaderSize(nil, readerBytes)}
+func newHTTP1(w *writer, d *dialer, o *Options) *http1 {
+	h := &http1{writer: w, dialer: d, pool: &pool{max: max(o.Concurrency, 1)}, buffers: o.Buffers}
+	if h.buffers == nil {
+		h.buffers = &Buffers{}
 	}
 	return h
 }
 
+// Buffers hold what requests are written into and answers are read through, 16 KiB and more each.
+// They are for many Clients: a thousand of which each kept some kept 16 MiB. The zero Buffers is
+// ready.
+type Buffers struct {
+	exchanges sync.Pool // of *exchange
+}
+
+// get is an exchange for one call.
+func (b *Buffers) get() *exchange {
+	if x, ok := b.exchanges.Get().(*exchange); ok {
+		return x
+	}
+	return &exchange{br: bufio.NewReaderSize(nil, readerBytes)}
+}
+
+// put takes it back after its end.
+func (b *Buffers) put(x *exchange) { b.exchanges.Put(x) }
+
 // carry is part of transport. At most one request is answered per call, but a connection kept from
 // before that the target has closed meanwhile is replaced once.
 func (h *http1) carry(ctx context.Context, c *call) *fault {
-	x := h.exchanges.Get().(*exchange)
-	defer h.exchanges.Put(x)
+	x := h.buffers.get()
+	defer h.buffers.put(x)
 	x.h, x.call, x.answered = h, c, false
 	f := x.run(ctx)
+	if f != nil || c.kind != Success {
+		c.keepSent(x.out[x.dynamic:x.headEnd])
+	}
+	if b := h.dialer.behind; f != nil && b != nil && b.plain {
+		b.blame(f)
+	}
 	x.end()
 	return f
 }
@@ -72,6 +98,8 @@ type exchange struct {
 	call     *call
 	br       *bufio.Reader
 	out      []byte      // head, and the beginning of the payload
+	dynamic  int         // where in out begins what is of this request alone
+	headEnd  int         // and where the head ends
 	rest     []byte      // of the payload; it is the caller's
 	sealed   []byte      // holds records of a large request; made when there is one
 	pieces   [2][]byte   // out and rest
@@ -94,9 +122,11 @@ func (x *exchange) run(ctx context.Context) *fault {
 	c, r := x.call, &x.call.request
 	var err error
 	x.out = x.h.writer.begin(x.out[:0], c.authorization)
+	x.dynamic, x.headEnd = len(x.out), len(x.out)
 	if x.out, err = x.h.writer.appendHead(x.out, r); err != nil {
 		return &fault{Withheld, "send request", err}
 	}
+	x.headEnd = len(x.out)
 	n := x.together(len(r.Payload))
 	x.out, x.rest = append(x.out, r.Payload[:n]...), r.Payload[n:]
 	for {
@@ -143,6 +173,9 @@ func (x *exchange) fresh(ctx context.Context) *fault {
 	if f != nil {
 		return f
 	}
+	if x.h.upgraded != nil && x.h.upgraded(pc) {
+		return &fault{Protocol, "", errUpgraded}
+	}
 	pc.shorten(x.call.deadline)
 	return x.try(ctx, pc)
 }
@@ -174,7 +207,6 @@ func (x *exchange) try(ctx context.Context, pc *conn) *fault {
 
 // ask writes the request and reads the final head.
 func (x *exchange) ask(pc *conn) (head, *fault) {
-	r := &x.call.request
 	x.br.Reset(pc)
 	failed := pc.send(x)
 	if failed == errNoisy {
@@ -186,11 +218,7 @@ func (x *exchange) ask(pc *conn) (head, *fault) {
 		}
 		pc.shorten(x.untilAfterWrite(time.Now()))
 	}
-	var line *[]byte
-	if r.Sample {
-		line = &x.call.line
-	}
-	h, err := readHead(x.br, line)
+	h, err := readHead(x.br, &x.call.answer)
 	x.answered = h.status != 0 || x.br.Buffered() > 0
 	switch {
 	case err == nil:
@@ -223,7 +251,7 @@ func explainStatus(status int) string {
 	}
 	switch status / 100 {
 	case 2:
-		text += "; `success` does not list it"
+		text += "; success = [\"2xx\"] would take it"
 	case 3:
 		text += "; redirects are not followed"
 	}
@@ -235,7 +263,8 @@ func explainStatus(status int) string {
 func (x *exchange) drain(pc *conn, h *head) bool {
 	b := body{br: x.br, pc: pc}
 	b.keep, b.until = x.call.answered(h.status, time.Now())
+	x.call.retryAfter = h.retryAfter
 	reusable := b.drain(h)
-	x.call.snippet = b.snippet
+	x.call.snippet, x.call.heard = b.snippet, h.heard
 	return reusable
 }

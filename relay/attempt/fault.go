@@ -24,6 +24,12 @@ type fault struct {
 	err  error
 }
 
+// Error says what could not be done, and why. It may hold what a stranger said.
+func (f *fault) Error() string { return "cannot " + f.verb + ": " + reason(f.err) }
+
+// Unwrap returns the cause.
+func (f *fault) Unwrap() error { return f.err }
+
 // settle turns the fault into an Outcome. Our stopping explains everything that failed after
 // it, a want of ours what it made fail; the deadline explains what it cut off. The error
 // is not yet cut short, nor free of what a stranger said.
@@ -38,7 +44,7 @@ func (f *fault) settle(ctx context.Context, start, deadline time.Time) Outcome {
 		return Outcome{Kind: Withheld, Want: w.want,
 			Error: "cannot " + f.verb + ": " + w.Error()}
 	case f.kind == Auth:
-		return Outcome{Kind: Auth, Error: "cannot " + f.verb + ": " + reason(f.err)}
+		return Outcome{Kind: Auth, Error: "cannot " + f.verb + ": " + f.err.Error()}
 	case errors.Is(f.err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline):
 		within := deadline.Sub(start).Round(time.Millisecond).String()
 		return Outcome{Kind: Timeout,
@@ -48,7 +54,7 @@ func (f *fault) settle(ctx context.Context, start, deadline time.Time) Outcome {
 	if kind == Protocol && isAlert(f.err) {
 		kind = TLS
 	}
-	return Outcome{Kind: kind, Error: "cannot " + f.verb + ": " + reason(f.err)}
+	return Outcome{Kind: kind, Error: f.Error()}
 }
 
 // isAlert reports an error of TLS itself on an established connection: an alert of the
@@ -59,10 +65,11 @@ func isAlert(err error) bool {
 	return ok && (op.Op == "remote error" || op.Op == "local error")
 }
 
-// isHTTP2Only reports that the target takes no protocol that we offer (RFC 7301 §3.2). crypto/tls
+// refusesALPN reports that the target takes no protocol that we offer (RFC 7301 §3.2). crypto/tls
 // keeps its alert type to itself, so the text has to tell.
-func isHTTP2Only(op *net.OpError) bool {
-	return op.Op == "remote error" && op.Err != nil &&
+func refusesALPN(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error" && op.Err != nil &&
 		op.Err.Error() == "tls: no application protocol"
 }
 
@@ -81,9 +88,13 @@ func isClosed(err error) bool {
 // reason is the text of err without the parts that say what the verb has said.
 func reason(err error) string {
 	op, isOp := errors.AsType[*net.OpError](err)
+	by, isBy := errors.AsType[*byProxy](err)
 	switch {
-	case isOp && isHTTP2Only(op):
-		return "the target refuses HTTP/1.1 (no application protocol); it may speak HTTP/2 only"
+	case isBy:
+		return strings.ReplaceAll(reason(by.err), "the target", "the proxy")
+	case refusesALPN(err):
+		return "the target refuses HTTP/1.1 (no application protocol); it may speak HTTP/2 only, " +
+			"write http = \"2\""
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the target closed the connection"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -113,4 +124,9 @@ func printable(text string) string {
 		end--
 	}
 	return text[:end] + "…"
+}
+
+// Untransformed is the Outcome of an attempt that was not made because there was nothing to send.
+func Untransformed(why string) Outcome {
+	return Outcome{Kind: Transform, Error: printable("cannot transform the event: " + why)}
 }

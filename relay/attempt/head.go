@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 )
 
 // A response head is parsed here and not by fasthttp.ResponseHeader (v1.74.0), which was
@@ -40,7 +41,7 @@ const (
 var (
 	errNotHTTP  = errors.New("the answer is not HTTP/1")
 	errTLSPort  = errors.New("the answer is not HTTP/1: the port speaks TLS, use https")
-	errHTTP2    = errors.New("the answer is HTTP/2, and hookspool speaks HTTP/1.1")
+	errHTTP2    = errors.New("the answer is HTTP/2, and `http` is \"1.1\"")
 	errStatus   = errors.New("the status line is malformed")
 	errField    = errors.New("a header line is malformed")
 	errLength   = errors.New("the Content-Length is malformed or contradicts another")
@@ -58,17 +59,20 @@ type head struct {
 	coded   bool  // there is a Transfer-Encoding
 	close   bool  // the connection must not be used again
 	keep    bool  // Connection: keep-alive
+	heard   heard // of a proxy
 	cut     bool  // it exceeds headBytesMax, and its rest is still to be read
+	// retryAfter is the first field of that name, if the status is one with which it counts.
+	retryAfter string
 }
 
-// readHead reads the final head from br; line gets its status line when it is not nil. The
-// interim ones before it are passed over (RFC 9110 §15.2). The head that comes with an error has
-// a status if a status line came at all.
-func readHead(br *bufio.Reader, line *[]byte) (head, error) {
+// readHead reads the final head from br; text gets what is kept of it (transport.go) when it is not
+// nil. The interim ones before it are passed over (RFC 9110 §15.2). The head that comes with an
+// error has a status if a status line came at all.
+func readHead(br *bufio.Reader, text *[]byte) (head, error) {
 	var last head
 	for range interimMax + 1 {
-		s := headReader{br: br, left: headBytesMax}
-		err := s.read(line)
+		s := headReader{br: br, left: headBytesMax, text: text}
+		err := s.read()
 		h := s.head
 		switch {
 		case err != nil && h.status == 0:
@@ -95,6 +99,7 @@ type headReader struct {
 	// field is set once a field line came, framing if the last one was one of those that field
 	// reads: a fold goes on with it.
 	field, framing bool
+	text           *[]byte // what is kept of the head; nil: nothing is
 }
 
 // errCut ends the reading of a head that exceeds its bound. It is never shown.
@@ -102,8 +107,8 @@ var errCut = errors.New("the head is too long")
 
 // read reads the head, its empty line included. A head that is cut is none that failed: what it
 // says is known from its first line.
-func (s *headReader) read(line *[]byte) error {
-	last, err := false, s.statusLine(line)
+func (s *headReader) read() error {
+	last, err := false, s.statusLine()
 	for {
 		switch {
 		case err == errCut:
@@ -137,7 +142,7 @@ func (s *headReader) next() (last bool, err error) {
 }
 
 // statusLine reads the first line.
-func (s *headReader) statusLine(line *[]byte) error {
+func (s *headReader) statusLine() error {
 	if err := s.awaitStart(); err != nil {
 		return err
 	}
@@ -150,8 +155,9 @@ func (s *headReader) statusLine(line *[]byte) error {
 	if !h.parseStatusLine(text) {
 		return errStatus
 	}
-	if line != nil {
-		*line = append((*line)[:0], text...)
+	if s.text != nil {
+		*s.text = (*s.text)[:0]
+		s.keepLine(text)
 	}
 	s.head = h
 	if whole {
@@ -236,6 +242,7 @@ func (s *headReader) fieldLine(line []byte) error {
 	if hasControl(line) {
 		return errField
 	}
+	s.keepLine(line)
 	if isFold(line) {
 		return s.fold()
 	}
@@ -248,12 +255,18 @@ func (s *headReader) fieldLine(line []byte) error {
 	if s.framing {
 		return s.head.field(name, trim(value))
 	}
+	if h := &s.head; asksForTime(h.status) && h.retryAfter == "" && equalFold(name, "retry-after") &&
+		len(value) <= retryAfterBytesMax {
+		h.retryAfter = string(trim(value))
+	}
+	s.head.heard.field(name, value)
 	return nil
 }
 
 // longField reads a line of which the reader holds only the beginning. It is judged by that: a
 // field that would frame the body and is that long leaves a doubt, which costs the connection.
 func (s *headReader) longField(raw []byte) error {
+	s.keepLine(raw)
 	name, _, found := bytes.Cut(raw, []byte{':'})
 	switch name = trim(name); {
 	case isFold(raw):
@@ -352,6 +365,12 @@ func (h *head) field(name, value []byte) error {
 		}
 	}
 	return nil
+}
+
+// asksForTime reports a status with which Retry-After is a request to leave the target alone for a
+// while (RFC 9110 §10.2.3, RFC 6585 §4). With a redirect it means something else.
+func asksForTime(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
 // contentLength reads one value or a list of equal ones (RFC 9110 §8.6). Anything else makes

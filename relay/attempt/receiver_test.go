@@ -170,8 +170,12 @@ func checked(t testing.TB, o Outcome) Outcome {
 	if len(o.Error) > errorBytesMax || o.Error != printable(o.Error) {
 		t.Errorf("error is too long or not printable: %q", o.Error)
 	}
-	if len(o.Snippet) > snippetBytesMax || len(o.StatusLine) > errorBytesMax {
+	if len(o.Snippet) > snippetBytesMax+len(moreMark) || len(o.StatusLine) > errorBytesMax {
 		t.Errorf("snippet %d bytes, status line %d bytes", len(o.Snippet), len(o.StatusLine))
+	}
+	if len(o.Request) > shownHeadMax+len(moreMark) || len(o.Response) > shownHeadMax+len(moreMark) ||
+		o.Kind == Success && len(o.Request)+len(o.Response) > 0 {
+		t.Errorf("kind %v with heads %q and %q", o.Kind, o.Request, o.Response)
 	}
 	if (o.Status != 0) != (o.Kind == Success || o.Kind == Status) {
 		t.Errorf("kind %v with status %d", o.Kind, o.Status)
@@ -221,7 +225,7 @@ func resolvesTo(addrs ...string) Resolver {
 	})
 }
 
-func port(r *receiver) string {
+func portOf(r *receiver) string {
 	return fmt.Sprint(r.listener.Addr().(*net.TCPAddr).Port)
 }
 

@@ -3,7 +3,9 @@ package attempt
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +20,7 @@ const redacted = "<redacted>"
 type writer struct {
 	static  static // request line, Host, User-Agent, configured headers
 	preview static // the same for people: secrets redacted
+	shown   string // method and masked URL
 	// authorization is the name of that field, as configured.
 	authorization string
 	names         []string
@@ -49,16 +52,27 @@ func newWriter(o Options, host string) (*writer, error) {
 		}
 		w.names = append(w.names, strings.ToLower(h.Name))
 	}
+	if !slices.Contains([]string{"", http.MethodPost, http.MethodPut, http.MethodPatch}, o.Method) {
+		return nil, fmt.Errorf("cannot use method %.40q: it must be POST, PUT or PATCH", o.Method)
+	}
 	if hasControl(o.UserAgent) {
 		return nil, fmt.Errorf("cannot send User-Agent %q: it is not legal", o.UserAgent)
 	}
 	w.authorization = cmp.Or(w.authorization, "Authorization")
 	w.contentType = w.configured("content-type")
 	target, shown := requestTarget(o.URL)
+	if isAbsolute(o) {
+		target, shown = "http://"+host+target, "http://"+host+shown
+	}
 	w.static = w.makeStatic(o, host, target, false)
 	w.preview = w.makeStatic(o, host, shown, true)
+	_, where := requestTarget(o.URL)
+	w.shown = cmp.Or(o.Method, http.MethodPost) + " " + o.URL.Scheme + "://" + host + where
 	return w, nil
 }
+
+// isAbsolute reports that requests go in absolute form (RFC 9112 §3.2.2).
+func isAbsolute(o Options) bool { return o.Proxy != nil && o.URL.Scheme == "http" }
 
 // requestTarget returns path and query as configured, and the same with the query redacted.
 // Only bytes that would break the request line are escaped: url.Parse leaves spaces and
@@ -85,10 +99,20 @@ func requestTarget(u *url.URL) (target, shown string) {
 // makeStatic writes the static part of the heads.
 func (w *writer) makeStatic(o Options, host, target string, redact bool) static {
 	var s static
-	b := append([]byte("POST "), target...)
-	b = append(b, " HTTP/1.1\r\n"...)
+	b := append([]byte(cmp.Or(o.Method, http.MethodPost)+" "), target...)
+	b = append(b, " HTTP/1.1\r\n"...) // nobody sends that line with HTTP/2, but people look at it
+	if redact {
+		b = append(b[:len(b)-len("1.1\r\n")], versionShown(o.HTTP)+"\r\n"...)
+	}
 	if !w.configured("host") {
 		b = appendField(b, "Host", host)
+	}
+	if isAbsolute(o) && o.Proxy.User != nil {
+		value := "Basic " + basicAuth(o.Proxy.User)
+		if redact {
+			value = redacted
+		}
+		b = appendField(b, "Proxy-Authorization", value)
 	}
 	if o.UserAgent != "" && !w.configured("user-agent") {
 		b = appendField(b, "User-Agent", o.UserAgent)
@@ -109,6 +133,17 @@ func (w *writer) makeStatic(o Options, host, target string, redact bool) static 
 	}
 	s.after = b
 	return s
+}
+
+// versionShown is what a preview says of the version.
+func versionShown(version string) string {
+	switch version {
+	case versionTwo:
+		return "2"
+	case versionAuto:
+		return "2 or HTTP/1.1"
+	}
+	return "1.1"
 }
 
 // begin appends the static part of a head; without an authorization that field is left out.
@@ -165,7 +200,9 @@ func (w *writer) appendHead(dst []byte, r *Request) ([]byte, error) {
 		dst = append(dst, '\r', '\n')
 	}
 	dst = appendInt(dst, "webhook-attempt", int64(r.Attempt))
-	dst = appendField(dst, "webhook-event-type", r.Type)
+	if r.Type != "" || !r.Batch {
+		dst = appendField(dst, "webhook-event-type", r.Type)
+	}
 	if r.Session != "" {
 		dst = appendField(dst, "webhook-session", r.Session)
 	}

@@ -42,9 +42,9 @@ func rawRequest(t *testing.T, o Options, r *Request) string {
 			return false
 		})(teeConn{nc, &got})
 	})
-	o.URL.Host = strings.Replace(o.URL.Host, "PORT", port(server), 1)
+	o.URL.Host = strings.Replace(o.URL.Host, "PORT", portOf(server), 1)
 	wantKind(t, checked(t, newTestClient(t, o).Do(context.Background(), r)), Success, "")
-	return strings.ReplaceAll(<-raw, ":"+port(server), ":PORT")
+	return strings.ReplaceAll(<-raw, ":"+portOf(server), ":PORT")
 }
 
 // teeConn keeps a copy of what is read.
@@ -290,6 +290,15 @@ func TestPreview(t *testing.T) {
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("preview without %q:\n%s", want, got)
+		}
+	}
+	o = options(t, "https://crm/hook")
+	for version, want := range map[string]string{"": "HTTP/1.1", "1.1": "HTTP/1.1", "2": "HTTP/2",
+		"auto": "HTTP/2 or HTTP/1.1"} {
+		o.HTTP = version
+		got, _, _ := strings.Cut(string(newTestClient(t, o).Preview(r)), "\r\n")
+		if got != "POST /hook "+want {
+			t.Errorf("%q: %s", version, got)
 		}
 	}
 }

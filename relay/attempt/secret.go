@@ -38,6 +38,9 @@ func newSecrets(o Options, from Credential) *secrets {
 	if o.URL.User != nil {
 		s.config = append(s.config, secretsOfUser(o.URL.User)...)
 	}
+	if o.Proxy != nil && o.Proxy.User != nil {
+		s.config = append(s.config, secretsOfUser(o.Proxy.User)...)
+	}
 	s.config = append(s.config, o.URL.RawQuery)
 	for pair := range strings.SplitSeq(o.URL.RawQuery, "&") {
 		value := pair

@@ -17,7 +17,7 @@ import (
 func TestRacePassesSilentAddress(t *testing.T) {
 	r := newReceiver(t, says(answer200, false))
 	full := fullListener(t)
-	o := options(t, "http://crm:"+port(r)+"/")
+	o := options(t, "http://crm:"+portOf(r)+"/")
 	c := newTestClient(t, o)
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()

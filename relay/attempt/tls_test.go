@@ -177,7 +177,7 @@ func TestMutualTLS(t *testing.T) {
 		Certificates: []tls.Certificate{ca.issue(time.Now().Add(time.Hour), "crm.local")},
 		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: ca.pool,
 	})
-	o := options(t, "https://crm.local.:"+port(r)+"/")
+	o := options(t, "https://crm.local.:"+portOf(r)+"/")
 	o.RootCAs, o.Certificates = ca.pool, []tls.Certificate{ca.issue(time.Now().Add(time.Hour))}
 	o.Resolver = resolvesTo("127.0.0.1")
 	c := newTestClient(t, o)

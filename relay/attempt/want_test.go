@@ -198,5 +198,5 @@ func TestHTTP2Only(t *testing.T) {
 	})
 	o = options(t, r.secureURL())
 	o.RootCAs = ca.pool
-	wantKind(t, attemptAt(t, o), Protocol, "the answer is HTTP/2, and hookspool speaks HTTP/1.1")
+	wantKind(t, attemptAt(t, o), Protocol, "the answer is HTTP/2, and `http` is")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 )
 
 // check finds what no key can know alone: combinations that cannot work. It looks only at keys that
@@ -13,6 +14,7 @@ import (
 func (d *decoder) check(c *Config) {
 	d.checkListeners(&c.Server)
 	d.checkRoom(c)
+	d.checkEngine(&c.Spool)
 	if d.sound("session") && c.Session.Enabled {
 		d.checkSession(&c.Session)
 	}
@@ -28,6 +30,44 @@ func (d *decoder) check(c *Config) {
 				`write session = "any", or enable sessions`})
 		}
 		t.PEM = d.checkTLS(at, t)
+		d.checkEarly(at.key("early_retries"), t, &c.Retry)
+		d.checkOAuth2(at.key("oauth2"), t)
+		d.checkBatch(at, t)
+		d.checkHTTP(at, t)
+		d.checkProxy(at.key("proxy"), t)
+	}
+}
+
+// checkEarly refuses early retries that can never be made.
+func (d *decoder) checkEarly(at keyPath, t *Target, r *Retry) {
+	if !d.sound(at...) || !d.sound("retry") {
+		return
+	}
+	if most := t.Retries(r); len(t.EarlyRetries) > most {
+		d.fault(at, problem{fmt.Sprintf("has %d items, but a delivery is retried %d times at most",
+			len(t.EarlyRetries), most), "each is one of max_attempts"})
+	}
+	for i, wait := range t.EarlyRetries {
+		if between := t.Between(r); wait >= between {
+			d.fault(at.item(i), problem{fmt.Sprintf("is %s, but there is a job every %s",
+				durationText(wait), durationText(between)), "an early retry comes before the tick"})
+		}
+	}
+}
+
+// checkBatch refuses to let what is acknowledged or fails together wait for each other.
+func (d *decoder) checkBatch(at keyPath, t *Target) {
+	if t.Batch.Format != "" && t.Order != (Order{}) {
+		d.fault(at.key("batch"), problem{fmt.Sprintf("cannot go with order = %q: the deliveries of a "+
+			"batch are made at once", t.Order.String()), "leave one of the two"})
+	}
+}
+
+// checkHTTP refuses to let a target choose where there is no handshake to choose in.
+func (d *decoder) checkHTTP(at keyPath, t *Target) {
+	if t.HTTP == httpAuto && t.URL != nil && t.URL.Scheme == "http" {
+		d.fault(at.key("http"), problem{`is "auto", but the url is http://: only TLS tells what a ` +
+			"target speaks", `write http = "2" if the target speaks HTTP/2 without TLS, or "1.1"`})
 	}
 }
 
@@ -186,5 +226,87 @@ func (d *decoder) checkClientCert(at keyPath, t *Target, content map[string][]by
 				fmt.Sprintf("cannot use it with client_key: %s", err),
 				"both must be PEM, and the key must be that of the certificate"})
 		}
+	}
+}
+
+// checkOAuth2 finds what no key of it can know alone.
+func (d *decoder) checkOAuth2(at keyPath, t *Target) {
+	o := &t.OAuth2
+	if !d.sound(at...) {
+		return
+	}
+	needs := []struct {
+		key string
+		set bool
+	}{{"token_url", o.TokenURL != nil}, {"client_id", o.ClientID != ""},
+		{"client_secret", o.ClientSecret != ""}}
+	var set, missing []string
+	for _, n := range needs {
+		if n.set {
+			set = append(set, n.key)
+		} else {
+			missing = append(missing, n.key)
+		}
+	}
+	if len(o.Scopes)+len(o.Params) > 0 {
+		set = append(set, "scopes or params")
+	}
+	if len(set) == 0 {
+		return
+	}
+	for _, key := range missing {
+		d.fault(at.key(key), problem{"is empty, but " + set[0] + " is set",
+			"token_url, client_id and client_secret are needed, all three or none"})
+	}
+	if o.TokenURL != nil && o.TokenURL.User != nil {
+		d.fault(at.key("token_url"), problem{"has user-info, which is not sent",
+			"write it as client_id and client_secret"})
+	}
+	d.checkOnlyOAuth2(at, t)
+}
+
+// checkProxy refuses a header that the proxy never sees, or sees twice.
+func (d *decoder) checkProxy(at keyPath, t *Target) {
+	if t.Proxy == (Proxy{}) || !d.sound(at...) {
+		return
+	}
+	if t.HTTP == "2" && t.URL != nil && t.URL.Scheme == "http" {
+		d.fault(at, problem{`cannot carry http = "2" to an http:// url: what goes through it in clear ` +
+			"is HTTP/1.1", `write http = "1.1", or an https:// url`})
+	}
+	for _, h := range t.Headers {
+		if strings.EqualFold(h.Name, "Proxy-Authorization") {
+			d.fault(at, problem{"is set, and headers sets Proxy-Authorization, which goes to the target",
+				`write it as user-info: proxy = "http://user:password@host:port"`})
+		}
+	}
+}
+
+// checkOnlyOAuth2 refuses a second Authorization.
+func (d *decoder) checkOnlyOAuth2(at keyPath, t *Target) {
+	const hint = "a request has one Authorization: leave one of them"
+	if t.URL != nil && t.URL.User != nil {
+		d.fault(at, problem{"gives an Authorization, and the user-info of url does as well", hint})
+	}
+	for _, h := range t.Headers {
+		if strings.EqualFold(h.Name, "Authorization") {
+			d.fault(at, problem{"gives an Authorization, and headers sets one as well", hint})
+		}
+	}
+}
+
+// checkEngine finds what no key of the engine's can know alone.
+func (d *decoder) checkEngine(s *Spool) {
+	j, at := &s.JetStream, keyPath{"spool", "jetstream"}
+	j.PEM = d.checkTLS(at, &Target{CAFile: j.CAFile, ClientCert: j.ClientCert,
+		ClientKey: j.ClientKey})
+	if !s.Shared() || !d.sound(at.key("replicas")...) || !d.sound(at.key("accept_unsafe")...) {
+		return
+	}
+	if j.Replicas < replicasSafe && !j.AcceptUnsafe {
+		d.fault(at.key("replicas"), problem{
+			fmt.Sprintf("is %d: what is acknowledged would not outlive the loss of one server",
+				j.Replicas),
+			fmt.Sprintf("write replicas = %d; for development only: accept_unsafe = true", replicasSafe)})
 	}
 }

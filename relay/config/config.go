@@ -52,13 +52,18 @@ type Event struct {
 type Spool struct {
 	Dir           string        // relative to the working directory, made when missing
 	DirDefault    bool          // Dir is the default: the file does not name one
-	MaxSize       int64         // bytes on disk of Dir; beyond it new events are refused
+	MaxSize       int64         // bytes of Dir, or of the stream; beyond it new events are refused
 	MinFreeDisk   int64         // bytes that stay free on the disk of Dir; 0: not looked at
 	KeepDelivered time.Duration // 0: gone at the next sweep
 	KeepExhausted time.Duration // never 0: somebody must be able to see what was given up
 	EncryptionKey Secret        // as written: base64
 	Key           SecretBytes   // EncryptionKey decoded: 16, 24 or 32 bytes; nil: no encryption
+	Engine        string        // EngineBadger or EngineJetStream
+	JetStream     JetStream     // with EngineJetStream only
 }
+
+// Shared reports whether the spool is kept by servers that several relays share.
+func (s *Spool) Shared() bool { return s.Engine == EngineJetStream }
 
 // Retry is [retry]: the tick, and how often a delivery is tried again.
 type Retry struct {
@@ -126,7 +131,8 @@ func (w *Webhook) Target() *Target {
 	}
 	return &Target{Name: webhookTarget, URL: w.URL, Status: StatusEnabled, Session: "any",
 		Success: success, Timeout: w.Timeout, Concurrency: 1, Secrets: w.Secrets,
-		Headers: w.Headers, CAFile: w.CAFile, PEM: w.PEM, AllowAddresses: w.AllowAddresses}
+		Headers: w.Headers, CAFile: w.CAFile, PEM: w.PEM, AllowAddresses: w.AllowAddresses,
+		Method: "POST", HTTP: "1.1"}
 }
 
 // Log is [log].
@@ -154,6 +160,55 @@ type Target struct {
 	PEM         PEM      `json:"-"` // what these files hold
 	// AllowAddresses lifts the address rules for what lies in one of these.
 	AllowAddresses []netip.Prefix
+	// Where and Transform are programs that jq.Compile takes; empty: all is wanted, and as it came.
+	Where, Transform string
+	Order            Order
+	Rate             Rate
+	EarlyRetries     []time.Duration // after a failed live attempt, before the tick
+	MaxAttempts      int             // retries after the first send; 0: those of [retry]
+	EveryTicks       int             // a job at every so many ticks; 1: at each
+	// RetryAfterMax is how long a Retry-After may hold the target; 0: it is ignored.
+	RetryAfterMax time.Duration
+	Expire        time.Duration // what is older is not attempted any more; 0: nothing is
+	Gone          string        // what 410 means: "retry" or "pause"
+	Method        string        // "POST", "PUT" or "PATCH"
+	Batch         Batch
+	HTTP          string // "1.1", "2" or, with https, "auto"
+	Proxy         Proxy
+	OAuth2        OAuth2
+}
+
+// Retries is how often a delivery is tried again after the first send.
+func (t *Target) Retries(r *Retry) int {
+	if t == nil || t.MaxAttempts == 0 {
+		return r.MaxAttempts
+	}
+	return t.MaxAttempts
+}
+
+// Between is how long it is from one job to the next.
+func (t *Target) Between(r *Retry) time.Duration {
+	if t == nil {
+		return r.Interval
+	}
+	return r.Interval * time.Duration(max(t.EveryTicks, 1))
+}
+
+// Joins reports whether the target has a job at the tick with this count.
+func (t *Target) Joins(beat uint64) bool {
+	return t == nil || t.EveryTicks <= 1 || beat%uint64(t.EveryTicks) == 0
+}
+
+// PausedBy reports whether an answer with a status that does not acknowledge pauses the target.
+func (t *Target) PausedBy(status int) bool {
+	return t != nil && t.Gone == "pause" && status == 410
+}
+
+// Batch is how many events go to a target in one request. The zero Batch: each goes alone.
+type Batch struct {
+	MaxEvents int           // 1 to 10,000
+	MaxWait   time.Duration // for others, from the first event on
+	Format    string        // "cloudevents" or "ndjson"; empty: no batches
 }
 
 // PEM is the content of the files with certificates, as it was when it was found to be sound.
@@ -187,6 +242,8 @@ func Default() Config {
 			MinFreeDisk:   512 << 20,
 			KeepDelivered: 24 * time.Hour,
 			KeepExhausted: 168 * time.Hour,
+			Engine:        EngineBadger,
+			JetStream:     defaultJetStream(),
 		},
 		Retry:   Retry{Interval: 10 * time.Minute, MaxAttempts: 144, StopJobAfter: 64},
 		Defect:  Defect{AfterFailedJobs: 100},
@@ -198,6 +255,11 @@ func Default() Config {
 		},
 		Log: Log{Level: slog.LevelInfo, Format: "text"},
 	}
+}
+
+func defaultJetStream() JetStream {
+	return JetStream{URLs: []Secret{"nats://127.0.0.1:4222"}, Name: "hookspool",
+		Replicas: replicasSafe, CompareEvery: compareDefault}
 }
 
 func defaultSession() Session {
@@ -223,6 +285,12 @@ func DefaultTarget(name string) Target {
 		Success:     NewSuccess(200),
 		Timeout:     10 * time.Second,
 		Concurrency: 32,
+		Method:      "POST",
+		HTTP:        "1.1",
+		EveryTicks:  1,
+
+		RetryAfterMax: time.Hour,
+		Gone:          "retry",
 	}
 }
 

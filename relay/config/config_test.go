@@ -33,7 +33,8 @@ func TestExampleListsEveryKey(t *testing.T) {
 	}
 	var got []string
 	for _, key := range meta.Keys() {
-		if typ := meta.Type(key...); typ != "Hash" || key[len(key)-1] == "headers" {
+		if typ := meta.Type(key...); typ != "Hash" ||
+			slices.Contains([]string{"headers", "batch", "params"}, key[len(key)-1]) {
 			got = append(got, strings.Replace(key.String(), "target.local.", "target.NAME.", 1))
 		}
 	}
@@ -151,6 +152,16 @@ min_free_disk = "0B"
 keep_delivered = "0s"
 keep_exhausted = "1h"
 encryption_key = "env:KEY"
+engine = "jetstream"
+[spool.jetstream]
+urls = ["nats://u:p@a:4222", "env:SERVER"]
+name = "other"
+relay = "env:RELAY"
+credentials = "file:/run/creds"
+replicas = 1
+monitor_url = "http://u:p@a:8222"
+compare_every = "0s"
+accept_unsafe = true
 [retry]
 interval = "10ms"
 max_attempts = 0
@@ -193,17 +204,31 @@ timeout = "1m"
 concurrency = 1
 headers = { X-B = "2", X-A = "env:TOKEN" }
 allow_addresses = ["10.0.0.0/8", "::1"]
+where = ".a"
+transform = "{a: .b}"
+method = "PUT"
+batch = { max_events = 7, max_wait = "0s", format = "ndjson" }
+http = "auto"
+proxy = "http://u:p@proxy.example.com:3128/"
 [target]
 a.url = "env:URL"
 a.events = ["*"]
 a.status = "paused"
+a.order = "by .k"
+[target.a.oauth2]
+token_url = "https://auth/t?x=y"
+client_id = "env:RELAY"
+client_secret = "file:/run/pw"
+scopes = ["w", "r"]
+params = { resource = "r", audience = "env:TOKEN" }
 `
 
 // TestEveryKeyIsStored finds every value of everyKey in the Config.
 func TestEveryKeyIsStored(t *testing.T) {
 	key := strings.Repeat("A", 22) + "=="
-	w := world{env: map[string]string{"TOKEN": "from-env", "URL": "http://x", "KEY": key},
-		files: map[string]string{"/run/pw": "from-file\r\n\n"}}
+	w := world{env: map[string]string{"TOKEN": "from-env", "URL": "http://x", "KEY": key,
+		"SERVER": "tls://b", "RELAY": "r.1"},
+		files: map[string]string{"/run/pw": "from-file\r\n\n", "/run/creds": creds}}
 	c := w.mustParse(t, everyKey)
 	want := Config{
 		Path: "t.toml",
@@ -212,7 +237,10 @@ func TestEveryKeyIsStored(t *testing.T) {
 			ReadTimeout: time.Second, AdminHosts: []string{"hookspool", "relay.example.com."}},
 		Event: Event{"data.type", "env:just a type", 168 * time.Hour},
 		Spool: Spool{Dir: "/var/lib/hookspool", MaxSize: 3 << 29, KeepExhausted: time.Hour,
-			EncryptionKey: Secret(key), Key: make([]byte, 16)},
+			EncryptionKey: Secret(key), Key: make([]byte, 16), Engine: EngineJetStream,
+			JetStream: JetStream{URLs: []Secret{"nats://u:p@a:4222", "tls://b"}, Name: "other",
+				Relay: "r.1", Credentials: Secret(strings.TrimRight(creds, "\n")), Replicas: 1,
+				MonitorURL: "http://u:p@a:8222", AcceptUnsafe: true}},
 		Retry: Retry{Interval: 10 * time.Millisecond},
 		Session: Session{Window: time.Hour, KeyFields: []string{"a"},
 			UserEvents: []Pattern{"u"}},
@@ -233,10 +261,17 @@ func TestEveryKeyIsStored(t *testing.T) {
 		b.Success.add(code)
 	}
 	b.Success.add(404)
-	b.Timeout, b.Concurrency = time.Minute, 1
+	b.Timeout, b.Concurrency, b.Method = time.Minute, 1, "PUT"
+	b.HTTP, b.Batch = "auto", Batch{7, 0, "ndjson"}
+	b.Proxy.URL = &url.URL{Scheme: "http", Host: "proxy.example.com:3128",
+		User: url.UserPassword("u", "p")}
 	b.Headers = []Header{{"X-A", "from-env"}, {"X-B", "2"}}
 	b.AllowAddresses = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
 		netip.MustParsePrefix("::1/128")}
+	a.Order = Order{By: ".k"}
+	b.Where, b.Transform = ".a", "{a: .b}"
+	a.OAuth2 = OAuth2{&url.URL{Scheme: "https", Host: "auth", Path: "/t", RawQuery: "x=y"}, "r.1",
+		"from-file", []string{"w", "r"}, []Header{{"audience", "from-env"}, {"resource", "r"}}}
 	want.Targets = []Target{a, b}
 	compareFields(t, "", reflect.ValueOf(*c), reflect.ValueOf(want))
 }

@@ -51,6 +51,7 @@ func Parse(path string, text []byte, getenv func(string) (string, bool),
 	}
 	c := Default()
 	c.Path = path
+	setEngineDefaults(&c, values)
 	rows := schema(&c)
 	d := &decoder{
 		rows: rows, places: found, bad: map[string]bool{},
@@ -63,6 +64,14 @@ func Parse(path string, text []byte, getenv func(string) (string, bool),
 		return nil, newFaults(path, d.faults)
 	}
 	return &c, nil
+}
+
+// setEngineDefaults sets the defaults that the engine decides, before the file is decoded.
+func setEngineDefaults(c *Config, values map[string]any) {
+	spool, _ := values["spool"].(map[string]any)
+	if spool["engine"] == EngineJetStream {
+		c.Event.DedupeWindow = dedupeShared
+	}
 }
 
 // table decodes a table by its rows.
@@ -97,6 +106,13 @@ func (d *decoder) fault(at keyPath, p problem) {
 func (d *decoder) note(at keyPath, p problem) {
 	where := d.places.find(at)
 	d.faults = append(d.faults, Fault{where.line, where.column, at.String(), p.message, p.hint})
+}
+
+// faultInside is fault at an offset of the string that is the value at a path.
+func (d *decoder) faultInside(at keyPath, offset int, p problem) {
+	d.fault(at, p)
+	f, where := &d.faults[len(d.faults)-1], d.places.inside(at, offset)
+	f.Line, f.Column = where.line, where.column
 }
 
 // sound reports whether there is no fault yet at or below the path.
@@ -161,8 +177,8 @@ func homeOf(name string, rows []row) (home string, ok bool) {
 		}
 	}
 	for _, r := range rows {
-		if _, ok := homeOf(name, r.named); ok {
-			return r.name + ".NAME", true
+		if below, ok := homeOf(name, r.named); ok {
+			return strings.TrimSuffix(r.name+".NAME."+below, "."), true
 		}
 	}
 	for _, r := range rows {

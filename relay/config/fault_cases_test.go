@@ -13,7 +13,7 @@ import (
 func faultCases() [][2]string {
 	return slices.Concat(syntaxCases(), keyCases(), typeCases(), rangeCases(), serverCases(),
 		hostCases(), secretCases(), emailCases(), alertCases(), targetCases(), listCases(), urlCases(), headerCases(),
-		combinationCases())
+		combinationCases(), engineCases(), oauth2Cases(), programCases(), proxyCases())
 }
 
 func target(lines string) string {
@@ -61,11 +61,11 @@ func syntaxCases() [][2]string {
 			"\n  hint: a config is rarely larger than 100KiB: is this the right file?"},
 		// What would cost the library minutes and gigabytes.
 		{"a=" + strings.Repeat("{a=", 300_000),
-			"1:25: is nested too deep: no key has more than 4 parts\n  hint: is this the right file?"},
+			"1:25: is nested too deep: no key has more than 5 parts\n  hint: is this the right file?"},
 		{"a=" + strings.Repeat("[", 1_000_000),
-			"1:11: is nested too deep: no key has more than 4 parts\n  hint: is this the right file?"},
+			"1:11: is nested too deep: no key has more than 5 parts\n  hint: is this the right file?"},
 		{strings.Repeat("a.", 500_000) + "a=1",
-			"1:17: is nested too deep: no key has more than 4 parts\n  hint: is this the right file?"},
+			"1:17: is nested too deep: no key has more than 5 parts\n  hint: is this the right file?"},
 		{strings.Repeat("a", 1000) + "=1",
 			"1:1: is longer than any key may be\n  hint: is this the right file?"},
 	}
@@ -369,6 +369,15 @@ func targetCases() [][2]string {
 			"\"defective\" is not one of \"enabled\", \"paused\", \"disabled\""},
 		{target(`status = "enable"`), "4:1: target.t.status: \"enable\" is not one of " +
 			"\"enabled\", \"paused\", \"disabled\"\n  hint: did you mean \"enabled\"?"},
+		{target(`order = "some"`), "4:1: target.t.order: \"some\" is no order\n  hint: write \"none\", " +
+			"\"all\" or \"by \" and where the key is in the payload, such as \"by .waId\""},
+		{target(`order = "by .a["`), "4:1: target.t.order: line 1, column 4: the program ends too early"},
+		{target("order = \"all\"\nconcurrency = 2"), "5:1: target.t.concurrency: can never be met: " +
+			"order = \"all\" makes one attempt at a time\n  hint: remove it"},
+		{target(`method = "put"`), "4:1: target.t.method: \"put\" is not one of \"POST\", \"PUT\", " +
+			"\"PATCH\"\n  hint: did you mean \"PUT\"?"},
+		{target(`method = "PUTT"`), "4:1: target.t.method: \"PUTT\" is not one of \"POST\", \"PUT\", " +
+			"\"PATCH\"\n  hint: did you mean \"PUT\"?"},
 		{target(`success = []`), "4:1: target.t.success: cannot be empty" +
 			"\n  hint: write [200], [\"2xx\"] or [200, 204]"},
 		{target(`success = 200`), "4:1: target.t.success: must be a list of status codes, not an " +
@@ -385,10 +394,36 @@ func targetCases() [][2]string {
 
 // listCases are about lists of addresses, and about the bounds of lists.
 func listCases() [][2]string {
+	const batched = "\n  hint: write batch = { format = \"cloudevents\" }, or \"ndjson\""
+	const tells = "is \"auto\", but the url is http://: only TLS tells what a target speaks\n" +
+		"  hint: write http = \"2\" if the target speaks HTTP/2 without TLS, or \"1.1\""
 	const cidr = "\n  hint: write \"10.0.0.0/8\", \"fd00::/8\" or a single address"
 	allow := func(list string) string { return target("allow_addresses = " + list) }
 	return [][2]string{
 		{allow(`["10.0.0.0/8", "169.254.169.254", "fd00::/8", "::ffff:10.0.0.1"]`), ""},
+		{target(`batch = {}`), ""},
+		{target(`batch = { format = "ndjson" }`), ""},
+		{target("batch = { format = \"ndjson\" }\norder = \"by .k\""), "4:1: target.t.batch: cannot go with " +
+			"order = \"by .k\": the deliveries of a batch are made at once\n  hint: leave one of the two"},
+		{target("batch = { format = \"ndjson\" }\norder = \"none\""), ""},
+		{target(`batch = true`), "4:1: target.t.batch: must be a table, not a boolean" + batched},
+		{target(`batch = { max_events = 5 }`), "4:1: target.t.batch.format: is missing" + batched},
+		{target(`batch = { format = "json", max_events = 0, max_wait = "1h", size = 1 }`),
+			"4:11: target.t.batch.format: \"json\" is not one of \"cloudevents\", \"ndjson\"\n" +
+				"  hint: did you mean \"ndjson\"?\n" +
+				"4:28: target.t.batch.max_events: must be from 1 to 10000, but is 0\n" +
+				"  hint: events of one request; a relay takes up to 10,000\n" +
+				"4:44: target.t.batch.max_wait: must be from 1ms to 10s, or 0s, but is 1h\n" +
+				"  hint: so long the first event of a request waits for others; 0s: take what is there\n" +
+				"4:61: target.t.batch.size: unknown key\n  hint: known here: max_events, max_wait, format"},
+		{target(`http = "2"`), ""},
+		{target(`http = "auto"`), ""},
+		{target("http = 2"), "4:1: target.t.http: must be a string, not an integer\n" +
+			"  hint: strings stand in quotes"},
+		{target(`http = "1.0"`), "4:1: target.t.http: \"1.0\" is not one of \"1.1\", \"2\", \"auto\"" +
+			"\n  hint: did you mean \"1.1\"?"},
+		{strings.Replace(target(`http = "auto"`), "https", "http", 1), "4:1: target.t.http: " + tells},
+		{strings.Replace(target(`http = "2"`), "https", "http", 1), ""},
 		{allow(`["x"]`), "4:20: target.t.allow_addresses[0]: \"x\" is not a CIDR" + cidr},
 		{allow(`["fe80::1%eth0"]`),
 			"4:20: target.t.allow_addresses[0]: \"fe80::1%eth0\" is not a CIDR" + cidr},

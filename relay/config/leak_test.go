@@ -38,12 +38,31 @@ func TestFaultsShowNoSecret(t *testing.T) {
 	f("[server]\nadmin_token = <" + canary + "é>")
 	f("[spool]\nencryption_key = <" + canary + ">")
 	f("[spool]\nencryption_key = <" + canary + "===>")
+	for _, u := range []string{"nats://u:" + canary + "@h:99999", "http://u:" + canary + "@h", canary,
+		"nats://" + canary + "@h/x", "nats://u:" + canary + "^%zz@h", "tls://" + canary + "@",
+		"nats://u:" + canary + "@a,nats://b", "nats://u:" + canary + "@h:port"} {
+		f("[spool.jetstream]\nurls = [<" + u + ">]")
+	}
+	f("[spool.jetstream]\nurls = [\"nats://" + canary + "@h\", \"nats://" + canary + "@h\"]")
+	f("[spool.jetstream]\ncredentials = <" + canary + ">")
+	f("[spool.jetstream]\nmonitor_url = <nats://u:" + canary + "@h>")
 	f("[alert.email]\nsmtp = <smtp://u:" + canary + "@host>")
 	f("[alert.email]\nsmtp = <host:" + canary + ">")
 	f("[alert.email]\nsmtp = <" + canary + "@host:25>")
 	f("[alert.email]\nusername = <" + canary + ">")
 	f("[alert.email]\npassword = <" + canary + ">")
 	f("[alert.email]\nusername = <" + canary + "\x00>")
+	for _, u := range []string{"socks5://u:" + canary + "@h:1", "http://u:" + canary + "@h",
+		"http://u:" + canary + "@h:1/x", "http://h:1/?" + canary, canary, canary + ":3128",
+		"u:" + canary + "@h:1", "http://u:" + canary + "@h:99999", "https://" + canary + "@h:1"} {
+		f(target("proxy = <" + u + ">"))
+	}
+	for _, line := range []string{"token_url = <https://u:" + canary + "@h/>", "token_url = <" + canary + ">",
+		"token_url = <https://h/?x=" + canary + "#>", "client_secret = <" + canary + ">",
+		"client_secret = <" + canary + "\x00>", "client_id = <" + canary + ">",
+		"params = { grant_type = <" + canary + "> }", "params = { x = <" + canary + "\x00> }"} {
+		f(target("oauth2." + line))
+	}
 	f("[alert.webhook]\nurl = <https://h/" + canary + "#x>")
 	f("[alert.webhook]\nurl = <" + canary + ">")
 	f("[alert.webhook]\nsecret = <" + canary + ">")
@@ -112,12 +131,18 @@ func written(text, source string) (world, string) {
 func TestConfigShowsNoSecret(t *testing.T) {
 	raw := []byte(strings.Repeat(canary, 3)[:32])
 	key := base64.StdEncoding.EncodeToString(raw)
-	c := world{}.mustParse(t, `
+	w := world{files: map[string]string{"/creds": creds + canary}}
+	c := w.mustParse(t, `
 [server]
 event_token = "`+canary+`"
 admin_token = "`+canary+`"
 [spool]
 encryption_key = "`+key+`"
+engine = "jetstream"
+[spool.jetstream]
+urls = ["nats://u:`+canary+`@host", "tls://`+canary+`@host:4222"]
+credentials = "file:/creds"
+monitor_url = "http://u:`+canary+`@host"
 [alert.email]
 smtp = "h:25"
 to = ["a@b"]
@@ -137,18 +162,29 @@ allow_addresses = ["0.0.0.0/0"]
 [target.u]
 url = "https://u:`+canary+`@host/path?token=`+canary+`"
 events = ["*"]
+[target.v]
+url = "https://host/"
+events = ["*"]
+proxy = "http://u:`+canary+`@host:3128"
+[target.v.oauth2]
+token_url = "http://host/token?x=`+canary+`"
+client_id = "c"
+client_secret = "`+canary+`"
+params = { x = "`+canary+`" }
 `)
 	numbers := strings.Trim(fmt.Sprint(raw), "[]")
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		for _, value := range []any{*c, c.Targets, c.Targets[0], c.Server, c.Spool, c.Spool.Key,
-			c.Server.EventToken, c.Alert, c.Alert.Email, c.Alert.Webhook, c.Targets[0].Headers, &c.Targets[0]} {
+			c.Server.EventToken, c.Alert, c.Alert.Email, c.Alert.Webhook, c.Targets[0].Headers, &c.Targets[0],
+			c.Targets[2], c.Targets[2].OAuth2, &c.Targets[2].OAuth2, c.Targets[2].Proxy} {
 			fmt.Fprintf(&out, verb+"\n", value)
 		}
 	}
 	for _, handler := range []slog.Handler{
 		slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(handler).Info("x", "config", c, "value", *c, "target", c.Targets[0],
+			"oauth2", c.Targets[2].OAuth2, "proxy", c.Targets[2].Proxy,
 			"webhook", c.Alert.Webhook, "token", c.Server.EventToken, "key", c.Spool.Key)
 	}
 	shown, err := json.Marshal(c)
@@ -160,6 +196,7 @@ events = ["*"]
 		out.WriteString(warning + "\n")
 	}
 	out.WriteString(MaskURL(c.Targets[0].URL))
+	fmt.Fprint(&out, c.Spool.JetStream.Servers())
 	for _, secret := range []string{canary, key, numbers, fmt.Sprintf("%x", canary),
 		fmt.Sprintf("%X", canary)} {
 		if i := strings.Index(out.String(), secret); i >= 0 {

@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
 // Pattern matches event types: exactly, or with * for any run of characters, also an empty one, at
 // any place. It is case-sensitive, and nothing but * is special.
@@ -48,4 +52,15 @@ func KnownTypes() []string {
 		"wabaStatusReviewUpdate", "accountDeleted", "accountUpdated",
 		"PhoneNumberQualityUpdatedEvent", "phoneNumberDeleted", "businessCapabilityUpdated",
 	}
+}
+
+func checkPattern(s string) problem {
+	if s == "" {
+		return problem{"a pattern cannot be empty", `["*"] is all`}
+	}
+	if len(s) > typeBytesMax || hasControl(s) || !utf8.ValidString(s) {
+		return problem{fmt.Sprintf("a pattern is 1 to %d bytes without control characters",
+			typeBytesMax), "no type could match it"}
+	}
+	return problem{}
 }

@@ -8,11 +8,11 @@ import (
 
 // The library takes quadratic time and memory for what no honest file has: 300,000 nested inline
 // tables of 1 MiB end in the kernel's OOM killer. So the scanner looks first, and refuses them. Our
-// deepest key is target.NAME.headers.NAME, and its longest part the name of a header.
+// deepest key is target.NAME.oauth2.params.NAME, and its longest part the name of a header.
 const (
 	depthMax        = 8
 	nameBytesMax    = 512
-	scannedTooDeep  = "is nested too deep: no key has more than 4 parts"
+	scannedTooDeep  = "is nested too deep: no key has more than 5 parts"
 	scannedTooLarge = "is longer than any key may be"
 )
 
@@ -23,6 +23,64 @@ type place struct{ line, column int }
 type places struct {
 	at    place
 	below map[string]*places
+	// value is where the key's value begins, and raw the value as it is written, if it is a string.
+	value place
+	raw   string
+}
+
+// inside is the place of the offset in the string that is the value at a path.
+func (p *places) inside(path keyPath, offset int) place {
+	for _, name := range path {
+		next, ok := p.below[name]
+		if !ok {
+			return p.at
+		}
+		p = next
+	}
+	if p.raw == "" {
+		return p.at
+	}
+	before := p.raw[:rawOffset(p.raw, offset)]
+	at := p.value
+	if n := strings.Count(before, "\n"); n > 0 {
+		at.line += n
+		at.column = 1
+		before = before[strings.LastIndexByte(before, '\n')+1:]
+	}
+	at.column += utf8.RuneCountInString(before)
+	return at
+}
+
+// rawOffset turns an offset in a string into that in what is written for it, quotes and escapes
+// included.
+func rawOffset(raw string, offset int) int {
+	at, escapes := 1, raw[0] == '"'
+	if len(raw) >= 6 && raw[1] == raw[0] && raw[2] == raw[0] {
+		at = 3
+		at += len(raw[at:]) - len(strings.TrimPrefix(strings.TrimPrefix(raw[at:], "\r"), "\n"))
+	}
+	for offset > 0 && at < len(raw) {
+		long, means := 1, 1
+		if escapes && raw[at] == '\\' {
+			long, means = escape(raw[at:])
+		}
+		at, offset = at+long, offset-means
+	}
+	return min(at, len(raw))
+}
+
+// escape is how long the escape at the start of a text is, and how long what it stands for.
+func escape(raw string) (long, means int) {
+	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}
+	switch c := raw[min(1, len(raw)-1)]; c {
+	case ' ', '\t', '\r', '\n': // a backslash at the end of a line swallows the space after it
+		return len(raw) - len(strings.TrimLeft(raw[1:], " \t\r\n")), 0
+	case 'x', 'u', 'U':
+		long = min(2+digits[c], len(raw))
+		n, _ := strconv.ParseUint(raw[2:long], 16, 32)
+		return long, utf8.RuneLen(rune(n))
+	}
+	return 2, 1
 }
 
 // find returns the place of the path, or of its nearest ancestor that stands in the file: a key
@@ -106,6 +164,13 @@ func (s *scanner) keyValue(table *places, path keyPath) {
 	start := s.pos
 	key, path := s.keys(table, path)
 	s.skipAny("= \t")
+	if s.more() && (s.text[s.pos] == '"' || s.text[s.pos] == '\'') {
+		key.value = s.place(s.pos)
+		from := s.pos
+		s.value(key, path)
+		key.raw = s.text[from:s.pos]
+		return
+	}
 	s.value(key, path)
 	if s.pos == start {
 		s.pos++ // not TOML, but it must end

@@ -6,7 +6,6 @@ import (
 	"net/mail"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // The bounds of the file. Where a bound has no reason beside it, it is far outside of what makes
@@ -98,6 +97,8 @@ func spoolRows(s *Spool) []row {
 			low: testDurationMin, high: 3650 * day,
 			why: "somebody must have the time to see what was given up, so it cannot be 0"})},
 		{name: "encryption_key", set: encryptionKey(s)},
+		{name: "engine", set: choice(&s.Engine, EngineBadger, EngineJetStream)},
+		{name: "jetstream", rows: jetStreamRows(&s.JetStream)},
 	}
 }
 
@@ -195,33 +196,6 @@ func checkField(s string) problem {
 	if s == "" || len(s) > typeBytesMax || hasControl(s) {
 		return problem{fmt.Sprintf("a field name is 1 to %d bytes without control characters",
 			typeBytesMax), ""}
-	}
-	return problem{}
-}
-
-// defaultType is a type, so any text is legal, also one that begins with "env:".
-func defaultType(to *string) setter {
-	return func(d *decoder, at keyPath, raw any) {
-		s, ok := raw.(string)
-		switch {
-		case !ok:
-			d.wrongType(at, raw, "a string", "strings stand in quotes")
-		case len(s) > typeBytesMax || hasControl(s):
-			d.fault(at, problem{fmt.Sprintf("a type is at most %d bytes without control characters",
-				typeBytesMax), ""})
-		default:
-			*to = s
-		}
-	}
-}
-
-func checkPattern(s string) problem {
-	if s == "" {
-		return problem{"a pattern cannot be empty", `["*"] is all`}
-	}
-	if len(s) > typeBytesMax || hasControl(s) || !utf8.ValidString(s) {
-		return problem{fmt.Sprintf("a pattern is 1 to %d bytes without control characters",
-			typeBytesMax), "no type could match it"}
 	}
 	return problem{}
 }

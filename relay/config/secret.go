@@ -106,6 +106,41 @@ func (w Webhook) MarshalJSON() ([]byte, error) {
 	}{fields(w), MaskPath(w.URL)})
 }
 
+// String is "env", or the masked URL; empty: there is none.
+func (p Proxy) String() string {
+	if p.Env {
+		return proxyEnv
+	}
+	return MaskURL(p.URL)
+}
+
+// GoString is String: without it %#v would walk into the URL.
+func (p Proxy) GoString() string { return p.String() }
+
+// LogValue is String for slog.
+func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// MarshalJSON shows String. It is no MarshalText: relays that share a spool compare what is masked.
+func (p Proxy) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) }
+
+// String returns the masked URL, for logs and for people.
+func (o OAuth2) String() string { return MaskURL(o.TokenURL) }
+
+// GoString is String: without it %#v would walk into the URL.
+func (o OAuth2) GoString() string { return o.String() }
+
+// LogValue is String for slog.
+func (o OAuth2) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// MarshalJSON shows every field, the URL masked and the secrets redacted.
+func (o OAuth2) MarshalJSON() ([]byte, error) {
+	type fields OAuth2 // without methods, or this would call itself
+	return json.Marshal(struct {
+		fields
+		TokenURL string
+	}{fields(o), MaskURL(o.TokenURL)})
+}
+
 // String returns name, masked URL and status, for logs and for people.
 func (t Target) String() string {
 	return fmt.Sprintf("%s %s (%s)", t.Name, MaskURL(t.URL), t.Status)

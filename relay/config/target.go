@@ -5,10 +5,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,7 +21,49 @@ const (
 	headerNameBytesMax  = 256
 	headerValueBytesMax = 8 << 10
 	prefixesMax         = 256
+	everyTicksMax       = 1000
+	rateMax             = 1_000_000
+	earlyRetriesMax     = 16
 )
+
+// batchEventsMax is what a relay takes in one request, batchWaitMax how long an event may wait for
+// others to go with it.
+const (
+	batchEventsMax = 10_000
+	batchWaitMax   = 10 * time.Second
+)
+
+// batch takes a table; an empty one means that there are no batches.
+func batch(to *Batch) setter {
+	return func(d *decoder, at keyPath, raw any) {
+		const hint = `write batch = { format = "cloudevents" }, or "ndjson"`
+		table, ok := raw.(map[string]any)
+		switch {
+		case !ok:
+			d.wrongType(at, raw, "a table", hint)
+			return
+		case len(table) == 0:
+			*to = Batch{}
+			return
+		}
+		found := Batch{MaxEvents: 100, MaxWait: 200 * time.Millisecond}
+		d.table(at, raw, []row{
+			{name: "max_events", set: integer(&found.MaxEvents, 1, batchEventsMax,
+				"events of one request; a relay takes up to 10,000")},
+			{name: "max_wait", set: duration(&found.MaxWait, span{low: time.Millisecond,
+				high: batchWaitMax, off: "take what is there",
+				why: "so long the first event of a request waits for others"})},
+			{name: "format", set: choice(&found.Format, "cloudevents", "ndjson")},
+		})
+		if _, ok := table["format"]; !ok {
+			d.fault(at.key("format"), problem{"is missing", hint})
+		}
+		*to = found
+	}
+}
+
+// httpAuto is the version of HTTP that the target chooses.
+const httpAuto = "auto"
 
 // targetRows are the keys of one [target.NAME].
 func targetRows(t *Target) []row {
@@ -44,6 +84,28 @@ func targetRows(t *Target) []row {
 		{name: "client_cert", set: text(&t.ClientCert, checkPath)},
 		{name: "client_key", set: text(&t.ClientKey, checkPath)},
 		{name: "allow_addresses", set: prefixes(&t.AllowAddresses)},
+		{name: "where", set: program(&t.Where)},
+		{name: "transform", set: program(&t.Transform)},
+		{name: "order", set: order(&t.Order)},
+		{name: "rate", set: rate(&t.Rate)},
+		{name: "early_retries", set: durations(&t.EarlyRetries, bound{high: earlyRetriesMax,
+			hint: `write ["2s", "30s"]`}, span{low: testDurationMin, high: day,
+			why: "how long after the attempt before it an early retry is made"})},
+		{name: "max_attempts", set: integer(&t.MaxAttempts, 0, retriesMax,
+			"retries of this target's deliveries; 0: retry.max_attempts")},
+		{name: "every_ticks", set: integer(&t.EveryTicks, 1, everyTicksMax,
+			"a job at every n-th tick; 1: at each")},
+		{name: "retry_after_max", set: duration(&t.RetryAfterMax, span{
+			low: testDurationMin, high: 31 * day, off: "Retry-After is ignored",
+			why: "a target that asks for more is held this long"})},
+		{name: "expire", set: optionalDuration(&t.Expire, span{low: testDurationMin, high: 3650 * day,
+			why: "a delivery that is older is not attempted any more; empty: none is too old"})},
+		{name: "gone", set: choice(&t.Gone, "retry", "pause")},
+		{name: "method", set: choice(&t.Method, "POST", "PUT", "PATCH")},
+		{name: "batch", set: batch(&t.Batch)},
+		{name: "http", set: choice(&t.HTTP, "1.1", "2", httpAuto)},
+		{name: "proxy", set: proxy(&t.Proxy)},
+		{name: "oauth2", rows: oauth2Rows(&t.OAuth2)},
 	}
 }
 
@@ -88,6 +150,13 @@ func (d *decoder) target(at keyPath, name string, raw any) Target {
 		d.fault(at.key("events"), problem{"is missing",
 			`choose the events, such as ["message", "templateMessage*"]; ["*"] is all`})
 	}
+	if t.Order.All {
+		if _, set := values["concurrency"]; set && t.Concurrency > 1 {
+			d.fault(at.key("concurrency"), problem{`can never be met: order = "all" makes one attempt ` +
+				"at a time", "remove it"})
+		}
+		t.Concurrency = 1
+	}
 	return t
 }
 
@@ -127,49 +196,6 @@ func targetURL(to **url.URL) setter {
 			d.fault(at, problem{"cannot be empty", `write "https://host/path"`})
 		}
 	}
-}
-
-// optionalURL takes such a URL, or nothing.
-func optionalURL(to **url.URL) setter {
-	return func(d *decoder, at keyPath, raw any) {
-		var parsed *url.URL
-		var written string
-		resolved(&written, func(s string) (p problem) {
-			parsed, p = parseURL(s)
-			return p
-		})(d, at, raw)
-		*to = parsed
-	}
-}
-
-// parseURL describes what is wrong instead of wrapping url.Parse's error, which quotes its input:
-// user-info and query may be secret.
-func parseURL(s string) (*url.URL, problem) {
-	const hint = `write "https://host/path"`
-	if len(s) > urlBytesMax {
-		return nil, problem{fmt.Sprintf("is longer than %d bytes", urlBytesMax), ""}
-	}
-	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, problem{"holds a space or a control character", "write %20 for a space"}
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, problem{"is not a URL",
-			`a port is a number, and special characters in user-info are written as %XX`}
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, problem{"is not an absolute http:// or https:// URL with a host", hint}
-	}
-	if strings.Contains(s, "#") {
-		return nil, problem{"has a fragment, which is never sent",
-			"remove # and what follows, or write %23"}
-	}
-	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
-		if n, ok := parsePort(port); !ok || n == 0 {
-			return nil, problem{"has no port from 1 to 65535 after the colon", hint}
-		}
-	}
-	return u, problem{}
 }
 
 // success takes a list of codes and of classes such as "2xx".
@@ -224,31 +250,13 @@ func codesOf(word any) (low, high int) {
 func secrets(to *[]Secret) setter {
 	many := bound{high: secretsMax, single: true,
 		hint: `write one secret in quotes, or a list of up to 8`}
+	list := distinct(to, many, "secret", checkSecret)
 	return func(d *decoder, at keyPath, raw any) {
 		if raw == "" {
 			*to = nil
 			return
 		}
-		list, ok := d.items(at, raw, many)
-		var found []Secret
-		for _, item := range list {
-			s, read := d.resolve(item.at, item.text)
-			if !read {
-				continue
-			}
-			p := checkSecret(s)
-			if p == (problem{}) && slices.Contains(found, Secret(s)) {
-				p = problem{"is the same secret as one before it", "leave one"}
-			}
-			if p != (problem{}) {
-				d.fault(item.at, p)
-				continue
-			}
-			found = append(found, Secret(s))
-		}
-		if ok && d.sound(at...) {
-			*to = found
-		}
+		list(d, at, raw)
 	}
 }
 
@@ -278,31 +286,10 @@ func checkSecret(s string) problem {
 	return problem{}
 }
 
-// headers takes a table of header names and values. A fault of a name is placed at the name, and
-// one of a value as well, and neither quotes the value.
+// headers takes a table of header names and values.
 func headers(to *[]Header) setter {
-	return func(d *decoder, at keyPath, raw any) {
-		table, ok := raw.(map[string]any)
-		if !ok {
-			d.wrongType(at, raw, "a table", `write headers = { X-Name = "value" }`)
-			return
-		}
-		if len(table) > headersMax {
-			d.fault(at, problem{fmt.Sprintf("has %d headers, the most is %d", len(table),
-				headersMax), ""})
-			return
-		}
-		var found []Header
-		for _, name := range slices.Sorted(maps.Keys(table)) {
-			h := Header{Name: name}
-			resolved(&h.Value, checkHeaderValue)(d, at.key(name), table[name])
-			if p := checkHeaderName(name, found); p != (problem{}) {
-				d.fault(at.key(name), p)
-			}
-			found = append(found, h)
-		}
-		*to = found
-	}
+	return pairs(to, pairing{most: headersMax, what: "headers",
+		hint: `write headers = { X-Name = "value" }`, name: checkHeaderName, value: checkHeaderValue})
 }
 
 // checkHeaderName wants a token of RFC 9110 §5.6.2 that is not ours to set: what describes the body

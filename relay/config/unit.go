@@ -32,6 +32,41 @@ func parseDuration(text string) (time.Duration, bool) {
 	return total + more, true
 }
 
+// Rate is how many requests a target may get, and in what time. The zero Rate: as many as there
+// are.
+type Rate struct {
+	N   int
+	Per time.Duration // a second, a minute or an hour
+}
+
+// PerSecond is 0 if there is no bound.
+func (r Rate) PerSecond() float64 {
+	if r.N == 0 {
+		return 0
+	}
+	return float64(r.N) / r.Per.Seconds()
+}
+
+// String is the rate as the config has it; empty: no bound.
+func (r Rate) String() string {
+	if r.N == 0 {
+		return ""
+	}
+	return strconv.Itoa(r.N) + "/" + map[time.Duration]string{time.Second: "s", time.Minute: "m",
+		time.Hour: "h"}[r.Per]
+}
+
+// parseRate reads "100/s", "600/m" or "1000/h", or nothing.
+func parseRate(text string) (Rate, bool) {
+	if text == "" {
+		return Rate{}, true
+	}
+	number, unit, _ := strings.Cut(text, "/")
+	n, err := strconv.ParseUint(number, 10, 32)
+	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
+	return Rate{int(n), per}, err == nil && n > 0 && n <= rateMax && per > 0
+}
+
 // durationText is String without the zero minutes and seconds: "10m", not "10m0s".
 func durationText(d time.Duration) string {
 	text := d.String()

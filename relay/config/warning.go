@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"net/url"
+	"reflect"
 	"strings"
 )
 
@@ -22,6 +25,7 @@ func (c *Config) Warnings() []string {
 			"the largest events may be refused as spool_full although there is little in it",
 			sizeText(c.Spool.MaxSize), spoolBodiesGood))
 	}
+	w = append(w, c.Spool.engineWarnings()...)
 	w = append(w, c.Session.warnings()...)
 	w = append(w, c.Alert.warnings()...)
 	seen := map[string]string{}
@@ -103,6 +107,7 @@ func (h *Webhook) warnings() []string {
 
 func (t *Target) warnings() []string {
 	w := patternWarnings("target."+t.Name+".events", t.Events)
+	w = append(w, t.OAuth2.warnings(t.Name)...)
 	if t.URL.User != nil {
 		for _, h := range t.Headers {
 			if strings.EqualFold(h.Name, "Authorization") {
@@ -182,4 +187,32 @@ func nearestType(word string, known []string) (string, bool) {
 	}
 	best, ok := nearest(word, known)
 	return best, ok && edits(word, best) <= 2
+}
+
+// engineWarnings are those of [spool.jetstream].
+func (s *Spool) engineWarnings() (w []string) {
+	j := &s.JetStream
+	if !s.Shared() {
+		if !reflect.DeepEqual(*j, defaultJetStream()) {
+			w = append(w, fmt.Sprintf("spool.engine is %q: [spool.jetstream] has no effect", s.Engine))
+		}
+		return w
+	}
+	if j.AcceptUnsafe {
+		w = append(w, "spool.jetstream.accept_unsafe is true: what was acknowledged may be lost with "+
+			"one server; this is for development")
+	}
+	if j.MonitorURL == "" {
+		w = append(w, "spool.jetstream.monitor_url is empty: whether the servers sync before they "+
+			"answer (sync_interval: always) cannot be seen")
+	}
+	for _, u := range j.URLs {
+		parsed, err := url.Parse(u.Reveal())
+		if err == nil && parsed.Scheme != "tls" && j.CAFile == "" &&
+			!isLocal(net.JoinHostPort(parsed.Hostname(), "0")) {
+			return append(w, fmt.Sprintf("spool.jetstream.urls: unless the server at %s insists on TLS, "+
+				"events and passwords go over the wire in clear; write tls://", MaskURL(parsed)))
+		}
+	}
+	return w
 }

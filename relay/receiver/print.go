@@ -75,9 +75,9 @@ func (p *printer) write(line []byte) {
 	if !p.began && !p.json {
 		p.began = true
 		head := columns(cells{
-			at: "TIME", attempt: "#", typ: "EVENT TYPE", id: "ID", size: "SIZE",
+			at: "TIME", attempt: "#", typ: "EVENT TYPE", size: "SIZE",
 			session: "SESSION", signature: "SIGNATURE",
-		}) + "ANSWER"
+		}) + "ANSWER  ID"
 		line = append([]byte(p.paint(dim, head)+"\n"), line...)
 	}
 	// A screen that is gone is no reason to stop answering, and there is nobody left to tell.
@@ -91,30 +91,30 @@ func (p *printer) row(req *Request) string {
 		attempt = strconv.Itoa(req.Attempt)
 	}
 	line := columns(cells{
-		at: clock(req.At), attempt: attempt, typ: orDash(req.Type), id: orDash(req.ID),
+		at: clock(req.At), attempt: attempt, typ: orDash(req.Type),
 		size: size(len(req.Body)), session: orDash(req.Session), signature: signatureOf(req),
 	})
 	color := red
 	if succeeds(req.Status) {
 		color = green
 	}
-	line += p.paint(color, fmt.Sprintf("→ %d", req.Status))
+	line += p.paint(color, fmt.Sprintf("→ %d", req.Status)) + "   " + clean(orDash(req.ID))
 	for _, mark := range marks(req) {
 		line += "  " + p.paint(yellow, clean(mark))
 	}
 	return line + "\n"
 }
 
-// cells are the columns of one line of the table, but for the answer, which is painted.
+// cells are the columns of one line of the table, but for the answer, which is painted, and the id.
+// An id must stay whole to be copied, and may have any length: it comes after the columns.
 type cells struct {
-	at, attempt, typ, id, size, session, signature string
+	at, attempt, typ, size, session, signature string
 }
 
-// columns aligns the cells of one line. A cell that is too long pushes the others: an id must stay
-// whole to be copied.
+// columns aligns the cells of one line.
 func columns(c cells) string {
-	return fmt.Sprintf("%-12s  %3s  %-25s  %-30s  %8s  %-8s  %-9s  ",
-		c.at, c.attempt, clean(c.typ), clean(c.id), c.size, clean(c.session), c.signature)
+	return fmt.Sprintf("%-12s  %3s  %-25s  %8s  %-8s  %-9s  ",
+		c.at, c.attempt, clean(c.typ), c.size, clean(c.session), c.signature)
 }
 
 // marks is what is special about a request, in words.
@@ -303,9 +303,9 @@ func orDash(s string) string {
 func size(bytes int) string {
 	switch {
 	case bytes < 1<<10:
-		return fmt.Sprintf("%d B", bytes)
+		return fmt.Sprintf("%dB", bytes)
 	case bytes < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10))
+		return fmt.Sprintf("%.1fKiB", float64(bytes)/(1<<10))
 	}
-	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	return fmt.Sprintf("%.1fMiB", float64(bytes)/(1<<20))
 }

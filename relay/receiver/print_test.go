@@ -40,16 +40,15 @@ func TestTable(t *testing.T) {
 	third := testRequest()
 	third.Attempt, third.Sample, third.Status = NoAttempt, true, 401
 	third.Verified = "cannot verify with 1 keys"
+	third.ID = "sample_01902d1c-6c5e-7c3f-8f1d-111111111111"
 	got := shown(Options{}, testRequest(), second, third)
 	want := "" +
-		"TIME            #  EVENT TYPE                 ID                                  " +
-		"SIZE  SESSION   SIGNATURE  ANSWER\n" +
-		"09:05:07.042    0  message                    evt_01JC                            " +
-		"35 B  active    valid      → 200\n" +
-		"09:05:07.042  144  -                          -                                1.5 KiB" +
-		"  -         absent     → 503  duplicate  replay  GET /x\n" +
-		"09:05:07.042    -  message                    evt_01JC                            " +
-		"35 B  active    invalid    → 401  sample  cannot verify with 1 keys\n"
+		"TIME            #  EVENT TYPE                     SIZE  SESSION   SIGNATURE  ANSWER  ID\n" +
+		"09:05:07.042    0  message                         35B  active    valid      → 200   evt_01JC\n" +
+		"09:05:07.042  144  -                            1.5KiB  -         absent     → 503   -  " +
+		"duplicate  replay  GET /x\n" +
+		"09:05:07.042    -  message                         35B  active    invalid    → 401   " +
+		"sample_01902d1c-6c5e-7c3f-8f1d-111111111111  sample  cannot verify with 1 keys\n"
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/hookspool/hookspool/relay/config"
 )
 
-// keyBytesMax bounds a key's value; a longer one is hashed.
-const keyBytesMax = 256
+// KeyBytesMax bounds a key's value; a longer one is hashed.
+const KeyBytesMax = 256
 
 // Payload is what an event holds.
 type Payload interface {
@@ -47,7 +47,12 @@ func keyText(v *fastjson.Value) (string, bool) {
 	case fastjson.TypeNumber:
 		key = v.String()
 	}
-	if len(key) > keyBytesMax {
+	return shortened(key)
+}
+
+// shortened bounds a key's value; an empty one is none.
+func shortened(key string) (string, bool) {
+	if len(key) > KeyBytesMax {
 		sum := sha256.Sum256([]byte(key))
 		key = hex.EncodeToString(sum[:])
 	}

@@ -47,8 +47,12 @@ func Verify(
 	}
 	age := now.Sub(time.Unix(seconds, 0))
 	if tolerance > 0 && (age > tolerance || age < -tolerance) {
-		return fmt.Errorf("cannot accept webhook-timestamp %s from now, tolerance %s: %w",
-			-age.Round(time.Second), tolerance, ErrTimestamp)
+		way := "old"
+		if age < 0 {
+			way = "ahead"
+		}
+		return fmt.Errorf("cannot accept webhook-timestamp %s %s, tolerance %s: %w",
+			age.Round(time.Second).Abs(), way, tolerance, ErrTimestamp)
 	}
 	for _, k := range keys {
 		if k.matches(signatures, id, seconds, body) {

@@ -27,6 +27,10 @@ const RecountName = "recount"
 // repairedSuffix is of files that a repair is writing; the engine does not look at them.
 const repairedSuffix = ".repaired"
 
+// partSuffix is of an original that is being copied. What is left of a copy that a kill broke off
+// would count against the spool's size, so the next start removes it.
+const partSuffix = ".part"
+
 // asideMax bounds the originals of one name.
 const asideMax = 10_000
 
@@ -66,7 +70,7 @@ func (f *Files) keep(path string, content io.ReaderAt, size int64) (string, erro
 			return "", fmt.Errorf("cannot look at %q: %w", kept, err)
 		}
 		err = f.Through.Do("repair", func() error {
-			return writeFile(kept, io.NewSectionReader(content, 0, size))
+			return copyWhole(kept, io.NewSectionReader(content, 0, size))
 		})
 		if err != nil {
 			return "", err
@@ -74,6 +78,38 @@ func (f *Files) keep(path string, content io.ReaderAt, size int64) (string, erro
 		return kept, errors.Join(volume.SyncDir(aside), volume.SyncDir(f.Dir))
 	}
 	return "", fmt.Errorf("cannot keep %q: %q is full of others", path, aside)
+}
+
+// copyWhole writes a file that is there as a whole or not at all.
+func copyWhole(path string, content io.Reader) error {
+	err := writeFile(path+partSuffix, content)
+	if err == nil {
+		err = os.Rename(path+partSuffix, path)
+	}
+	if err != nil {
+		return errors.Join(err, volume.Remove(path+partSuffix))
+	}
+	return nil
+}
+
+// dropParts removes what is left of copies that a kill broke off.
+func (f *Files) dropParts() error {
+	aside := filepath.Join(f.Dir, AsideDir)
+	names, err := fileNames(aside)
+	if errors.Is(err, fs.ErrNotExist) || !f.Repairs {
+		return nil
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, partSuffix) {
+			err = errors.Join(err, f.Through.Do("repair", func() error {
+				return volume.Remove(filepath.Join(aside, name))
+			}))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot clear %q of broken-off copies: %w", aside, err)
+	}
+	return nil
 }
 
 // copyBytes are in memory while a file is copied or compared.

@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/hookspool/hookspool/spool/badger/dead"
 	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
@@ -70,6 +70,9 @@ func (f *Files) Precheck(o badger.Options) error {
 	if err := CheckKey(o); errors.Is(err, engine.ErrWrongKey) {
 		return err
 	}
+	if err := f.dropParts(); err != nil {
+		return err
+	}
 	found, err := f.repairLogs(o, files)
 	if err != nil {
 		return err
@@ -79,13 +82,7 @@ func (f *Files) Precheck(o badger.Options) error {
 	}
 	f.found = found
 	// After the others, which say how far the spool has come.
-	if err := f.repairValueLogs(o, files, found); err != nil {
-		return err
-	}
-	if err := dead.Note(o); err != nil {
-		f.Log.Warn("the space of some swept events does not come back yet", "error", err)
-	}
-	return nil
+	return f.repairValueLogs(o, files, found)
 }
 
 // stray is a frame in a value log that a log of the engine may have lost its entry for.
@@ -93,17 +90,23 @@ type stray struct {
 	place frame.Place
 	key   []byte
 	txn   uint64
+	// cutOff: a log was cut off before it, and with it what there was of its events' ids.
+	cutOff bool
 }
 
 // restorePointers leads the tree to frames again whose entries were in a damaged part of a log: a
-// flipped bit there would cost all events of one, which lie whole in a value log. It does so for
-// transactions that only the logs had, because of older ones a deletion may be forgotten; and not
-// for one after the newest that was whole, which nobody was told of.
+// flipped bit there would cost all events of one, which lie whole in a value log. Which frames can
+// be such says logged.hadFrame, and belongs.
 func (t *Tree) restorePointers(f *Files, o badger.Options) error {
-	if f.found == nil || f.found.first == 0 || !f.Recounting() {
+	if f.found == nil || f.found.first == 0 {
 		return nil
 	}
-	all, err := t.strays(o, f.found.first-1, f.found.known.Txn)
+	newest, err := newestEvent(t)
+	if err != nil || newest >= f.found.known.Event && !f.Recounting() {
+		return err
+	}
+	f.found.newest = newest
+	all, err := t.strays(o, f.found)
 	if err != nil {
 		return err
 	}
@@ -116,6 +119,9 @@ func (t *Tree) restorePointers(f *Files, o badger.Options) error {
 		}
 		if value == nil {
 			continue
+		}
+		if err := f.WantRecount(); err != nil {
+			return err
 		}
 		err = f.Through.Do("repair", func() error {
 			return t.DB.Update(func(txn *badger.Txn) error { return txn.Set(all[i].key, value) })
@@ -135,8 +141,28 @@ func (t *Tree) restorePointers(f *Files, o badger.Options) error {
 	return nil
 }
 
-// strays are the frames of some transactions, by their places, that the tree does not lead to.
-func (t *Tree) strays(o badger.Options, from, to uint64) (all []stray, err error) {
+// newestEvent is the newest event that the tree leads to, or had: what was swept is below the
+// checkpoint.
+func newestEvent(from engine.Records) (newest uint64, err error) {
+	look := from.Look()
+	defer look.Close()
+	value, err := look.Get(record.MetaKey(record.MetaCheckpoint))
+	if c, derr := record.DecodeCheckpoint(value); err == nil && derr == nil {
+		newest = c.Head
+	}
+	key, _, err := engine.Last(look, []byte{record.PrefixLog}, []byte{record.PrefixLog + 1})
+	if errors.Is(err, engine.ErrNotFound) {
+		return newest, nil
+	}
+	if err == nil {
+		newest = max(newest, record.KeySeq(key))
+	}
+	return newest, err
+}
+
+// strays are frames that the logs may have had, by their transactions, and that the tree does not
+// lead to.
+func (t *Tree) strays(o badger.Options, found *logged) (all []stray, err error) {
 	files, err := fileNames(o.Dir)
 	if err != nil {
 		return nil, err
@@ -147,11 +173,14 @@ func (t *Tree) strays(o badger.Options, from, to uint64) (all []stray, err error
 	for number, name := range names {
 		_, err := readValueLog(o, filepath.Join(o.Dir, name), mend.ValueOptions{
 			Visit: func(e *mend.ValueEntry) {
-				if e.Mended || e.Txn < from || e.Txn > to || !frame.IsKey(e.Key) ||
-					newestVersion(txn, e.Key) >= e.Txn {
+				if e.Mended || !frame.IsKey(e.Key) {
 					return
 				}
-				all = append(all, stray{key: bytes.Clone(e.Key), txn: e.Txn,
+				had, cutOff := found.hadFrame(number, e)
+				if !had || newestVersion(txn, e.Key) >= e.Txn {
+					return
+				}
+				all = append(all, stray{key: bytes.Clone(e.Key), txn: e.Txn, cutOff: cutOff,
 					place: frame.Place{File: number, Len: uint32(e.Bytes), Offset: uint32(e.At)}})
 			}})
 		if errors.Is(err, engine.ErrLoss) {
@@ -202,5 +231,60 @@ func (t *Tree) missing(o badger.Options, s *stray) ([]byte, error) {
 	if w.Valid() && record.KeySeq(w.Key()) <= last {
 		return nil, nil
 	}
+	if is, err := s.belongs(look, parts, value); err != nil || !is {
+		return nil, err
+	}
 	return value, nil
 }
+
+// belongs reports whether nothing that is there speaks against a frame. A process that ended
+// between its value and its entry has left one as well, and the next has given the sequences, and
+// the number of the transaction, to other events. What is known of those must not become the
+// frame's, and least of all the deliveries that are owed of them.
+func (s *stray) belongs(look engine.Look, parts []record.InFrame, value []byte) (is bool,
+	err error) {
+	all := make(map[uint64]*record.Event, len(parts))
+	known, given := 0, 0 // by their ids
+	for _, p := range parts {
+		e, err := record.DecodeEvent(value[p.From:p.To], p.Seq)
+		if err != nil {
+			continue
+		}
+		all[p.Seq] = e
+		if e.Given && !s.cutOff && time.Since(e.At) < idsStay {
+			given++
+		}
+	}
+	is = true
+	err = engine.Scan(look, []byte{record.PrefixID}, nil, func(key, value []byte) (bool, error) {
+		id, err := record.DecodeID(value)
+		if err != nil {
+			return true, nil // who reads it tells
+		}
+		if e := all[id.Seq]; e != nil {
+			is = is && string(key[1:]) == e.ID()
+			known++
+		}
+		return is, nil
+	})
+	if err != nil || !is || given > 0 && known == 0 {
+		return false, err
+	}
+	for _, prefix := range []byte{record.PrefixException, record.PrefixExhausted} {
+		err := engine.Scan(look, []byte{prefix}, nil, func(key, _ []byte) (bool, error) {
+			if e := all[record.KeySeq(key)]; e != nil {
+				owes := false
+				e.LaneIDs(func(lane record.LaneID) { owes = owes || lane == record.KeyLane(key) })
+				is = is && owes
+			}
+			return is, nil
+		})
+		if err != nil || !is {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// idsStay is how long at least an id that was given is remembered.
+const idsStay = time.Hour

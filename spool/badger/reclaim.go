@@ -3,7 +3,9 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,7 @@ const (
 // reclaimer is the memory of what was swept. It is the keeper's.
 type reclaimer struct {
 	Swept    atomic.Int64 // bytes since the last reclaim
+	former   bool         // what was swept before the start is among them, or was reclaimed
 	last     time.Time
 	head     uint64 // newest event at the last look
 	headSeen time.Time
@@ -97,12 +100,30 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 		return err
 	}
 	disk := s.Usage()
-	if !s.Reclaimer.due(now, head, disk.Short, s.treeBytes()) {
-		s.collector.count()
-		return nil
+	if disk.Short && !s.Reclaimer.former && !s.Tight() {
+		// Nobody knows what was swept before the start. It may be all that is there, and as long as it
+		// fills the disk nothing comes that could be swept.
+		s.Reclaimer.former = true
+		s.Reclaimer.Swept.Add(disk.Bytes)
 	}
-	s.Reclaimer.last = now
-	s.Reclaimer.Swept.Store(0)
+	if !s.Reclaimer.due(now, head, disk.Short, s.treeBytes()) {
+		return s.collector.count(between)
+	}
+	s.Reclaimer.last, s.Reclaimer.former = now, true
+	swept := s.Reclaimer.Swept.Swap(0)
+	err := s.reclaim(between)
+	if err != nil {
+		s.Reclaimer.Swept.Add(swept)
+		return err
+	}
+	err = s.Measure(true)
+	s.Log.Info("space of swept events was given back", "bytes_before", disk.Bytes,
+		"bytes_after", s.Usage().Bytes)
+	return err
+}
+
+// reclaim has the engine give back what it can.
+func (s *Store) reclaim(between func(run func() error) error) error {
 	s.reclaiming.Store(true)
 	defer s.reclaiming.Store(false)
 	s.stir()
@@ -118,13 +139,7 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 		return err
 	}
 	// Only now: a log that still leads into a file that is gone would be taken for a loss.
-	if err := s.collector.collect(between); err != nil {
-		return err
-	}
-	err := s.Measure(true)
-	s.Log.Info("space of swept events was given back", "bytes_before", disk.Bytes,
-		"bytes_after", s.Usage().Bytes)
-	return err
+	return s.collector.collect(between)
 }
 
 // Flush writes the engine's memtable into a table. Only the committer may call it, between two
@@ -140,18 +155,19 @@ func (s *Store) Flush() error {
 type collector struct {
 	*Store
 	sound map[uint32]bool // files that were read whole
-	// counted are the bytes of a file that nothing leads to; uncounted are the files that were there
-	// at the start and that nobody has looked at yet. Nil: it is not known which those are.
+	// counted are the bytes of a file that nothing leads to and that the engine does not know of;
+	// uncounted are the files that were there at the start and that nobody has looked at yet. Nil: it
+	// is not known which those are.
 	counted   dead.Counts
 	uncounted []uint32
 }
 
-// count looks at one of the files that a start has found, and after the last of them notes, for the
-// next start, where the engine has lost count.
-func (s *collector) count() {
+// count looks at one of the files that a start has found, and after the last of them tells the
+// engine where it has lost count.
+func (s *collector) count(between func(run func() error) error) error {
 	names, newest, err := s.valueFiles()
 	if err != nil {
-		return
+		return err
 	}
 	if s.counted == nil {
 		s.counted = make(dead.Counts)
@@ -160,12 +176,9 @@ func (s *collector) count() {
 				s.uncounted = append(s.uncounted, number)
 			}
 		}
-		if len(s.uncounted) == 0 {
-			return
-		}
 	}
 	if len(s.uncounted) == 0 {
-		return
+		return nil
 	}
 	number := s.uncounted[0]
 	s.uncounted = s.uncounted[1:]
@@ -176,11 +189,18 @@ func (s *collector) count() {
 		}
 	}
 	if len(s.uncounted) > 0 || len(s.counted) == 0 {
-		return
+		return nil
 	}
-	if err := WriteFile(filepath.Join(s.Tree.dir, dead.Name), s.counted.Write()); err != nil {
-		s.Log.Warn("cannot note what is not needed any more in the value log", "error", err)
-	}
+	// Between groups, because the committer is who has files collected.
+	return between(func() error {
+		names, _, err := s.valueFiles()
+		maps.DeleteFunc(s.counted, func(number uint32, _ int64) bool { return names[number] == "" })
+		if err == nil {
+			s.Reclaimer.Swept.Add(dead.Tell(s.DB, s.counted))
+		}
+		clear(s.counted)
+		return nil
+	})
 }
 
 // lostCount is how much less than there is the engine must know of for that to be noted.
@@ -203,7 +223,7 @@ func (s *collector) countOne(number uint32, name string) error {
 	}
 	bytes, err := dead.Count(s.DB, filepath.Join(s.Tree.dir, name), how)
 	if err == nil && bytes > known[number]+lostCount {
-		s.counted[number] = bytes
+		s.counted[number] = bytes - known[number]
 	}
 	return err
 }
@@ -264,6 +284,9 @@ func (s *collector) collectOne() (more bool, err error) {
 	}
 	s.mapsMu.Lock() // nobody advises the kernel of a map that is taken away
 	defer s.mapsMu.Unlock()
+	if chosen, err := s.choose(); err != nil || !chosen {
+		return false, err
+	}
 	s.collected.Store(0)
 	s.valuesMoved.Store(0)
 	err = s.through.Do("collect", func() error { return s.DB.RunValueLogGC(collectShare) })
@@ -288,6 +311,36 @@ func (s *collector) collectOne() (more bool, err error) {
 		r.Wrote(int(moved)*EntryRoomBytes, int(moved))
 		r.values.wrote(collectMoved)
 	}
+	return true, nil
+}
+
+// choose has the engine choose a file in which nearly all is dead; false: there is none. Badger
+// looks at the one with the most dead bytes and at no other: a large file of which more is alive,
+// or the one in use, would keep all smaller ones for ever.
+func (s *collector) choose() (bool, error) {
+	names, newest, err := s.valueFiles()
+	if err != nil {
+		return false, err
+	}
+	known, err := dead.Known(s.Tree.dir)
+	if err != nil {
+		return false, fmt.Errorf("cannot read what is dead in the value log: %w", err)
+	}
+	best, most := uint32(0), int64(0)
+	for number, bytes := range known {
+		most = max(most, bytes)
+		if names[number] == "" || number == newest || s.lingering[number] || bytes <= known[best] {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(s.Tree.dir, names[number]))
+		if err == nil && float64(bytes) >= collectShare*float64(info.Size()) {
+			best = number
+		}
+	}
+	if best == 0 {
+		return false, nil
+	}
+	dead.Tell(s.DB, dead.Counts{best: most - known[best] + 1})
 	return true, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
@@ -24,6 +25,23 @@ type logged struct {
 	// known is how far the spool is known to have come; ends are its places in value logs.
 	known mend.Known
 	ends  map[uint32]int64
+	// values is the value log of the process that was the last; each begins one of its own.
+	values uint32
+	newest uint64 // the newest event that the tree leads to, or had
+}
+
+// hadFrame reports whether a frame in a value log may belong to a transaction that the logs had;
+// because of older ones a deletion may be forgotten. A log that was cut off tells nothing of its
+// last: neither ids nor failed deliveries are left to speak against a frame of a commit that never
+// was, whose sequences were given again to what is lost. So such a frame has to be in the value log
+// of the last process, whose own sequences nobody has given again, and what is in it was answered.
+// A start that is cut off during a repair begins a value log too: what it has not found again stays
+// lost, and is counted.
+func (l *logged) hadFrame(file uint32, e *mend.ValueEntry) (had, cutOff bool) {
+	last := record.KeySeq(e.Key)
+	cutOff = e.Txn > l.known.Txn || last > l.newest
+	had = e.Txn+1 >= l.first && (!cutOff || file == l.values && last <= l.known.Event)
+	return had, cutOff
 }
 
 // also takes a log, or what is known of it.
@@ -51,6 +69,7 @@ func (f *Files) repairLogs(o badger.Options, files []string) (*logged, error) {
 		answered = 0 // missing, or damaged: load tells
 	}
 	found := &logged{known: mend.Known{Event: answered}}
+	_, found.values = valueLogs(files)
 	// What follows a transaction says whether it was whole.
 	for _, path := range logPaths(o, files) {
 		if err := f.repairLog(o, path, found); err != nil {

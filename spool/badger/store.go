@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type Store struct {
 	Premises   premises
 	id         string // of the spool, once it is open
 	shape      Shape
+	noSync     bool
 	Reclaimer  reclaimer
 	collector  collector
 	packer     packer
@@ -53,13 +55,15 @@ type StoreOptions struct {
 	Inodes func(dir string) (int64, error)
 	// Memory is what the engine may take of it, in bytes; 0: as much as is of use.
 	Memory int64
+	// Unsynced: what is lost with the machine is to be had elsewhere.
+	Unsynced bool
 }
 
 // NewStore is a store that is not open yet.
 func NewStore(o StoreOptions) *Store {
 	s := &Store{Files: &o.Files, fail: o.Fail, onCompaction: o.OnCompaction,
 		Ballast: volume.OpenBallast(o.Files.Dir),
-		stirred: make(chan struct{}, 1), shape: ShapeFor(o.Memory)}
+		stirred: make(chan struct{}, 1), shape: ShapeFor(o.Memory), noSync: o.Unsynced}
 	s.collector = collector{Store: s, sound: make(map[uint32]bool)}
 	s.packer = packer{Store: s, at: packAt, to: packTo}
 	if s.shape.Small { // half as large are the tables that they are in
@@ -110,6 +114,9 @@ func (s *Store) Preflight() error {
 // Open opens the engine, once the disk has room for that and the files are found fit, or mended.
 func (s *Store) Open() error {
 	opts := Options(s.Dir, s.Key, Logger{Log: s.Log, Failed: s.failed, Said: s.said})
+	if s.noSync {
+		opts.SyncWrites = false
+	}
 	if !s.shape.Small {
 		return s.Start(s.Files, opts, s.EmptyFileFound)
 	}
@@ -129,6 +136,29 @@ func (s *Store) Open() error {
 	}
 	s.shape.apply(&opts)
 	return s.Start(s.Files, opts, s.EmptyFileFound)
+}
+
+// OpenReplica makes an engine for what is kept elsewhere, in a directory of which nothing stays.
+func OpenReplica(o StoreOptions) (*Store, error) {
+	if err := os.RemoveAll(o.Files.Dir); err != nil {
+		return nil, fmt.Errorf("cannot remove the replica before: %w", err)
+	}
+	o.Unsynced = true
+	s := NewStore(o)
+	err := volume.PrepareDir(o.Files.Dir)
+	if err == nil {
+		err = s.Preflight()
+	}
+	if err == nil {
+		err = s.Open()
+	}
+	if err == nil {
+		err = s.Settle(Tenant{ID: "replica"})
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // EmptyFileFound tells of a file that a kill has left empty: the engine was opened again.

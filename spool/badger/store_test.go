@@ -48,6 +48,20 @@ func openStore(t *testing.T, o StoreOptions) *opened {
 	return &opened{s, o}
 }
 
+// A commit is on the disk before anybody hears of it, with little memory and much; but for a copy
+// of what others keep, which need not be.
+func TestSyncs(t *testing.T) {
+	for _, memory := range []int64{0, 32 << 20} {
+		for _, unsynced := range []bool{false, true} {
+			s := openStore(t, StoreOptions{Memory: memory, Unsynced: unsynced})
+			if synced := s.DB.Opts().SyncWrites; synced == unsynced {
+				t.Errorf("with %d bytes of memory, unsynced %v, commits are synced: %v", memory, unsynced,
+					synced)
+			}
+		}
+	}
+}
+
 // Whoever wants to know hears that the engine compacts, and that it has ended.
 func TestOnCompaction(t *testing.T) {
 	told := make(chan bool, 100)

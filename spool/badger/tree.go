@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -85,8 +86,23 @@ func (t *Tree) Open(o badger.Options) error {
 		t.DB, t.bytesMax = db, int(memTable*15/100*95/100)
 		t.entriesMax = int(entriesMax * memTable / MemTableBytes)
 		t.Room.MemTable = memTable
+		t.Room.values.offset = writeOffset(db)
 	}
 	return err
+}
+
+// writeOffset asks the engine how far it has written into the value log; nil in a version that has
+// no such thing. It has no name for it that others may use.
+func writeOffset(db *badger.DB) func() uint32 {
+	at := reflect.ValueOf(db).Elem().FieldByName("vlog")
+	if at.Kind() != reflect.Struct {
+		return nil
+	}
+	at = at.FieldByName("writableLogOffset")
+	if !at.IsValid() || at.Type() != reflect.TypeFor[atomic.Uint32]() {
+		return nil
+	}
+	return (*atomic.Uint32)(at.Addr().UnsafePointer()).Load
 }
 
 // Begin is part of engine.Log. There is one transaction at a time, so it takes no memory of its
@@ -95,6 +111,12 @@ func (t *Tree) Begin() engine.Txn {
 	t.txn = Txn{txn: t.DB.NewTransaction(true), tree: t, appended: t.appended[:0]}
 	t.appended = nil
 	return &t.txn
+}
+
+// commit has the engine write a transaction.
+func (t *Tree) commit(txn *Txn) error {
+	t.Room.values.spread(txn.values)
+	return txn.txn.Commit()
 }
 
 // committed counts a transaction.

@@ -154,7 +154,7 @@ func (t *Txn) Commit() error {
 	err := errors.Join(t.writeDeleted(), t.writeAppended())
 	t.closeEvents()
 	if err == nil {
-		err = t.txn.Commit()
+		err = t.tree.commit(t)
 	}
 	t.tree.committed(t)
 	if failed := t.tree.unsynced.Load(); err == nil && failed != unsynced {

@@ -21,17 +21,14 @@ import (
 //
 // What keeps it safe:
 //
-//   - Badger syncs a value before it writes the pointer, so a crash leaves bytes that nothing
-//
-// points
-//
-//	  to, never a pointer to nothing. It tells only its log when that sync fails, and goes on: a
-//	  commit in which that happened has failed (syncWatch).
-//	- Its files are mapped sparse files as the memtable's logs are, so they get their blocks before
-//	  a commit stores into them (values.allocate).
-//	- To collect a file Badger moves what is alive in it, and takes the first entry that it cannot
-//	  read for the end: what lies after it would go with the file. So every file is read whole
-//	  before Badger may collect one (collector).
+//   - Badger syncs a value before it writes the pointer, so a crash leaves bytes that nothing leads
+//     to, never a pointer to nothing. It tells only its log when that sync fails, and goes on: a
+//     commit in which that happened has failed (syncWatch).
+//   - Its files are mapped sparse files as the memtable's logs are, so they get their blocks before
+//     a commit stores into them (values.allocate).
+//   - To collect a file Badger moves what is alive in it, and takes the first entry that it cannot
+//     read for the end: what lies after it would go with the file. So every file is read whole
+//     before Badger may collect one (collector).
 const (
 	// ValueBytesMin is the least value that lies in the value log.
 	ValueBytesMin = 4 << 10
@@ -98,6 +95,9 @@ type values struct {
 	refused            error // why it gave no blocks at the last try
 	// unused is allocated minus written, for the keeper.
 	unused atomic.Int64
+	// offset is where the engine writes next in that file. Nil: it does not say.
+	offset func() uint32
+	zeros  []byte
 }
 
 func (v *values) path(fid int) string {
@@ -169,6 +169,7 @@ func (v *values) wrote(bytes int64) {
 	if v.written >= valueFileBytes {
 		if _, err := os.Stat(v.path(v.fid + 1)); err == nil {
 			adviseReads(v.path(v.fid))
+			adviseGone(v.path(v.fid))
 			v.fid++
 			v.begin()
 		}
@@ -181,4 +182,38 @@ func (v *values) wrote(bytes int64) {
 		v.allocated = max(v.allocated, v.written)
 	}
 	v.unused.Store(max(0, v.allocated-v.written))
+}
+
+const (
+	// spreadBytesMin are the least values whose pages are made ready in one go.
+	spreadBytesMin = 16 << 10
+	zerosBytes     = 16 << 10
+)
+
+// spread makes the pages ready into which the engine is about to store so many bytes, by writing
+// zeros there. Each would be a fault of its own otherwise and be written back by itself, 4 KiB at a
+// time, as the advice for small groups wants it (adviseStores): for 1 MiB that took 2.1 ms and 1.45
+// ms of CPU with its sync, with this 0.86 and 0.37, where a write and fdatasync take 0.79 and 0.31;
+// for 28 KiB it is the same. The page that holds the end is left out, as the next value stores into
+// it again. Nothing changes where anything was ever stored. It only saves time, so the commit tells
+// whatever is wrong.
+func (v *values) spread(bytes int) {
+	if v.offset == nil || v.sparse {
+		return
+	}
+	page := int64(os.Getpagesize())
+	from := int64(v.offset())
+	to := (from + int64(bytes)) / page * page
+	from = (from + page - 1) / page * page
+	if to-from < spreadBytesMin || to > v.allocated {
+		return
+	}
+	f, err := os.OpenFile(v.path(v.fid), os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	if v.zeros == nil {
+		v.zeros = make([]byte, zerosBytes)
+	}
+	_ = errors.Join(volume.Zero(f, from, to, v.zeros), f.Close())
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/badger/dead"
+	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -274,6 +274,61 @@ func TestCollectDamaged(t *testing.T) {
 	}
 }
 
+// The pages of what comes next are made ready, and nothing that is there is touched, even if the
+// engine were elsewhere than it says.
+func TestSpread(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	v := &s.Room.values
+	putValues(t, s, 1, 300)
+	path := valueLogsOf(t, s)[0]
+	next := func() int64 { return int64(v.offset()+4095) / 4096 * 4096 }
+	// A file system may write zeros itself where little is left of what it had allocated.
+	for seq := uint64(301); dataAfter(t, path, next()) >= 0; seq += 20 {
+		if v.fid > 1 {
+			t.Fatal("something is always after what was written")
+		}
+		putValues(t, s, seq, seq+20)
+	}
+	ready := next()
+	v.spread(100 << 10)
+	if at := dataAfter(t, path, ready); at != ready {
+		t.Errorf("made ready from %d, not %d", at, ready)
+	}
+	_, end, err := contentEnd(path)
+	if at := int64(v.offset()); err != nil || at < end || at > end+4 { // a checksum may end in zeros
+		t.Fatalf("the engine has written up to %d; the file says %d: %v", at, end, err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from := range uint32(3) {
+		v.offset = func() uint32 { return mend.LogHeadBytes + from<<20 }
+		v.spread(1 << 20)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the file has changed: %v", err)
+	}
+}
+
+// dataAfter is where something is in a file, from some place on; -1: nowhere.
+func dataAfter(t *testing.T, path string, from int64) int64 {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	at, err := f.Seek(from, 3) // SEEK_DATA
+	if errors.Is(err, syscall.ENXIO) {
+		return -1
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
 // Maps of files that are full are let go; the one in use stays.
 func TestLetGoValues(t *testing.T) {
 	s := openStore(t, StoreOptions{})
@@ -349,7 +404,7 @@ func TestCollectThenKill(t *testing.T) {
 }
 
 // TestLostCount loses what the engine has counted of dead values, as a power cut can: it is counted
-// again, and the next start gives the files back, but for those of which much is alive.
+// again, and the files are given back without another start, but for those of which much is alive.
 func TestLostCount(t *testing.T) {
 	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, 32)} {
 		s := openStore(t, StoreOptions{Files: Files{Key: key}})
@@ -360,23 +415,16 @@ func TestLostCount(t *testing.T) {
 		if err := errors.Join(s.Flush(), s.Flatten()); err != nil {
 			t.Fatal(err)
 		}
-		again := func(s *opened) *opened {
-			t.Helper()
-			dir := filepath.Join(t.TempDir(), "spool")
-			if err := os.CopyFS(dir, os.DirFS(s.Dir)); err != nil {
+		s = copied(t, s, StoreOptions{Files: Files{Key: key}}, func(dir string) {
+			err := os.WriteFile(filepath.Join(dir, Dir, "DISCARD"), make([]byte, 1<<20), 0o600)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(dir, Dir, "DISCARD"), make([]byte, 1<<20), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			return openStore(t, StoreOptions{Files: Files{Dir: dir, Key: key,
-				Answered: func() (uint64, error) { return all - 1, nil },
-				Raise:    func(uint64) error { return nil }}})
-		}
-		reclaimed := func(s *opened) (left int) {
+		})
+		now := time.Now()
+		reclaimed := func(now time.Time) (left int) {
 			t.Helper()
-			s.Swept(all << 14)
-			if err := s.Reclaim(time.Now().Add(time.Hour), all, atOnce); err != nil {
+			if err := s.Reclaim(now, all, atOnce); err != nil {
 				t.Fatal(err)
 			}
 			for _, path := range valueLogsOf(t, s) {
@@ -386,24 +434,98 @@ func TestLostCount(t *testing.T) {
 			}
 			return left
 		}
-		s = again(s)
-		for range before + 1 { // nothing was swept
-			if err := s.Reclaim(time.Now(), all, atOnce); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if n := reclaimed(s); n < 2 {
+		s.Swept(all << 14)
+		if n := reclaimed(now); n < 2 {
 			t.Fatalf("%d of 2 dead files are there; nobody knows that they are dead", n)
 		}
-		s = again(s)
-		if n := reclaimed(s); n > 0 {
+		for range before + 1 { // nothing was swept
+			reclaimed(now.Add(time.Second))
+		}
+		if n := reclaimed(now.Add(time.Hour)); n > 0 {
 			t.Errorf("%d of 2 dead files are there", n)
 		}
 		if lost := wantValues(t, s, 8193, all); len(lost) > 0 {
 			t.Errorf("events are lost: %d", lost)
 		}
-		if _, err := os.Stat(filepath.Join(s.Dir, Dir, dead.Name)); err == nil {
-			t.Error("what was counted is noted again at every start")
+	}
+}
+
+// copied opens what a kill would leave of a store now, once change has been at its directory.
+func copied(t *testing.T, s *opened, o StoreOptions, change func(dir string)) *opened {
+	t.Helper()
+	o.Dir = filepath.Join(t.TempDir(), "spool")
+	if err := os.CopyFS(o.Dir, os.DirFS(s.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	change(o.Dir)
+	o.Answered = func() (uint64, error) { return 0, nil }
+	o.Raise = func(uint64) error { return nil }
+	return openStore(t, o)
+}
+
+// TestReclaimFormer sweeps a spool that is full, and ends before its space is given back: the next
+// start gives it back, although nothing comes any more that could be swept. An attempt that fails
+// is made again.
+func TestReclaimFormer(t *testing.T) {
+	s := openStore(t, StoreOptions{})
+	const all, most = 12_545, 200 << 20
+	putValues(t, s, 1, all)
+	dropValues(t, s, 1, all)
+	o := StoreOptions{Limits: engine.Limits{MaxBytes: most}}
+	s = copied(t, s, o, func(string) {})
+	if err := s.Measure(true); err != nil {
+		t.Fatal(err)
+	}
+	if before := s.Usage(); !before.Short {
+		t.Fatalf("space is not short with %d bytes of %d", before.Bytes, before.Limit)
+	}
+	now, failed := time.Now(), errors.New("the committer is away")
+	err := s.Reclaim(now, all, func(func() error) error { return failed })
+	if !errors.Is(err, failed) {
+		t.Fatalf("what could not be done says %v", err)
+	}
+	if err := s.Reclaim(now.Add(reclaimPause), all, atOnce); err != nil {
+		t.Fatal(err)
+	}
+	if after := s.Usage(); after.Short || len(valueLogsOf(t, s)) > 1 {
+		t.Errorf("%d bytes of %d are taken, all of them swept; files: %v", after.Bytes, after.Limit,
+			valueLogsOf(t, s))
+	}
+}
+
+// TestCollectBesideLarger has files of the value log that are dead as a whole, and smaller than what
+// is dead in another that cannot go: the one in use, or one of which much is alive.
+func TestCollectBesideLarger(t *testing.T) {
+	const first, second, third = 600, 2600, 3000
+	now := time.Now()
+	want := func(s *opened, names ...string) {
+		t.Helper()
+		now = now.Add(time.Hour)
+		s.Swept(64 << 20)
+		if err := s.Reclaim(now, third, atOnce); err != nil {
+			t.Fatal(err)
 		}
+		var there []string
+		for _, path := range valueLogsOf(t, s) {
+			there = append(there, filepath.Base(path))
+		}
+		if !slices.Equal(there, names) {
+			t.Errorf("the files %v are there; want %v", there, names)
+		}
+	}
+	again := func(s *opened) *opened { return copied(t, s, StoreOptions{}, func(string) {}) }
+	s := openStore(t, StoreOptions{})
+	putValues(t, s, 1, first)
+	s = again(s)
+	putValues(t, s, first, second)
+	dropValues(t, s, 1, second-600)
+	want(s, "000002.vlog")
+	s = again(s)
+	putValues(t, s, second, third)
+	s = again(s)
+	dropValues(t, s, second, third)
+	want(s, "000002.vlog", "000004.vlog")
+	if lost := wantValues(t, s, second-600, second); len(lost) > 0 {
+		t.Errorf("events are lost: %d", lost)
 	}
 }

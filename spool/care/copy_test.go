@@ -64,7 +64,7 @@ func TestExport(t *testing.T) {
 	f.furnish()
 	f.close()
 	all := f.export(care.Selection{All: true})
-	want := "ae145 bp0 | ap1 bp0 | ad0 bp0 | ap1 bp0 | ad0 bp0 | ap0 bp0 | ap0 bp0 | ap0 bp0 | "
+	want := "ae145 bp0 | ap1 bp0 | ad1 bp0 | ap1 bp0 | ad1 bp0 | ap0 bp0 | ap0 bp0 | ap0 bp0 | "
 	// The seventh delivery of a was purged; its word begins with a p as well.
 	if got := statesOf(all); got != want || all[6].Targets[0].State != "purged" {
 		t.Errorf("got  %s\nwant %s", got, want)

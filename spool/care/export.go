@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -38,10 +39,15 @@ type ExportedHeader struct {
 // ExportedTarget is one delivery.
 type ExportedTarget struct {
 	Name string `json:"name"`
-	// State is pending, delivered, exhausted or purged.
+	// State is pending, delivered, exhausted, expired or purged.
 	State string `json:"state"`
-	// Attempts are the requests made, as far as that is kept: 0 for a delivered one.
+	// Attempts are the requests made, as far as that is kept.
 	Attempts int `json:"attempts"`
+	// DeliveredAt, Status and Duration are of the attempt that delivered it, nil and 0 if that is not
+	// known. An import takes no note of them: what is delivered is not imported.
+	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+	Status      int        `json:"status,omitempty"`
+	Duration    float64    `json:"duration_ms,omitempty"`
 }
 
 // Text is a string in JSON, or {"base64":…} when it is no valid UTF-8, so that no byte changes.
@@ -89,11 +95,16 @@ type Selection struct {
 	Target string
 	// Progress, when set, is told how far the export is in the log.
 	Progress func(done, total int64)
+	// Action, when set, makes the line, without its end, of what an operator did, of the caller's own
+	// form of it; nil: it is not selected. These lines come after the events, oldest first.
+	Action func(body []byte) []byte
 }
 
 // ExportCount says what was exported.
 type ExportCount struct {
 	Events int64 `json:"events"`
+	// Actions are what operators did.
+	Actions int64 `json:"actions"`
 	// Unreadable events were left out: spool verify names them.
 	Unreadable int64 `json:"unreadable"`
 }
@@ -132,6 +143,9 @@ func (v *Snapshot) export(ctx context.Context, w io.Writer, x Selection) (n Expo
 		if !want {
 			return nil
 		}
+		if err := v.addReceipts(e, owed, out.Targets); err != nil {
+			return err
+		}
 		line.Reset()
 		if err := encoder.Encode(out); err != nil {
 			return fmt.Errorf("cannot encode event %d: %w", e.Seq, err)
@@ -141,10 +155,56 @@ func (v *Snapshot) export(ctx context.Context, w io.Writer, x Selection) (n Expo
 		return err
 	})
 	n.Unreadable = v.unreadable
+	if err == nil && x.Action != nil {
+		n.Actions, err = v.exportActions(ctx, w, x.Action)
+	}
 	if err != nil {
 		return n, fmt.Errorf("cannot export: %w", err)
 	}
 	return n, nil
+}
+
+// exportActions writes what operators did. One that cannot be read is left out, as it is where they
+// are listed; verify names it.
+func (v *Snapshot) exportActions(ctx context.Context, w io.Writer,
+	action func(body []byte) []byte) (n int64, err error) {
+	prefix := []byte{record.PrefixAction}
+	err = v.Scan(prefix, prefix, func(_, value []byte) (bool, error) {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		v.giveWay()
+		body, err := record.DecodeWord(value)
+		if err != nil {
+			return true, nil
+		}
+		line := action(body)
+		if line == nil {
+			return true, nil
+		}
+		n++
+		_, err = w.Write(append(line, '\n'))
+		return err == nil, err
+	})
+	return n, err
+}
+
+// addReceipts says of what was delivered when that was.
+func (v *Snapshot) addReceipts(e *record.Event, owed []Owed, targets []ExportedTarget) error {
+	for _, d := range owed {
+		i := slices.IndexFunc(targets, func(t ExportedTarget) bool { return t.Name == d.Lane.Name })
+		if i < 0 || d.State != record.StateDelivered {
+			continue
+		}
+		r, err := v.receipt(d.Lane, e.Seq)
+		if err != nil {
+			return fmt.Errorf("target %q: %w", d.Lane.Name, err)
+		}
+		t := &targets[i]
+		t.Attempts, t.Status, t.DeliveredAt = r.Attempts, r.Status, instant(r.At)
+		t.Duration = r.Milliseconds()
+	}
+	return nil
 }
 
 func (v *Snapshot) laneNamed(name string) *Lane {
@@ -171,7 +231,8 @@ func exported(e *record.Event, owed []Owed, x *Selection) (*Exported, bool) {
 			t.Attempts = d.x.Attempts
 		}
 		out.Targets = append(out.Targets, t)
-		open = open || d.State == record.StatePending || d.State == record.StateExhausted
+		open = open || d.State == record.StatePending || d.State == record.StateExhausted ||
+			d.State == record.StateExpired
 	}
 	if len(out.Targets) == 0 || !open && !x.All {
 		return nil, false
@@ -244,13 +305,17 @@ func (x *Exported) check() error {
 	names := make(map[string]bool)
 	for _, t := range x.Targets {
 		switch t.State {
-		case "pending", "exhausted", "delivered", "purged":
+		case "pending", "exhausted", "expired", "delivered", "purged":
 		default:
-			return fmt.Errorf("state of target %.40q is %.40q; it is pending, exhausted, delivered or "+
-				"purged", t.Name, t.State)
+			return fmt.Errorf("state of target %.40q is %.40q; it is pending, exhausted, expired, "+
+				"delivered or purged", t.Name, t.State)
 		}
 		if t.Name == "" || len(t.Name) > 256 || !printable(t.Name, "") || names[t.Name] {
 			return fmt.Errorf("target %.40q has no proper name, or is there twice", t.Name)
+		}
+		if (t.DeliveredAt != nil || t.Status != 0 || t.Duration != 0) && t.State != "delivered" {
+			return fmt.Errorf("target %.40q is %s, and yet has what only a delivered one has", t.Name,
+				t.State)
 		}
 		names[t.Name] = true
 	}

@@ -31,6 +31,10 @@ type ImportCount struct {
 	// Duplicates are events whose id the spool holds already; Finished ones owe nothing any more.
 	Duplicates int64 `json:"duplicates"`
 	Finished   int64 `json:"finished"`
+	// Actions are what operators did and the spool now tells; ActionsSkipped it told already, or they
+	// are too old. Import takes none: they are in a form of the caller's.
+	Actions        int64 `json:"actions"`
+	ActionsSkipped int64 `json:"actions_skipped"`
 }
 
 // Add adds up.
@@ -39,6 +43,8 @@ func (n *ImportCount) Add(m ImportCount) {
 	n.Deliveries += m.Deliveries
 	n.Duplicates += m.Duplicates
 	n.Finished += m.Finished
+	n.Actions += m.Actions
+	n.ActionsSkipped += m.ActionsSkipped
 }
 
 // ImportError refuses a batch; nothing of it was written.
@@ -51,6 +57,15 @@ func (e *ImportError) Error() string {
 	return fmt.Sprintf("%d events cannot be imported", len(e.Reasons))
 }
 
+// At is the refusal by other indexes, such as those of lines: at has one for each event.
+func (e *ImportError) At(at []int) *ImportError {
+	out := &ImportError{Reasons: make(map[int]string)}
+	for i, reason := range e.Reasons {
+		out.Reasons[at[i]] = reason
+	}
+	return out
+}
+
 // Importer is a spool that events of another one can be brought into.
 type Importer interface {
 	// Now is the spool's clock.
@@ -60,7 +75,8 @@ type Importer interface {
 	// LaneNames are the names of all lanes.
 	LaneNames() []string
 	// Take spools events, all or none, synced when it returns. Lanes that are missing are made in
-	// the same commit. Their ids are remembered for a day at least, whatever the dedupe window is.
+	// the same commit; of very many in a spool that relays share, before it. Their ids are remembered
+	// for a day at least, whatever the dedupe window is.
 	// Errors: *ImportError by the indexes of these events, ErrFull, ErrFailed, ErrClosed.
 	Take(events []*Incoming) error
 }
@@ -84,9 +100,10 @@ type Incoming struct {
 
 // Import writes a batch of exported events, all or none, synced when it returns. They keep id,
 // instant, session and headers, and become pending for the targets that they were not delivered to;
-// attempts start again. Lanes that are missing are made in the same commit, so a batch that is
-// refused makes none. claimed says which names are those of targets, and so no orphans; nil: none
-// is. An id that the spool holds is safe, for a day at least, whatever the dedupe window is.
+// attempts start again. A batch that is refused makes no lanes: those that are missing are made in
+// the commit of its events, or just before it, when all that is known speaks for them. claimed says
+// which names are those of targets, and so no orphans; nil: none is. An id that the spool holds is
+// safe, for a day at least, whatever the dedupe window is.
 // Errors: *ImportError, ErrFull, ErrFailed, ErrClosed.
 func Import(into Importer, events []*Exported, claimed func(name string) bool) (ImportCount,
 	error) {
@@ -144,11 +161,7 @@ func inBatch(err error, indexes []int) error {
 	if !ok {
 		return fmt.Errorf("cannot import: %w", err)
 	}
-	bad := &ImportError{Reasons: make(map[int]string)}
-	for i, reason := range refused.Reasons {
-		bad.Reasons[indexes[i]] = reason
-	}
-	return bad
+	return refused.At(indexes)
 }
 
 // newcomers are the names of an import that no lane has.
@@ -201,7 +214,7 @@ func (n *newcomers) take(in *Incoming) (reason string) {
 // Undelivered are the targets that an event was not delivered to.
 func (x *Exported) Undelivered() (names []string) {
 	for _, t := range x.Targets {
-		if t.State == "pending" || t.State == "exhausted" {
+		if t.State == "pending" || t.State == "exhausted" || t.State == "expired" {
 			names = append(names, t.Name)
 		}
 	}

@@ -117,9 +117,13 @@ func (r *Reader) Close() error {
 }
 
 // InUse is ErrInUse while a relay, or a verb that writes, has the spool open; nil says that nobody
-// has, or that there is none.
-func InUse(dir string) error {
-	err := locked(dir)
+// has, or that there is none. shared: servers keep the spool.
+func InUse(dir string, shared bool) error {
+	part := filepath.Join(dir, ondisk.Dir)
+	if shared {
+		part = dir
+	}
+	err := lockedAt(part)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -127,8 +131,10 @@ func InUse(dir string) error {
 }
 
 // locked asks for the lock that the engine takes while a relay runs, and gives it back.
-func locked(dir string) error {
-	f, err := os.Open(filepath.Join(dir, ondisk.Dir))
+func locked(dir string) error { return lockedAt(filepath.Join(dir, ondisk.Dir)) }
+
+func lockedAt(part string) error {
+	f, err := os.Open(part)
 	if err != nil {
 		return fmt.Errorf("cannot open the engine's directory: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -52,6 +53,7 @@ type Lane struct {
 	standing record.Standing
 	// Cursors over what the lane keeps beside the log, made when they are first asked.
 	failed, kept, purged *cursor
+	receipts             *look.Receipts
 }
 
 // faults collects what does not add up; the first faultsMax in words.
@@ -106,7 +108,19 @@ func (v *Snapshot) Close() {
 				c.walk.Close()
 			}
 		}
+		if l.receipts != nil {
+			l.receipts.Close()
+		}
 	}
+}
+
+// receipt is what is known of a delivery that was delivered; the sequences of a lane must come in
+// ascending order.
+func (v *Snapshot) receipt(l *Lane, seq uint64) (look.Receipt, error) {
+	if l.receipts == nil {
+		l.receipts = look.OpenReceipts(v.look, l.ID, l.Record.Receipts)
+	}
+	return l.receipts.Find(seq)
 }
 
 // Get is a record's value. ErrNotFound: there is none.
@@ -358,6 +372,9 @@ func (v *Snapshot) delivery(l *Lane, seq uint64) Owed {
 		d.State = look.state
 		if err == nil && look.state != record.StatePurged {
 			d.x, err = record.DecodeException(value)
+			if err == nil && look.state == record.StateExhausted {
+				d.State = d.x.Kept()
+			}
 		}
 		if err != nil {
 			v.faults.add("target %q, event %d: %v", l.Name, seq, err)

@@ -25,6 +25,7 @@ type Stat struct {
 	Bytes       int64      `json:"bytes"`
 	Sessions    int64      `json:"sessions"` // records of conversations and their aliases
 	Notices     int64      `json:"notices"`  // alerts owed
+	Actions     int64      `json:"actions"`  // of operators, as hookspool actions tells them
 	Quarantined int64      `json:"quarantined"`
 	TickNumber  uint64     `json:"tick_number"`
 	LastTick    *time.Time `json:"last_tick"`
@@ -41,6 +42,7 @@ type LaneStat struct {
 	Pending        uint64     `json:"pending"`
 	Exceptions     uint64     `json:"exceptions"`
 	Exhausted      uint64     `json:"exhausted"`
+	Expired        uint64     `json:"expired,omitempty"`
 	Delivered      uint64     `json:"delivered"`   // ever
 	Purged         uint64     `json:"purged"`      // ever
 	Quarantined    uint64     `json:"quarantined"` // ever
@@ -66,8 +68,9 @@ func (v *Snapshot) stat(dir string) (*Stat, error) {
 		Spool: hex.EncodeToString(v.format.ID[:]), Former: []string{}, Format: v.format.Version,
 		Head: v.Head, Swept: v.Swept, Events: v.count(record.PrefixLog),
 		Sessions: v.count(record.PrefixState),
-		Notices:  v.count(record.PrefixNotice), Quarantined: v.count(record.PrefixUnread),
-		TickNumber: v.tick.Number, LastTick: instant(v.tick.At), Targets: []LaneStat{},
+		Notices:  v.count(record.PrefixNotice), Actions: v.count(record.PrefixAction),
+		Quarantined: v.count(record.PrefixUnread),
+		TickNumber:  v.tick.Number, LastTick: instant(v.tick.At), Targets: []LaneStat{},
 	}
 	for _, id := range v.format.Former {
 		st.Former = append(st.Former, hex.EncodeToString(id[:]))
@@ -88,8 +91,10 @@ func (v *Snapshot) stat(dir string) (*Stat, error) {
 		st.Targets = append(st.Targets, LaneStat{
 			Name: l.Name, Position: r.Position,
 			Pending:    owed - min(owed, r.Passed) + r.Exceptions,
-			Exceptions: r.Exceptions, Exhausted: r.Exhausted, Delivered: r.Delivered,
-			Purged: r.Purged, Quarantined: r.Quarantined, FailedJobs: l.standing.FailedJobs,
+			Exceptions: r.Exceptions,
+			Exhausted:  r.Exhausted - min(r.Exhausted, r.Expired), Expired: r.Expired,
+			Delivered: r.Delivered, Purged: r.Purged, Quarantined: r.Quarantined,
+			FailedJobs:     l.standing.FailedJobs,
 			DefectiveSince: instant(l.standing.DefectiveSince),
 			LastSuccess:    instant(r.LastSuccess), LastFailure: instant(r.LastFailure),
 			LastError: r.LastError,

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -228,6 +229,9 @@ func TestVerifyContradictions(t *testing.T) {
 		"counts 2 deliveries on their way":       remove(record.LaneSeqKey(record.PrefixPurged, 1, 7)),
 		"its key names way 0":                    set(append(record.LaneSeqKey(record.PrefixNotice, 1, 1), 0), seal(func(e *record.Encoder) { e.Bytes(nil) })),
 		"no table has such a key":                set([]byte("?"), nil),
+		"what an operator did: cannot read":      set(record.ActionKey(time.Unix(9, 0), 7), []byte("\x01xxxxxx")),
+		"caller counted in the minutes of an":    set(record.TallyKey(1, 0, 7, ""), []byte("\x01xxxxxx")),
+		"receipts of deliveries that succeeded":  set(record.LaneSeqKey(record.PrefixReceipts, 1, 7), []byte("\x01xxxxxx")),
 		"there is no such record":                set(record.MetaKey("new"), nil),
 		`event 1, which it names, has id`:        set(record.IDKey("other"), (&record.ID{Seq: 1}).Encode()),
 		"cannot read the last tick":              set(record.MetaKey(record.MetaTick), []byte("x")),
@@ -333,5 +337,32 @@ func TestReaderRefusals(t *testing.T) {
 		if _, err := spool.Open(f.options()); !errors.Is(err, want) {
 			t.Errorf("format %d: %v", version, err)
 		}
+	}
+}
+
+// What a newer version has written in the envelope of all small values is no fault, and is told. A
+// start leaves it alone, and so does one that counts everything again.
+func TestVerifyOfANewerVersion(t *testing.T) {
+	withoutRace(t)
+	f := open(t)
+	f.furnish()
+	f.close()
+	e := record.NewEncoder(16)
+	e.Bytes([]byte("of another time"))
+	f.damage(func(txn *badger.Txn) error { return txn.Set([]byte("~new"), e.Seal()) })
+	for _, when := range []string{"as it was written", "after a start", "after a recount"} {
+		r, err := care.Verify(context.Background(), f.readerOptions(), nil)
+		if err != nil || r.FaultCount > 0 || !strings.Contains(strings.Join(r.Notes, "\n"),
+			"1 records are of kinds that this version does not know") {
+			t.Errorf("%s: %v, faults %q, notes %q", when, err, r.Faults, r.Notes)
+		}
+		if when == "after a start" {
+			if err := os.WriteFile(filepath.Join(f.dir, "recount"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.reopen()
+		f.append("more", "a")
+		f.close()
 	}
 }

@@ -1,6 +1,7 @@
 // Package engine is what a spool stands on: an ordered log and small keyed records beside it,
 // written together. Package spool is its user; the engines are behind it, so that nothing above
-// knows which one it is: [badger] on this machine's disk, and one in memory that only tests have.
+// knows which one it is: [badger] on this machine's disk, [jetstream] on several machines, and one
+// in memory that only tests have.
 //
 // # What an engine promises
 //
@@ -30,7 +31,8 @@ import (
 type Log interface {
 	// Begin opens the one transaction of the committer.
 	Begin() Txn
-	// Bounds are what one transaction may hold: bytes of keys and values, and entries.
+	// Bounds are what one transaction may hold: bytes of keys and values, and entries. That of a
+	// Shared engine takes whatever one append may hold as well.
 	Bounds() (bytes, entries int)
 	// Next is the sequence of the first event after another one. Sequences grow, and say nothing else.
 	Next(after uint64) uint64

@@ -1,6 +1,6 @@
 // Package look answers where events and deliveries are: what was found ([Search]), what a target
-// still has to get ([List]), where each delivery of an event is ([Places]), what was tried
-// ([History]), and events by sequence and id ([Event], [EventByID]).
+// still has to get ([List]), what came in which order ([Read]), where each delivery of an event is
+// ([Places]), what was tried ([History]), and events by sequence and id ([Event], [EventByID]).
 //
 // A look decides nothing and writes nothing, and every one is bounded: a page reads so many records
 // and so many bytes, whatever the backlog is, and says where the next page goes on. What it says is

@@ -12,6 +12,12 @@ import (
 // that packs events leaves before the place where they are now.
 const probeMax = 2048
 
+// First is about the sequence of the first event accepted at an instant or later: where the log is
+// gone nobody knows, and it may be too early.
+func First(s Source, at time.Time) (uint64, error) {
+	return firstAfter(s, at.Add(-searchSlack), true)
+}
+
 // firstAfter is the sequence of the first event accepted after an instant, or one more than the
 // newest: a binary search over the log, as exact as its order. Where the log is gone nobody knows;
 // early lets that count as after the instant, so that the answer comes out too early rather than

@@ -17,7 +17,7 @@ const listStepsMax = 4 * searchMax
 type Listing struct {
 	// Lane is the lane. Nothing is listed of one whose target was forgotten.
 	Lane record.LaneID
-	// State is record.StatePending or record.StateExhausted.
+	// State is record.StatePending, record.StateExhausted or record.StateExpired.
 	State record.State
 	// From is the next of the page before; 0: from the oldest on.
 	From uint64
@@ -26,6 +26,7 @@ type Listing struct {
 	// Match says which types.
 	Match func(typ string) bool
 	Limit int
+	Picking
 }
 
 // List returns one page, each delivery as an event with its one Place, and where the next page goes
@@ -50,7 +51,8 @@ func List(s Source, q Listing) (found []Found, next uint64, err error) {
 	if q.State == record.StatePending {
 		m.prefix = record.PrefixException
 		most := q.Limit + 1
-		if q.Match != nil || !q.Since.IsZero() || !q.Until.IsZero() {
+		if q.Match != nil || q.Event != nil || q.Place != nil || !q.Since.IsZero() ||
+			!q.Until.IsZero() {
 			most = math.MaxInt // many may not be asked for; a call has bounds of its own
 		}
 		if m.fresh, m.next, err = s.Fresh(q.Lane, from, most); err != nil {
@@ -82,7 +84,7 @@ func (m *lister) merge(from uint64) error {
 	look := m.s.Records().Look()
 	defer look.Close()
 	l, _ := m.s.LaneNow(m.q.Lane)
-	if l.Failed || m.q.State == record.StateExhausted {
+	if l.Failed || m.q.State != record.StatePending {
 		all := stretch{m.prefix, m.q.Lane, from, math.MaxUint64}
 		cut, err := all.scan(look, listStepsMax, func(seq uint64, value []byte) bool {
 			m.kept(look, seq, value)
@@ -101,7 +103,7 @@ func (m *lister) merge(from uint64) error {
 
 // kept lists one delivery from beside the log, after what comes before it.
 func (m *lister) kept(look engine.Look, seq uint64, value []byte) {
-	if m.looked++; m.looked > searchMax || m.size > searchBytesMax {
+	if m.looked++; m.looked > searchMax || m.size > searchBytesMax || m.q.enough() {
 		m.stop(seq)
 	}
 	if m.next > 0 && seq >= m.next {
@@ -118,25 +120,39 @@ func (m *lister) kept(look engine.Look, seq uint64, value []byte) {
 	} else {
 		x, at.LastError = &record.Exception{}, err.Error()
 	}
-	if m.full || !m.inTime(x.At) {
+	if m.full || m.next > 0 && seq >= m.next {
 		return
 	}
-	f, err := summary(look, seq)
+	m.q.Seen.note(seq)
+	if m.q.State != record.StatePending && x.Kept() != m.q.State || !m.inTime(x.At) ||
+		m.q.Place != nil && !m.q.Place(seq, &at) {
+		return
+	}
+	f, picked, err := summary(look, seq, &m.q.Picking)
 	m.size += f.Bytes
 	if err != nil {
-		f = Found{Seq: seq, At: x.At}
+		f, picked = Found{Seq: seq, At: x.At}, m.q.Event == nil
 	}
-	m.add(f, at, err != nil)
+	if picked {
+		m.add(f, at, err != nil)
+	}
 }
 
 // before lists what is in the log before a sequence; 0: all of it.
 func (m *lister) before(seq uint64) {
 	for len(m.fresh) > 0 && !m.full && (seq == 0 || m.fresh[0].Seq < seq) {
 		e := m.fresh[0]
+		if m.q.enough() {
+			m.stop(e.Seq)
+			m.full = true
+			return
+		}
 		m.fresh = m.fresh[1:]
-		if m.inTime(e.At) {
-			m.add(foundOf(e), Place{Lane: m.q.Lane, Target: m.target, State: record.StatePending},
-				false)
+		m.q.Seen.note(e.Seq)
+		at := Place{Lane: m.q.Lane, Target: m.target, State: record.StatePending,
+			Fresh: true}
+		if m.inTime(e.At) && (m.q.Place == nil || m.q.Place(e.Seq, &at)) && m.q.picks(e) {
+			m.add(foundOf(e), at, false)
 		}
 	}
 }

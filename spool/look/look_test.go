@@ -498,3 +498,40 @@ func TestSmallState(t *testing.T) {
 		t.Errorf("what nobody put is %q", got)
 	}
 }
+
+// The first of an order is the oldest of it that is pending beside the log; what is gone before it
+// is passed within bounds.
+func TestFirstOf(t *testing.T) {
+	t.Parallel()
+	f := open(t, nil)
+	l := f.lane("crm")
+	const n = 20
+	for range n {
+		f.append("message", l)
+	}
+	f.fetch(l, n)
+	for seq := uint64(1); seq <= n; seq++ {
+		st := outcome(l, seq, spool.Retry)
+		st.Order = 7 + seq%2
+		f.Settle(st)
+	}
+	f.Barrier()
+	check := func(order, want uint64) {
+		t.Helper()
+		got, found, err := look.FirstOf(f.Records(), l.ID(), order)
+		if err != nil || found != (want > 0) || got.Seq != want || found && got.Attempts != 1 {
+			t.Errorf("the first of order %d is %+v, %v, %v; want %d", order, got, found, err, want)
+		}
+	}
+	check(7, 2)
+	check(8, 1)
+	check(9, 0)
+	for seq := uint64(1); seq < 10; seq += 2 {
+		st := outcome(l, seq, spool.Delivered)
+		st.Fresh, st.Order = false, 8
+		f.Settle(st)
+	}
+	f.Barrier()
+	check(7, 2)
+	check(8, 11)
+}

@@ -18,14 +18,21 @@ type Place struct {
 	Lane   record.LaneID
 	Target string
 	State  record.State
+	// Fresh: it is pending on its way through the log, and was never tried.
+	Fresh bool
 	record.Delivery
+	// Receipt is of one that was delivered.
+	Receipt Receipt
 }
 
 // Places are where the deliveries of an event are, of all lanes that there are. What was tried is
-// known as far as it is kept: nothing of a delivery that succeeded at once.
+// known as far as it is kept.
 func Places(s Source, e *record.Event) ([]Place, error) {
 	found := []Found{foundOf(e)}
 	err := place(s, found, 0)
+	if err == nil {
+		err = receipts(s, found)
+	}
 	return found[0].Places, err
 }
 
@@ -101,7 +108,7 @@ func placings(s Source, found []Found, only record.LaneID) []*placing {
 func (p *placing) settle(look engine.Look) error {
 	for i, fresh := range p.fresh {
 		if fresh {
-			p.at[i].State = record.StatePending
+			p.at[i].State, p.at[i].Fresh = record.StatePending, true
 		}
 	}
 	// The sums may be ahead of what is on disk, so they only spare reading a stretch.
@@ -122,18 +129,21 @@ func (p *placing) settle(look engine.Look) error {
 		return nil
 	}
 	return p.look(look, record.PrefixPurged, func(at *Place, _ []byte) {
-		at.State = record.StatePurged
+		at.State, at.Fresh = record.StatePurged, false
 	})
 }
 
 func (p *Place) keep(state record.State, value []byte) {
-	p.State = state
+	p.State, p.Fresh = state, false
 	x, err := record.DecodeException(value)
 	if err != nil {
 		p.LastError = err.Error()
 		return
 	}
 	p.Delivery = x.Delivery()
+	if state == record.StateExhausted {
+		p.State = x.Kept()
+	}
 }
 
 // look visits those of the deliveries that have a key with a prefix.

@@ -33,6 +33,7 @@ type Query struct {
 	// State is that of some delivery of the event, to Lane if it is set.
 	State record.State
 	Limit int
+	Picking
 }
 
 // Search returns one page, and where the next one goes on; 0 after the last. A page may be short,
@@ -50,11 +51,11 @@ func Search(s Source, q Query) (found []Found, next uint64, err error) {
 		below = min(below, end)
 	}
 	enough := q.Limit
-	if q.State != record.StateNone {
+	if q.asksPlaces() {
 		enough = searchMax
 	}
 	ended := false
-	next, err = scanDown(s, below, func(e *record.Event) bool {
+	next, err = scanDown(s, below, &q.Picking, func(e *record.Event) bool {
 		ended = !q.Since.IsZero() && e.At.Before(q.Since.Add(-searchSlack))
 		if ended || len(found) >= enough {
 			return false
@@ -70,31 +71,56 @@ func Search(s Source, q Query) (found []Found, next uint64, err error) {
 	if ended {
 		next = 0
 	}
-	return placed(s, &q, found, next)
+	found, next, err = placed(s, &q, found, next)
+	if err == nil {
+		err = receipts(s, found)
+	}
+	return found, next, err
 }
 
 // selects judges what a record itself tells.
 func (q *Query) selects(e *record.Event) bool {
 	return (q.Since.IsZero() || !e.At.Before(q.Since)) &&
 		(q.Until.IsZero() || !e.At.After(q.Until)) &&
-		(q.Lane == 0 || e.OwedTo(q.Lane)) && (q.Match == nil || q.Match(e.Type()))
+		(q.Lane == 0 || e.OwedTo(q.Lane)) && (q.Match == nil || q.Match(e.Type())) && q.picks(e)
+}
+
+// asksPlaces reports that where the deliveries are decides, too.
+func (q *Query) asksPlaces() bool { return q.State != record.StateNone || q.Place != nil }
+
+// keeps reports whether some delivery of an event is asked for.
+func (q *Query) keeps(f *Found) bool {
+	for i := range f.Places {
+		p := &f.Places[i]
+		if (q.State == record.StateNone || p.State == q.State) &&
+			(q.Place == nil || q.Place(f.Seq, p)) {
+			return true
+		}
+	}
+	return false
 }
 
 // placed says where the deliveries of a page are, and drops what is not in the state asked for.
 func placed(s Source, q *Query, found []Found, next uint64) ([]Found, uint64, error) {
-	if q.State == record.StateNone {
+	if !q.asksPlaces() {
 		return found, next, place(s, found, 0)
 	}
 	if err := place(s, found, q.Lane); err != nil {
 		return nil, 0, err
 	}
+	if q.Place != nil { // which may ask for the status that a delivery was acknowledged with
+		if err := receipts(s, found); err != nil {
+			return nil, 0, err
+		}
+	}
 	out := found[:0]
 	for i := range found {
-		if !found[i].in(q.State) {
+		if !q.keeps(&found[i]) {
 			continue
 		}
 		if len(out) == q.Limit {
 			next = out[len(out)-1].Seq
+			q.Seen.cut(next)
 			break
 		}
 		out = append(out, found[i])
@@ -111,7 +137,8 @@ func placed(s Source, q *Query, found []Found, next uint64) ([]Found, uint64, er
 //
 // Every version of a key is looked at, because Badger would otherwise pass any number of deleted
 // ones in one step; whether an old one still counts is asked where the sweep has been.
-func scanDown(s Source, below uint64, visit func(e *record.Event) bool) (next uint64, err error) {
+func scanDown(s Source, below uint64, p *Picking, visit func(e *record.Event) bool) (next uint64,
+	err error) {
 	look := s.Records().Look()
 	defer look.Close()
 	swept := s.Swept() // after the snapshot: it moves before a removal can be seen
@@ -121,9 +148,10 @@ func scanDown(s Source, below uint64, visit func(e *record.Event) bool) (next ui
 	steps := 0
 	for at.Seek(record.LogKey(below - 1)); at.Valid(); at.Next() {
 		seq := record.KeySeq(at.Key())
-		if steps++; steps > searchMax || size > searchBytesMax {
+		if steps++; steps > searchMax || size > searchBytesMax || p.enough() {
 			return seq + 1, nil
 		}
+		p.Seen.note(seq)
 		if at.Gone() || seq <= swept && !has(look, at.Key()) {
 			continue
 		}

@@ -2,6 +2,7 @@ package look
 
 import (
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -33,10 +34,13 @@ type Source interface {
 type Lane struct {
 	// Target is the name of its target.
 	Target string
-	// Failed and Exhausted report that it has such deliveries, beside the log.
+	// Failed and Exhausted report that it may have such deliveries, beside the log.
 	Failed, Exhausted bool
-	// PurgedTo is the newest event of which a delivery was purged, or one after it; 0: none was.
+	// PurgedTo is the newest event of which a delivery may have been purged; 0: none was.
 	PurgedTo uint64
+	// Receipts are the receipts that memory has: those that are not stored, and perhaps others. Nil:
+	// another relay has the lane.
+	Receipts func() []receipt.Receipt
 }
 
 // IDs are what ids are found by.

@@ -1,15 +1,25 @@
 package record
 
 import (
+	"bytes"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 const (
 	// historyMax attempts of a delivery are kept: the first and the last ones.
-	historyMax       = 5
-	HistorySnippet   = 256 // bytes of an answer in a record
+	historyMax = 5
+	// HistorySnippet bounds the beginning of an answer in a record: 1 KiB (CONTRACT §5) and the mark
+	// of what was cut.
+	HistorySnippet = 1<<10 + len(moreMark)
+	// HistoryHead bounds each of the two heads in a record, with that mark.
+	HistoryHead      = 2<<10 + len(moreMark)
 	recentEntryBytes = 96
+	moreMark         = "…"
+	// headsSlot is where the heads of the last attempt lie. It is a slot of its own, so that they
+	// make way for the next ones without being read.
+	headsSlot = historyMax
 )
 
 // Ref names one delivery.
@@ -26,8 +36,10 @@ type Made struct {
 	Duration time.Duration
 	// Remote is "ip:port"; empty when there was no connection.
 	Remote string
-	// Snippet is the beginning of a failure's answer.
+	// Snippet is the beginning of a failure's answer; it ends in "…" if there was more.
 	Snippet []byte
+	// Request and Response are the heads that were sent and answered, for people; nil: not kept.
+	Request, Response []byte
 }
 
 // Attempt is one request that was made, as far as the history keeps it.
@@ -44,9 +56,29 @@ type Attempt struct {
 
 // Encode is its record. Lane and Seq are in the key.
 func (a *Attempt) Encode() []byte {
-	e := NewEncoder(64 + len(a.Error) + len(a.Snippet))
+	e := NewEncoder(64 + len(a.Error) + len(a.Snippet) + len(a.Request) + len(a.Response))
 	a.put(e)
+	if a.hasHeads() {
+		e.Bytes(a.Request[:min(len(a.Request), HistoryHead)])
+		e.Bytes(a.Response[:min(len(a.Response), HistoryHead)])
+	}
 	return e.Seal()
+}
+
+func (a *Attempt) hasHeads() bool { return len(a.Request)+len(a.Response) > 0 }
+
+// Split parts an attempt into its own record and the one of its heads. The first attempt keeps its
+// heads; those of any other replace the heads of the one before it. false: there is one record.
+//
+// An earlier build takes the second record for the same attempt once more.
+func (a Attempt) Split() (own, heads Attempt, two bool) {
+	if a.Number == 0 || !a.hasHeads() {
+		return a, Attempt{}, false
+	}
+	own, heads = a, a
+	own.Request, own.Response = nil, nil
+	heads.Snippet, heads.Remote = nil, ""
+	return own, heads, true
 }
 
 func (a *Attempt) put(e *Encoder) {
@@ -68,6 +100,9 @@ func DecodeAttempt(b []byte) (Attempt, error) {
 		return Attempt{}, fmt.Errorf("cannot read attempt: %w", err)
 	}
 	a := takeAttempt(d)
+	if d.more() {
+		a.Request, a.Response = d.Bytes(), d.Bytes()
+	}
 	return a, d.Err
 }
 
@@ -87,13 +122,33 @@ func HistoryKey(r Ref, n int) []byte {
 	return append(LaneSeqKey(PrefixHistory, r.Lane, r.Seq), slot)
 }
 
+// HeadsKey is where the heads of a delivery's last attempt are.
+func HeadsKey(r Ref) []byte {
+	return append(LaneSeqKey(PrefixHistory, r.Lane, r.Seq), headsSlot)
+}
+
+// IsHeads reports a key of the history that HeadsKey made.
+func IsHeads(key []byte) bool { return len(key) > 0 && key[len(key)-1] == headsSlot }
+
+// Beginning cuts an answer to so many bytes, and marks it if it was longer. The result is a copy.
+func Beginning(answer []byte, most int) []byte {
+	if len(answer) <= most {
+		return bytes.Clone(answer)
+	}
+	cut := most - len(moreMark)
+	for cut > 0 && !utf8.RuneStart(answer[cut]) {
+		cut--
+	}
+	return append(bytes.Clone(answer[:cut]), moreMark...)
+}
+
 // EncodeRecent is a lane's last attempts. Their snippets are not kept.
 func EncodeRecent(list []Attempt) []byte {
 	e := NewEncoder(recentEntryBytes * len(list))
 	e.Uint(uint64(len(list)))
 	for i := range list {
 		e.Uint(list[i].Seq)
-		list[i].Snippet = nil
+		list[i].Snippet, list[i].Request, list[i].Response = nil, nil, nil
 		list[i].put(e)
 	}
 	return e.Seal()

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
@@ -114,6 +115,20 @@ func (e *Event) Headers() []Header {
 		out = append(out, Header{Name: name, Value: value})
 	}
 	return out
+}
+
+// Header is the value of the first header of a name; false: there is none.
+func (e *Event) Header(name string) (string, bool) {
+	rest := e.rec[e.contentEnd:e.headEnd]
+	for len(rest) > 0 {
+		var at, value []byte
+		at, rest, _ = bytes.Cut(rest, []byte{0})
+		value, rest, _ = bytes.Cut(rest, []byte{0})
+		if string(at) == name {
+			return view(value), true
+		}
+	}
+	return "", false
 }
 
 func cutNUL(b []byte) (string, []byte) {

@@ -11,6 +11,8 @@ type Tick struct {
 	Number uint64
 	// At is the instant of the last regular tick.
 	At time.Time
+	// Beat counts regular ticks; 0: it was written before they were counted.
+	Beat uint64
 }
 
 // Encode is its record.
@@ -18,6 +20,9 @@ func (t Tick) Encode() []byte {
 	e := NewEncoder(20)
 	e.Uint(t.Number)
 	e.Time(t.At)
+	if t.Beat > 0 {
+		e.Uint(t.Beat)
+	}
 	return e.Seal()
 }
 
@@ -28,6 +33,9 @@ func DecodeTick(b []byte) (Tick, error) {
 		return Tick{}, fmt.Errorf("cannot read tick: %w", err)
 	}
 	t := Tick{Number: d.Uint(), At: d.Time()}
+	if len(d.b) > 0 {
+		t.Beat = d.Uint()
+	}
 	return t, d.Err
 }
 
@@ -35,13 +43,19 @@ func DecodeTick(b []byte) (Tick, error) {
 type Checkpoint struct {
 	Head  uint64 // the newest event that every sum holds
 	Swept uint64 // up to here nobody looks for events that nobody needs
+	// Replays counts replays where several relays share the spool: a removal that was planned before
+	// one may remove what that needs.
+	Replays uint64
 }
 
 // Encode is its record.
 func (c Checkpoint) Encode() []byte {
-	e := NewEncoder(20)
+	e := NewEncoder(30)
 	e.Uint(c.Head)
 	e.Uint(c.Swept)
+	if c.Replays > 0 {
+		e.Uint(c.Replays)
+	}
 	return e.Seal()
 }
 
@@ -52,6 +66,9 @@ func DecodeCheckpoint(b []byte) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("cannot read checkpoint: %w", err)
 	}
 	c := Checkpoint{Head: d.Uint(), Swept: d.Uint()}
+	if len(d.b) > 0 {
+		c.Replays = d.Uint()
+	}
 	return c, d.Err
 }
 

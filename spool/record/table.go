@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind is one kind of record: what its key looks like, what reads its value, and how those who go
@@ -30,12 +31,16 @@ const (
 	PartAbout                  // u32, a lane or SpoolItself
 	PartSeq                    // u64
 	PartEpisode                // u64
+	PartOrder                  // u64
 	PartInstant                // u64 unix nanoseconds
+	PartRun                    // u64
 	PartSlot                   // u8
 	PartWay                    // u8 from 1, or nothing
 	PartID                     // the rest
 	PartKey                    // the rest
 	PartName                   // the rest
+	PartHour                   // u64, hours since 1970
+	PartBy                     // the rest, a relay, or nothing
 )
 
 // kinds are all kinds of records, in the order in which doc.go tells of them.
@@ -46,19 +51,22 @@ var kinds = [...]Kind{
 		use: "an id the app gave: instant, sequence, payload hash, lanes; with the event; expires an " +
 			"hour after the dedupe window"},
 	{Prefix: PrefixLane, Parts: []KeyPart{PartLane}, check: checkLaneRecord,
-		use: "lane record: position, what is settled above it, sums"},
+		use: "lane record: position, what is settled above it, sums, newest receipts"},
 	{Prefix: PrefixException, Parts: []KeyPart{PartLane, PartSeq}, check: checkException,
 		Walked: true, Again: true,
 		use: "exception: due tick, requests made, first failure, last outcome; in the commit that " +
 			"lets the position pass"},
+	{Prefix: PrefixOrder, Parts: []KeyPart{PartLane, PartOrder, PartSeq}, check: checkEmpty,
+		Again: true,
+		use:   "an exception that has an order, by that; with the exception"},
 	{Prefix: PrefixExhausted, Parts: []KeyPart{PartLane, PartSeq}, check: checkException,
 		Walked: true, Again: true,
-		use: "exhausted delivery, same fields; swept after KeepExhausted"},
+		use: "exhausted or expired delivery, same fields; swept after KeepExhausted"},
 	{Prefix: PrefixPurged, Parts: []KeyPart{PartLane, PartSeq}, check: checkPurged, Walked: true,
 		Again: true, use: "instant: a delivery that was purged; goes with the event"},
 	{Prefix: PrefixStanding, Parts: []KeyPart{PartLane}, check: checkStanding,
-		use: "standing: failed jobs in a row, defective since, held; with the last outcome of the job " +
-			"that changed it"},
+		use: "standing: failed jobs in a row, defective since, held, shut until, gone since; with " +
+			"the last outcome of the job that changed it"},
 	{Prefix: PrefixNotice, Parts: []KeyPart{PartAbout, PartEpisode, PartWay}, check: checkWord,
 		Again: true,
 		use: "a notice that is owed to the operator; with the standing. No way: 0. Lane 0 is the spool " +
@@ -72,10 +80,20 @@ var kinds = [...]Kind{
 	{Prefix: PrefixName, Parts: []KeyPart{PartLane}, check: checkName,
 		use: "target name; once. Empty: the target was forgotten; see spool/forget.go"},
 	{Prefix: PrefixHistory, Parts: []KeyPart{PartLane, PartSeq, PartSlot}, check: checkHistory,
-		use: "one attempt: when, outcome, status, duration, beginning of the answer; with its " +
-			"exception; see spool/history.go"},
+		use: "one attempt: when, outcome, status, duration, beginning of the answer, and of the first " +
+			"and the last failure the heads of both; with its exception; the one that succeeded goes " +
+			"with the event; see spool/history.go"},
 	{Prefix: PrefixRecent, Parts: []KeyPart{PartLane}, check: checkRecent,
 		use: "the lane's last attempts, at most every 5 s"},
+	{Prefix: PrefixReceipts, Parts: []KeyPart{PartLane, PartSeq}, check: checkReceipts,
+		use: "receipts of deliveries that succeeded at once, up to a sequence: instant, status, " +
+			"duration; with the lane record, which has the newest; go with the events"},
+	{Prefix: PrefixTally, Parts: []KeyPart{PartAbout, PartSlot, PartHour, PartBy}, check: checkWord,
+		use: "what the caller counted in the minutes of an hour (slot 0) or the hours of a day (1), of " +
+			"a lane or of the spool itself by relay; expires"},
+	{Prefix: PrefixAction, Parts: []KeyPart{PartInstant, PartRun}, check: checkWord,
+		use: "what an operator did, in the caller's form; when that was carried out; expires " +
+			"after 90 days; see spool/notice.go"},
 	{Prefix: PrefixUnread, Parts: []KeyPart{PartSeq}, check: checkAny,
 		use: "the bytes of a record that could not be read"},
 	{Prefix: PrefixReleased, Parts: []KeyPart{PartInstant, PartSeq}, check: checkEmpty,
@@ -108,7 +126,7 @@ func (p KeyPart) bytes() (least, most int) {
 	switch p {
 	case PartLane, PartAbout:
 		return 4, 4
-	case PartSeq, PartEpisode, PartInstant:
+	case PartSeq, PartEpisode, PartOrder, PartInstant, PartRun, PartHour:
 		return 8, 8
 	case PartSlot:
 		return 1, 1
@@ -120,8 +138,8 @@ func (p KeyPart) bytes() (least, most int) {
 
 // String is the part's name in doc.go.
 func (p KeyPart) String() string {
-	return [...]string{"lane", "lane", "seq", "episode", "instant", "slot", "way", "id", "key",
-		"name"}[p]
+	return [...]string{"lane", "lane", "seq", "episode", "order", "instant", "run", "slot", "way",
+		"id", "key", "name", "hour", "by"}[p]
 }
 
 // String is the key as doc.go draws it.
@@ -134,6 +152,14 @@ func (k *Kind) String() string {
 		name += " " + p.String()
 	}
 	return name
+}
+
+// Name says in a few words what a record of the kind is.
+func (k *Kind) Name() string {
+	if end := strings.IndexAny(k.use, ",;:("); end > 0 {
+		return strings.TrimSpace(k.use[:end])
+	}
+	return k.use
 }
 
 // KeyBytes bounds the length of a key.

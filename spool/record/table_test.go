@@ -6,9 +6,12 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/receipt"
 )
 
 // doc.go tells of exactly the records that there are, in the words of the table.
@@ -127,4 +130,55 @@ func TestRecordKeys(t *testing.T) {
 	if KindOf(nil) != nil || KindOf([]byte("?")) != nil {
 		t.Error("what is no record has a kind")
 	}
+}
+
+// A piece of receipts is kept under its last, and is as it was written; anything else is a fault.
+func TestReceiptsRecord(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	p := receipt.Piece{Apart: true, List: []receipt.Receipt{receipt.Of(7, at, time.Second, 200),
+		receipt.Of(9, at, time.Minute, 503)}}
+	value := EncodeReceipts(&p)
+	got, err := DecodeReceipts(value)
+	first, ferr := FirstReceipt(value)
+	if err != nil || ferr != nil || first != 7 || !reflect.DeepEqual(got, p) {
+		t.Errorf("%+v became %+v, from %d: %v, %v", p, got, first, err, ferr)
+	}
+	key := ReceiptsKey(3, &p)
+	if KeyLane(key) != 3 || KeySeq(key) != 9 || KeyDelivery(key) != 9 || len(key) != LaneSeqBytes {
+		t.Errorf("its key is %q", key)
+	}
+	f := func(what string, key, value []byte, wantFault bool) {
+		t.Helper()
+		if err := Check(key, value); (err != nil) != wantFault {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	f("the record", key, value, false)
+	f("another key", LaneSeqKey(PrefixReceipts, 3, 8), value, true)
+	f("none", key, NewEncoder(0).Seal(), true)
+	f("no receipts", key, EncodeReceipts(&receipt.Piece{}), true)
+	cut := NewEncoder(0)
+	cut.b = append(cut.b, value[5:len(value)-1]...)
+	f("half a receipt", key, cut.Seal(), true)
+}
+
+// The record of a lane has its newest receipts, and does without them as one of before does.
+func TestLaneRecordReceipts(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	f := func(l Lane) {
+		t.Helper()
+		value := l.Encode()
+		got, err := DecodeLane(value)
+		if err != nil || !reflect.DeepEqual(got, &l) {
+			t.Errorf("%+v became %+v, %v", l, got, err)
+		}
+		if n := len(value); len(l.Receipts) == 0 && n > 40 {
+			t.Errorf("a record without receipts has %d bytes", n)
+		}
+	}
+	f(Lane{Position: 7, Owed: 3})
+	f(Lane{Position: 7, Owed: 3, Expired: 2})
+	f(Lane{Position: 7, Owed: 3, Receipts: []receipt.Receipt{receipt.Of(7, at, 0, 200)}})
+	f(Lane{Position: 7, Owed: 3, Expired: 2, Receipts: []receipt.Receipt{receipt.Of(7, at, 0, 200),
+		receipt.Of(8, at, time.Second, 204)}})
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"time"
+
+	"github.com/hookspool/hookspool/spool/receipt"
 )
 
 // Small records share one envelope: u8 version, u32 CRC-32C of the rest, then fields. A field is a
@@ -109,6 +111,9 @@ func (d *Decoder) Bytes() []byte {
 	return p
 }
 
+// more reports whether there are fields that records of an earlier build lack.
+func (d *Decoder) more() bool { return d.Err == nil && len(d.b) > 0 }
+
 func (d *Decoder) string() string { return string(d.Bytes()) }
 func (d *Decoder) bool() bool     { return d.Uint() != 0 }
 
@@ -183,6 +188,18 @@ type Exception struct {
 	LastStatus  int
 	LastError   string
 	Replay      bool
+	// Order is the number of the deliveries of which one is attempted at a time; 0: none.
+	Order uint64
+	// Expired: it is kept because it became too old, and not because its attempts are exhausted.
+	Expired bool
+}
+
+// Kept is the state of a delivery that is kept.
+func (x *Exception) Kept() State {
+	if x.Expired {
+		return StateExpired
+	}
+	return StateExhausted
 }
 
 // Encode is its record.
@@ -196,6 +213,12 @@ func (x *Exception) Encode() []byte {
 	e.Uint(uint64(x.LastStatus))
 	e.String(x.LastError)
 	e.bool(x.Replay)
+	if x.Order != 0 || x.Expired {
+		e.Uint(x.Order)
+	}
+	if x.Expired {
+		e.bool(true)
+	}
 	return e.Seal()
 }
 
@@ -207,6 +230,12 @@ func DecodeException(b []byte) (*Exception, error) {
 	}
 	x := &Exception{Due: d.Uint(), Attempts: int(d.Uint()), At: d.Time(), FirstFailed: d.Time(),
 		LastAt: d.Time(), LastStatus: int(d.Uint()), LastError: d.string(), Replay: d.bool()}
+	if d.more() {
+		x.Order = d.Uint()
+	}
+	if d.more() {
+		x.Expired = d.bool()
+	}
 	return x, d.Err
 }
 
@@ -219,6 +248,14 @@ type Standing struct {
 	DefectiveSince time.Time
 	// Held says that an operator paused the target at run time.
 	Held bool
+	// ShutUntil is until when the target asked to be left alone; zero, or passed: it does not.
+	ShutUntil time.Time
+	// GoneSince is when the target was paused (Held) because it answered 410; zero: it was not.
+	GoneSince time.Time
+	// HeldSince is when it was paused (Held); zero: it is not, or nobody noted it. HeldBy is who did,
+	// as a person would be told; empty: the relay itself, or nobody knows.
+	HeldSince time.Time
+	HeldBy    string
 }
 
 // Encode is its record.
@@ -227,6 +264,17 @@ func (s Standing) Encode() []byte {
 	e.Uint(uint64(s.FailedJobs))
 	e.Time(s.DefectiveSince)
 	e.bool(s.Held)
+	held := !s.HeldSince.IsZero()
+	if held || !s.ShutUntil.IsZero() || !s.GoneSince.IsZero() {
+		e.Time(s.ShutUntil)
+	}
+	if held || !s.GoneSince.IsZero() {
+		e.Time(s.GoneSince)
+	}
+	if held {
+		e.Time(s.HeldSince)
+		e.String(s.HeldBy)
+	}
 	return e.Seal()
 }
 
@@ -237,6 +285,15 @@ func DecodeStanding(b []byte) (Standing, error) {
 		return Standing{}, fmt.Errorf("cannot read standing: %w", err)
 	}
 	s := Standing{FailedJobs: int(d.Uint()), DefectiveSince: d.Time(), Held: d.bool()}
+	if len(d.b) > 0 {
+		s.ShutUntil = d.Time()
+	}
+	if len(d.b) > 0 {
+		s.GoneSince = d.Time()
+	}
+	if d.more() {
+		s.HeldSince, s.HeldBy = d.Time(), d.string()
+	}
 	return s, d.Err
 }
 
@@ -256,11 +313,14 @@ type Lane struct {
 	LastSuccess time.Time
 	LastFailure time.Time
 	LastError   string
+	Expired     uint64 // how many of those that count as Exhausted became too old
+	// Receipts are the newest of those deliveries that succeeded at once, by their sequences.
+	Receipts []receipt.Receipt
 }
 
 // Encode is its record.
 func (r *Lane) Encode() []byte {
-	e := NewEncoder(64 + 2*len(r.Above) + len(r.LastError))
+	e := NewEncoder(64 + 2*len(r.Above) + len(r.LastError) + 6*len(r.Receipts))
 	e.Uint(r.Position)
 	e.Uint(uint64(len(r.Above)))
 	last := r.Position
@@ -279,6 +339,12 @@ func (r *Lane) Encode() []byte {
 	e.Time(r.LastFailure)
 	e.String(r.LastError)
 	e.Uint(r.Purged)
+	if r.Expired > 0 || len(r.Receipts) > 0 {
+		e.Uint(r.Expired)
+	}
+	if len(r.Receipts) > 0 {
+		e.Bytes(receipt.Append(make([]byte, 0, 6*len(r.Receipts)), r.Receipts))
+	}
 	return e.Seal()
 }
 
@@ -299,5 +365,14 @@ func DecodeLane(b []byte) (*Lane, error) {
 	r.Delivered, r.Quarantined = d.Uint(), d.Uint()
 	r.LastSuccess, r.LastFailure, r.LastError = d.Time(), d.Time(), d.string()
 	r.Purged = d.Uint()
+	if len(d.b) > 0 {
+		r.Expired = d.Uint()
+	}
+	if d.more() {
+		b := d.Bytes()
+		if d.Err == nil {
+			r.Receipts, d.Err = receipt.Decode(b)
+		}
+	}
 	return r, d.Err
 }

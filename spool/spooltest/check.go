@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
@@ -85,6 +86,9 @@ func (j *journey) checkEvent(want *event) {
 		j.Errorf("event %d is %s %s %s at %s for %v; the ledger has %+v", want.seq, e.ID(), e.Type(),
 			e.Session, e.At, e.Lanes(), want)
 	}
+	if j.ledger.mayGo(want) {
+		return // any moment now
+	}
 	places := j.places(e)
 	for name, d := range want.owed {
 		x := places[name]
@@ -92,6 +96,8 @@ func (j *journey) checkEvent(want *event) {
 		case d.expired:
 		case x.State != d.state:
 			j.Errorf("event %d is %s for lane %s; want %s", want.seq, x.State, name, d.state)
+		case x.State == spool.StateDelivered:
+			j.checkReceipt(want, name, d, x.Receipt)
 		case x.State == spool.StateExhausted || d.isFailed():
 			if x.Attempts != d.attempts {
 				j.Errorf("event %d has %d attempts for lane %s; want %d", want.seq, x.Attempts, name,
@@ -104,6 +110,19 @@ func (j *journey) checkEvent(want *event) {
 	}
 	if byID, err := look.EventByID(j, want.id); err != nil || byID.Seq != want.seq {
 		j.Errorf("event %d is not found by its id %s: %v", want.seq, want.id, err)
+	}
+}
+
+// checkReceipt compares what is told of a delivery that was delivered.
+func (j *journey) checkReceipt(e *event, name string, d *delivery, got look.Receipt) {
+	j.Helper()
+	want := look.Receipt{At: d.lastAt.Truncate(time.Millisecond), Status: d.status, Took: d.took,
+		Attempts: d.attempts, Replay: d.replay}
+	if same := got.At.Truncate(time.Millisecond).Equal(want.At); same {
+		got.At = want.At
+	}
+	if got != want {
+		j.Errorf("event %d was delivered to lane %s as %+v; want %+v", e.seq, name, got, want)
 	}
 }
 

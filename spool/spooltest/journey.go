@@ -20,6 +20,7 @@ const (
 	keepExhausted = 2 * time.Hour
 	dedupeWindow  = 3 * time.Hour
 	turnTTL       = 1000 * time.Hour
+	awayMax       = 30 * time.Second // how long an engine's servers may be away
 )
 
 // journey is the life of one spool over crashes and restarts. Each step is made in the spool and in
@@ -150,6 +151,19 @@ func (j *journey) draft(names ...string) *spool.Draft {
 }
 
 // append spools drafts and enters them into the ledger.
+// Append appends again while nobody can, as a sender does: an engine that others share takes a
+// machine that stands still for servers that do.
+func (j *journey) Append(drafts ...*spool.Draft) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(awayMax); ; <-ticker.C {
+		err := j.Spool.Append(drafts...)
+		if !errors.Is(err, spool.ErrUnavailable) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
 func (j *journey) append(drafts ...*spool.Draft) {
 	j.Helper()
 	if err := j.Append(drafts...); err != nil {
@@ -232,11 +246,16 @@ func (j *journey) outcome(name string, seq uint64, v spool.Verdict) spool.Settle
 	d := j.ledger.lanes[name].deliveries[seq]
 	st := spool.Settlement{Lane: j.lane(name).ID(), Seq: seq, AcceptedAt: d.event.at,
 		Fresh: d.isFlying(), Verdict: v, Attempts: d.attempts + 1, Due: j.ledger.tick + 1, At: j.now(),
-		FirstFailed: d.firstFailed, Replay: d.replay}
+		FirstFailed: d.firstFailed, Replay: d.replay, Order: d.order}
 	switch v {
+	case spool.Delivered:
+		st.Status = 200 + int(seq%3)
+		st.Made.Duration = time.Duration(seq%100+1) * 5 * time.Millisecond
 	case spool.Withheld:
 		st.Attempts = d.attempts
 		st.Error = "withheld"
+	case spool.Held:
+		st.Attempts = d.attempts
 	case spool.Retry, spool.Exhausted:
 		st.Status, st.Error = 500, "500 Internal Server Error"
 	}

@@ -66,6 +66,10 @@ type delivery struct {
 	firstFailed time.Time
 	lastAt      time.Time
 	replay      bool
+	order       uint64
+	// status and took are of the attempt that delivered it.
+	status int
+	took   time.Duration
 }
 
 // laneLedger is a lane's own part.
@@ -108,12 +112,18 @@ func (d *delivery) settle(st *spool.Settlement) {
 	case spool.Delivered:
 		d.unsure = st.Fresh
 		d.state = spool.StateDelivered
+		d.status, d.took = st.Status, st.Made.Duration
 	case spool.Exhausted:
 		d.state = spool.StateExhausted
+	case spool.Held:
+		if d.place != failed {
+			d.place, d.due = failed, st.Due
+		}
 	case spool.Retry, spool.Withheld:
 		d.place, d.due = failed, st.Due
 	}
-	if d.firstFailed.IsZero() && st.Verdict != spool.Delivered && st.Verdict != spool.Withheld {
+	if d.firstFailed.IsZero() && st.Verdict != spool.Delivered && st.Verdict != spool.Withheld &&
+		st.Verdict != spool.Held {
 		d.firstFailed = st.At
 	}
 }

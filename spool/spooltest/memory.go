@@ -14,10 +14,7 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
-var (
-	errCrashed  = errors.New("the engine has crashed or was closed")
-	errInjected = errors.New("the test lets this commit fail")
-)
+var errCrashed = errors.New("the engine has crashed or was closed")
 
 // The bounds of a transaction are small, so that a batch soon needs several. No event of the suite
 // is larger than a transaction.
@@ -39,14 +36,12 @@ func (e *entry) gone(now time.Time) bool { return !e.expires.IsZero() && !now.Be
 // Memory is what engines in memory keep. It outlives them, as a disk outlives a process. Its
 // methods are safe for concurrent use.
 type Memory struct {
+	CommitFaults
 	mu sync.Mutex // guards all below
 	// committed is sorted by key. A commit makes another one, so that a look is this slice.
 	committed []entry
 	now       time.Time
 	open      *memoryEngine // the only one that may write
-	failIn    int           // commits until one fails; 0: none does
-	kept      bool          // that one takes effect all the same
-	failing   bool          // and none succeeds any more
 	// fences are the newest of each lane, lost of the tenure that lasts; taken are the lanes that
 	// another relay has.
 	fences map[record.LaneID]uint64
@@ -80,14 +75,6 @@ func (m *Memory) Crash() {
 	m.open = nil
 }
 
-// FailCommit lets the n-th commit from now fail, and all after it; 0: none any more. kept: the
-// first of them takes effect all the same.
-func (m *Memory) FailCommit(n int, kept bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.failIn, m.kept, m.failing = n, kept, false
-}
-
 // Pass moves the clock by which records expire.
 func (m *Memory) Pass(d time.Duration) {
 	m.mu.Lock()
@@ -112,21 +99,6 @@ func (m *Memory) Return(lane record.LaneID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.taken, lane)
-}
-
-// fault says what becomes of a commit: whether it takes effect, and what it returns.
-func (m *Memory) faultLocked() (effect bool, err error) {
-	switch {
-	case m.failing:
-		return false, errInjected
-	case m.failIn == 0:
-		return true, nil
-	}
-	if m.failIn--; m.failIn > 0 {
-		return true, nil
-	}
-	m.failing = true
-	return m.kept, errInjected
 }
 
 // memoryEngine is one opening of a memory.
@@ -309,7 +281,7 @@ func (t *memoryTxn) Commit() error {
 			return fmt.Errorf("cannot commit: lane %d: %w", g.lane, engine.ErrElsewhere)
 		}
 	}
-	effect, err := m.faultLocked()
+	effect, err := m.Next()
 	if !effect && m.tear {
 		for i, key := range sortedKeys(t.writes) {
 			if i%2 > 0 {

@@ -173,6 +173,7 @@ func recordMutants() (list []mutant) {
 		{"small state", record.PrefixState, 3},
 		{"the name of a lane", record.PrefixName, 3},
 		{"an attempt", record.PrefixHistory, 3},
+		{"a piece of receipts", record.PrefixReceipts, 1},
 		{"the release of an event", record.PrefixReleased, 3},
 	} {
 		list = append(list, txns(k.name+" is lost", losePuts(k.every,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrCannotAllocate: the file system cannot allocate blocks ahead.
@@ -29,4 +31,25 @@ func Allocate(f *os.File, from, bytes int64) error {
 		return fmt.Errorf("cannot allocate %d bytes of %q: %w", bytes, f.Name(), err)
 	}
 	return nil
+}
+
+// Zero writes zeros over a range of a file into which nothing was written yet, and nothing after
+// it; otherwise, or where the file system does not know, it does nothing. Blocks that were
+// allocated ahead count as not written. zeros are some, to be written again and again. Some of the
+// range may be left.
+func Zero(f *os.File, from, to int64, zeros []byte) error {
+	const piecesMax = 1024 // UIO_MAXIOV
+	info, err := f.Stat()
+	if err != nil || info.Size() < to {
+		return err
+	}
+	if _, err := f.Seek(from, unix.SEEK_DATA); !errors.Is(err, unix.ENXIO) {
+		return err
+	}
+	pieces := make([][]byte, 0, min((to-from)/int64(len(zeros))+1, piecesMax))
+	for left := to - from; left > 0 && len(pieces) < cap(pieces); left -= int64(len(zeros)) {
+		pieces = append(pieces, zeros[:min(left, int64(len(zeros)))])
+	}
+	_, err = unix.Pwritev(int(f.Fd()), pieces, from)
+	return err
 }

@@ -47,6 +47,7 @@ const (
 	goalTen          = "p50 to ten"
 	goalCrowd        = "p50 of a crowd"
 	goalBatched      = "batched"
+	goalGathered     = "gathered"
 	goalSecure       = "secure"
 	goalP99          = "p99"
 	goalDelivered    = "delivered"
@@ -67,6 +68,8 @@ const (
 	goalLost         = "overload lost"
 	goalRecovery     = "overload recovery"
 	goalUnwantedCost = "unwanted"
+	goalAlone16      = "spool alone, 16 KiB"
+	goalAloneCrowd   = "spool alone, crowd"
 )
 
 // spoolLeftMiB is three memtables and a file of the value log of the spool's engine.
@@ -91,6 +94,7 @@ func allGoals() []goal {
 		{goalTen, "delivered p50 to ten targets, ms", false, 100, cells, nil},
 		{goalCrowd, "delivered p50 with 256 callers, of accept p50", false, 2, cells, nil},
 		{goalBatched, "delivered/s of NDJSON of 100, 8 callers, of single posts", true, 1.5, cells, nil},
+		{goalGathered, "delivered/s in requests of 100, NDJSON of 100 in, of F1", true, 1, cells, nil},
 		{goalSecure, "accepted and delivered/s over TLS, of plain", true, 0.95, cells, nil},
 		{goalP99, "accept p99 at 1,000/s, of F2's", false, 3, cells, nil},
 		{goalP999, "accept p99.9 at 1,000/s, of F2's", false, 1.5, cells, nil},
@@ -122,6 +126,10 @@ func allGoals() []goal {
 		{goalRecovery, "full speed again after, s", false, 5, "overload", nil},
 		{goalUnwantedCost, "CPU of an event nobody wants, most of 1,000 targets to 1", false, 1.2,
 			"targets", nil},
+		{goalAlone16, "spool alone, 64 callers of 16 KiB, of append + shared fdatasync", true, 0.55,
+			"spool", nil},
+		{goalAloneCrowd, "spool alone, 256 callers of 1 KiB, of append + shared fdatasync", true, 0.38,
+			"spool", nil},
 		{goalRestMemory, "RSS at rest, MiB", false, 24, "rest", nil},
 		{goalRestCPU, "CPU at rest, % of a core", false, 0.2, "rest", nil},
 		{goalBinary, "static binary, MiB", false, 30, "rest", nil},
@@ -202,6 +210,9 @@ func (r *report) scoreCells(cells []cell, results [][]figures) {
 	})
 	compare(goalBatched, batched(), usual(), func(a, b figures) float64 {
 		return a.Delivered / max(b.Delivered, 1)
+	})
+	compare(goalGathered, gathered(), usual().on(bare), func(a, b figures) float64 {
+		return a.Delivered / max(b.Accepted, 1)
 	})
 	compare(goalSecure, usual().overTLS(), usual(), func(a, b figures) float64 {
 		return a.carried(1) / max(b.carried(1), 1)

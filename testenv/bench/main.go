@@ -33,6 +33,10 @@
 //	                      one or all of them want
 //	-scenario idle        10,000 idle connections of senders: memory of each, accepting beside them,
 //	                      what those beyond the relay's limit are told
+//	-scenario spool       the real package spool in a process of its own, without HTTP, beside a file
+//	                      with a shared fdatasync: 64 and 256 callers of 1 KiB, 64 of 16 KiB, three
+//	                      lanes that owe each event; nobody reads them, or each settles at once; with
+//	                      -profile DIR a CPU profile of every run
 //	-scenario rest        an empty spool at rest; the size of a static binary
 //
 // At the end the goals that were measured are listed as met or missed. Missing one is no failure of
@@ -70,6 +74,7 @@ type options struct {
 	targets  int
 	json     string
 	dir      string
+	profile  string
 	role     string
 }
 
@@ -78,7 +83,8 @@ func (o *options) define() {
 		"scenarios: one round, one second, -long 5s, -pending 50000")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often every cell is run")
 	flag.DurationVar(&o.window, "window", 3*time.Second, "how long a cell is measured")
-	flag.StringVar(&o.only, "only", "", "only cells whose name matches this regular expression")
+	flag.StringVar(&o.only, "only", "", "only cells, or loads of -scenario spool, whose name matches "+
+		"this regular expression")
 	flag.StringVar(&o.scenario, "scenario", "", "run these instead of the cells, separated by "+
 		"commas: "+strings.Join(scenarioNames(), ", "))
 	flag.DurationVar(&o.long, "long", time.Minute, "how long sustained and overload press")
@@ -90,6 +96,8 @@ func (o *options) define() {
 	flag.StringVar(&o.json, "json", "", "write the figures of every run to this file")
 	flag.StringVar(&o.dir, "dir", "", "where spools and the floor's file go (default: a temporary "+
 		"directory; a tmpfs there makes every sync free)")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of every run of -scenario spool "+
+		"to this directory")
 	flag.StringVar(&o.role, "role", "", "used by bench itself: be one of the servers")
 	flag.Parse()
 	if o.quick {
@@ -120,6 +128,11 @@ func run(o *options) error {
 	chosen, err := chooseScenarios(o.scenario)
 	if err != nil {
 		return err
+	}
+	if o.profile != "" {
+		if err := os.MkdirAll(o.profile, 0o700); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp(o.dir, "hookspool-bench-")
 	if err != nil {

@@ -163,7 +163,10 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 	default:
 		s, err = startRelay(dir, func(cfg *testenv.Config, nobody string) {
 			c.configure(cfg, rx.address, nobody)
-			if c.secure {
+			switch {
+			case c.http != "":
+				c.configureTLS(cfg, rx.modern, authority)
+			case c.secure:
 				c.configureTLS(cfg, rx.secure, authority)
 			}
 		})
@@ -177,14 +180,24 @@ func (b *bench) start(c cell) (rx, s *server, err error) {
 // configureTLS has the healthy targets reached over TLS.
 func (c cell) configureTLS(cfg *testenv.Config, rx, authority string) {
 	for i := range c.targets {
-		cfg.Target(fmt.Sprintf("t%d", i), "https://"+rx+"/ok", "ca_file", authority)
+		name := fmt.Sprintf("t%d", i)
+		cfg.Target(name, "https://"+rx+"/ok", "ca_file", authority)
+		if c.http != "" {
+			cfg.Set("target."+name+".http", c.http)
+		}
 	}
 }
 
 // configure asks for what the cell needs; all else has its default.
 func (c cell) configure(cfg *testenv.Config, rx, nobody string) {
 	for i := range c.targets {
-		cfg.Target(fmt.Sprintf("t%d", i), "http://"+rx+"/ok")
+		name := fmt.Sprintf("t%d", i)
+		cfg.Target(name, "http://"+rx+"/ok")
+		if c.gather > 0 {
+			cfg.Set("target."+name+".batch.format", "cloudevents")
+			cfg.Set("target."+name+".batch.max_events", c.gather)
+			cfg.Set("target."+name+".batch.max_wait", "10ms")
+		}
 	}
 	if c.paused {
 		cfg.Target("t0", "http://"+rx+"/ok", "status", "paused")

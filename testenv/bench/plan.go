@@ -22,6 +22,8 @@ type cell struct {
 	pattern bool // of the others: they name their types by a pattern
 	paused  bool
 	secure  bool   // targets are reached over TLS
+	http    string // the version that targets are spoken to in, at a server of Go's
+	gather  int    // targets get so many events in a request; 0: each alone
 	sick    string // what a further target does: hang, refuse, half
 	sweep   bool   // delivered events are kept for a second only, not for a day
 	life    bool   // the same; afterwards wait until everything is delivered and swept
@@ -43,6 +45,9 @@ func (c cell) name() string {
 	if c.secure {
 		name += " tls"
 	}
+	if c.http != "" {
+		name += " http " + c.http
+	}
 	if c.server != relay {
 		return name
 	}
@@ -51,6 +56,9 @@ func (c cell) name() string {
 		name += " paused"
 	default:
 		name += fmt.Sprintf(" t%d", c.targets)
+	}
+	if c.gather > 0 {
+		name += fmt.Sprintf(" by %d", c.gather)
 	}
 	if c.others > 0 {
 		name += fmt.Sprintf(" of %d", c.targets+c.others)
@@ -98,6 +106,12 @@ func (c cell) overTLS() cell {
 	return c
 }
 
+// overHTTP is overTLS in a version of HTTP.
+func (c cell) overHTTP(version string) cell {
+	c.secure, c.http = true, version
+	return c
+}
+
 // pausedTarget is the same load with one target that is paused: events are spooled and not sent.
 func (c cell) pausedTarget() cell {
 	c.targets, c.paused = 0, true
@@ -110,7 +124,7 @@ func plan(quick bool) []cell {
 		lone := usual()
 		lone.conns = 1
 		cells := append(family(64, 1024), usual().overTLS(), withTargets(3), withTargets(10),
-			manyCallers(), batched(), lone.on(floor), lone.pausedTarget())
+			manyCallers(), batched(), gathered(), lone.on(floor), lone.pausedTarget())
 		cells = append(cells, calm().on(floor), calm())
 		return append(append(cells, sickCells()...), lifeCell())
 	}
@@ -119,8 +133,11 @@ func plan(quick bool) []cell {
 		cells = append(cells, family(conns, 1024)...)
 	}
 	cells = append(cells, withTargets(0), withTargets(3), withTargets(10))
-	cells = append(cells, batched().on(floor), batched().pausedTarget(), batched())
+	cells = append(cells, batched().on(floor), batched().pausedTarget(), batched(), gathered())
 	cells = append(cells, usual().overTLS(), usual().overTLS().on(least))
+	for _, version := range []string{"1.1", "2", "auto"} {
+		cells = append(cells, usual().overHTTP(version))
+	}
 	for _, size := range []int{256, 16 << 10, 256 << 10} {
 		cells = append(cells, family(64, size)...)
 	}
@@ -160,6 +177,13 @@ func large(size int) cell {
 func batched() cell {
 	c := usual()
 	c.conns, c.batch = 8, 100
+	return c
+}
+
+// gathered is the same to a target that gets as many in one request.
+func gathered() cell {
+	c := batched()
+	c.gather = 100
 	return c
 }
 

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/port"
 )
 
 const (
@@ -29,6 +30,7 @@ type server struct {
 	cmd     *exec.Cmd
 	address string // where events are taken
 	secure  string // of a receiver: the same over TLS
+	modern  string // of a receiver: the same with HTTP/2 or 1.1, by a server of Go's
 	admin   string // of a relay
 	dir     string // removed at the end; of a relay also where its config, log and spool are
 	config  *testenv.Config
@@ -69,19 +71,24 @@ func startRole(role string, args ...string) (*server, error) {
 		return nil, fmt.Errorf("cannot start the server %s: %w", role, err)
 	}
 	s.address, s.secure, _ = strings.Cut(strings.TrimSpace(line), " ")
+	s.secure, s.modern, _ = strings.Cut(s.secure, " ")
 	return s, nil
 }
 
 // startRelay starts the real binary. set makes its config; the last of the addresses it is given is
 // one that nobody listens on.
 func startRelay(dir string, set func(cfg *testenv.Config, nobody string)) (*server, error) {
-	ports, err := freePorts(3)
-	if err != nil {
-		return nil, err
+	var ports [3]string
+	for i := range ports {
+		var err error
+		if ports[i], err = port.Free(); err != nil {
+			return nil, err
+		}
 	}
 	cfg := testenv.NewConfig().Set("server.listen", []string{ports[0]}).
 		Set("server.admin_listen", ports[1]).Set("log.level", "warn").
-		Set("spool.dir", filepath.Join(dir, "spool"))
+		Set("spool.dir", filepath.Join(dir, "spool")).
+		OnCluster(fmt.Sprintf("bench%d", rand.Uint32()))
 	set(cfg, ports[2])
 	s := &server{address: ports[0], admin: ports[1], dir: dir, config: cfg}
 	if _, err := s.launch(); err != nil {
@@ -215,19 +222,6 @@ func (s *server) rest(limit time.Duration) {
 			return
 		}
 	}
-}
-
-func freePorts(n int) ([]string, error) {
-	var addresses []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer ln.Close()
-		addresses = append(addresses, ln.Addr().String())
-	}
-	return addresses, nil
 }
 
 func ask[T any](url string) (out T, err error) {

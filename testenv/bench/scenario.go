@@ -19,6 +19,7 @@ func scenarios() []scenario {
 		{"overload", (*bench).overload},
 		{"targets", (*bench).targets},
 		{"idle", (*bench).idle},
+		{"spool", (*bench).alone},
 		{"rest", (*bench).rest},
 	}
 }

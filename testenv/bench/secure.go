@@ -8,8 +8,10 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -63,6 +65,29 @@ func serveSecure(handler fasthttp.RequestHandler, path string) (string, error) {
 	server := &fasthttp.Server{Handler: handler, NoDefaultServerHeader: true}
 	go func() { // as long as the process
 		fatal(server.Serve(ln))
+	}()
+	return ln.Addr().String(), nil
+}
+
+// serveModern serves over TLS with HTTP/2 or 1.1, as the client likes, by net/http: fasthttp has no
+// HTTP/2, and what is compared is to be served by one server.
+func serveModern(handler fasthttp.RequestHandler, path string) (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		var ctx fasthttp.RequestCtx
+		body, err := io.ReadAll(q.Body)
+		if err != nil {
+			return
+		}
+		ctx.Request.SetRequestURI(q.RequestURI)
+		ctx.Request.SetBodyRaw(body)
+		handler(&ctx)
+	})}
+	go func() { // as long as the process
+		fatal(server.ServeTLS(ln, path, path))
 	}()
 	return ln.Addr().String(), nil
 }

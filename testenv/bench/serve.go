@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,13 @@ import (
 )
 
 // serveRole is one of the servers, in a process of its own, on a free port that it prints. A
-// receiver that is given a certificate is there over TLS as well, on the port that it prints next.
+// receiver that is given a certificate is there over TLS as well, on the port that it prints next,
+// and on another one where HTTP/2 may be chosen.
+// The spool alone has no port; see serveSpool.
 func serveRole(role string, args []string) error {
+	if role == spoolRole {
+		return serveSpool(args)
+	}
 	handler, err := handlerOf(role, args)
 	if err != nil {
 		return err
@@ -30,7 +36,11 @@ func serveRole(role string, args []string) error {
 		if err != nil {
 			return err
 		}
-		addresses += " " + secure
+		modern, err := serveModern(handler, args[0])
+		if err != nil {
+			return err
+		}
+		addresses += " " + secure + " " + modern
 	}
 	fmt.Println(addresses)
 	server := &fasthttp.Server{Handler: handler, NoDefaultServerHeader: true}
@@ -76,6 +86,8 @@ type floorFile struct {
 	file *os.File
 	in   chan *floorWrite
 	free sync.Pool // of *floorWrite
+	// syncs counts them.
+	syncs atomic.Uint64
 }
 
 type floorWrite struct {
@@ -90,8 +102,14 @@ func newFloorFile(path string) (*floorFile, error) {
 	}
 	f := &floorFile{file: file, in: make(chan *floorWrite, 1024)}
 	f.free.New = func() any { return &floorWrite{done: make(chan error, 1)} }
-	go f.loop() // as long as the process
+	go f.loop() // until close
 	return f, nil
+}
+
+// close is for after the last append.
+func (f *floorFile) close() error {
+	close(f.in)
+	return f.file.Close()
 }
 
 func (f *floorFile) append(body []byte) error {
@@ -130,6 +148,7 @@ func (f *floorFile) loop() {
 		if err == nil {
 			err = syncData(f.file)
 		}
+		f.syncs.Add(1)
 		for _, w := range group {
 			w.done <- err
 		}
@@ -222,9 +241,27 @@ func (r *receiver) handle(ctx *fasthttp.RequestCtx) {
 	case "/reset":
 		r.took.reset()
 	default:
-		if due, ok := stampOf(ctx.Request.Body()); ok {
-			r.took.add(time.Since(due))
-			r.total.Add(1)
+		r.take(ctx.Request.Body())
+	}
+}
+
+// take notes the events of a request.
+func (r *receiver) take(body []byte) {
+	for len(body) > 0 && body[0] == '[' {
+		at := bytes.Index(body[1:], []byte(stampPrefix))
+		if at < 0 {
+			return
 		}
+		body = body[1+at:]
+		r.one(body)
+		body[0] = '[' // it is this server's own
+	}
+	r.one(body)
+}
+
+func (r *receiver) one(payload []byte) {
+	if due, ok := stampOf(payload); ok {
+		r.took.add(time.Since(due))
+		r.total.Add(1)
 	}
 }

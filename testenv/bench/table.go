@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 )
 
-// median takes the median of every figure on its own.
-func median(runs []figures) (out figures) {
+// median takes the median of every figure on its own. All fields of T are figures.
+func median[T any](runs []T) (out T) {
 	v := reflect.ValueOf(&out).Elem()
 	for i := range v.NumField() {
 		var all []float64

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
@@ -15,8 +16,12 @@ import (
 // drainMost is what a grace period must exceed: server.drain_timeout's default.
 const drainMost = 25 * time.Second
 
-// checkCompose loads a file as `docker compose config` does: schema, references, interpolation.
-func checkCompose(ctx context.Context, path string) error {
+// leaveMost is the same for a NATS server, which leaves within seconds.
+const leaveMost = 20 * time.Second
+
+// checkCompose loads a file as `docker compose config` does: schema, references, interpolation. The
+// relays are services of it.
+func checkCompose(ctx context.Context, path string, relays ...string) error {
 	options, err := cli.NewProjectOptions([]string{path}, cli.WithResolvedPaths(true))
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", path, err)
@@ -25,11 +30,48 @@ func checkCompose(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("cannot load %s: %w", path, err)
 	}
-	relay, err := project.GetService("hookspool")
-	if err != nil {
+	var errs []error
+	for _, name := range relays {
+		relay, err := project.GetService(name)
+		if err == nil {
+			err = errors.Join(checkService(relay), checkBuild(relay))
+		}
+		errs = append(errs, err)
+	}
+	errs = append(errs, checkNodes(project))
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return errors.Join(checkService(relay), checkBuild(relay))
+	return nil
+}
+
+// checkNodes wants of each NATS server a volume that no other has, and time to leave.
+func checkNodes(project *types.Project) error {
+	var errs []error
+	stores := map[string]string{}
+	for name, s := range project.Services {
+		if !strings.HasPrefix(s.Image, "nats:") {
+			continue
+		}
+		store := ""
+		for _, v := range s.Volumes {
+			if v.Type == types.VolumeTypeVolume && v.Target == "/data" {
+				store = v.Source
+			}
+		}
+		if other := stores[store]; store == "" || other != "" {
+			errs = append(errs, fmt.Errorf("the store of %s is on no volume, or on that of %q", name, other))
+		}
+		stores[store] = name
+		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) <= leaveMost {
+			errs = append(errs, fmt.Errorf("the stop_grace_period of %s does not exceed %s", name,
+				leaveMost))
+		}
+		if s.HealthCheck == nil || s.MemLimit == 0 {
+			errs = append(errs, fmt.Errorf("%s has no healthcheck or no mem_limit", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func checkService(s types.ServiceConfig) error {

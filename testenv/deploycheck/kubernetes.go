@@ -192,8 +192,36 @@ func (c *cluster) checkWorkload(w workload) error {
 			errs = append(errs, checkRelay(w.name, container, sidecar))
 		}
 	}
+	if all[0].Name == "nats" {
+		return errors.Join(append(errs, checkNode(w))...)
+	}
 	if relays != 1 {
 		fault("it has %d containers named hookspool", relays)
+	}
+	return errors.Join(errs...)
+}
+
+// checkNode wants of NATS servers that no two are lost together: each on a node and a volume of its
+// own, and time to leave.
+func checkNode(w workload) error {
+	spec, c := w.template.Spec, w.template.Spec.Containers[0]
+	store := false
+	for _, m := range c.VolumeMounts {
+		store = store || m.MountPath == "/data" && len(w.claims) == 1 && m.Name == w.claims[0].Name
+	}
+	apart := spec.Affinity != nil && spec.Affinity.PodAntiAffinity != nil &&
+		len(spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) == 1
+	var errs []error
+	if !store || !apart {
+		errs = append(errs, fmt.Errorf("%s: its store is on no claim, or two share a node", w.name))
+	}
+	if grace := spec.TerminationGracePeriodSeconds; grace == nil ||
+		float64(*grace) <= leaveMost.Seconds() {
+		errs = append(errs, fmt.Errorf("%s: terminationGracePeriodSeconds does not exceed %s", w.name,
+			leaveMost))
+	}
+	if c.StartupProbe == nil || c.ReadinessProbe == nil || c.LivenessProbe == nil {
+		errs = append(errs, fmt.Errorf("%s: it lacks a probe", w.name))
 	}
 	return errors.Join(errs...)
 }

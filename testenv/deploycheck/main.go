@@ -20,7 +20,10 @@ func main() {
 		os.Exit(2)
 	}
 	dir := os.Args[1]
-	err := checkCompose(context.Background(), filepath.Join(dir, "compose", "compose.yml"))
+	err := errors.Join(
+		checkCompose(context.Background(), filepath.Join(dir, "compose", "compose.yml"), "hookspool"),
+		checkCompose(context.Background(), filepath.Join(dir, "compose", "shared", "compose.yml"),
+			"relay-1", "relay-2"))
 	manifests, globErr := filepath.Glob(filepath.Join(dir, "kubernetes", "*.yml"))
 	if globErr == nil && len(manifests) == 0 {
 		globErr = errors.New("there are no Kubernetes manifests")
@@ -29,5 +32,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("1 Compose file and %d Kubernetes manifests are valid\n", len(manifests))
+	fmt.Printf("2 Compose files and %d Kubernetes manifests are valid\n", len(manifests))
 }

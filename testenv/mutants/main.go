@@ -2,12 +2,12 @@
 // time, and wants the test that guards the promise to notice. The broken source goes to the
 // compiler as an overlay, so that neither the repository nor a shipped build has a switch for it.
 //
-//	go run ./testenv/mutants              # all of them, a few minutes
+//	go run ./testenv/mutants              # all of them, three quarters of an hour
 //	go run ./testenv/mutants -only sync   # those whose name matches
 //	go run ./testenv/mutants -list
 //
-// A mutant that needs root and loop devices (a power cut) is skipped, and said so, where the test
-// that should notice skips itself. Exit 1 if a mutant survives.
+// A mutant that needs root and loop devices (a power cut) is skipped, and said so, where the tests
+// that should notice skip themselves. Exit 1 if a mutant survives.
 package main
 
 import (
@@ -53,7 +53,7 @@ func run(only string, list bool) error {
 			continue
 		}
 		if list {
-			fmt.Printf("%-28s %s: go test ./%s -run '%s'\n", m.name, m.file, m.pkg, m.tests)
+			fmt.Printf("%-28s %s: go test ./%s %s\n", m.name, m.file, m.pkg, m.chosen())
 			continue
 		}
 		began := time.Now()
@@ -61,11 +61,11 @@ func run(only string, list bool) error {
 		if err != nil {
 			return fmt.Errorf("cannot try %q: %w", m.name, err)
 		}
-		if verdict == "SURVIVED" {
+		if verdict == survivor {
 			survived++
 		}
-		fmt.Printf("%-28s %-9s %5.1fs  %s -run '%s'\n", m.name, verdict,
-			time.Since(began).Seconds(), m.pkg, m.tests)
+		fmt.Printf("%-28s %-9s %5.1fs  %s %s\n", m.name, verdict, time.Since(began).Seconds(),
+			m.pkg, m.chosen())
 	}
 	if survived > 0 {
 		return fmt.Errorf("%d mutants survived", survived)
@@ -89,24 +89,54 @@ func (m *mutant) try(root string) (verdict string, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it does not build, so it proves nothing: %w\n%s", err, out)
 	}
-	test := exec.Command("go", "test", "-v", "-count=1", "-timeout", timeLimit, "-run", m.tests,
-		"./"+m.pkg)
+	test := exec.Command("go", append([]string{"test", "-v", "-count=1", "-timeout", timeLimit,
+		"-run", m.tests, "./" + m.pkg, "-args"}, m.args...)...)
 	test.Dir = root
 	// By the environment, so that the binary that testenv builds is the mutant as well.
 	test.Env = append(os.Environ(), "GOFLAGS=-overlay="+overlay, "HOOKSPOOL_BINARY=")
 	out, err := test.CombinedOutput()
 	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return "killed", nil
-	case err != nil:
+	if err != nil && !errors.As(err, &exit) {
 		return "", err
-	case !strings.Contains(string(out), "--- PASS") && strings.Contains(string(out), "--- SKIP"):
-		return "skipped", nil
-	case !strings.Contains(string(out), "--- PASS"):
-		return "", fmt.Errorf("no test is named like %q", m.tests)
 	}
-	return "SURVIVED", nil
+	return judge(string(out), err != nil)
+}
+
+// chosen is what chooses the mutant's tests.
+func (m *mutant) chosen() string {
+	return strings.Join(append([]string{"-run '" + m.tests + "'"}, m.args...), " ")
+}
+
+// What becomes of a mutant.
+const (
+	victim   = "killed"
+	survivor = "SURVIVED"
+	untried  = "skipped" // each of its tests needs what is not here
+)
+
+// judge reads the verdict in what go test -v said. Tests that did not begin, because they do not
+// compile or do not know a flag, fail as well and prove nothing.
+func judge(out string, failed bool) (verdict string, err error) {
+	passed, skipped := 0, 0
+	for _, match := range regexp.MustCompile(`(?m)^ *--- (PASS|SKIP): (\S+)`).
+		FindAllStringSubmatch(out, -1) {
+		switch {
+		case strings.Contains(out, "=== RUN   "+match[2]+"/"): // its parts say it
+		case match[1] == "PASS":
+			passed++
+		default:
+			skipped++
+		}
+	}
+	switch {
+	case !strings.Contains(out, "=== RUN"):
+		return "", fmt.Errorf("its tests do not run, so they prove nothing:\n%s", out)
+	case failed:
+		return victim, nil
+	case passed == 0 && skipped > 0:
+		return untried, nil
+	}
+	return survivor, nil
 }
 
 // overlay writes the broken file and the list that the compiler wants.

@@ -9,22 +9,70 @@ type mutant struct {
 	from, to string
 	pkg      string
 	tests    string
+	// args are flags of the tests, for what they do not try often enough by default.
+	args []string
 }
 
 func mutants() []mutant {
-	return slices.Concat(spoolMutants(), valueMutants(), frameMutants(), diskMutants(),
-		relayMutants())
+	return slices.Concat(spoolMutants(), valueMutants(), sharedMutants(), copyMutants(),
+		frameMutants(), diskMutants(), lineMutants(), relayMutants(), wayMutants())
+}
+
+// wayMutants break the ways to a target: HTTP/2 and batches.
+func wayMutants() []mutant {
+	return []mutant{{
+		name: "try a failed stream again", file: "relay/attempt/http2.go",
+		from: "case f.err == errLeft && kept:", to: "case f.err != nil && left < leftMax:",
+		pkg: "relay/attempt", tests: "TestHTTP2Once",
+	}, {
+		name: "give up what was left", file: "relay/attempt/http2.go",
+		from: "case f.err == errLeft && kept:", to: "case f == nil:",
+		pkg: "relay/attempt", tests: "TestHTTP2Once",
+	}, {
+		name: "leave a request as often as a target leaves it", file: "relay/attempt/http2.go",
+		from: "left >= leftMax)", to: "left < 0)",
+		pkg: "relay/attempt", tests: "TestHTTP2LeftByMany",
+	}, {
+		name: "send before the limits are known", file: "relay/attempt/share.go",
+		from: "(k.settled || k.inFlight == 0)", to: "k.inFlight >= 0",
+		pkg: "relay/attempt", tests: "TestHTTP2Limits",
+	}, {
+		name: "keep a silent connection", file: "relay/attempt/http2.go",
+		from: "			k.retired.Store(true)\n", to: "",
+		pkg: "relay/attempt", tests: "TestHTTP2Ends",
+	}, {
+		name: "lose what was gathered", file: "relay/batch.go",
+		from: "		seq, left = g.batch.parts[0].event.Seq, true", to: "		left = false",
+		pkg: "testenv", tests: "TestBatchesHeld",
+	}, {
+		name: "any failure is in the group", file: "relay/hunt/hunt.go",
+		from: "h.failure(seq, at) == h.of.Failure", to: "h.failure(seq, at) != \"\"",
+		pkg: "testenv", tests: "TestFailuresChoose",
+	}, {
+		name: "settle the first alone", file: "relay/batch.go",
+		from: "	for _, p := range sent {", to: "	for _, p := range sent[:1] {",
+		pkg: "testenv", tests: "TestBatchesFail",
+	}, {
+		name: "the poison takes its neighbours", file: "relay/batch.go",
+		from: "b.MaxEvents>>min(t.attempts, 16)", to: "b.MaxEvents>>min(t.attempts, 0)",
+		pkg: "testenv", tests: "TestBatchesFail",
+	}, {
+		name: "the envelope is the event", file: "relay/envelope/open.go",
+		from: "	whole := bytes.HasPrefix(element, []byte(idMember))",
+		to:   "	whole := len(element) == 0",
+		pkg:  "testenv", tests: "TestBatchChain",
+	}}
 }
 
 func spoolMutants() []mutant {
 	return []mutant{{
 		name: "no sync", file: "spool/badger/options.go", from: "o.SyncWrites = true",
 		to: "o.SyncWrites = false", pkg: "testenv", tests: "TestFaultPowerCuts",
+		// Each cut takes chance's kind; one that flushes everything first loses nothing.
+		args: []string{"-cuts", "20"},
 	}, {
 		name: "answer early", file: "spool/commit.go",
-		from: "	if err := g.commit(); err != nil {\n		answer(ops, s.fail(err))",
-		to: "	answer(ops, nil)\n	ops = nil\n" +
-			"	if err := g.commit(); err != nil {\n		answer(ops, s.fail(err))",
+		from: "		err = g.commit()\n", to: "		answer(ops, nil)\n		ops, err = nil, g.commit()\n",
 		pkg: "spool", tests: "TestFaultAtEveryCall",
 	}, {
 		name: "carry on after an error", file: "spool/commit.go",
@@ -51,8 +99,8 @@ func spoolMutants() []mutant {
 		pkg:  "spool", tests: "TestHighWater",
 	}, {
 		name: "half a batch", file: "spool/load.go",
-		from: "		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) {",
-		to:   "		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) || true {",
+		from: "		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) || s.shared != nil {",
+		to:   "		if e == nil || e.BatchEnd <= max(seq, s.hw.Last()) || s != nil {",
 		pkg:  "spool", tests: "TestFaultAtEveryCall",
 	}, {
 		name: "stand in others' way", file: "spool/lanes.go",
@@ -60,9 +108,9 @@ func spoolMutants() []mutant {
 		pkg: "spool", tests: "TestFeedStandstill",
 	}, {
 		name: "position passes a failure", file: "spool/change.go",
-		from: "	case st.Verdict == Retry:\n		g.put(key, st.exception().Encode(), 0)",
+		from: "	case st.Verdict == Retry:\n		putException(g, l.id, st.Seq, st.exception())",
 		to: "	case st.Verdict == Retry && !st.Fresh:\n" +
-			"		g.put(key, st.exception().Encode(), 0)",
+			"		putException(g, l.id, st.Seq, st.exception())",
 		pkg: "spool", tests: "TestModel|TestJourney|TestFaultAtEveryCall",
 	}, {
 		name: "forget ids", file: "spool/append.go",
@@ -78,9 +126,8 @@ func spoolMutants() []mutant {
 func valueMutants() []mutant {
 	return []mutant{{
 		name: "value log left to Badger", file: "spool/badger/precheck.go",
-		from: "if err := f.repairValueLogs(o, files, found); err != nil {",
-		to:   "if err := error(nil); err != nil {",
-		pkg:  "spool/badger", tests: "TestValueLog",
+		from: "return f.repairValueLogs(o, files, found)", to: "return nil",
+		pkg: "spool/badger", tests: "TestValueLog",
 	}, {
 		name: "no sync of a value log seen", file: "spool/badger/txn.go",
 		from: "err == nil && failed != unsynced", to: "false && failed != unsynced",
@@ -90,13 +137,33 @@ func valueMutants() []mutant {
 		from: "if err := s.checkValues(between); err != nil {", to: "if err := error(nil); err != nil {",
 		pkg: "spool/badger", tests: "TestCollectDamaged",
 	}, {
+		name: "zeros over values", file: "spool/volume/alloc_linux.go",
+		from: "!errors.Is(err, unix.ENXIO)", to: "err != nil && !errors.Is(err, unix.ENXIO)",
+		pkg: "spool/badger", tests: "TestSpread",
+	}, {
 		name: "packed beside deletions", file: "spool/badger/pack.go",
 		from: "p.loose.trims.Load() != trims || ", to: "trims == 0 && false || ",
 		pkg: "spool/badger", tests: "TestPackBesideDeletions",
 	}, {
-		name: "lost counts stay lost", file: "spool/badger/precheck.go",
-		from: "dead.Note(o)", to: `dead.Note(badger.Options{Dir: o.Dir + "x"})`,
+		name: "lost counts stay lost", file: "spool/badger/reclaim.go",
+		from: "dead.Tell(s.DB, s.counted)", to: "int64(len(s.counted))",
 		pkg: "spool/badger", tests: "TestLostCount",
+	}, {
+		name: "a frame of another process is found again", file: "spool/badger/repair.go",
+		from: "!cutOff || file == l.values && ", to: "!cutOff || ", pkg: "spool",
+		tests: "TestRepairCutStaleFrame",
+	}, {
+		name: "a stale frame is found again", file: "spool/badger/precheck.go",
+		from: "is = is && owes", to: "is = is && (owes || is)", pkg: "spool",
+		tests: "TestRepairStaleFrame",
+	}, {
+		name: "collect what is largest only", file: "spool/badger/reclaim.go",
+		from: "best: most - known[best] + 1", to: "best: 0", pkg: "spool/badger",
+		tests: "TestCollectBesideLarger",
+	}, {
+		name: "forget what was swept before", file: "spool/badger/reclaim.go",
+		from: "s.Reclaimer.Swept.Add(disk.Bytes)", to: "s.Reclaimer.Swept.Add(0)",
+		pkg: "spool/badger", tests: "TestReclaimFormer",
 	}, {
 		name: "the log does not say what was whole", file: "spool/badger/repairvalues.go",
 		from: "			l.known.End = l.ends[number]", to: "			l.known.Txn = 0",
@@ -108,10 +175,98 @@ func valueMutants() []mutant {
 	}}
 }
 
+// sharedMutants break what several relays stand on.
+func sharedMutants() []mutant {
+	return []mutant{{
+		name: "events of others are not heard", file: "spool/shared.go",
+		from: "s.fed < newest; {", to: "s.fed < newest && newest == 0; {",
+		pkg: "spool/jetstream", tests: "TestFleet",
+	}, {
+		name: "a draft is planned on what it was planned before", file: "spool/append.go",
+		from: "			d.planAgain()\n", to: "			_ = d\n",
+		pkg: "spool/jetstream", tests: "TestFleet",
+	}, {
+		name: "a lane's tail is not counted", file: "spool/shared.go",
+		from: "l != nil && seq > l.owedSeq {", to: "l != nil && seq > l.owedSeq+1<<40 {",
+		pkg: "spool/jetstream", tests: "TestFleet",
+	}, {
+		name: "no fence is checked", file: "spool/jetstream/txn.go",
+		from: "b.guard(fenced(f.lane), f.seq)", to: "_ = f",
+		pkg: "spool/jetstream", tests: "TestFenceMeetsCommit",
+	}, {
+		name: "no answer counts as stored", file: "spool/jetstream/commit.go",
+		from: "if now.writer.writer == (writer{c.incarnation, b.number}) {", to: "if true {",
+		pkg: "spool/jetstream", tests: "TestUnanswered",
+	}, {
+		name: "a replica is not read to its end", file: "spool/jetstream/engine.go",
+		from: "return e.mark() })\n	if err == nil {\n		err = e.follow.catchUp(ctx, seq, most)",
+		to:   "return e.mark() })\n	if err == nil {\n		_ = seq",
+		pkg:  "spool/jetstream", tests: "TestEngine",
+	}, {
+		name: "a deletion goes before its frame", file: "spool/jetstream/replica.go",
+		from: "m.event > max(frame.event, t.cleared)", to: "m.event >= event",
+		pkg: "spool/jetstream", tests: "TestTrimmer",
+	}, {
+		name: "a packed record outlives a newer one", file: "spool/jetstream/pack.go",
+		from: "case w.ttl > 0 && w.ttl < most && p.known(key):", to: "case false:",
+		pkg: "spool/jetstream", tests: "TestPacked$",
+	}, {
+		name: "events wait in a full stream", file: "spool/jetstream/commit.go",
+		from: "if b.events {", to: "if false {",
+		pkg: "spool/jetstream", tests: "TestFullMet",
+	}, {
+		name: "the history takes what is left for outcomes", file: "spool/jetstream/space.go",
+		from: "s.stored.Load()+s.owed.Load() <= most-most/reserveShare/2", to: "most > 0",
+		pkg: "spool/jetstream", tests: "TestFullPaused",
+	}, {
+		name: "a gap at the start is passed", file: "spool/jetstream/away.go",
+		from: "if to <= p.Swept {", to: "if to <= p.Swept || true {",
+		pkg: "spool/jetstream", tests: "TestHoleAtStart",
+	}, {
+		name: "a gap that comes is passed", file: "spool/jetstream/away.go",
+		from: "if asked < first-1 {", to: "if asked < first-1 && !live {",
+		pkg: "spool/jetstream", tests: "TestHoleComes",
+	}, {
+		name: "an event is taken twice", file: "spool/jetstream/away.go",
+		from: "if first < want {", to: "if first < want && first == 0 {",
+		pkg: "spool/jetstream", tests: "TestHoleComes",
+	}}
+}
+
+// copyMutants break how relays compare the servers' copies.
+func copyMutants() []mutant {
+	return []mutant{{
+		name: "a copy that lacks messages leads", file: "spool/jetstream/copies/watch.go",
+		from: "next == \"\" {", to: "next != \"?\" {",
+		pkg: "spool/jetstream", tests: "TestCopies$",
+	}, {
+		name: "who catches up is compared", file: "spool/jetstream/copies/copies.go",
+		from: "if last[node] < info.State.LastSeq {", to: "if last[node] < info.State.LastSeq*0 {",
+		pkg: "spool/jetstream/copies", tests: "TestCompareNodes",
+	}, {
+		name: "a comparison that does not tell makes whole", file: "spool/jetstream/copies/known.go",
+		from: "n.AtMost < before.Missing", to: "n.AtMost >= 0",
+		pkg: "spool/jetstream/copies", tests: "TestWatch",
+	}, {
+		name: "one round is a verdict", file: "spool/jetstream/copies/judge.go",
+		from: "const rounds = 6", to: "const rounds = 1",
+		pkg: "spool/jetstream/copies", tests: "TestJudge",
+	}, {
+		name: "what comes meanwhile counts as missing", file: "spool/jetstream/copies/copies.go",
+		from: "n.steady = span{steady[node] - min(steady[node], after[node]), ",
+		to:   "n.steady = span{steady[node], 0*",
+		pkg:  "spool/jetstream", tests: "TestCopies$",
+	}, {
+		name: "a doubt is told at once", file: "spool/jetstream/copies/known.go",
+		from: "case !s.Clear && !k.doubted[s.Node]:", to: "case !s.Clear && k.doubted == nil:",
+		pkg: "spool/jetstream/copies", tests: "TestWatch",
+	}}
+}
+
 func frameMutants() []mutant {
 	return []mutant{{
 		name: "leave what a damaged log led to", file: "spool/badger/precheck.go",
-		from: "f.found.first == 0 || !f.Recounting()", to: "f.found.first >= 0 || !f.Recounting()",
+		from: "f.found == nil || f.found.first == 0", to: "f.found == nil || f.found.first >= 0",
 		pkg: "spool", tests: "TestRepairLostPointer",
 	}, {
 		name: "show a frame where it is not", file: "spool/badger/frame/walker.go",
@@ -200,6 +355,26 @@ func diskMutants() []mutant {
 	}}
 }
 
+func lineMutants() []mutant {
+	return []mutant{{
+		name: "overtake in line", file: "relay/line/line.go",
+		from: "	if n != nil || q.failedLocked() {",
+		to:   "	if n != nil && q.failedLocked() {",
+		pkg:  "relay/line", tests: "TestModel",
+	}, {
+		name: "forget a line that fails", file: "relay/line/line.go",
+		from: "	n.flying, n.beside = false, true\n",
+		to:   "	n.flying, n.beside = false, true\n	delete(q.of, order)\n",
+		pkg:  "relay/line", tests: "TestModel",
+	}, {
+		name: "no place in line", file: "spool/line.go",
+		from: "	if x.Order != 0 {\n		g.put(record.OrderKey(lane, x.Order, seq), nil, 0)",
+		to: "	if x.Order != 0 && x.Attempts > 0 {\n" +
+			"		g.put(record.OrderKey(lane, x.Order, seq), nil, 0)",
+		pkg: "testenv", tests: "TestOrder",
+	}}
+}
+
 func relayMutants() []mutant {
 	return []mutant{{
 		name: "believe half an answer", file: "relay/attempt/head.go",
@@ -224,15 +399,27 @@ func relayMutants() []mutant {
 		pkg: "testenv", tests: "TestP5",
 	}, {
 		name: "one retry more", file: "relay/lane.go",
-		from: "	case t.attempts >= l.r.setup", to: "	case t.attempts > l.r.setup",
+		from: "	case t.attempts < l.target()", to: "	case t.attempts <= l.target()",
 		pkg: "testenv", tests: "TestP5Exactly145Requests",
 	}, {
 		name: "defective at the 100th", file: "relay/warn.go",
 		from: "	case failed > limit:", to: "	case failed >= limit:",
 		pkg: "testenv", tests: "TestP5The101stFailedJob",
 	}, {
+		name: "count a failed job after its attempt", file: "relay/defect.go",
+		from: "	wait := l.r.spool.Begin(change)\n	l.troubled.Store(true)\n",
+		to: "	attempt := spool.Change{Settle: change.Settle}\n	change.Settle = nil\n" +
+			"	_ = l.r.spool.Apply(attempt)\n" +
+			"	wait := l.r.spool.Begin(change)\n	l.troubled.Store(true)\n",
+		pkg: "testenv", tests: "TestFleetWrites",
+	}, {
+		name: "owe a mail after its defect", file: "relay/defect.go",
+		from: "		change.Owe = owed // otherwise",
+		to:   "		defer func() { _ = l.r.spool.Apply(spool.Change{Owe: owed}) }() // otherwise",
+		pkg:  "testenv", tests: "TestFleetWrites",
+	}, {
 		name: "charge what was not tried", file: "relay/lane.go",
-		from: " || t.job != nil && t.job.over() {", to: " {",
+		from: " || closed(l.r.stopping) || !goes() {", to: " || closed(l.r.stopping) {",
 		pkg: "testenv", tests: "TestP5StopJobAfter",
 	}, {
 		name: "wait for the dead", file: "relay/pulse/pulse.go",
@@ -244,7 +431,7 @@ func relayMutants() []mutant {
 		pkg: "relay", tests: "TestWaiting",
 	}, {
 		name: "lose what is left of a portion", file: "relay/lane.go",
-		from: "l.portion.drop(); left {", to: "l.portion.drop(); left && seq == 0 {",
+		from: "l.portion.drop(); left &&", to: "l.portion.drop(); left && seq == 0 &&",
 		pkg: "relay", tests: "TestPortion",
 	}, {
 		name: "any origin", file: "relay/admin/guard.go",

@@ -49,9 +49,18 @@ func writePage(b *bytes.Buffer, source []byte) {
 	m := markdown()
 	tree := parse(source)
 	relink(tree)
-	if err := m.Renderer().Render(b, source, tree); err != nil {
+	var page bytes.Buffer
+	if err := m.Renderer().Render(&page, source, tree); err != nil {
 		panic("BUG: a page of the manual cannot be rendered: " + err.Error())
 	}
+	// What may be wider than a phone scrolls by itself: with the arrow keys too, once it has the
+	// focus. A tag in the text of a page is escaped by now.
+	text := page.Bytes()
+	for _, tag := range []string{"<pre", "<table"} {
+		text = bytes.ReplaceAll(text, []byte(tag+">"), []byte(tag+` tabindex="0">`))
+	}
+	// A column without a title has no header.
+	b.Write(bytes.ReplaceAll(text, []byte("<th></th>"), []byte("<td></td>")))
 }
 
 // relink leads links to other pages to where these are served. A file of the repository is not

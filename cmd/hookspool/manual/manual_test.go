@@ -288,8 +288,8 @@ func TestTerminal(t *testing.T) {
 	f(20, false, "9. nine ten eleven twelve\n", "9. nine ten eleven\n   twelve\n")
 	f(20, false, "1. a\n2. b\n\n   c\n", "1. a\n\n2. b\n\n   c\n")
 	// Code is never broken; what a program answers is fainter than what was typed.
-	f(20, false, "```sh\nhookspool help --no-pager failures\n```\n",
-		"    hookspool help --no-pager failures\n")
+	f(20, false, "```sh\nhookspool help --no-pager faults\n```\n",
+		"    hookspool help --no-pager faults\n")
 	f(20, true, "```console\n$ a \\\n  b\nc\n```\n", "    $ a \\\n      b\n    \x1b[2mc\x1b[0m\n")
 	// Tables: columns, cells of several lines, no head, and a stack where columns are too narrow.
 	f(40, false, "| a | b |\n|---|---|\n| 1 | two |\n", "a  b\n──────\n1  two\n")

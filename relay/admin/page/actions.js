@@ -2,11 +2,11 @@
 // called when something changed.
 
 import { at, get, post } from "./api.js";
-import { h } from "./dom.js";
-import { confirm, open } from "./dialog.js";
-import { duration, several } from "./format.js";
-import { facts } from "./parts.js";
+import { fill, h, say } from "./dom.js";
+import { confirm } from "./dialog.js";
+import { count, several } from "./format.js";
 import { poll } from "./live.js";
+import { sample } from "./sample.js";
 
 const path = (name, verb) => "targets/" + at(name) + "/" + verb;
 
@@ -23,11 +23,48 @@ function steer(verb, title, text, label, told) {
   });
 }
 
-export const enable = steer("enable", "Enable",
-  "This lifts the defect and runs a job now: one attempt for each delivery that is due. Live " +
-  "attempts go on at once.", "Enable",
-  (t) => t.name + " is " + t.status + ". A job runs now; " +
-    several(t.pending, "delivery is", "deliveries are") + " pending.");
+// jobOf makes a confirmation of an order that runs a job. It waits for that and shows what it came
+// to; closing the dialog ends the waiting only.
+function jobOf(verb, query, title, text, label) {
+  return (name, after) => confirm({
+    title: title + " " + name, text, label,
+    act: async (signal, result) => {
+      let t = await post(path(name, verb), query, signal);
+      const asked = t.job_asked || 0;
+      const line = h("p", { class: "notice" });
+      fill(result, line);
+      const ended = () => t.last_job && t.last_job.number >= asked && t.last_job.ended_at;
+      for (let idle = 0; asked && !ended() && idle < jobLostLooks;) {
+        const j = t.last_job;
+        say(line, j && !j.ended_at
+          ? count(j.tried) + " of " + count(j.due) + ": " + j.summary + "…" : "A job begins…");
+        await new Promise((resolve) => setTimeout(resolve, jobLookMilliseconds));
+        t = await get("targets/" + at(name), null, signal);
+        idle = t.job_running ? 0 : idle + 1;
+      }
+      poll();
+      if (after) after();
+      if (!asked) {
+        return h("p", { class: "notice" }, t.name + " is " + t.status +
+          "; nothing waits for a job. A sample tests it.");
+      }
+      if (!ended()) {
+        throw new Error("the job was cut off: the relay was started again, or another one serves " +
+          "the target now");
+      }
+      const good = t.last_job.acknowledged || !t.last_job.outcomes.length;
+      return h("p", { class: "notice " + (good ? "good" : "bad") }, t.last_job.summary + ".");
+    },
+  });
+}
+
+const jobLookMilliseconds = 400;
+const jobLostLooks = 40;
+
+export const force = jobOf("enable", { force: true }, "Lift the defect of",
+  "This makes it Enabled although nothing was acknowledged, and ends its alarm until as many " +
+  "jobs in a row have failed again. The first success of any job lifts the defect by itself.",
+  "Lift by force");
 
 export const pause = steer("pause", "Pause",
   "Its events go on being spooled, and nothing is sent until you resume it. Nothing is lost, and " +
@@ -39,61 +76,16 @@ export const resume = steer("resume", "Resume",
   (t) => t.name + " is " + t.status + "; " + several(t.pending, "delivery", "deliveries") +
     " pending.");
 
-export const retry = steer("retry", "Retry now:",
+export const retry = jobOf("retry", null, "Retry now:",
   "This runs a job now instead of at the next tick: one attempt for each delivery that failed " +
-  "before. It counts like any other job.", "Retry now",
-  (t) => "A job runs now for " + t.name + "; " +
-    several(t.pending, "delivery is", "deliveries are") + " pending.");
-
-// matches reports whether a target's pattern wants a type; a star stands for anything.
-export function matches(pattern, type) {
-  const parts = pattern.split("*").map((p) => p.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp("^" + parts.join(".*") + "$").test(type);
-}
-
-// sampleTypes are the types that the relay has a payload for; without them the first can be sent.
-const sampleTypes = () => get("/sample-types.json").catch(() => []);
-
-// sample sends one test event and shows the answer. It is not spooled and not counted.
-export function sample(target) {
-  open("Sample callback to " + target.name, (d) => {
-    const select = h("select", { id: "sample-type" }, h("option", { value: "" },
-      "the first that the target wants"));
-    offerTypes(select, target);
-    const go = h("button", { type: "submit", class: "primary" }, "Send sample");
-    go.addEventListener("click", () => d.run(go, async () =>
-      sampleResult(await post(path(target.name, "sample"), { type: select.value }, d.signal))));
-    return [h("p", null, "One request, whatever the target's status. It is not spooled and " +
-      "touches no counter."),
-    h("label", { for: "sample-type" }, "Event type"), select, d.result,
-    h("footer", null, go)];
-  });
-}
-
-async function offerTypes(select, target) {
-  const wanted = (type) => target.events.some((pattern) => matches(pattern, type));
-  const all = await sampleTypes();
-  for (const [label, list] of [["wanted by the target", all.filter(wanted)],
-    ["others", all.filter((type) => !wanted(type))]]) {
-    if (list.length) {
-      select.append(h("optgroup", { label }, list.map((type) => h("option", null, type))));
-    }
-  }
-}
-
-function sampleResult(s) {
-  return h("div", null,
-    h("p", { class: "notice " + (s.acknowledged ? "good" : "bad") }, s.acknowledged
-      ? "Acknowledged" : "Not acknowledged: " + (s.error || s.outcome)),
-    facts(["Type", s.type], ["Status line", s.status_line || "–"],
-      ["Latency", duration(s.latency_seconds)], ["Remote", s.remote || "–"],
-      ["TLS", s.tls || "none"], ["Id", h("span", { class: "id" }, s.id)]),
-    s.body ? h("pre", { tabindex: "0", "aria-label": "Body of the answer" }, s.body) : null);
-}
+  "before. It counts like any other job, and its first success lifts a defect.", "Retry now");
 
 // contextual is the one action that a target's status calls for.
 export function contextual(target) {
-  if (target.status === "Defective") return ["Enable", () => enable(target.name)];
+  if (target.orphan) {
+    return ["Open", () => { location.hash = "#/target/" + at(target.name) + "/pending"; }];
+  }
+  if (target.status === "Defective") return ["Retry", () => retry(target.name)];
   if (target.status === "Paused") return ["Resume", () => resume(target.name)];
   return ["Sample", () => sample(target)];
 }

@@ -21,7 +21,8 @@ export const session = { token: "", declined: false, ask: null, enter: null };
 // get and post answer what the relay answers. A path is one below /v1, or begins with a slash.
 // Query values that are empty are left out.
 export const get = (path, query, signal) => call("GET", path, query, signal).then(json);
-export const post = (path, query, signal) => call("POST", path, query, signal).then(json);
+export const post = (path, query, signal, body) =>
+  call("POST", path, query, signal, body).then(json);
 
 const json = (answer) => answer.json();
 
@@ -38,30 +39,44 @@ export const at = (...parts) => parts.map(encodeURIComponent).join("/");
 // fetch refuses those.
 export const here = (path) => new URL(path, location.origin + location.pathname).href;
 
-async function call(method, path, query, signal) {
+async function call(method, path, query, signal, body) {
   const asked = session.token;
-  const answer = await request(method, path, query, signal);
+  const answer = await request(method, path, query, signal, body);
   if (answer.status === 401 && !session.declined) {
     // Many calls may be refused at once; whoever comes late finds the new token already there.
     if (session.token === asked) await session.ask(asked !== "");
-    return call(method, path, query, signal);
+    return call(method, path, query, signal, body);
   }
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => ({})));
   return answer;
 }
 
-async function request(method, path, query, signal) {
-  const pairs = Object.entries(query || {}).filter(([, value]) => value !== "" && value !== null &&
-    value !== undefined && value !== false);
+async function request(method, path, query, signal, body) {
+  // A list is a parameter that is there several times.
+  const pairs = Object.entries(query || {}).flatMap(([name, value]) =>
+    [value].flat().map((one) => [name, one])).filter(([, value]) => value !== "" &&
+    value !== null && value !== undefined && value !== false);
   const base = path.startsWith("/") ? path.slice(1) : "v1/" + path;
   const url = here(base + (pairs.length ? "?" + new URLSearchParams(pairs) : ""));
   const headers = session.token ? { Authorization: "Bearer " + session.token } : {};
-  const answer = await fetch(url, { method, headers, signal, cache: "no-store" }).catch((error) => {
+  if (body) headers["Content-Type"] = isJSON(body) ? "application/json" : "text/plain";
+  if (method === "POST") headers["X-Hookspool-User"] = "console"; // for the log of actions
+  const asked = { method, headers, signal, cache: "no-store", body: body || undefined };
+  const answer = await fetch(url, asked).catch((error) => {
     throw isEnd(error) ? error : new Error("the relay does not answer");
   });
   const date = Date.parse(answer.headers.get("Date") || "");
   if (date) clock.ahead = date + 500 - Date.now(); // a Date has whole seconds
   return answer;
+}
+
+function isJSON(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 // isEnd tells the end of a view, whose calls are aborted, from a failure.

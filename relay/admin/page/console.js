@@ -2,18 +2,22 @@
 
 import { isEnd, session } from "./api.js";
 import { askToken } from "./dialog.js";
-import { button, fill, h, say, set } from "./dom.js";
+import { conversation } from "./conversation.js";
+import { button, fill, h, plain, say, set } from "./dom.js";
 import { event } from "./event.js";
 import { tickTimes } from "./format.js";
-import { listen, poll, start, state } from "./live.js";
+import { startKeys } from "./keys.js";
+import { listen, poll, redraw, start, state } from "./live.js";
 import { overview } from "./overview.js";
 import { empty, problem } from "./parts.js";
 import { search } from "./search.js";
 import { target } from "./target.js";
+import { types } from "./types.js";
 
-const views = { "": overview, target, event, search };
+const views = { "": overview, target, event, search, conversation, types };
 // The page of the manual that goes with a view.
-const pages = { "": "console", target: "retrying", event: "finding", search: "finding" };
+const pages = { "": "console", target: "retrying", event: "finding", search: "finding",
+  conversation: "sessions", types: "sending" };
 const main = document.getElementById("main");
 let shown = null;
 
@@ -37,7 +41,7 @@ async function route(e) {
   const { signal } = shown;
   const { name, args, query } = read(location.hash);
   const view = views[name];
-  document.title = [args[0], name || "overview", "hookspool"].filter(Boolean).join(" · ");
+  document.title = plain([args[0], name || "overview", "hookspool"].filter(Boolean).join(" · "));
   for (const link of document.querySelectorAll("[data-view]")) {
     set(link, "aria-current", link.dataset.view === name ? "page" : null);
   }
@@ -103,5 +107,6 @@ document.querySelector(".skip").addEventListener("click", (e) => {
 });
 window.addEventListener("hashchange", route);
 setInterval(() => { if (!document.hidden) tickTimes(); }, 1000);
+startKeys(redraw);
 start();
 route();

@@ -1,5 +1,5 @@
-// Dialogs: one question, one action, one visible result. The browser keeps the focus inside, gives
-// it back afterwards and closes on Escape.
+// Dialogs: one question, one action, one visible result. The browser keeps the focus inside, closes
+// on Escape, and the focus is where it was afterwards.
 
 import { button, fill, h } from "./dom.js";
 import { isEnd, session } from "./api.js";
@@ -13,9 +13,11 @@ export function open(title, build) {
   const element = h("dialog", { "aria-labelledby": "dialog-title" });
   const d = { element, result, signal: end.signal, close: () => element.close() };
   d.run = (b, action) => run(d, b, action);
+  const before = document.activeElement;
   element.addEventListener("close", () => {
     end.abort();
     element.remove();
+    giveBack(before);
   });
   const form = h("form", { method: "dialog", onsubmit: (e) => e.preventDefault() },
     h("header", null, h("h2", { id: "dialog-title" }, title),
@@ -23,7 +25,25 @@ export function open(title, build) {
   element.append(form);
   document.body.append(element);
   element.showModal();
+  begin(form)?.focus();
   return d;
+}
+
+// begin is what has the focus first: the first field, or else the button that does no harm.
+const begin = (form) => [...form.querySelectorAll("input, select, textarea")].find(usable) ||
+  [...form.querySelectorAll("footer button")].find(usable);
+
+const usable = (e) => !e.disabled && e.checkVisibility();
+
+// giveBack puts the focus where it was. What was there may be gone by what was done: then it is on
+// what stands beside it, or on the title.
+export function giveBack(before) {
+  if (document.activeElement !== document.body && document.activeElement !== before) return;
+  if (before.isConnected && usable(before)) before.focus();
+  else {
+    const beside = [...before.parentElement?.querySelectorAll("button, a") || []].find(usable);
+    (before.isConnected && beside || document.querySelector("main h1"))?.focus();
+  }
 }
 
 // run does an action for a button, which waits meanwhile, and shows what came of it.
@@ -49,7 +69,7 @@ export function confirm({ title, text, label, danger, act }) {
     const leave = button("Cancel", d.close);
     const go = h("button", { type: "submit", class: danger ? "danger" : "primary" }, label);
     go.addEventListener("click", async () => {
-      if (!await d.run(go, () => act(d.signal))) return;
+      if (!await d.run(go, () => act(d.signal, d.result))) return;
       go.remove();
       leave.textContent = "Close";
       leave.focus();

@@ -1,6 +1,17 @@
 // Makes and changes elements. What is shown is set as text, never as markup: names, events, answers
 // and errors come from others. Nothing here sets a style attribute, which the policy would refuse.
 
+// What nobody sees, or what turns the text around it, is shown as its number: ‹U+202E›. A joiner of
+// letters or emoji stays.
+const unseen = /\r(?!\n)|(?![\n\r\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+export const plain = (text) => String(text).replace(unseen, (c) =>
+  "‹U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "›");
+
+// seen are the attributes that somebody reads or hears.
+const seen = ["title", "aria-label", "data-title", "placeholder"];
+const written = (name, value) => (seen.includes(name) ? plain(value) : value);
+
 // h makes an element. Attributes that begin with "on" are listeners; true and false are attributes
 // without a value; null leaves one out. Children are elements, texts or null.
 export function h(tag, attributes, ...children) {
@@ -8,7 +19,7 @@ export function h(tag, attributes, ...children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value === true ? "" : written(name, value));
   }
   add(element, children);
   return element;
@@ -16,7 +27,8 @@ export function h(tag, attributes, ...children) {
 
 function add(element, children) {
   for (const child of children.flat()) {
-    if (child !== null && child !== undefined && child !== false) element.append(child);
+    if (child === null || child === undefined || child === false) continue;
+    element.append(child instanceof Node ? child : plain(child));
   }
 }
 
@@ -29,13 +41,17 @@ export function fill(element, ...children) {
 
 // say sets a text, and touches nothing when it is the same: a screen reader would say it again.
 export function say(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const shown = plain(text);
+  if (element.textContent !== shown) element.textContent = shown;
 }
 
 // set sets or removes an attribute, if it changes.
 export function set(element, name, value) {
   if (value === null || value === undefined || value === false) element.removeAttribute(name);
-  else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+  else {
+    const text = String(written(name, value));
+    if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+  }
 }
 
 // match makes the children of parent be one a item, in the order of the items. Elements of items
@@ -94,6 +110,12 @@ export async function copy(text) {
   area.remove();
 }
 
+// code is text that scrolls, by keys too.
+export const code = (label, ...text) => h("pre", { tabindex: "0", "aria-label": label }, ...text);
+
+// part is such a text under its title.
+export const part = (title, text) => [h("h3", null, title), code(title, text)];
+
 // copyButton copies what text() returns and says so on itself.
 export function copyButton(text, label = "Copy") {
   const b = button(label, async () => {
@@ -102,4 +124,14 @@ export function copyButton(text, label = "Copy") {
     setTimeout(() => { b.textContent = label; }, 1500);
   }, { class: "small", "aria-live": "polite" });
   return b;
+}
+
+// kept reads or sets a choice in this browser, which may keep nothing.
+export function kept(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem("hookspool." + name, value);
+    return localStorage.getItem("hookspool." + name);
+  } catch {
+    return null;
+  }
 }

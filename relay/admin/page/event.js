@@ -2,11 +2,13 @@
 
 import { at, bytes, get, isEnd } from "./api.js";
 import { replayEvent } from "./bulk.js";
-import { button, copyButton, fill, h, match, row, table } from "./dom.js";
-import { count, size, when } from "./format.js";
+import { button, code, copyButton, fill, h, match, row, say, table } from "./dom.js";
+import { count, several, size, when } from "./format.js";
+import { withGaps } from "./heads.js";
+import { helps } from "./helps.js";
 import { listen } from "./live.js";
-import { attemptColumns, attemptKey, attemptRow, empty, facts, lastResult, problem, stateChip,
-  targetLink } from "./parts.js";
+import { attemptColumns, attemptKey, attemptRow, command, empty, facts, lastResult, onError,
+  problem, sentence, stateChip, targetLink, viewHead } from "./parts.js";
 
 const followMilliseconds = 2000;
 
@@ -18,23 +20,25 @@ export async function event(main, { args: [id], signal }) {
   let now = first;
   const all = button("Replay…", () => replayEvent(id, now.deliveries, load));
   const who = deliveries(id, load);
-  const tried = attempts(id, signal);
-  const head = h("header", { class: "head" },
-    h("nav", { "aria-label": "Up" }, h("a", { href: "#/search" }, "Events"), " / "),
-    h("h1", { class: "id", tabindex: "-1" }, id),
+  const tried = attempts(id, signal, () => now.deliveries.some((d) => d.state === "delivered" ||
+    d.attempts > 0));
+  const head = viewHead(["#/search", "Events"], h("h1", { class: "id", tabindex: "-1" }, id),
     h("div", { class: "actions", role: "group", "aria-label": "Actions" },
-      copyButton(() => id, "Copy id"), all));
+      copyButton(() => id, "Copy id"), command("events", id),
+      // A listener that stands for every address is where this page is.
+      first.curl && copyButton(() => first.curl.replace("//localhost:",
+        "//" + location.hostname + ":"), "Copy event as curl"), all));
   fill(main, head, facts(["Type", first.type], ["Content type", first.content_type || "–"],
-    ["Accepted", when(first.accepted_at)], ["Size", size(first.bytes)],
+    ["Accepted", { at: first.accepted_at }], ["Size", size(first.bytes)],
     ["Session", first.session || "none"]),
   h("section", { class: "panel" }, h("h2", null, "Deliveries"), who.element),
   h("section", { class: "panel" }, h("h2", null, "Attempts"), tried.element),
-  payload(id, first, signal));
+  first.unwanted ? null : payload(id, first, signal));
   const pending = (d) => d.state === "pending";
   function draw(e) {
     now = e;
     all.disabled = e.deliveries.every(pending);
-    who.draw(e.deliveries);
+    who.draw(e);
   }
   async function load() {
     try {
@@ -45,6 +49,7 @@ export async function event(main, { args: [id], signal }) {
     }
   }
   draw(first);
+  if (first.unwanted) return;
   tried.load();
   follow(id, signal, load, () => now.deliveries.some(pending));
 }
@@ -61,43 +66,51 @@ function follow(id, signal, load, isPending) {
   });
 }
 
-const deliveryColumns = [["Target", ""], ["State", ""], ["Failures", "number"],
-  ["First failure", "fixed"], ["Last attempt", "fixed"], ["Last result", "result"], ["", "act"]];
+const deliveryColumns = [["Target", ""], ["State", ""], ["Attempts", "number"],
+  ["First failure", "fixed"], ["Last attempt", "fixed"], ["What next", "result"], ["", "act"]];
 
 function deliveries(id, reload) {
   const { element, body } = table("Deliveries", deliveryColumns, { class: "cards" });
-  const none = empty(h("p", null, "No target wanted this event."));
+  const none = empty();
   const key = (d) => JSON.stringify(d);
   const make = (d) => row(deliveryColumns, targetLink(d.target),
     [stateChip(d.state), d.replay ? h("span", { class: "muted" }, " replay") : null],
-    count(d.attempts), when(d.first_failure), when(d.last_attempt),
-    h("span", { class: "wrap" }, lastResult(d)),
+    count(d.attempts), when(d.first_failure, "past"), when(d.last_attempt, "past"),
+    h("div", { class: "wrap" }, sentence(d.why || lastResult(d)), ...helps(d, reload)),
     d.state === "pending" ? null : button("Replay", () => replayEvent(id, [d], reload),
       { class: "small", "aria-label": "Replay to " + d.target }));
   return {
     element: h("div", null, element, none),
-    draw(list) {
+    draw(e) {
+      const list = e.deliveries;
       match(body, list, key, make);
       element.hidden = list.length === 0;
       none.hidden = list.length > 0;
+      if (list.length > 0) return;
+      const why = e.why || "the targets that it was owed to were forgotten";
+      fill(none, h("p", null, sentence(why)), e.unwanted && h("ul", null, e.unwanted.map((u) =>
+        h("li", null, targetLink(u.target), ": " + u.note))));
     },
   };
 }
 
-function attempts(id, signal) {
+function attempts(id, signal, isTried) {
   const columns = attemptColumns("Event");
   const { element, body } = table("Attempts", columns, { class: "cards" });
   const note = h("div", null);
   async function load() {
     const answer = await get("attempts/" + at(id), null, signal);
-    const list = answer.attempts.map((a) => ({ ...a, id }));
-    match(body, list, attemptKey, (a) => attemptRow(columns, { ...a, id: null }));
+    const list = withGaps(answer.attempts).map((a) => ({ ...a, id }));
+    match(body, list, (a) => attemptKey(a) + " " + Boolean(a.request), (a) => (a.gap
+      ? row(columns, "", targetLink(a.target), "–", "–",
+        h("span", { class: "muted" }, several(a.gap, "attempt") + " not kept"))
+      : attemptRow(columns, { ...a, id: null, of: id })));
     element.hidden = list.length === 0;
-    fill(note, list.length ? null : empty(h("p", null, "No attempt is kept. Of a delivery that " +
-      "succeeded at once, the newest are kept only.")));
+    fill(note, list.length ? null : empty(h("p", null, isTried()
+      ? "No attempt was made, or none is kept." : "Nothing was tried yet.")));
   }
   return { element: h("div", null, element, note),
-    load: () => load().catch((error) => { if (!isEnd(error)) fill(note, problem(error)); }) };
+    load: () => load().catch(onError(note)) };
 }
 
 // payload shows the bytes as text, laid out when they are JSON; what is no text can be downloaded.
@@ -112,9 +125,9 @@ function payload(id, e, signal) {
       fill(bar, save);
       return;
     }
-    const pre = h("pre", { tabindex: "0", "aria-label": "Payload" });
+    const pre = code("Payload");
     const pretty = layOut(text);
-    const show = (laidOut) => { pre.textContent = cut(laidOut ? pretty : text); };
+    const show = (laidOut) => { say(pre, cut(laidOut ? pretty : text)); };
     const toggle = pretty !== null && pretty !== text && button("As sent", () => {
       const on = toggle.getAttribute("aria-pressed") !== "true";
       toggle.setAttribute("aria-pressed", on);
@@ -123,7 +136,7 @@ function payload(id, e, signal) {
     show(pretty !== null);
     fill(place, text === "" ? empty(h("p", null, "It is empty.")) : pre);
     fill(bar, toggle, copyButton(() => text), save);
-  }).catch((error) => { if (!isEnd(error)) fill(place, problem(error)); });
+  }).catch(onError(place));
   return h("section", { class: "panel", "aria-labelledby": "payload-title" },
     h("div", { class: "bar" }, h("h2", { id: "payload-title" }, "Payload"),
       h("span", { class: "muted" }, size(e.bytes)), bar), place);

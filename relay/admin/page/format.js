@@ -1,6 +1,6 @@
 // How numbers, sizes, durations and instants are written.
 
-import { h, say, set } from "./dom.js";
+import { h, kept, say, set } from "./dom.js";
 
 const nothing = "–";
 const thin = "\u202f"; // a narrow space that does not break
@@ -41,11 +41,11 @@ export function rate(x) {
   return (x < 10 ? x.toFixed(x < 0.095 ? 2 : 1) : count(Math.round(x))) + "/s";
 }
 
-// duration writes seconds as people say them.
+// duration writes seconds for people.
 export function duration(s) {
   if (s === null || s === undefined) return nothing;
   if (s === 0) return "0 ms";
-  if (s < 0.001) return (s * 1000).toFixed(1) + " ms";
+  if (s < 0.001) return Math.max(.1, s * 1000).toFixed(1) + " ms";
   if (s < 1) return Math.round(s * 1000) + " ms";
   if (s < 10) return s.toFixed(2) + " s";
   if (s < 120) return Math.round(s) + " s";
@@ -78,23 +78,47 @@ export function shortGo(text) {
   return (text || "").replace(/(\D)0s$/, "$1").replace(/(\D)0m$/, "$1");
 }
 
-const exactly = new Intl.DateTimeFormat(undefined, {
-  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
-  second: "2-digit", fractionalSecondDigits: 3, timeZoneName: "short",
-});
+// zone says whether instants are written in UTC or in the time of this machine.
+export const zone = { utc: kept("utc") === "yes" };
 
-function relative(instant) {
+export function setUTC(utc) {
+  zone.utc = utc;
+  kept("utc", utc ? "yes" : "no");
+  tickTimes();
+}
+
+// inZone makes a formatter that follows it.
+export function inZone(options) {
+  const [utc, local] = ["UTC", undefined].map((timeZone) =>
+    new Intl.DateTimeFormat(undefined, { timeZone, ...options }));
+  return { format: (instant) => (zone.utc ? utc : local).format(instant) };
+}
+
+const whole = inZone({ year: "numeric", month: "short", day: "numeric", hour: "2-digit",
+  minute: "2-digit", second: "2-digit", hourCycle: "h23", fractionalSecondDigits: 3,
+  timeZoneName: "short" });
+const clockFace = inZone({ timeStyle: "medium", hourCycle: "h23" });
+
+// exact writes an instant with its zone, clockTime its time of the day only.
+export const exact = (instant) => whole.format(new Date(instant));
+export const clockTime = (instant) => clockFace.format(new Date(instant));
+
+// future is how far ahead an instant must be to be told as such: two clocks are never the same.
+const future = 5;
+
+function relative(instant, past) {
   const s = (now() - Date.parse(instant)) / 1000;
   const about = Math.round(Math.abs(s));
-  if (about < 2) return "now";
+  if (about < 2 || (s < 0 && (past || about < future))) return "now";
   const text = about < 10 ? about + " s" : duration(about);
   return s < 0 ? "in " + text : text + " ago";
 }
 
 // when shows how long ago an instant is, and the instant itself in its title. tickTimes keeps it
-// true.
-export function when(instant) {
-  const element = h("time", { class: "when" });
+// true. kind has "past" for what cannot lie ahead, whatever the clocks say, and "full" where the
+// instant is to be read without a pointer.
+export function when(instant, kind = "") {
+  const element = h("time", { class: "when " + kind });
   setWhen(element, instant);
   return element;
 }
@@ -102,13 +126,27 @@ export function when(instant) {
 // setWhen gives such an element another instant.
 export function setWhen(element, instant) {
   set(element, "datetime", instant || null);
-  set(element, "title", instant ? exactly.format(Date.parse(instant)) : null);
-  say(element, instant ? relative(instant) : nothing);
+  draw(element);
+}
+
+function draw(element) {
+  const instant = element.getAttribute("datetime");
+  const words = instant ? relative(instant, element.matches(".past")) : nothing;
+  set(element, "title", instant && exact(instant));
+  if (!element.matches(".full")) {
+    say(element, words);
+    return;
+  }
+  if (!element.firstElementChild) element.append(h("span"), " ", h("span", { class: "exact" }));
+  say(element.firstElementChild, words);
+  say(element.lastElementChild, instant ? exact(instant) : "");
 }
 
 // tickTimes brings all of them up to date.
 export function tickTimes() {
-  for (const element of document.querySelectorAll("time.when[datetime]")) {
-    say(element, relative(element.getAttribute("datetime")));
-  }
+  for (const element of document.querySelectorAll("time.when[datetime]")) draw(element);
 }
+
+// quoted makes one word of a text for a shell.
+export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text
+  : "'" + String(text).replaceAll("'", "'\\''") + "'");

@@ -9,9 +9,10 @@ const pollMilliseconds = 2000;
 const streamAgainMilliseconds = 30000;
 const attemptsKept = 50;
 
-// pointsKept bounds the memory of the plots: five minutes at one a second, which is what they show.
-const pointsKept = 300;
-export const plotSeconds = 300;
+// The plots show an hour, the large ones five minutes. Those are kept at one point a second, what
+// is before them at one a minute.
+export const plotSeconds = 3600;
+export const liveSeconds = 300;
 
 // state is what is known. mode: connecting, live, polling, paused, lost or locked.
 export const state = {
@@ -33,6 +34,12 @@ export function listen(signal, on) {
 
 function tell(what, detail) {
   for (const on of [...listeners]) on(what, detail);
+}
+
+// redraw makes everybody show again what is known.
+export function redraw() {
+  if (state.status) tell("status");
+  if (state.targets) tell("targets");
 }
 
 function setMode(mode) {
@@ -133,7 +140,54 @@ function takeAttempt(attempt) {
 // A history is a list of instants in seconds and one of values for each series, as uPlot wants
 // them.
 function newHistory(series) {
-  return Array.from({ length: series + 1 }, () => []);
+  const history = Array.from({ length: series + 1 }, () => []);
+  history.old = 0; // points of before the last minutes
+  return history;
+}
+
+const unseeded = [];
+const seeded = new Set();
+let seeding = false;
+
+// seed asks the relay for the last hour of a target that is shown, or of the relay itself for no
+// name: one after the other, each once.
+export function seed(name) {
+  if (seeded.has(name)) return;
+  seeded.add(name);
+  unseeded.push(name);
+  if (!seeding) sow();
+}
+
+async function sow() {
+  seeding = true;
+  while (unseeded.length) {
+    const name = unseeded.shift();
+    const history = name ? state.history.get(name) : state.accepted;
+    if (!history) continue;
+    try {
+      prepend(history, await get("history", { target: name, span: "1h" }));
+      tell(name ? "targets" : "status");
+    } catch {
+      seeded.delete(name); // the plot begins now, and is asked for when it is shown again
+    }
+  }
+  seeding = false;
+}
+
+// prepend puts the minutes that have ended before what is known.
+function prepend(history, past) {
+  const first = history[0][0] ?? now() / 1000;
+  for (let i = past.accepted.length - 1; i >= 0; i--) {
+    const at = Date.parse(past.from) / 1000 + (i + 1) * past.step_seconds;
+    if (at >= first) continue;
+    const failed = Object.values(past.failed).reduce((sum, list) => sum + list[i], 0);
+    const seconds = (ms) => (ms === null ? null : ms / 1000);
+    const values = past.target ? [past.delivered[i] / 60, failed / 60, seconds(past.p50_ms[i]),
+      seconds(past.p99_ms[i])] : [past.accepted[i] / 60];
+    const known = !(at > Date.parse(past.unknown_from) / 1000);
+    [at, ...values].forEach((v, k) => history[k].unshift(known || !k ? v : null));
+    history.old++;
+  }
 }
 
 function remember(history, values) {
@@ -143,7 +197,16 @@ function remember(history, values) {
   if (!gap && at - history[0].at(-1) < 0.5) return;
   history[0].push(at);
   values.forEach((value, i) => history[i + 1].push(value ?? null));
-  if (history[0].length > pointsKept) for (const list of history) list.shift();
+  const drop = (i) => { for (const list of history) list.splice(i, 1); };
+  while (history[0][history.old] < at - liveSeconds) {
+    const { old } = history;
+    if (old && history[0][old] - history[0][old - 1] < 55) drop(old);
+    else history.old++;
+  }
+  while (history[0][0] < at - plotSeconds - 60) {
+    drop(0);
+    history.old--;
+  }
 }
 
 // breakPlots leaves a gap where nothing was measured.

@@ -1,34 +1,41 @@
 // The overview: how the relay is, how each target is, and what just happened.
 
 import { get, isEnd } from "./api.js";
-import { contextual } from "./actions.js";
 import { fill, h, match, row, say, set, table } from "./dom.js";
 import { count, countdown, duration, goSeconds, rate, setWhen, several, shortGo, size, when }
   from "./format.js";
-import { listen, state } from "./live.js";
-import { ageOf, attemptColumns, attemptKey, attemptRow, badge, empty, eventLink, firstEvent,
-  problem, setBadge, stateChip, targetLink, typeName } from "./parts.js";
+import { listen, seed, state } from "./live.js";
+import { ageOf, attemptColumns, attemptKey, attemptRow, empty, eventLink, firstEvent, problem,
+  stateChip, typeName } from "./parts.js";
 import { plot } from "./plot.js";
+import { makeTargets, needs, troubleWords } from "./targets.js";
 
 const recentEvents = 8;
 const recentAttempts = 8;
 const eventsEveryMilliseconds = 2000;
 
-export function overview(main, { signal }) {
+export function overview(main, { query, signal }) {
   const alerts = h("div", { role: "status" });
   const tiles = makeTiles(signal);
-  const targets = makeTargets(signal);
+  const targets = makeTargets(query, signal);
+  const relays = makeRelays();
   const events = makeEvents(signal);
   const attempts = makeAttempts();
   fill(main, h("h1", { class: "hidden", tabindex: "-1" }, "Overview"), alerts, tiles.element,
-    targets.element, h("div", { class: "columns" }, events.element, attempts.element));
+    targets.element, relays.element,
+    h("div", { class: "columns" }, events.element, attempts.element));
   const draw = {
     status: () => {
       drawAlerts(alerts, state.status);
       tiles.draw(state.status);
+      relays.draw(state.status);
       events.follow(state.status);
     },
-    targets: () => targets.draw(state.targets), attempt: attempts.draw, mode: attempts.draw,
+    targets: () => {
+      targets.draw(state.targets);
+      tiles.need(state.targets);
+    },
+    attempt: attempts.draw, mode: attempts.draw,
   };
   listen(signal, (what) => draw[what]());
   const beat = setInterval(() => tiles.beat(state.status), 250);
@@ -36,18 +43,27 @@ export function overview(main, { signal }) {
   if (state.status) draw.status();
   if (state.targets) draw.targets();
   attempts.draw();
+  if (query.get("need")) targets.element.scrollIntoView();
 }
 
-// drawAlerts shows what an operator must not overlook.
+// drawAlerts shows what nobody must overlook.
 function drawAlerts(place, s) {
   const alerts = s.unready.map((reason) => ["bad", "Not ready: " + reason]);
   if (s.reload_failed) {
     alerts.push(["warn", "The config file has faults; the one before is still in use. " +
       "The log and “hookspool check” name them."]);
   }
+  for (const r of s.relays || []) {
+    if (r.config_differs) {
+      alerts.push(["warn", "Relay “" + r.name + "” has another config than this one."]);
+    }
+  }
+  for (const c of s.copies_short || []) {
+    alerts.push(["bad", "Server “" + c.server + "” lacks messages. “hookspool status” says more."]);
+  }
   if (s.quarantined > 0) {
-    alerts.push(["warn", several(s.quarantined, "record") + " could not be read and " +
-      (s.quarantined === 1 ? "was" : "were") + " set aside. “hookspool spool verify” says more."]);
+    alerts.push(["warn", "Unreadable and set aside: " + several(s.quarantined, "record") +
+      ". “hookspool spool verify” says more."]);
   }
   match(place, alerts, ([, text]) => text,
     ([kind, text]) => h("p", { class: "notice " + kind }, text));
@@ -59,28 +75,33 @@ function tile(title, value, ...rest) {
 
 function makeTiles(signal) {
   const v = {};
-  for (const name of ["ready", "tick", "accepted", "pending", "spool"]) {
+  for (const name of ["ready", "targets", "tick", "accepted", "pending", "spool"]) {
     v[name] = h("p", { class: "figure" }, "–");
     v[name + "Note"] = h("p", { class: "muted" }, "\u00a0");
   }
-  const since = when(null);
+  const since = when(null, "past");
   const wait = h("progress", { "aria-label": "Until the next tick", max: "1", value: "0" });
   const used = h("progress", { "aria-label": "Spool in use", max: "1", value: "0" });
-  const chart = plot({ label: "Accepted events a second, last five minutes", value: rate, signal,
+  const chart = plot({ label: "Accepted events a second, last hour", value: rate, signal,
     series: [{ label: "accepted", color: "accent", fill: true }] });
-  fill(v.readyNote, "up since ", since);
+  const up = h("span", null, "up since ", since);
+  const link = h("a", { href: "#/?need=you" });
+  let bad = 0;
+  fill(v.readyNote, up);
   const element = h("div", { class: "tiles" },
-    tile("Relay", v.ready, v.readyNote), tile("Next tick", v.tick, wait, v.tickNote),
+    tile("Relay", v.ready, v.readyNote), tile("Who needs you", v.targets, v.targetsNote),
+    tile("Next tick", v.tick, wait, v.tickNote),
     tile("Accepted", v.accepted, chart.element, v.acceptedNote),
     tile("Pending", v.pending, v.pendingNote), tile("Spool", v.spool, used, v.spoolNote));
 
   function draw(s) {
     say(v.ready, s.ready ? "Ready" : "Not ready");
-    set(v.ready, "class", "figure " + (s.ready ? "good" : "bad"));
+    set(v.ready, "class", "figure " + (!s.ready ? "bad" : bad ? "warn" : "good"));
     setWhen(since, s.started_at);
     set(v.readyNote, "title", "version " + s.version + ", config " + s.config);
     say(v.accepted, rate(s.accepted_per_second));
     say(v.acceptedNote, count(s.accepted) + " since the start");
+    seed("");
     chart.draw(state.accepted, rate(s.accepted_per_second));
     say(v.pending, count(s.pending));
     say(v.pendingNote, several(s.exhausted, "exhausted", "exhausted"));
@@ -92,6 +113,24 @@ function makeTiles(signal) {
     beat(s);
   }
 
+  // need tells how many targets need somebody, in a tile and beside “Ready”.
+  function need(targets) {
+    const inTrouble = targets.filter((t) => t.trouble);
+    const n = several(targets.length, "target");
+    bad = inTrouble.filter(needs).length;
+    set(v.targets, "class", "figure words " + (bad ? "bad" : targets.length ? "good" : ""));
+    if (bad) {
+      say(link, count(bad) + " of " + n + (bad === 1 ? " needs you" : " need you"));
+      if (link.parentNode !== v.targets) fill(v.targets, link);
+    } else say(v.targets, targets.length > 1 ? "all " + n + " are well"
+      : targets.length ? "the target is well" : "no target");
+    say(v.targetsNote, troubleWords(inTrouble) || "\u00a0");
+    set(v.targetsNote, "title", troubleWords(inTrouble) || null);
+    if (bad) say(v.readyNote, several(bad, "target needs you", "targets need you"));
+    else if (up.parentNode !== v.readyNote) fill(v.readyNote, up);
+    if (state.status) draw(state.status);
+  }
+
   function beat(s) {
     if (!s) return;
     const every = goSeconds(s.interval);
@@ -100,44 +139,52 @@ function makeTiles(signal) {
     wait.value = every > 0 ? Math.min(1, Math.max(0, 1 - left / every)) : 0;
     say(v.tickNote, "every " + shortGo(s.interval));
   }
-  return { element, draw, beat };
+  return { element, draw, beat, need };
 }
 
-const targetColumns = [["Target", "name"], ["Status", ""], ["Failed jobs", "meter"],
-  ["Pending", "number"], ["Exhausted", "number"], ["Attempts", "spark"], ["Latency", "spark"],
-  ["Last 200", "fixed"], ["Last error", "error"], ["", "act"]];
+const relayColumns = [["Relay", "name"], ["Version", ""], ["Targets", "number"],
+  ["Seen", "fixed"], ["Admin", ""], ["Notes", ""]];
 
-function makeTargets(signal) {
-  const { element, body } = table("Targets", targetColumns, { class: "targets cards" });
-  const none = empty(h("h3", null, "No target"), h("p", null, "Every event is unmatched and not " +
-    "spooled. Add a table like [target.crm] with its url and events to the config; it is read " +
-    "again within seconds."));
-  none.hidden = true;
-  const rows = new Map();
-  const make = (t) => {
-    const r = makeTarget(t, signal);
-    rows.set(t.name, r);
-    return r.element;
-  };
+// makeRelays shows the relays that share the spool, if any do.
+function makeRelays() {
+  const { element, body } = table("Relays", relayColumns, { class: "cards" });
+  const section = h("section", { class: "panel", "aria-labelledby": "relays-title", hidden: true },
+    h("h2", { id: "relays-title" }, "Relays"), element);
   return {
-    element: h("section", { "aria-labelledby": "targets-title" },
-      h("h2", { id: "targets-title" }, "Targets"), element, none),
-    draw(targets) {
-      match(body, targets, (t) => t.name, make, (_, t) => rows.get(t.name).draw(t));
-      element.hidden = targets.length === 0;
-      none.hidden = targets.length > 0;
+    element: section,
+    draw(s) {
+      const relays = s.relays || [];
+      section.hidden = relays.length === 0;
+      const make = () => row(relayColumns, "", "", "", "", "", "");
+      match(body, relays, (r) => r.name, make, (tr, r) => {
+        [r.name, r.version, count(r.lanes), Math.max(0, Math.round(r.seen_ago)) + " s ago", r.admin,
+          relayNotes(s, r).join(", ")].forEach((text, i) => say(tr.children[i], text || "–"));
+      });
     },
   };
 }
 
+function relayNotes(s, r) {
+  const notes = [];
+  if (r.leads) notes.push("leads");
+  if (r.config_differs) notes.push("another config");
+  if (Math.abs(r.clock_ahead) > Math.max(goSeconds(s.interval), 1)) {
+    notes.push("its clock is " + duration(Math.abs(r.clock_ahead)) +
+      (r.clock_ahead > 0 ? " ahead" : " behind"));
+  }
+  return notes;
+}
+
 // sparks are the two plots of a target, with their numbers.
 export function sparks(signal, big) {
-  const attempts = plot({ label: "Attempts a second, last five minutes", value: rate, big, signal,
+  const span = big ? "last five minutes" : "last hour";
+  const attempts = plot({ label: "Attempts a second, " + span, value: rate, big, signal,
     series: [{ label: "success", color: "good", fill: true }, { label: "failed", color: "bad" }] });
-  const latency = plot({ label: "Latency, last five minutes", value: duration, big, signal,
+  const latency = plot({ label: "Latency, " + span, value: duration, big, signal,
     series: [{ label: "p50", color: "accent", fill: true }, { label: "p99", color: "warn" }] });
   const words = { attempts: h("p", null), latency: h("p", null) };
   function draw(t) {
+    seed(t.name);
     const [x, success, failed, p50, p99] = state.history.get(t.name) || [[], [], [], [], []];
     const sum = t.rate_success + t.rate_failed;
     say(words.attempts, rate(sum) + (sum >= 0.005
@@ -151,67 +198,31 @@ export function sparks(signal, big) {
     latency: h("div", { class: "trend" }, words.latency, latency.element), draw };
 }
 
-function makeTarget(target, signal) {
-  const trend = sparks(signal, false);
-  const status = badge(target.status);
-  const note = h("p", { class: "muted clip" });
-  const running = h("p", { class: "muted" });
-  const failed = h("p", null);
-  const meter = h("progress", { "aria-label": "Failed jobs in a row" });
-  const pending = h("p", null);
-  const oldest = when(null);
-  const exhausted = h("p", null);
-  const success = when(null);
-  const error = h("p", { class: "clip" });
-  const failure = when(null);
-  const act = h("button", { type: "button", class: "small" });
-  let now = target;
-  act.addEventListener("click", () => contextual(now)[1]());
-  const element = row(targetColumns, [h("p", null, targetLink(target.name)), note],
-    [status, running], [failed, meter], [pending, h("p", { class: "muted" }, oldest)], exhausted,
-    trend.attempts, trend.latency, success, [error, h("p", { class: "muted" }, failure)], act);
+const eventColumns = [["Accepted", "fixed"], ["Event", "wide"], ["Type", ""], ["Session", "fixed"],
+  ["Deliveries", ""]];
 
-  function draw(t) {
-    now = t;
-    setBadge(status, t.status);
-    say(note, t.orphan ? "not in the config" : t.events.join(", "));
-    set(note, "title", t.url || null);
-    say(running, t.job_running ? "job running"
-      : t.in_flight ? t.in_flight + " in flight" : "\u00a0");
-    say(failed, count(t.failed_jobs) + " / " + count(t.failed_jobs_max));
-    meter.max = t.failed_jobs_max || 1;
-    meter.value = Math.min(t.failed_jobs, t.failed_jobs_max);
-    set(meter, "class", t.failed_jobs >= t.failed_jobs_max / 2 ? "bad" : "warn");
-    say(pending, count(t.pending));
-    setWhen(oldest, t.oldest_pending);
-    say(exhausted, count(t.exhausted));
-    set(exhausted, "class", t.exhausted ? "bad" : null);
-    setWhen(success, t.last_success);
-    say(error, t.last_error || "–");
-    set(error, "title", t.last_error);
-    setWhen(failure, t.last_error ? t.last_failure : null);
-    failure.hidden = !t.last_error;
-    const [label] = contextual(t);
-    say(act, label);
-    set(act, "aria-label", label + " " + t.name);
-    trend.draw(t);
-  }
-  return { element, draw };
+// chipsMax is how many deliveries have a chip each; more are counted.
+const chipsMax = 4;
+
+function chips(list) {
+  if (list.length <= chipsMax) return list.map((d) => stateChip(d.state, d.target));
+  const names = new Map();
+  for (const d of list) names.set(d.state, [...names.get(d.state) || [], d.target]);
+  return [...names].map(([state, all]) => h("span", { class: "chip " + state,
+    title: all.slice(0, 20).join(", ") + (all.length > 20 ? ", …" : "") },
+  count(all.length), h("span", { class: "word" }, " " + state)));
 }
 
-const eventColumns = [["Accepted", "fixed"], ["Event", "wide"], ["Type", ""], ["Deliveries", ""]];
-
-// eventRow is one event of a list, with a chip a delivery.
+// eventRow is one event of a list.
 export function eventRow(e) {
-  return row(eventColumns, when(e.accepted_at), eventLink(e.id),
-    typeName(e.type),
-    h("span", { class: "chips" }, e.deliveries.map((d) => stateChip(d.state, d.target))));
+  return row(eventColumns, when(e.accepted_at, "past"), eventLink(e.id), typeName(e.type),
+    e.session || "–",
+    h("span", { class: "chips" }, chips(e.deliveries)));
 }
 
 export const eventTable = (caption) => table(caption, eventColumns, { class: "cards" });
 
-// makeEvents lists the newest events, and asks again when something moved, not more often than
-// every other second.
+// makeEvents lists the newest events, and asks again when something moved, every other second.
 function makeEvents(signal) {
   const { element, body } = eventTable("Newest events");
   const place = h("div", null);

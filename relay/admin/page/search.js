@@ -1,41 +1,59 @@
-// Search: events by type, target, state and time, newest first. What is looked for stands in the
-// address, so that a search can be kept and sent.
+// Search: events by what they are, what is in them and what became of them, newest first. What is
+// looked for stands in the address, so that a search can be kept and sent.
 
 import { at, get } from "./api.js";
+import { replayChosen } from "./bulk.js";
+import { asked, choiceFields, select } from "./choice.js";
 import { eventRow, eventTable } from "./overview.js";
-import { fill, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
+import { several } from "./format.js";
 import { listen, state } from "./live.js";
-import { empty, firstEvent, instantOf, pager, problem } from "./parts.js";
+import { command, empty, firstEvent, instantOf, pager, problem, windowOf } from "./parts.js";
 
-const pageSize = 50;
-const states = ["pending", "delivered", "exhausted"];
+const states = ["", "pending", "delivered", "exhausted", "expired"];
+const prefix = "search-";
 
 export function search(main, { query, signal }) {
   const result = h("section", { class: "panel", "aria-label": "Results" });
+  const title = h("h2", { class: "hidden" }, "Results");
   fill(main, h("h1", { tabindex: "-1" }, "Search"), makeForm(query, signal), result);
   const { element, body } = eventTable("Events");
   const none = h("div", null);
+  const failed = h("p", { class: "notice", role: "status", hidden: true });
+  const again = button("Replay these…", () => replayChosen(asked(query)), { hidden: true });
+  const talk = query.get("conversation");
   element.hidden = true;
-  const pages = pager(async (after) => {
-    const page = await get("events", { ...asked(query), limit: pageSize, after }, signal);
+  let failures = 0;
+  const pages = pager(async (after, limit) => {
+    const page = await get("events", { ...asked(query), limit, after }, signal);
     body.append(...page.events.map(eventRow));
-    element.hidden = body.childElementCount === 0;
+    element.hidden = again.hidden = body.childElementCount === 0;
     if (element.hidden && !page.next) fill(none, nothing(query));
-    return { next: page.next, shown: page.events.length };
+    failures += page.where_errors || 0;
+    failed.hidden = failures === 0;
+    failed.textContent = "The program failed on " + several(failures, "event") +
+      ", which count as no match: " + (page.where_error || failed.textContent.split(": ")[1]);
+    return { ...page, shown: page.events.length };
   });
-  fill(result, element, none, pages.element);
+  // What comes later is last.
+  fill(result, title, h("div", { class: "actions" }, talk ? h("a", { class: "button",
+    href: "#/conversation/" + at(talk) }, "Conversation") : null, again), failed, element, none,
+  pages.element);
   pages.start();
 }
 
-// asked reads the address; an instant that cannot be read is told by the pager as any other
-// failure.
-function asked(query) {
-  try {
-    return { type: query.get("type"), target: query.get("target"), state: query.get("state"),
-      since: instantOf(query.get("since") || ""), until: instantOf(query.get("until") || "") };
-  } catch (error) {
-    throw Object.assign(error, { hint: "Write 15m, 24h, 7d or 2026-07-26 14:00." });
-  }
+// asCommand copies the search as a command; an instant as it was typed may be one that only this
+// page reads.
+function asCommand(query) {
+  const words = [...query].filter(([, value]) => value).flatMap(([name, value]) => {
+    if (name !== "since" && name !== "until") return ["--" + name, value];
+    try {
+      return ["--" + name, instantOf(value)];
+    } catch {
+      return [];
+    }
+  });
+  return command("events", ...words);
 }
 
 const nothing = (query) => ([...query.values()].some(Boolean)
@@ -44,39 +62,34 @@ const nothing = (query) => ([...query.values()].some(Boolean)
   : firstEvent(state.status));
 
 function makeForm(query, signal) {
-  const input = (name, placeholder, list) => h("input", { id: "search-" + name, name, placeholder,
-    value: query.get(name) || null, autocomplete: "off", spellcheck: "false", list });
-  const target = select("target", query, (state.targets || []).map((t) => t.name));
+  const names = () => ["", ...(state.targets || []).map((t) => t.name)];
+  const problems = h("div", { role: "status" });
+  const form = h("form", { class: "fields panel", "aria-label": "Search events", onsubmit: submit },
+    choiceFields(prefix, query, [["target", "Target", names()], ["state", "State", states]]),
+    h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Search"),
+      h("a", { class: "button", href: "#/search" }, "Reset"), asCommand(query)), problems);
   if (!state.targets) {
     const once = new AbortController();
     signal.addEventListener("abort", () => once.abort());
     listen(once.signal, (what) => {
       if (what !== "targets") return;
       once.abort();
-      target.replaceWith(select("target", query, state.targets.map((t) => t.name)));
+      form.elements.target.replaceWith(select(prefix, "target", query, names()));
     });
   }
-  const problems = h("div", { role: "status" });
-  const form = h("form", { class: "fields panel", "aria-label": "Search events", onsubmit: submit },
-    field("id", "Id", input("id", "exact")),
-    field("type", "Type", input("type", "templateMessage*")),
-    field("target", "Target", target), field("state", "State", select("state", query, states)),
-    field("since", "Accepted since", input("since", "24h or 2026-07-26 14:00", "ages")),
-    field("until", "Until", input("until", "now", "ages")),
-    h("datalist", { id: "ages" }, ["15m", "1h", "24h", "7d"].map((age) => h("option", null, age))),
-    h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Search"),
-      h("a", { class: "button", href: "#/search" }, "Reset")), problems);
 
   function submit(e) {
     e.preventDefault();
     const values = new FormData(form);
-    if (values.get("id").trim()) {
-      location.hash = "#/event/" + at(values.get("id").trim());
+    const pairs = [...values].map(([name, value]) => [name, value.trim()])
+      .filter(([, value]) => value);
+    const id = values.get("id").trim();
+    if (id && pairs.length === 1 && !id.endsWith("*")) {
+      location.hash = "#/event/" + at(id);
       return;
     }
-    const pairs = [...values].filter(([, value]) => value.trim());
     try {
-      for (const name of ["since", "until"]) instantOf(values.get(name));
+      windowOf(values.get("since"), values.get("until"));
       fill(problems);
     } catch (error) {
       fill(problems, problem(error));
@@ -87,15 +100,4 @@ function makeForm(query, signal) {
     else location.hash = next;
   }
   return form;
-}
-
-const field = (name, label, input) =>
-  h("div", null, h("label", { for: "search-" + name }, label), input);
-
-function select(name, query, values) {
-  const chosen = query.get(name) || "";
-  // A target that is gone may still be asked for.
-  const all = chosen && !values.includes(chosen) ? [chosen, ...values] : values;
-  return h("select", { id: "search-" + name, name }, h("option", { value: "" }, "any"),
-    all.map((value) => h("option", { selected: value === chosen }, value)));
 }

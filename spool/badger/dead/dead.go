@@ -7,19 +7,16 @@ package dead
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"reflect"
+	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/hookspool/hookspool/spool/badger/mend"
 )
-
-// Name is of the file, in the engine's directory, that has what was counted until it is noted.
-const Name = "dead"
 
 // Counts are bytes by the numbers of files.
 type Counts map[uint32]int64
@@ -59,44 +56,18 @@ func Known(dir string) (Counts, error) {
 	return known, nil
 }
 
-// Write makes the content of a file that Note reads.
-func (c Counts) Write() []byte {
-	var b strings.Builder
-	for file, bytes := range c {
-		fmt.Fprintln(&b, file, bytes)
-	}
-	return []byte(b.String())
-}
+//go:linkname updateDiscardStats github.com/dgraph-io/badger/v4.(*valueLog).updateDiscardStats
+func updateDiscardStats(values unsafe.Pointer, stats map[uint32]int64)
 
-// Note tells the engine in a directory what was counted, before it is opened, and removes the file
-// that says it.
-func Note(o badger.Options) error {
-	path := filepath.Join(o.Dir, Name)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// Tell adds to what the engine has counted, and returns how many bytes that were. Badger has no
+// name for that which others may call.
+func Tell(db *badger.DB, counts Counts) (bytes int64) {
+	values := reflect.ValueOf(db).Elem().FieldByName("vlog").Addr().UnsafePointer()
+	updateDiscardStats(values, counts)
+	for _, n := range counts {
+		bytes += n
 	}
-	if err != nil {
-		return fmt.Errorf("cannot read what is dead in the value log: %w", err)
-	}
-	stats, err := badger.InitDiscardStats(o)
-	if err != nil {
-		return fmt.Errorf("cannot note what is dead in the value log: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		var file uint32
-		var bytes int64
-		if n, _ := fmt.Sscan(line, &file, &bytes); n != 2 {
-			continue // it was cut off; it is counted again
-		}
-		if more := bytes - stats.Update(file, 0); more > 0 {
-			stats.Update(file, more)
-		}
-	}
-	if err := stats.Close(-1); err != nil {
-		return fmt.Errorf("cannot note what is dead in the value log: %w", err)
-	}
-	return os.Remove(path)
+	return bytes
 }
 
 // slotBytes is the size of a slot in the engine's file, of which those that are in use come first.

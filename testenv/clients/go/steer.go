@@ -17,14 +17,15 @@ func (r *relay) steer() {
 	r.must("resume", err, func() bool { return is(resumed.JSON200, client.TargetStatusEnabled) })
 	retried, err := r.RetryWithResponse(r.ctx, "bad")
 	r.must("retry", err, func() bool { return is(retried.JSON200, client.TargetStatusEnabled) })
-	enabled, err := r.EnableWithResponse(r.ctx, "bad")
+	enabled, err := r.EnableWithResponse(r.ctx, "bad", nil)
 	r.must("enable", err, func() bool { return is(enabled.JSON200, client.TargetStatusEnabled) })
 	reloaded, err := r.ReloadWithResponse(r.ctx)
 	r.must("reload", err, func() bool {
 		return reloaded.JSON200 != nil && !reloaded.JSON200.ReloadFailed
 	})
 	typ := "message"
-	sample, err := r.SendSampleWithResponse(r.ctx, "bad", &client.SendSampleParams{Type: &typ})
+	sample, err := r.SendSampleWithBodyWithResponse(r.ctx, "bad", &client.SendSampleParams{Type: &typ},
+		"application/json", nil)
 	r.must("sendSample", err, func() bool {
 		s := sample.JSON200
 		return s != nil && !s.Acknowledged && s.Status == 503 &&
@@ -67,7 +68,7 @@ func (r *relay) care() {
 	r.must("exportEvents", err, func() bool {
 		return strings.Count(string(exported.Body), `"id":"`+id+`"`) == 1
 	})
-	imported, err := r.ImportEventsWithBodyWithResponse(r.ctx, "application/x-ndjson",
+	imported, err := r.ImportEventsWithBodyWithResponse(r.ctx, nil, "application/x-ndjson",
 		strings.NewReader(string(exported.Body)))
 	r.must("importEvents", err, func() bool {
 		return imported.JSON200 != nil && imported.JSON200.Duplicates == 1

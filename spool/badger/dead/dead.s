@@ -1,0 +1,1 @@
+// Functions of dead.go that are declared without a body want an assembly file beside them.
