@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/relay/config"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // rawClient posts one event again and again over one connection, and allocates nothing itself.
@@ -120,7 +121,7 @@ const (
 )
 
 func TestHotPathAllocations(t *testing.T) {
-	if raceDetector {
+	if effort.Race {
 		t.Skip("allocations are measured without -race")
 	}
 	const runs = 1000

@@ -11,6 +11,7 @@ import (
 	"github.com/hookspool/hookspool/relay/admin"
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestVerdict is the table of who gets an event.
@@ -295,7 +296,7 @@ func judging(targets int, where string) (*accept.Rules, *accept.Posted) {
 // An event of a relay without programs is judged with the allocations that it had before there were
 // any.
 func TestJudgeAllocations(t *testing.T) {
-	if raceDetector {
+	if effort.Race {
 		t.Skip("the race detector allocates")
 	}
 	rules, p := judging(1, "")

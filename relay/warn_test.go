@@ -11,6 +11,7 @@ import (
 
 	"github.com/hookspool/hookspool/relay/config"
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 func TestLevelAt(t *testing.T) {
@@ -219,6 +220,7 @@ func TestWarnSpace(t *testing.T) {
 // leads, also across a restart, and again when its copy was whole in between; and what the relay
 // says of itself.
 func TestWarnCopies(t *testing.T) {
+	effort.OnlyLong(t, "it waits for a watch of the copies")
 	t.Parallel()
 	f, o := inCompany(t)
 	to := f.posted(t)

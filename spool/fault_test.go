@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 var errInjected = errors.New("injected fault")
@@ -440,7 +441,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 		forever, done := mode&1 > 0, mode&2 > 0
 		t.Run(fmt.Sprintf("forever=%v,done=%v", forever, done), func(t *testing.T) {
 			t.Parallel()
-			step := rounds(1, faultStep)
+			step := effort.Rounds(1, faultStep)
 			for n := 1 + rand.IntN(step); ; n += step {
 				plan := &faultPlan{failAt: n, forever: forever, done: done}
 				j := newFaultJourney(t, plan)

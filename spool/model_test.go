@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // model is what a spool must say, kept in plain maps.
@@ -333,12 +334,12 @@ func pick[V any](t *rapid.T, from map[uint64]V) (uint64, bool) {
 // Whatever happens in whatever order, crashes included, the sums are those of a model in plain
 // maps, nothing owed is lost, nothing settled comes back but what a crash may repeat.
 //
-// Under the race detector it goes a quarter of the rounds; go test ./spool -run Model -rapid.checks N
+// A change waits for twenty rounds, the night for a hundred; go test ./spool -run Model -rapid.checks N
 // goes any number.
 func TestModel(t *testing.T) {
 	checks := flag.Lookup("rapid.checks")
 	if checks.Value.String() == checks.DefValue {
-		if err := checks.Value.Set(strconv.Itoa(rounds(100, 25))); err != nil {
+		if err := checks.Value.Set(strconv.Itoa(effort.Most(100, effort.Rounds(20, 5)))); err != nil {
 			t.Fatal(err)
 		}
 	}

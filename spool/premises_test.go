@@ -14,6 +14,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/volume"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // What the engine does to its files by itself is no reason to stop: logs that are begun and removed,
@@ -56,7 +57,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 		stopped <- looks
 	}()
 	crm := f.lane("crm")
-	for round := range rounds(6, 2) {
+	for round := range effort.Rounds(6, 2) {
 		f.appendRandom(40, 500<<10, "crm") // more than a memtable
 		for _, e := range f.fetch(crm, 40) {
 			s.Settle(Settlement{Lane: crm.id, Seq: e.Seq, Fresh: true, At: f.now})

@@ -20,6 +20,7 @@ import (
 	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // furnishLog leaves a spool as a kill would whose log has every kind of transaction: lanes, events
@@ -295,13 +296,13 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 // which it sets aside; and every count fits. (Package mend destroys each entry in every way.)
 func TestRepairDestroyedEntry(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"", testKey}[:rounds(2, 1)] {
+	for _, key := range []string{"", testKey}[:effort.Rounds(2, 1)] {
 		f, dir := furnishLog(t, key)
 		path, text := onlyLog(t, dir)
 		done := map[byte]bool{}
 		for _, e := range f.entries(dir, text) {
 			enough := done[e.Key[0]] || key != "" && e.Key[0] != record.PrefixLog
-			if enough && !longRun() || e.Key[0] == record.PrefixName {
+			if enough && !effort.Long() || e.Key[0] == record.PrefixName {
 				continue
 			}
 			done[e.Key[0]] = true
@@ -375,7 +376,7 @@ func TestRepairLostName(t *testing.T) {
 // A log that ends anywhere, because it was cut short, costs what was after the cut, and that is
 // counted; but a last transaction that nobody was told of goes without a word.
 func TestRepairTornLog(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
@@ -397,7 +398,7 @@ func TestRepairTornLog(t *testing.T) {
 // The head of a log, which no checksum covers, says nothing in the clear. In an encrypted one the key
 // is found again; without the counter the log is refused.
 func TestRepairLogHead(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	for _, key := range []string{"", testKey} {
 		f, dir := furnishLog(t, key)
@@ -466,7 +467,7 @@ func inTables(t *testing.T, key string) (*fixture, string) {
 // A manifest that is gone, cut anywhere or flipped anywhere costs nothing as long as the tables are
 // there, encrypted or not.
 func TestRepairManifest(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	for _, key := range []string{"", "0123456789abcdef"} {
 		f, dir := inTables(t, key)
@@ -516,7 +517,7 @@ func TestNewerManifest(t *testing.T) {
 // A table with a damaged end or last block is set aside: what was in it is counted, exactly, and
 // nothing else is lost. One that holds the names of targets is refused.
 func TestRepairTable(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	const each = 20
 	for _, key := range []string{"", testKey} {
@@ -640,7 +641,7 @@ func TestRepairBatchEnd(t *testing.T) {
 
 // A repair that is cut off at any of its steps, done or not, is done again by the next start.
 func TestRepairCutOff(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
@@ -693,7 +694,7 @@ func TestRepairCutOff(t *testing.T) {
 // The file of keys of a spool in the clear is made again, whatever is in it. That of an encrypted one
 // is refused, whichever byte is flipped and wherever it ends, and nothing is changed.
 func TestRepairKeys(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	f, dir := inTables(t, "")
 	for _, damage := range []func(path string) error{

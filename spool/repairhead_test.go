@@ -13,6 +13,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 const testKey = "0123456789abcdef"
@@ -20,7 +21,7 @@ const testKey = "0123456789abcdef"
 // A log whose head no key opens is refused, and no byte changes, unless the operator gives up what is
 // in it: then it is kept aside.
 func TestUnlockDamagedHead(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	f, dir := furnishLog(t, testKey)
 	path, text := onlyLog(t, dir)
 	binary.BigEndian.PutUint64(text[8:], 0)
@@ -106,7 +107,7 @@ func TestStrangeTable(t *testing.T) {
 // A record that a start reads and cannot read does not keep it from starting: it is made again, or
 // counted, and what cannot be is refused by its name.
 func TestStartUnreadableRecord(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	for _, x := range []struct {
 		key  []byte
 		want error

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // framesEach is how many events each frame of framesAtRest has.
@@ -57,7 +58,7 @@ func TestRepairLostPointer(t *testing.T) {
 				continue
 			}
 			frames++
-			for at := e.At; at < e.At+e.Bytes; at += rounds(13, 29) {
+			for at := e.At; at < e.At+e.Bytes; at += effort.Rounds(13, 29) {
 				g := &fixture{t: t, dir: filepath.Join(t.TempDir(), "damaged"), now: f.now, secret: f.secret}
 				atrest.Copy(t, dir, g.dir)
 				b := bytes.Clone(text)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // built is the binary of this run and the directory it is in.
@@ -60,7 +62,7 @@ func buildBinary() (built, error) {
 	}
 	b := built{path: filepath.Join(dir, "hookspool"), dir: dir}
 	args := []string{"build", "-o", b.path}
-	if raceDetector {
+	if effort.Race {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, "./cmd/hookspool")...)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // configs are the config files of deploy/, by where they come from.
@@ -32,7 +34,7 @@ func inMap(t *testing.T, manifest, name string) string {
 // TestDeployConfigs asserts that the config files of deploy/ are ones that serve would start with,
 // given the secrets that they name, also when these are the credentials of the unit.
 func TestDeployConfigs(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	all := configs(t)
 	all["systemd, with the credential"] = strings.Replace(all["systemd"], "#secret =", "secret =", 1)
@@ -104,7 +106,7 @@ func TestDeployRestarts(t *testing.T) {
 // TestDeployUnit has systemd-analyze verify the unit with the real binary, and judge how exposed
 // the service is: 0 is nothing, 10 is everything.
 func TestDeployUnit(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	analyze, ok := tool(t, "SYSTEMD_ANALYZE", "systemd-analyze", "systemd")
 	if !ok {
@@ -132,7 +134,7 @@ func TestDeployUnit(t *testing.T) {
 // long says that a test takes minutes of two cores and runs only when asked for.
 func long(t *testing.T) {
 	t.Helper()
-	if !LongRun() {
+	if !effort.Long() {
 		t.Skip("it takes minutes: HOOKSPOOL_LONG=1 go test ./testenv -run 'Deploy|Clients'")
 	}
 }

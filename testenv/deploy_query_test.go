@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/port"
 )
 
@@ -86,7 +87,7 @@ func (p *promServer) results(query string) (int, error) {
 // a spool, and asserts that every query of the dashboard is understood and has an answer, that every
 // rule is evaluated without an error, and that an alert that must fire does and no other.
 func TestDeployQueries(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("good", "bad")
 	j.RX.Always("bad", Code(500))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -14,7 +15,7 @@ import (
 // the config for relays beside it fits: check finds them, sees that they sync before they answer, and
 // a start makes a stream of spool.max_size there.
 func TestDeployShared(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	f := func(name, servers, relays string) {
 		t.Helper()
@@ -67,7 +68,7 @@ func inTurn(text, pattern string, with func(i int) string) string {
 
 // TestDeployServers asserts that what is deployed are the servers that the tests run.
 func TestDeployServers(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	tested := regexp.MustCompile(`nats-server/v2 v(\S+)`).FindStringSubmatch(
 		readFile(t, filepath.Join(mustRoot(t), "go.mod")))

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // deployed reads a file of deploy/.
@@ -43,7 +45,7 @@ func families(scrape string) map[string]string {
 // the real binary, alone or one of several, that the manual has every metric with its type, and that
 // it has no other.
 func TestDeployMetrics(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Start()
@@ -109,7 +111,7 @@ func documented(t *testing.T) map[string]string {
 // TestDeployRules has promtool check the alert rules and run their tests, and wants a test for
 // every alert.
 func TestDeployRules(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	alerts := regexp.MustCompile(`alert(?:name)?: (\w+)`)
 	tested := alerts.FindAllStringSubmatch(deployed(t, "prometheus/rules_test.yml"), -1)
@@ -166,7 +168,7 @@ func readDashboard(t *testing.T) dashboard {
 // TestDeployDashboard asserts that the dashboard holds together: ids and titles are unique, panels
 // do not overlap, each says what it shows, asks the chosen data source and honours the variables.
 func TestDeployDashboard(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	d := readDashboard(t)
 	var variables []string

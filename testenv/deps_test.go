@@ -6,13 +6,15 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestTidyDependencies asserts that the plain binary carries nothing of the exporter for traces,
 // and that the tag brings it. Badger links the API of OpenTelemetry, without the SDK, by itself.
 // The NATS server, which only tests run, is in neither.
 func TestTidyDependencies(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	f := func(want bool, flags ...string) {
 		t.Helper()
@@ -51,7 +53,7 @@ func TestTidyDependencies(t *testing.T) {
 // TestTidyMethods asserts that nothing in the binary calls methods by names that the linker does not
 // know, as templates do: it would have to keep every method of every type, a third of the binary.
 func TestTidyMethods(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	bin, err := Binary()
 	if err != nil {

@@ -12,12 +12,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestExportLatency measures how long accepting takes with and without an export of 200,000 events
 // under way. It is no check but of the answers, and takes minutes: HOOKSPOOL_LONG=1.
 func TestExportLatency(t *testing.T) {
-	if !LongRun() {
+	if !effort.Long() {
 		t.Skip("a measurement: HOOKSPOOL_LONG=1")
 	}
 	relay := NewRelay(t, NewConfig())

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // damage is one way a file can go bad.
@@ -108,7 +110,7 @@ func TestFaultDamage(t *testing.T) {
 	owed := newOwedSpool(t)
 	for kind, file := range owed.files() {
 		for i, d := range damages() {
-			if i%rounds(1, raceStep) > 0 {
+			if i%effort.Rounds(1, raceStep) > 0 {
 				continue
 			}
 			t.Run(kind+"/"+d.name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestFaultDiskFilled lets another program fill the file system of the spool while events come,
@@ -18,7 +20,7 @@ import (
 // delivering, and accepts again once the space is back.
 func TestFaultDiskFilled(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"ext4", "tmpfs"}[:rounds(2, 1)] {
+	for _, kind := range []string{"ext4", "tmpfs"}[:effort.Rounds(2, 1)] {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			d := newDisk(t, kind, 256<<20)
@@ -104,7 +106,7 @@ func TestFaultDiskFullOfEvents(t *testing.T) {
 // sweeping while the backlog drains once wrote again all that was still pending: more than there was
 // room for. It takes a minute and 3 GiB: HOOKSPOOL_LONG=1.
 func TestFaultLargeDiskDrains(t *testing.T) {
-	if !LongRun() {
+	if !effort.Long() {
 		t.Skip("it takes a minute and 3 GiB: HOOKSPOOL_LONG=1")
 	}
 	d := newDisk(t, "ext4", 3<<30)
@@ -231,7 +233,7 @@ func (r *Relay) fingerprint() string {
 // without a restart.
 func TestFaultDiskFilledToTheLastByte(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"ext4", "tmpfs", "xfs"}[:rounds(3, 1)] {
+	for _, kind := range []string{"ext4", "tmpfs", "xfs"}[:effort.Rounds(3, 1)] {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			d := newDisk(t, kind, 384<<20)
@@ -355,7 +357,7 @@ func (j *Journey) anywhereInLog(rng *rand.Rand) {
 	const size, memtable, senders = 3 << 10, 16 << 20, 8
 	pad := Payload(rng, "message", size)
 	n := rng.IntN(memtable / size)
-	if part := memtable / size; raceDetector && !raceAll() {
+	if part := memtable / size; effort.LessRace() {
 		n = part*3/4 + n/4 // the rest is filled by outcomes, which takes the longest
 	}
 	j.t.Logf("%d events before the disk fills", n)

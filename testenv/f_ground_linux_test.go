@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -82,7 +83,7 @@ func groundCuts() []int {
 // that the ledger finds it: a server that syncs when it likes, as it does by default, loses what it
 // answered when all nodes lose their power. The stream itself is on the disks before.
 func TestFaultGroundLazy(t *testing.T) {
-	if !LongRun() {
+	if !effort.Long() {
 		t.Skip("HOOKSPOOL_LONG is not set")
 	}
 	t.Parallel()

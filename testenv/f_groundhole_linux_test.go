@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookspool/hookspool/spool/jetstream/copies"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -32,7 +33,7 @@ const (
 //
 // Here the newest file is synced before the cut; without that, 1 of 54 cuts left a hole.
 func TestFaultGroundHole(t *testing.T) {
-	if !LongRun() {
+	if !effort.Long() {
 		t.Skip("HOOKSPOOL_LONG is not set")
 	}
 	t.Parallel()

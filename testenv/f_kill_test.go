@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 var kills = flag.Int("kills", 8, "how many times TestFaultKills kills the relay")
@@ -54,7 +56,7 @@ func TestFaultKillsCollecting(t *testing.T) {
 	j.RX.On("flaky", flaky(rng))
 	j.Start()
 	pad := Payload(rng, "message", 200<<10)
-	for round := range rounds(3, 2) * max(1, *kills/8) {
+	for round := range effort.Rounds(3, 2) * max(1, *kills/8) {
 		for i := range 500 + rng.IntN(500) {
 			if i%16 == 0 {
 				j.postBatch(randomLines(rng))

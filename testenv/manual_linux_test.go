@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/port"
 )
 
@@ -53,7 +54,7 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) stri
 // TestManualTerminal asserts that a page is laid out for the terminal that it is shown on, in styles
 // unless somebody wants none, and that it goes through the pager of the environment and no other.
 func TestManualTerminal(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	page := onTerminal(t, 60, nil, "help", "--no-pager", "retrying")
 	if !strings.HasPrefix(page, "\x1b[1mRetrying\x1b[0m\n\n") {
@@ -161,7 +162,7 @@ func (b *codeBlock) commands() (commands []string) {
 // person would who has a relay of two targets: crm is well, erp failed once and is well again. The
 // others say why they cannot.
 func TestManualBlocks(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		SkipLoudly(t, "the commands of the manual are run with curl: %v", err)

@@ -7,12 +7,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestManualServed follows every link of the manual as the console serves it: pages, anchors, styles
 // and the way back are all there, under the console's policy and for whoever has the token.
 func TestManualServed(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("server.admin_token", "a-token-for-the-manual")

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // The limits of HOUSE §2: what a person holds in the head.
@@ -63,7 +65,7 @@ func backPackages() map[string]mapException {
 // TestTidyMap holds the rooms of the house to their size: files of a package, methods of a type, and
 // calls between files that run back up.
 func TestTidyMap(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	packages := make(map[string][]*source)
 	for _, s := range readSources(t) {

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestP1DrainUnderLoad terminates the relay under load, several times, and asserts: it turns
@@ -17,7 +19,7 @@ func TestP1DrainUnderLoad(t *testing.T) {
 	j.Config.Set("retry.interval", "100ms").Set("server.drain_timeout", "6s")
 	j.RX.On("flaky", flaky(rng))
 	j.Start()
-	for round := range rounds(3, 2) {
+	for round := range effort.Rounds(3, 2) {
 		load := j.StartLoad(rng, 6, fmt.Sprint("drain-", round))
 		want := j.Ledger.Accepted() + 50
 		Until(t, Patience, "load", func() bool { return j.Ledger.Accepted() >= want })

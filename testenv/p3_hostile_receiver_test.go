@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // hostile is a receiver that means harm: what it does, and what an attempt at it must come to.
@@ -138,7 +140,7 @@ func TestP3HostileReceivers(t *testing.T) {
 	base := usageOf(j.Relay)
 	peak := base
 	sent := 0
-	events := rounds(10, 3)
+	events := effort.Rounds(10, 3)
 	for round := range 4 {
 		j.SendIDs(fmt.Sprint("round-", round), events)
 		sent += events

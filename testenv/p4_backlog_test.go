@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 const (
@@ -30,7 +32,7 @@ func TestP4BacklogIsNotInMemory(t *testing.T) {
 	empty := residentBytes(j)
 	const payload = 4_000
 	rounds := 16
-	if raceDetector {
+	if effort.Race {
 		rounds = 4
 	}
 	fill(j, rng, rounds, payload)
@@ -45,7 +47,7 @@ func TestP4BacklogIsNotInMemory(t *testing.T) {
 		t.Errorf("the start counted %d events; the last checkpoint is younger than that", n)
 	}
 	full := settledBytes(j, empty+backlogSlack)
-	if raceDetector {
+	if effort.Race {
 		t.Log("memory is not judged under the race detector, which multiplies it")
 	} else if full > empty+backlogSlack {
 		t.Errorf("%d MiB resident with the backlog, %d MiB without", full>>20, empty>>20)
@@ -53,7 +55,7 @@ func TestP4BacklogIsNotInMemory(t *testing.T) {
 	j.Config.Set("target.away.status", "enabled")
 	j.Reload()
 	j.Ledger.AwaitDelivered()
-	if after := settledBytes(j, 256<<20); !raceDetector && after > 256<<20 {
+	if after := settledBytes(j, 256<<20); !effort.Race && after > 256<<20 {
 		t.Errorf("%d MiB resident after the backlog was sent", after>>20)
 	}
 	t.Logf("resident: %d MiB empty, %d MiB with the backlog", empty>>20, full>>20)
@@ -80,7 +82,7 @@ func settledBytes(j *Journey, limit int) int {
 	now := 0
 	Eventually(Patience, func() bool {
 		now = residentBytes(j)
-		return raceDetector || now <= limit
+		return effort.Race || now <= limit
 	})
 	return now
 }

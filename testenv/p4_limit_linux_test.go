@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestP4MemoryLimit asserts that a relay in a container lives through senders that never pause, with
@@ -16,7 +18,7 @@ import (
 // memory is refused with 503, nothing is lost, and the kernel kills nobody. Where no cgroup can be
 // made GOMEMLIMIT is the limit, and the relay's own memory is watched.
 func TestP4MemoryLimit(t *testing.T) {
-	if raceDetector {
+	if effort.Race {
 		t.Skip("the race detector multiplies memory")
 	}
 	t.Parallel()
@@ -121,7 +123,7 @@ const delugeShare = 2
 
 // delugeTime is how long a deluge lasts: so long at least, and at most if less is accepted.
 func delugeTime() (least, most time.Duration) {
-	if LongRun() {
+	if effort.Long() {
 		return time.Minute, time.Minute
 	}
 	return 3 * time.Second, 8 * time.Second

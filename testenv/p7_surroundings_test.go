@@ -3,6 +3,8 @@ package testenv
 import (
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestP7Surroundings asserts that a proxy of the environment that is not used and limits that are too
@@ -15,7 +17,7 @@ func TestP7Surroundings(t *testing.T) {
 		"http_proxy=http://user:canary@127.0.0.1:9", "GOMEMLIMIT=48MiB")
 	want := []string{"HTTPS_PROXY and http_proxy are set, and no proxy is used",
 		"GOMEMLIMIT is 48MiB: a relay needs 64MiB"}
-	if !raceDetector { // its shadow memory needs more addresses than any limit of interest
+	if !effort.Race { // its shadow memory needs more addresses than any limit of interest
 		j.Through = []string{"sh", "-c", `ulimit -v 3145728; exec "$@"`, "sh"}
 	}
 	j.Start()
@@ -34,7 +36,7 @@ func TestP7Surroundings(t *testing.T) {
 		}
 	}
 	const addresses = "the address space (ulimit -v) is limited to 3GiB: a relay needs 4GiB"
-	if !raceDetector && j.LogCount("level=WARN", addresses) != 1 {
+	if !effort.Race && j.LogCount("level=WARN", addresses) != 1 {
 		t.Error("the log does not say that the address space is limited")
 	}
 	if strings.Contains(j.Log()+out.Stdout+out.Stderr, "canary") {

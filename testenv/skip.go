@@ -60,30 +60,3 @@ func tool(t testing.TB, variable, name, debian string) (path string, ok bool) {
 	}
 	return path, true
 }
-
-// LongRun asks for the long half of the tests, which .ci/nightly does with HOOKSPOOL_LONG=1.
-func LongRun() bool { return os.Getenv("HOOKSPOOL_LONG") != "" }
-
-// raceAll asks for everything under the race detector as well, which the nightly run does.
-func raceAll() bool { return os.Getenv("HOOKSPOOL_RACE") == "all" }
-
-// WithoutRace skips a scenario under the race detector. CI runs every scenario twice: as it is, and
-// with a relay that the race detector watches. That finds nothing in these: they look at documents,
-// files, text on a terminal or the page in a browser, one call after the other, and every call is
-// also made by scenarios that it watches. .ci/nightly runs them under it all the same.
-func WithoutRace(t testing.TB) {
-	t.Helper()
-	if raceDetector && !raceAll() {
-		t.Skip("proven without the race detector; with it: HOOKSPOOL_RACE=all")
-	}
-}
-
-// rounds is how often a scenario does the same: so often, or so often under the race detector,
-// which makes everything five times as slow and finds in few rounds what it finds in many.
-// .ci/nightly goes all of them under it as well.
-func rounds(all, race int) int {
-	if raceDetector && !raceAll() {
-		return race
-	}
-	return all
-}

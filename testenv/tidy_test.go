@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // The limits of HOUSE §3.
@@ -77,7 +79,7 @@ var insiders = map[string]string{"testenv/bench/spoolrun.go": "spool"}
 // TestTidy holds the repository's shipped code to the house style. Every rule is about non-test
 // files; the line length holds for all.
 func TestTidy(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	sources := readSources(t)
 	if len(sources) < 20 {
@@ -106,7 +108,7 @@ func checkWords(t *testing.T, s *source) {
 
 // TestTidyDocuments asserts that what a newcomer looks for is there.
 func TestTidyDocuments(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	root := mustRoot(t)
 	for _, name := range []string{"README.md", "CHANGELOG.md", "LICENSE", "config.example.toml"} {
@@ -119,7 +121,7 @@ func TestTidyDocuments(t *testing.T) {
 // TestTidyCommand asserts that the README's command for all tests needs nothing but Go, and that CI
 // runs it so: without a C compiler, and once more with the race detector, watched both times.
 func TestTidyCommand(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	root := mustRoot(t)
 	readme := readFile(t, filepath.Join(root, "README.md"))

@@ -3,6 +3,8 @@ package testenv
 import (
 	"fmt"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // usage is what a relay takes of its machine.
@@ -42,7 +44,7 @@ func awaitRest(t *testing.T, r *Relay, base usage) {
 
 // memoryMiB is how many MiB a scenario may add: the race detector keeps shadows of all memory.
 func memoryMiB(n int) int {
-	if raceDetector {
+	if effort.Race {
 		n *= 4
 	}
 	return n << 20

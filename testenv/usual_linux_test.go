@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestUsualAddress asserts that without a config the verbs of a spool find the relay that listens at
 // the usual address, as all others do, and say what is missing where none does. It needs a network
 // of its own, since another relay may have that address.
 func TestUsualAddress(t *testing.T) {
-	WithoutRace(t)
+	effort.WithoutRace(t)
 	t.Parallel()
 	bin, err := Binary()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/hookspool/hookspool/relay/signature"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // benchServer is the cheapest real server at hand: what is measured beside Do is loopback.
@@ -37,7 +38,7 @@ func benchServer(tb testing.TB) string {
 // TestDoAllocations: the kept connection costs nothing, nor do the request, the credential and
 // being able to abort, as long as the context is the same.
 func TestDoAllocations(t *testing.T) {
-	if raceDetector {
+	if effort.Race {
 		t.Skip("allocations are measured without -race")
 	}
 	o := options(t, benchServer(t))

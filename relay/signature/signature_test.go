@@ -12,6 +12,8 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"pgregory.net/rapid"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // The vectors of the reference libraries (libraries/go/webhook_test.go) and of Svix
@@ -206,7 +208,7 @@ func TestReferenceLibraryAgrees(t *testing.T) {
 }
 
 func TestAppendAllocations(t *testing.T) {
-	if raceDetector {
+	if effort.Race {
 		t.Skip("allocations are measured without -race")
 	}
 	f := func(secret string, want float64) {

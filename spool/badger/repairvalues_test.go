@@ -18,6 +18,7 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 const (
@@ -191,6 +192,7 @@ func everySpool(t *testing.T, test func(t *testing.T, dir, secret string)) {
 // Whichever byte of the newest value log is changed before a start, that costs the event that the
 // byte is in, if it is a byte of its record, and nothing else.
 func TestValueLogFlippedByte(t *testing.T) {
+	effort.OnlyLong(t, "every byte of a file")
 	everySpool(t, func(t *testing.T, dir, secret string) {
 		paths := valuePaths(t, dir)
 		path := paths[len(paths)-1]

@@ -15,6 +15,7 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // framed is a tree with frames in some value logs, and what must be in it.
@@ -219,6 +220,7 @@ func TestFrameSalvagedInUse(t *testing.T) {
 // Whichever byte of the newest value log is changed before a start costs at most the event that it
 // is in.
 func TestFrameFlippedBeforeStart(t *testing.T) {
+	effort.OnlyLong(t, "every byte of a file")
 	for _, secret := range []string{"", valueSecret} {
 		t.Run(fmt.Sprintf("encrypted %v", secret != ""), func(t *testing.T) {
 			f := newFramed(t, secret)

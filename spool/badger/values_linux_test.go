@@ -17,6 +17,7 @@ import (
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // The value log: what is written is synced, has its blocks, and goes when nobody needs it.
@@ -133,6 +134,7 @@ func mapOf(t *testing.T, s *opened, path string) mapping {
 
 // Every store into the value log finds a block, in each of its files; so does the log.
 func TestValuesHaveBlocks(t *testing.T) {
+	effort.OnlyLong(t, "it fills files of the value log")
 	s := openStore(t, StoreOptions{})
 	v := &s.Room.values
 	for seq := uint64(1); v.fid < 3; seq += 64 {
@@ -197,6 +199,7 @@ func TestValuesFull(t *testing.T) {
 // TestCollect lets the keeper give back what is dead: whole files go, and what is alive stays and can
 // be read, from a start on as well.
 func TestCollect(t *testing.T) {
+	effort.OnlyLong(t, "it fills files of the value log")
 	t.Run("in the clear", func(t *testing.T) { testCollect(t, nil) })
 	t.Run("encrypted", func(t *testing.T) { testCollect(t, bytes.Repeat([]byte{7}, 32)) })
 }
@@ -331,6 +334,7 @@ func dataAfter(t *testing.T, path string, from int64) int64 {
 
 // Maps of files that are full are let go; the one in use stays.
 func TestLetGoValues(t *testing.T) {
+	effort.OnlyLong(t, "it fills files of the value log")
 	s := openStore(t, StoreOptions{})
 	const most = 28 << 20 // of 57 MiB
 	empty, err := MappedBytes()
@@ -406,6 +410,7 @@ func TestCollectThenKill(t *testing.T) {
 // TestLostCount loses what the engine has counted of dead values, as a power cut can: it is counted
 // again, and the files are given back without another start, but for those of which much is alive.
 func TestLostCount(t *testing.T) {
+	effort.OnlyLong(t, "it fills files of the value log")
 	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, 32)} {
 		s := openStore(t, StoreOptions{Files: Files{Key: key}})
 		const all = 12_545 // 200 MB
@@ -467,6 +472,7 @@ func copied(t *testing.T, s *opened, o StoreOptions, change func(dir string)) *o
 // start gives it back, although nothing comes any more that could be swept. An attempt that fails
 // is made again.
 func TestReclaimFormer(t *testing.T) {
+	effort.OnlyLong(t, "it fills files of the value log")
 	s := openStore(t, StoreOptions{})
 	const all, most = 12_545, 200 << 20
 	putValues(t, s, 1, all)
@@ -496,6 +502,7 @@ func TestReclaimFormer(t *testing.T) {
 // TestCollectBesideLarger has files of the value log that are dead as a whole, and smaller than what
 // is dead in another that cannot go: the one in use, or one of which much is alive.
 func TestCollectBesideLarger(t *testing.T) {
+	effort.OnlyLong(t, "it fills files of the value log")
 	const first, second, third = 600, 2600, 3000
 	now := time.Now()
 	want := func(s *opened, names ...string) {

@@ -23,6 +23,7 @@ import (
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // A sound spool has no faults: closed, or as a crash left it.
@@ -58,13 +59,13 @@ func TestVerifySound(t *testing.T) {
 // Whichever byte of whichever file that holds data is flipped, verify says so, in a spool that was
 // closed and in one that was not, encrypted or not.
 func TestVerifyFlippedByte(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	// The engine leaves goroutines behind when it refuses to open, so this has a process of its own.
 	const child = "HOOKSPOOL_TEST_FLIPS"
 	if os.Getenv(child) == "" {
 		// All of them take minutes: HOOKSPOOL_LONG=1.
 		cmd := exec.Command(os.Args[0], "-test.run=^TestVerifyFlippedByte$",
-			fmt.Sprintf("-test.short=%t", !longRun()))
+			fmt.Sprintf("-test.short=%t", !effort.Long()))
 		cmd.Env = append(os.Environ(), child+"=1", "TMPDIR="+t.TempDir())
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
@@ -206,7 +207,7 @@ func TestVerifyTornLog(t *testing.T) {
 
 // Each way in which the records can contradict each other is found, by its own words.
 func TestVerifyContradictions(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	seal := func(write func(*record.Encoder)) []byte {
 		e := record.NewEncoder(16)
 		write(e)
@@ -343,7 +344,7 @@ func TestReaderRefusals(t *testing.T) {
 // What a newer version has written in the envelope of all small values is no fault, and is told. A
 // start leaves it alone, and so does one that counts everything again.
 func TestVerifyOfANewerVersion(t *testing.T) {
-	withoutRace(t)
+	effort.WithoutRace(t)
 	f := open(t)
 	f.furnish()
 	f.close()

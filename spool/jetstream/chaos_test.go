@@ -17,6 +17,7 @@ import (
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/look"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -47,6 +48,7 @@ type fault struct {
 // Whatever happens to the servers and the relay, what was acknowledged is there once, and the spool
 // goes on by itself.
 func TestChaos(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	c := &chaos{t: t, cluster: nats.Start(t, nats.Options{}), answered: make(map[string]uint64),
 		delivered: make(map[string]int)}
 	c.bed = newBed(t, c.cluster.URL())

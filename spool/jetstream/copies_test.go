@@ -13,6 +13,7 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/jetstream"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -145,6 +146,7 @@ func (c *copyBed) told(nodes ...string) {
 // TestCopies asserts that a copy which lacks messages is found and told of by both relays, while
 // they write; that its server does not lead; and that nothing is told of once it began with nothing.
 func TestCopies(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	c := newCopyBed(t, 3)
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
@@ -174,6 +176,7 @@ func TestCopies(t *testing.T) {
 // TestCopyIsReplaced asserts that a server without the stream takes the place of one whose copy
 // lacks messages.
 func TestCopyIsReplaced(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	c := newCopyBed(t, 4)
 	c.told()
@@ -189,6 +192,7 @@ func TestCopyIsReplaced(t *testing.T) {
 // TestCopyIsReplacedLater asserts that relays write on while the server that takes the place of one
 // whose copy lacks messages is away, and that it has everything once it is back.
 func TestCopyIsReplacedLater(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	c := newCopyBed(t, 4)
 	spare := 0
@@ -213,6 +217,7 @@ func TestCopyIsReplacedLater(t *testing.T) {
 
 // What a relay knows is gone when it leads no more, and the next one finds it anew.
 func TestCopiesOfTheNextLeader(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	c := newCopyBed(t, 3)
 	name := c.cluster.Node(c.puncture()).Name()

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
 // A lane is taken while its relay commits, which has not heard of it yet: the commit is stored
 // before, or it is not. Only the servers can tell.
 func TestFenceMeetsCommit(t *testing.T) {
-	const rounds, lane = 120, 1
+	const lane = 1
+	rounds := effort.Most(120, 12)
 	b := newBed(t, nats.StartInProcess(t, nats.Options{}).URL())
 	ours, theirs := b.engine("a", nil), b.engine("b", nil)
 	defer ours.Close()

@@ -18,6 +18,7 @@ import (
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/jetstream"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -31,6 +32,7 @@ const (
 // Several relays share a spool while they come, die and leave. What was accepted by any of them is
 // delivered by one of them, with the right numbers of attempts, and counted once.
 func TestFleet(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	f := newFleet(t, "a", "b", "c")
 	rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	for n := range *changes {

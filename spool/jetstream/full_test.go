@@ -14,6 +14,7 @@ import (
 	"github.com/hookspool/hookspool/spool/jetstream"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -118,6 +119,7 @@ func (k *tank) apply(c spool.Change) {
 // A full stream refuses events and nothing else: what waits is delivered, swept, and gives room to
 // others, again and again.
 func TestFull(t *testing.T) {
+	effort.OnlyLong(t, "it fills a stream")
 	k := newTank(t, "a")
 	const size = 16 << 10
 	first := k.fill(size, 4)
@@ -138,6 +140,7 @@ func TestFull(t *testing.T) {
 // A full stream loses nothing of a target that is paused, and takes every outcome of one that fails
 // over and over.
 func TestFullPaused(t *testing.T) {
+	effort.OnlyLong(t, "it fills a stream")
 	k := newTank(t, "paused", "fails")
 	n := k.fill(1<<10, 50)
 	paused, fails := k.lanes[0], k.lanes[1]
@@ -252,6 +255,7 @@ func TestFullMet(t *testing.T) {
 
 // A checkpoint of more lanes than one batch takes is several.
 func TestManyLanes(t *testing.T) {
+	effort.OnlyLong(t, "it fills a stream")
 	names := make([]string, 500)
 	for i := range names {
 		names[i] = fmt.Sprint("target ", i)
@@ -296,6 +300,7 @@ func TestManyLanes(t *testing.T) {
 
 // An import may bring more names than one batch has room for.
 func TestManyNames(t *testing.T) {
+	effort.OnlyLong(t, "it fills a stream")
 	k := newTank(t, "a")
 	events := make([]*care.Incoming, 500)
 	for i := range events {

@@ -14,6 +14,7 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/jetstream"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -74,6 +75,7 @@ func writeAll(e engine.Engine, p record.Checkpoint, size int, seqs ...uint64) er
 // TestHoleAtStart asserts that a start refuses a stream that lacks events which were not swept, and
 // takes one that lacks others, or is told to.
 func TestHoleAtStart(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	url := nats.StartInProcess(t, nats.Options{}).URL()
 	const small, large = 10, 900_000
 	f := func(what, key string, p record.Checkpoint, size, lost int, whole bool) {

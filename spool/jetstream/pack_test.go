@@ -13,11 +13,13 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/jetstream"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
 // What one Append may hold is one transaction, and comes whole to whoever reads the stream.
 func TestLargest(t *testing.T) {
+	effort.OnlyLong(t, "it fills a stream")
 	b := newBed(t, nats.StartInProcess(t, nats.Options{}).URL())
 	e := b.engine("a", nil)
 	defer e.Close()

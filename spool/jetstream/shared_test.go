@@ -15,6 +15,7 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/jetstream"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -137,6 +138,9 @@ func TestNews(t *testing.T) {
 	hear(engine.News{})
 	write(ours, 1, record.LaneKey(record.PrefixMemo, 3))
 	hear(engine.News{Newest: 1})
+	if err := theirs.Await(ours); err != nil { // what is planned before it has come is second
+		t.Fatal(err)
+	}
 	write(theirs, 2, record.LaneKey(record.PrefixMemo, 4), record.LaneKey(record.PrefixName, 5),
 		record.NoticeKey(record.SpoolItself, 1, 0), []byte("iid"))
 	hear(engine.News{Newest: 2,
@@ -443,6 +447,7 @@ func TestAsk(t *testing.T) {
 
 // While most of the nodes are away, that is told; the commit waits for its verdict.
 func TestAway(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	cluster := nats.StartInProcess(t, nats.Options{})
 	b := newBed(t, cluster.URL())
 	e := b.engine("a", nil)

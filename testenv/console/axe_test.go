@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // axeSum is the SHA-256 of axe/axe.min.js as npm has it, of version 4.14.1.
@@ -244,7 +245,8 @@ func jobOf(t *testing.T, j *testenv.Journey, name string) {
 // manual, on a phone, a tablet and a desk, in both color schemes, with many targets and their
 // troubles; and that nothing there scrolls sideways or lies under something else.
 func TestConsoleAxe(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	axe := readAxe(t)
 	j := everyTrouble(t)
 	j.Config.Remove("target.orphan")
@@ -297,7 +299,8 @@ func tenants(j *testenv.Journey, n int) {
 
 // TestConsoleAxeFirst asserts the same of a relay at its beginning, without a target and with one.
 func TestConsoleAxeFirst(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t)
 	j.Start()
 	c := startBrowser(t, "http://"+j.AdminAddress()+"/")
@@ -310,7 +313,8 @@ func TestConsoleAxeFirst(t *testing.T) {
 
 // TestConsoleAxeThousand asserts the same of the overview of a thousand targets.
 func TestConsoleAxeThousand(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t)
 	tenants(j, 1000)
 	j.Start()
@@ -320,7 +324,8 @@ func TestConsoleAxeThousand(t *testing.T) {
 
 // TestConsoleAxeIsHeard asserts that the two before would notice what is wrong.
 func TestConsoleAxeIsHeard(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	axe := readAxe(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()

@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestConsoleStays asserts that the way to a conversation stays where it is when what a search finds
 // arrives: whoever is about to click it would hit what has come in its place.
 func TestConsoleStays(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	j.Send(testenv.Post{ID: "one", Type: "message", Body: []byte(`{"waId":"491"}`)})
@@ -42,7 +44,8 @@ func TestConsoleStays(t *testing.T) {
 // with a program, keeps the search in the address, replays what it found and nothing else, and shows
 // a conversation.
 func TestConsoleChoice(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.ExhaustedOf(t, true)
 	j.RX.Always("crm", testenv.OK())
 	j.Send(testenv.Post{Type: "sessionMessageSent",

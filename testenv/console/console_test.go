@@ -15,13 +15,15 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestConsoleOverview asserts that a newcomer is told how to send the first event, with the address
 // where the relay listens, and that from then on everything appears by itself: the event with where
 // it is, the numbers of each target, the attempts, the countdown and the plots.
 func TestConsoleOverview(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm", "erp")
 	j.RX.Always("erp", testenv.Code(503))
 	j.Start()
@@ -66,7 +68,8 @@ func TestConsoleOverview(t *testing.T) {
 
 // TestConsoleUnready asserts that a relay which takes no events says why.
 func TestConsoleUnready(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Config.Set("spool.min_free_disk", "900TiB")
 	if err := j.StartUnready(); err != nil {
@@ -89,7 +92,8 @@ func TestConsoleUnready(t *testing.T) {
 // TestConsoleFaultsAreHeard asserts that the other tests would notice an exception, an error on the
 // browser's console and a style that the policy forbids.
 func TestConsoleFaultsAreHeard(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	c := openConsole(t, j.Relay, "")
@@ -109,7 +113,8 @@ func TestConsoleFaultsAreHeard(t *testing.T) {
 // TestConsoleTarget asserts that a target's view shows its attempts with what came back, follows new
 // ones, and lists its deliveries by state, page by page.
 func TestConsoleTarget(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("erp")
 	j.Config.Set("retry.max_attempts", 1)
 	j.RX.Always("erp", testenv.Code(503))
@@ -154,7 +159,8 @@ func TestConsoleTarget(t *testing.T) {
 // TestConsoleEvent asserts that an event's view shows its payload, laid out and as it was sent, whom
 // it was for, every attempt, and follows it until it is delivered; and that it can be replayed.
 func TestConsoleEvent(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	const id = "order/7 ü#%"
 	body := []byte(`{"eventType":"message","n":10000000000000001,"deep":{"list":[1,2],"none":[]},` +
 		`"html":"<b onclick=\"x\">&amp;</b>"}`)
@@ -212,7 +218,8 @@ func TestConsoleEvent(t *testing.T) {
 
 // TestConsolePayloads asserts that a payload which is no text, or empty, is no trouble.
 func TestConsolePayloads(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	j.Send(testenv.Post{ID: "binary", ContentType: "application/octet-stream",
@@ -227,7 +234,8 @@ func TestConsolePayloads(t *testing.T) {
 // TestConsoleSearch asserts that events are found by type, target, state, time and id, that a long
 // result comes in pages, and that what cannot be understood is told.
 func TestConsoleSearch(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Config.Target("erp", j.RX.URL("erp"), "events", []string{"order*"})
 	j.RX.Always("erp", testenv.Code(503))
@@ -276,7 +284,8 @@ func TestConsoleSearch(t *testing.T) {
 // TestConsoleActions clicks every action on a target, first away and then through, and asserts that
 // its result is seen and true.
 func TestConsoleActions(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("erp")
 	j.Config.Set("defect.after_failed_jobs", 1)
 	j.RX.Always("erp", testenv.Code(503))
@@ -340,7 +349,8 @@ func TestConsoleActions(t *testing.T) {
 // TestConsolePrograms asserts that a target's view shows its programs, and that a sample shows what
 // its transform was given and what it made of that, or why it made nothing.
 func TestConsolePrograms(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t)
 	program := func(transform string) {
 		j.Config.Target("erp", j.RX.URL("erp"), "where", `.n > 1`, "transform", transform)
@@ -367,7 +377,8 @@ func TestConsolePrograms(t *testing.T) {
 
 // TestConsolePurge asserts that a purge counts first and happens only when the name was typed.
 func TestConsolePurge(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("erp")
 	j.Config.Set("target.erp.status", "paused")
 	j.Start()
@@ -398,7 +409,8 @@ func TestConsolePurge(t *testing.T) {
 // TestConsoleReplay asserts that a replay counts first, shows how far it is, can be stopped between
 // two pages and goes on where it was left.
 func TestConsoleReplay(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	const n = 250
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
@@ -434,7 +446,8 @@ func TestConsoleReplay(t *testing.T) {
 // TestConsoleGone asserts that a view of, and an action on, a target or event that is gone says so
 // and what to do.
 func TestConsoleGone(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm", "gone")
 	j.Start()
 	c := openConsole(t, j.Relay, "#/target/gone")
@@ -463,7 +476,8 @@ func TestConsoleGone(t *testing.T) {
 // TestConsoleToken asserts that nothing is shown without the admin token, that a browser which has it
 // gets everything, and that a page whose token is refused later asks for the new one and goes on.
 func TestConsoleToken(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Config.Set("server.admin_token", "the-first-token-of-two")
 	j.Start()
@@ -504,7 +518,8 @@ func TestConsoleToken(t *testing.T) {
 // TestConsolePolls asserts that without the stream everything is asked for instead, and that a hidden
 // tab asks for nothing until it is seen again.
 func TestConsolePolls(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Config.Set("retry.interval", "2500ms")
 	j.Start()
@@ -540,7 +555,8 @@ func TestConsolePolls(t *testing.T) {
 // TestConsoleLook asserts that every view and dialog fits a phone, a tablet and a desk, in both color
 // schemes, and that everything that can be operated has a name.
 func TestConsoleLook(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm", "a-target-with-a-rather-long-name-in-the-config")
 	j.RX.Always("crm", testenv.Code(503))
 	j.Start()
@@ -603,7 +619,8 @@ func (c *console) checkLook(what string) {
 // TestConsoleKeyboard asserts that everything can be done without a mouse: skip to the content, walk
 // to a target, open a dialog, leave it by Escape and be where one was.
 func TestConsoleKeyboard(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	c := openConsole(t, j.Relay, "")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // groupRow is the row of a group in the panel of failures.
@@ -36,7 +37,8 @@ func (c *console) copies(text string) string {
 // deliveries, counted before, told after and recorded as one action; that what the group's search
 // shows are the same; and that nothing is said to be sent by a target that cannot.
 func TestConsoleReplaysGroup(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	const a = 120 // two pages of the console
 	j := testenv.NewJourney(t).Aim("crm", "waits")
 	j.Config.Set("target.crm.max_attempts", 1).Set("retry.interval", "500ms")
@@ -113,7 +115,8 @@ func TestConsoleReplaysGroup(t *testing.T) {
 // TestConsoleChooses asserts that the dialogs of replay and purge ask for what the search asks for,
 // tell what is wrong, count before, and do what was asked for and nothing else.
 func TestConsoleChooses(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.ExhaustedOf(t, false)
 	j.RX.Always("crm", testenv.OK())
 	from := j.RX.Count("crm")
@@ -192,7 +195,8 @@ func TestConsoleChooses(t *testing.T) {
 // TestConsoleHelps asserts that what helps a delivery can be done beside its verdict and copied as a
 // command, and that an event can be copied as the command that brings it in again.
 func TestConsoleHelps(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm", "held", "gone")
 	j.RX.Always("crm", testenv.Code(503))
 	j.Start()
@@ -244,7 +248,8 @@ func TestConsoleHelps(t *testing.T) {
 // TestConsoleSession asserts that lists of deliveries show the session that was sent with them, and
 // leave it out on a narrow screen.
 func TestConsoleSession(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	j.Send(testenv.Post{ID: "first", Type: "message", Body: []byte(`{"waId":"1"}`)})

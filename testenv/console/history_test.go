@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestConsoleHistory asserts that after a restart the charts of a target are there when its page
@@ -11,7 +12,8 @@ import (
 // chosen, that what fails is shown by what came back, and that the overview begins with the last
 // hour.
 func TestConsoleHistory(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm", "erp")
 	j.RX.Always("erp", testenv.Answering(503, "<title>Out of order</title>"))
 	j.Start()

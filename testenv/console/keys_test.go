@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 func (c *console) wantFocus(what, condition string) {
@@ -15,7 +16,8 @@ func (c *console) wantFocus(what, condition string) {
 // TestConsoleKeys asserts that one key leads to the filter and two to a view, that they do nothing
 // while somebody types, and that they can be switched off for good.
 func TestConsoleKeys(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	c := openConsole(t, j.Relay, "")
@@ -61,7 +63,8 @@ func TestConsoleKeys(t *testing.T) {
 // TestConsoleFocus asserts that a dialog begins at its first field, or at the button that does no
 // harm, and that the focus is afterwards where it was, or beside it if that is gone.
 func TestConsoleFocus(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	c := openConsole(t, j.Relay, "#/target/crm")
@@ -90,7 +93,8 @@ func TestConsoleFocus(t *testing.T) {
 // TestConsoleContrast asserts that the borders of what can be operated have a contrast of 3 to 1 to
 // both sides (WCAG 1.4.11), in both color schemes.
 func TestConsoleContrast(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	c := startBrowser(t, "http://"+j.AdminAddress()+"/")
@@ -132,7 +136,8 @@ const contrastScript = `(() => {
 // TestConsoleCommands asserts that what is on the screen can be taken to a terminal, where it is the
 // same.
 func TestConsoleCommands(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	for _, typ := range []string{"orderPaid", "orderSent", "other"} {

@@ -5,13 +5,15 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestConsoleManual asserts that each view leads to the page that goes with it, that pages lead to
 // each other and back, and that they look like the console: they fit a phone, a tablet and a desk, in
 // its colors.
 func TestConsoleManual(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	j.Send(testenv.Post{ID: "first", Type: "message", Body: []byte(`{"eventType":"message"}`)})

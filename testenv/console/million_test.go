@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/port"
 )
 
@@ -25,7 +26,7 @@ const (
 // the views of the console that list, search or count them: each shows what it should, and says how
 // long that took. It takes minutes: HOOKSPOOL_LONG=1.
 func TestConsoleMillion(t *testing.T) {
-	if !testenv.LongRun() {
+	if !effort.Long() {
 		t.Skip("it takes minutes: HOOKSPOOL_LONG=1")
 	}
 	for _, targets := range []int{60, 1000} {

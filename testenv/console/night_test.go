@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // clicksMax is how many clicks the manual's page “At three in the morning” promises at most.
@@ -54,7 +54,8 @@ func nightQuestions() []question {
 // night` by at most two clicks, and by the keyboard alone, on a phone, a tablet and a desk, and that
 // nothing on the way there scrolls sideways.
 func TestConsoleNight(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	page := readFile(t, "../../cmd/hookspool/manual/night.md")
 	j := everyTrouble(t)
 	j.Config.Remove("target.orphan")

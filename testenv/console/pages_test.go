@@ -4,12 +4,14 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestConsolePages asserts that a page is full although the relay answers with fewer at a time, as
 // it does where what is looked for is far apart; and that it has no more than a page.
 func TestConsolePages(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	const events, page = 120, 50
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Config.Set("target.crm.status", "paused")

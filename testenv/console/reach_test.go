@@ -7,7 +7,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // widths are those of a phone, a tablet and a desk.
@@ -112,7 +112,8 @@ func (c *console) walk(what string, back bool) {
 // backwards, on a phone, a tablet and a desk; that it is seen where the focus is, under nothing else;
 // and that Escape leaves a dialog to the button that opened it.
 func TestConsoleWalk(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := everyTrouble(t)
 	c := startBrowser(t, "http://"+j.AdminAddress()+"/")
 	dialogs := map[string]string{"#/target/defective": "Retry now…", "#/target/a-well": "Sample…",
@@ -163,7 +164,8 @@ func (c *console) walkDialog(open, what string) {
 // TestConsoleOrder asserts that the focus goes down a page as the eye does: no control stands above
 // the one before it, unless in another column.
 func TestConsoleOrder(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := everyTrouble(t)
 	c := startBrowser(t, "http://"+j.AdminAddress()+"/")
 	for _, width := range widths() {

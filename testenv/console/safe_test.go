@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // defectiveErp is a relay with one target that is Defective, of which some deliveries are pending.
@@ -27,7 +28,8 @@ func defectiveErp(t *testing.T) *testenv.Journey {
 // costs; that a job runs at once, and the page tells what it came to; and that the target's list of
 // actions says who did it.
 func TestConsoleForce(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := defectiveErp(t)
 	from := j.RX.Count("erp")
 	c := openConsole(t, j.Relay, "#/target/erp")
@@ -60,7 +62,8 @@ func TestConsoleForce(t *testing.T) {
 // anything, is not called one afterwards, and sends nothing until the target can; and that Enter in
 // a field counts and never sends.
 func TestConsoleQueue(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("erp")
 	j.Start()
 	j.SendIDs("e", 2)
@@ -98,7 +101,8 @@ func TestConsoleQueue(t *testing.T) {
 // TestConsoleEnter asserts that Enter in a field of a purge counts, and does not delete what was
 // counted, even where the name is typed already; and that the button does, by the keyboard alone.
 func TestConsoleEnter(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("erp")
 	j.Config.Set("target.erp.status", "paused")
 	j.Start()

@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // shownTargets are the names in the overview's table, from the top.
@@ -31,7 +32,8 @@ func (c *console) wantTargets(want string) {
 // worst first, as hookspool targets does; that it can be sorted by the titles and filtered with the
 // keyboard, with both in the address; and that an orphan is called one and nothing is tried for it.
 func TestConsoleTrouble(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("a-well", "defective", "failing", "held", "orphan", "paused")
 	j.Config.Target("z-gone", j.RX.URL("z-gone"), "gone", "pause")
 	j.Config.Set("target.paused.status", "paused").Set("defect.after_failed_jobs", 2)
@@ -110,7 +112,8 @@ func firstWords(text string) []string {
 // TestConsoleThousand asserts that a thousand targets are usable: only a page of them is drawn, one
 // that is sought is there at once, what comes after them is near, and an update is no burden.
 func TestConsoleThousand(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	const targets, page, updates = 1000, 50, 5
 	j := testenv.NewJourney(t)
 	for i := range targets {
@@ -170,7 +173,8 @@ func (c *console) work() float64 {
 // TestConsoleUnseen asserts that what nobody sees, or what turns the text around it, is shown as its
 // number wherever it comes from: types, payloads, answers and errors; and that the rest stays.
 func TestConsoleUnseen(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	const answer = "\u202eevil\u202c \u200bzero مرحبا 👩\u200d👧"
 	j.RX.Always("crm", testenv.Raw(422, fmt.Sprintf("HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n%s",
@@ -201,7 +205,8 @@ func TestConsoleUnseen(t *testing.T) {
 // TestConsoleZone asserts that every instant follows the switch, which is kept, and that an instant
 // that is typed means the same zone.
 func TestConsoleZone(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("crm")
 	j.Start()
 	j.Send(testenv.Post{ID: "one", Body: []byte(`{"eventType":"message"}`)})

@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestConsoleTypes clicks through the catalogue: list, one type, the requests, an edited sample; and
 // through the attempts at an event, with what was sent and answered.
 func TestConsoleTypes(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t).Aim("all")
 	j.Config.Target("live", j.RX.URL("live"), "events", []string{"mess*"}, "session", "active")
 	j.Config.Set("retry.interval", "50ms").Set("retry.max_attempts", 7)

@@ -4,13 +4,15 @@ import (
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestConsoleWhy asserts that the page of an event says why each delivery is where it is and what
 // comes next, also of one that was never tried; that the list of a target says it too; and that one
 // that nobody wanted says why.
 func TestConsoleWhy(t *testing.T) {
-	testenv.WithoutRace(t)
+	effort.OnlyLong(t, "it takes a browser")
+	effort.WithoutRace(t)
 	j := testenv.NewJourney(t)
 	j.Config.Target("crm", j.RX.URL("crm"), "events", []string{"t"})
 	j.Config.Target("erp", j.RX.URL("erp"), "events", []string{"t"})

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	cluster "github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 
 // TestProcesses asserts that a stream outlives the death of any node, of all of them, and a freeze.
 func TestProcesses(t *testing.T) {
+	effort.OnlyLong(t, "nodes that are processes")
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})
 	js := publish(t, c, 1)
@@ -46,6 +48,7 @@ func TestProcesses(t *testing.T) {
 
 // TestInProcess asserts the same of a cluster inside the test's process, and that it is ready soon.
 func TestInProcess(t *testing.T) {
+	effort.OnlyLong(t, "nodes that restart")
 	t.Parallel()
 	began := time.Now()
 	c := cluster.StartInProcess(t, cluster.Options{})
@@ -64,6 +67,7 @@ func TestInProcess(t *testing.T) {
 // TestWall asserts that a node that is cut off neither hears the others nor is heard, also if it led,
 // and has all of it soon after.
 func TestWall(t *testing.T) {
+	effort.OnlyLong(t, "nodes that are processes")
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Wall: true})
 	publish(t, c, 1)

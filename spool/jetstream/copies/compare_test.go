@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -82,6 +83,7 @@ func compared(t *testing.T, o *Options) Comparison {
 // TestCompare asserts what is said of whole copies, of one with a hole in what never expires, and of
 // one with a hole in the rest, while all are there and while one is not.
 func TestCompare(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	c := nats.StartInProcess(t, nats.Options{})
 	js, o := newStream(t, c, 3)

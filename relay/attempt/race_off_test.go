@@ -1,5 +1,0 @@
-//go:build !race
-
-package attempt
-
-const raceDetector = false

@@ -1,6 +1,0 @@
-//go:build race
-
-package signature
-
-// raceDetector: under -race a sync.Pool forgets on purpose, so allocations mean nothing.
-const raceDetector = true

@@ -1,6 +1,0 @@
-//go:build !race
-
-package spool
-
-// raceDetector says that the tests run under the race detector.
-const raceDetector = false
