@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/port"
 )
 
@@ -31,6 +32,7 @@ func (r *Relay) tells(code int, parts []string, args ...string) {
 // enable leaves a dead target Defective, with a count that grows, unless it is forced; and that the
 // first success lifts the defect.
 func TestJobsAreTold(t *testing.T) {
+	effort.OnlyLong(t, "it takes a minute")
 	t.Parallel()
 	const pending = 5
 	j := NewJourney(t).Aim("billing", "idle")

@@ -4,12 +4,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestAlertCertificate asserts that a certificate with less than 14 days to go is warned of once, also
 // across a kill and many handshakes; that the one after it is another; and that one with longer to go
 // is none.
 func TestAlertCertificate(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	const day = 24 * time.Hour
 	j, box := NewJourney(t), NewMailbox(t)

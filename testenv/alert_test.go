@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // alerted is a post of an alert as a program reads it.
@@ -251,6 +253,7 @@ func TestAlertWebhookAddressRules(t *testing.T) {
 // TestAlertSpoolPercent asserts that a spool above 80 % of its budget is told once, in the log and by
 // both ways, also across a kill.
 func TestAlertSpoolPercent(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j, box := NewJourney(t), NewMailbox(t)
 	box.Configure(j.Config).Set("alert.email.warnings", true)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // packedEvent is what a receiver finds in an element of a batch of CloudEvents.
@@ -418,6 +420,7 @@ func TestBatchChain(t *testing.T) {
 // receiver sees nothing twice; and that a kill of the centre repeats only what it had not noted as
 // delivered: what comes twice came before and after one.
 func TestBatchChainKills(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	rng := Seed(t)
 	c := newChain(t)

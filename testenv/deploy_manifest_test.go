@@ -106,6 +106,7 @@ func TestDeployRestarts(t *testing.T) {
 // TestDeployUnit has systemd-analyze verify the unit with the real binary, and judge how exposed
 // the service is: 0 is nothing, 10 is everything.
 func TestDeployUnit(t *testing.T) {
+	effort.OnlyLong(t, "it runs programs that few machines have")
 	effort.WithoutRace(t)
 	t.Parallel()
 	analyze, ok := tool(t, "SYSTEMD_ANALYZE", "systemd-analyze", "systemd")

@@ -87,6 +87,7 @@ func (p *promServer) results(query string) (int, error) {
 // a spool, and asserts that every query of the dashboard is understood and has an answer, that every
 // rule is evaluated without an error, and that an alert that must fire does and no other.
 func TestDeployQueries(t *testing.T) {
+	effort.OnlyLong(t, "it runs programs that few machines have")
 	effort.WithoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("good", "bad")

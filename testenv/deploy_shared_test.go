@@ -15,6 +15,7 @@ import (
 // the config for relays beside it fits: check finds them, sees that they sync before they answer, and
 // a start makes a stream of spool.max_size there.
 func TestDeployShared(t *testing.T) {
+	effort.OnlyLong(t, "it runs programs that few machines have")
 	effort.WithoutRace(t)
 	t.Parallel()
 	f := func(name, servers, relays string) {
@@ -84,6 +85,7 @@ func TestDeployServers(t *testing.T) {
 // TestDeployUser gives two relays the user that the manual says is enough, and asserts that they
 // share the work, carry out orders for each other, sweep and leave, and that nothing is denied.
 func TestDeployUser(t *testing.T) {
+	effort.OnlyLong(t, "it runs programs that few machines have")
 	t.Parallel()
 	page := readFile(t, filepath.Join(mustRoot(t), "cmd/hookspool/manual/scaling.md"))
 	_, users, found := strings.Cut(page, "```text\nauthorization {")

@@ -45,6 +45,7 @@ func families(scrape string) map[string]string {
 // the real binary, alone or one of several, that the manual has every metric with its type, and that
 // it has no other.
 func TestDeployMetrics(t *testing.T) {
+	effort.OnlyLong(t, "it runs programs that few machines have")
 	effort.WithoutRace(t)
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
@@ -111,6 +112,7 @@ func documented(t *testing.T) map[string]string {
 // TestDeployRules has promtool check the alert rules and run their tests, and wants a test for
 // every alert.
 func TestDeployRules(t *testing.T) {
+	effort.OnlyLong(t, "it runs programs that few machines have")
 	effort.WithoutRace(t)
 	t.Parallel()
 	alerts := regexp.MustCompile(`alert(?:name)?: (\w+)`)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -25,6 +26,7 @@ func onStream(c *Config, urls ...string) *Config {
 // relay, and asserts that what is exported is the same each time, line by line, and is delivered in
 // the end as it was sent, each event once.
 func TestEngineMove(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	cluster := nats.StartInProcess(t, nats.Options{})
 	from := NewJourney(t)
@@ -171,6 +173,7 @@ func mustMkdir(t *testing.T, r *Relay, name string) {
 // TestEngineWaits asserts that a start waits for servers that are not there yet and says so, that a
 // signal ends it as one that was ready, and that two relays do not share a directory.
 func TestEngineWaits(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	cluster := nats.StartInProcess(t, nats.Options{Nodes: 1})
 	cluster.Node(0).Stop()

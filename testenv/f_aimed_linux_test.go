@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 var (
@@ -37,6 +39,7 @@ const (
 //
 //	go test ./testenv -run TestFaultAimedCuts -v -aimed 30 -timeout 2h
 func TestFaultAimedCuts(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	rng := Seed(t)
 	for _, kind := range []string{"ext4", "xfs"} {
@@ -50,6 +53,7 @@ func TestFaultAimedCuts(t *testing.T) {
 
 // TestFaultAimedKills kills the relay at the same moments.
 func TestFaultAimedKills(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	aimAll(t, Seed(t), kindKills)
 }

@@ -106,6 +106,7 @@ const raceStep = 4
 // cannot deliver it counts as set aside. Nothing is ever lost in silence, and nothing arrives that
 // was not sent.
 func TestFaultDamage(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	owed := newOwedSpool(t)
 	for kind, file := range owed.files() {

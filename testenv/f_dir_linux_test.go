@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // nobody is a user who owns nothing.
@@ -16,6 +18,7 @@ const nobody = 65534
 // TestFaultSpoolDir starts the relay on places where no spool can be, and wants an error and a hint
 // within the first moments, no trace of a panic, and nothing changed.
 func TestFaultSpoolDir(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	t.Run("read-only file system", func(t *testing.T) {
 		d := newDisk(t, "tmpfs", 128<<20)

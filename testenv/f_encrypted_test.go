@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestFaultEncryptedWarnings kills a relay with an encrypted spool, a target that fails, and every
@@ -15,6 +17,7 @@ import (
 // nothing is taken for damaged, and everything arrives. (The start refused for good when the log
 // began with a record that a list did not know.)
 func TestFaultEncryptedWarnings(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	const rounds = 8
 	rng := Seed(t)

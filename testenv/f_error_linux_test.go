@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // sickness lets system calls of a running process fail, from outside: strace's fault injection. It
@@ -63,6 +65,7 @@ func traced(t testing.TB, pid int) bool {
 // refusal, and asserts that it says yes to nothing from then on, is unready, leaves with an error
 // and a hint, and that its next start has everything it ever said yes to.
 func TestFaultIOErrors(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	needTools(t, "strace")
 	for _, c := range []struct {

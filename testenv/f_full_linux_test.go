@@ -19,6 +19,7 @@ import (
 // and asserts that the relay refuses with 507 spool_full, says so where it is asked, lives, goes on
 // delivering, and accepts again once the space is back.
 func TestFaultDiskFilled(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	for _, kind := range []string{"ext4", "tmpfs"}[:effort.Rounds(2, 1)] {
 		t.Run(kind, func(t *testing.T) {
@@ -81,6 +82,7 @@ func (j *Journey) awaitFull() {
 // asserts that a kill at that point is survived, that the backlog drains from the full disk, and
 // that the relay makes room by its own sweep.
 func TestFaultDiskFullOfEvents(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	d := newDisk(t, "ext4", 224<<20)
 	j := fullOfEvents(t, d, "spool.min_free_disk", "64MiB")
@@ -106,6 +108,7 @@ func TestFaultDiskFullOfEvents(t *testing.T) {
 // sweeping while the backlog drains once wrote again all that was still pending: more than there was
 // room for. It takes a minute and 3 GiB: HOOKSPOOL_LONG=1.
 func TestFaultLargeDiskDrains(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	if !effort.Long() {
 		t.Skip("it takes a minute and 3 GiB: HOOKSPOOL_LONG=1")
 	}
@@ -168,6 +171,7 @@ func (j *Journey) fillWithEvents(rng *rand.Rand, prefix string) {
 // TestFaultStartOnFullDisk starts the relay on disks that somebody else has filled: with some room
 // it only drains; with too little for the engine it refuses with a hint and touches nothing.
 func TestFaultStartOnFullDisk(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	d := newDisk(t, "ext4", 320<<20)
 	rng := Seed(t)
@@ -232,6 +236,7 @@ func (r *Relay) fingerprint() string {
 // asked, goes on delivering, waits with what it must write, and accepts again once there is room,
 // without a restart.
 func TestFaultDiskFilledToTheLastByte(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	for _, kind := range []string{"ext4", "tmpfs", "xfs"}[:effort.Rounds(3, 1)] {
 		t.Run(kind, func(t *testing.T) {
@@ -265,6 +270,7 @@ func TestFaultDiskFilledToTheLastByte(t *testing.T) {
 // TestFaultStopOnFilledDisk stops a relay whose outcomes wait for room on a disk that others have
 // filled, and asserts that it leaves in time, and that the next start delivers everything.
 func TestFaultStopOnFilledDisk(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	d := newDisk(t, "tmpfs", 384<<20)
 	rng := Seed(t)

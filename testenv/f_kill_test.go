@@ -48,6 +48,7 @@ func TestFaultKills(t *testing.T) {
 // after the other and are given back at once, and asserts the same. Beside them come batches, some
 // of whose events are held by a flaky target, so that the rest of what they lie in goes without them.
 func TestFaultKillsCollecting(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	rng := Seed(t)
 	j := NewJourney(t).Aim("good", "flaky")

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // inodes is how many files the disk can still hold.
@@ -49,6 +51,7 @@ func (d *disk) unfillInodes() {
 // refuses as on a full disk and says what is missing, goes on delivering, and accepts again without
 // a restart; a start on such a disk names inodes, not damage, and loses nothing.
 func TestFaultNoInodes(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	d := newDisk(t, "tmpfs", 384<<20)
 	d.remount("nr_inodes=1000")
@@ -94,6 +97,7 @@ func TestFaultNoInodes(t *testing.T) {
 // TestFaultLimits starts the relay under limits of its process that its spool does not fit into, and
 // wants each called what it is, with what helps, and the spool untouched by it.
 func TestFaultLimits(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	needTools(t, "prlimit")
 	for _, c := range []struct{ name, limit, words string }{
@@ -121,6 +125,7 @@ func TestFaultLimits(t *testing.T) {
 // what does not is an error of the disk: the process leaves by itself with its name and what helps,
 // and the next start has everything. It never panics, which the engine does once a log is missing.
 func TestFaultNextLog(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	needTools(t, "strace")
 	for _, c := range []struct {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // movedPatience bounds how long a relay lives on moved files. It is a beat of the keeper and a
@@ -97,6 +99,7 @@ func onAll(do func(path string) error, pattern ...string) func(string) error {
 // ever, and wants it unready, its senders refused and its process gone within seconds, with a hint.
 // When the files are back, everything that was acknowledged is there and is delivered.
 func TestFaultMoved(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	for _, m := range movings() {
 		t.Run(m.what, func(t *testing.T) {
@@ -256,6 +259,7 @@ func TestFaultRemoved(t *testing.T) {
 // same path at once: the first stops and leaves the second's files alone; the second says at its
 // next start that the first is elsewhere, and nobody's events are lost.
 func TestFaultMovedAndServed(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	first := newMovedJourney(t)
 	spool := first.SpoolPath()
@@ -290,6 +294,7 @@ func TestFaultMovedAndServed(t *testing.T) {
 // TestFaultMountedOver mounts a file system over the directory of a running relay, and over the
 // engine's: what it writes is out of reach for the next start.
 func TestFaultMountedOver(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	needTools(t, "mount", "umount")
 	for _, below := range []string{"", "db"} {

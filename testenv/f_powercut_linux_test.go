@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 var cuts = flag.Int("cuts", 4, "how many power cuts TestFaultPowerCuts makes")
@@ -35,6 +37,7 @@ var cutFlags = []struct {
 //
 //	go test ./testenv -run TestFaultPowerCuts -v -cuts 200 -timeout 2h
 func TestFaultPowerCuts(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
 	t.Parallel()
 	rng := Seed(t)
 	sums := map[string]*tally{}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -21,6 +22,7 @@ var chaosRounds = flag.Int("chaos", 2, "faults of TestFleetChaos")
 //
 //	go test ./testenv -run TestFleetChaos -v -chaos 100 -timeout 2h
 func TestFleetChaos(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	rng := Seed(t)
 	f := NewFleet(t, 3, nats.Start(t, nats.Options{Wall: true}))

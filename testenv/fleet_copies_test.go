@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestFleetCopies takes messages out of the copy of a node that does not lead, while it is away, as
@@ -14,6 +16,7 @@ import (
 // warns. It does not lead for long, though it is elected; and once it began with nothing it is told
 // of no more. All of that is under load, of which nothing is lost.
 func TestFleetCopies(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	f := readyFleet(t, 2, "a", "b")
 	box := NewMailbox(t)

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // nightEvents are how many events each target is owed.
@@ -80,6 +82,7 @@ func keptOf(t *testing.T, text string) string {
 // same; when one of them stands still and until another has its targets, the others say what they
 // do not know; and when that has happened they know everything again.
 func TestFleetNight(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	f, ids := readyNight(t)
 	questions := [][]string{

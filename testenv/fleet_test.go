@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -55,6 +56,7 @@ func TestFleetTakeOver(t *testing.T) {
 // TestFleetDrain stops a relay in order: its targets are served on without a pause, and what it
 // had in flight has landed before, so that no more than that can be delivered twice.
 func TestFleetDrain(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	rng := Seed(t)
 	f := readyFleet(t, 2, "a", "b", "c", "d")
@@ -201,6 +203,7 @@ func TestFleetIDs(t *testing.T) {
 // TestFleetDefect lets a target fail for good while the relays that serve it die in turn: attempts
 // and failed jobs are counted exactly, one mail goes out, and a dead target sees 145 requests.
 func TestFleetDefect(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	f := readyFleet(t, 2, "good")
 	box := NewMailbox(t)
@@ -275,6 +278,7 @@ func TestFleetDefect(t *testing.T) {
 // TestFleetFrozen lets the relay that serves a target stand still until another has taken it over.
 // When it goes on, it settles nothing any more, and gets its share back.
 func TestFleetFrozen(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	rng := Seed(t)
 	f := readyFleet(t, 2, "a", "b")
@@ -298,6 +302,7 @@ func TestFleetFrozen(t *testing.T) {
 // TestFleetNoQuorum takes a majority of the nodes away: callers hear 503 and when to come again,
 // nothing stops, and all of it goes on by itself.
 func TestFleetNoQuorum(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	f := readyFleet(t, 2, "a", "b")
 	f.StartAll()
@@ -349,6 +354,7 @@ func TestFleetNoQuorum(t *testing.T) {
 // TestFleetCut cuts off the node that one of the relays is connected to. It runs and has its clients;
 // the relay asks another one, accepts, and serves targets again while it is still cut off.
 func TestFleetCut(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	f := NewFleet(t, 2, nats.Start(t, nats.Options{Wall: true}))
 	f.Aim("a", "b")
@@ -381,6 +387,7 @@ func TestFleetCut(t *testing.T) {
 
 // TestFleetDiffers gives the relays different targets: each says so, by name.
 func TestFleetDiffers(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	f := readyFleet(t, 2, "a")
 	f.StartAll()

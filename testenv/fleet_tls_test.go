@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -19,6 +20,7 @@ import (
 // works, over the death of a server too; without, or with one of somebody else, check and serve say
 // that it is TLS.
 func TestFleetCertificates(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	ca, stranger := newAuthority(t), newAuthority(t)
 	cert, key := ca.files("server")

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -32,6 +33,7 @@ const (
 //
 //	go test ./testenv -run TestFleetWrites -v -writes 1000 -timeout 1h
 func TestFleetWrites(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	cluster := nats.StartInProcess(t, nats.Options{})
 	// The live attempt, a job, the one that makes it Defective, the mail, the end; about that.

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestGroundLedger asserts that the oracle of TestFaultGround finds each thing that can be wrong
 // with a stream, and nothing in one that is right.
 func TestGroundLedger(t *testing.T) {
+	effort.OnlyLong(t, "it cuts the power of a cluster")
 	t.Parallel()
 	f := func(what string, lost, other int, change func([]groundMsg) []groundMsg) {
 		t.Helper()

@@ -12,6 +12,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -19,6 +20,7 @@ import (
 // reader that waits, one whose connection breaks and one whose question is lost find no holes that
 // the copy has not.
 func TestGroundRead(t *testing.T) {
+	effort.OnlyLong(t, "it cuts the power of a cluster")
 	t.Parallel()
 	c := nats.StartInProcess(t, nats.Options{})
 	stream, last := groundReadExample(t, c)

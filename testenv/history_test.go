@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestHistory asserts that what happened to each target and to the relay is told exactly, in every
@@ -110,6 +112,7 @@ func (j *Journey) checkHistoryWords() {
 // TestHistoryAcrossMinutes asserts that a minute that has ended survives a kill, and that the next
 // one is told beside it.
 func TestHistoryAcrossMinutes(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	j := NewJourney(t).Aim("crm", "erp")
 	j.RX.Always("erp", Code(500))

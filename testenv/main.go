@@ -5,15 +5,20 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
-// scenariosAtOnce is how many scenarios run side by side. Most of them wait for ticks most of the
-// time, so more than there are cores.
-const scenariosAtOnce = "8"
+// scenariosAtOnce is how many scenarios run side by side for each core, scenariosMost at most: they
+// wait for ticks most of the time.
+const (
+	scenariosAtOnce = 2
+	scenariosMost   = 8
+)
 
 // Main runs the scenarios of a package and leaves with their code. It is the TestMain of each
 // package that has some: what they share, such as the cluster that HOOKSPOOL_ENGINE asks for, is
@@ -23,7 +28,8 @@ func Main(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		if err := flag.Set("test.parallel", scenariosAtOnce); err != nil {
+		n := min(scenariosAtOnce*runtime.NumCPU(), scenariosMost)
+		if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
 			panic(err)
 		}
 	}

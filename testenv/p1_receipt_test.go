@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // receipts are the deliveries of some events, by event and target.
@@ -58,6 +60,7 @@ func (j *Journey) wantReceipt(when, id string, d *Delivery, requests []Request) 
 // replayed; in the API, the CLI and the export; the same before and after a kill and a clean
 // restart.
 func TestP1Receipts(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j := NewJourney(t).Aim("crm", "slow")
 	j.Config.Set("retry.interval", "100ms")

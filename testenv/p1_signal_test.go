@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // notified is a service manager's socket (sd_notify(3)) and what it was told.
@@ -134,6 +136,7 @@ func TestP1SignalTwice(t *testing.T) {
 // TestP1ServiceManagerHangs asserts that a service manager that does not read its socket delays the
 // relay's leaving by seconds at most.
 func TestP1ServiceManagerHangs(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	_, socket := newNotified(t)
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})

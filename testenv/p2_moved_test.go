@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // pastCanary is what an action is narrowed down by, and nothing else holds.
@@ -130,6 +132,7 @@ func holds(t *testing.T, dir, text string) (found bool) {
 // at rest, twice each: it tells the same there, once, and says where that comes from. Without being
 // asked an export has events alone, and with a target only what is about it.
 func TestP2ActionsMove(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j, _ := lived(t, func(*Config) {})
 	j.Config.Target("held", j.RX.URL("held"), "status", "paused", "events", []string{"held"})

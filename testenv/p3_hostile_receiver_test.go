@@ -258,6 +258,7 @@ func over(config *tls.Config) func(net.Conn) {
 // valid, old protocols, handshakes that are garbage, plain, cut or never finish, are failures of
 // their kind, that no byte of the event is sent then, and that nothing stays of any of them.
 func TestP3HostileTLS(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j := NewJourney(t).Aim("good")
 	j.Ledger.AllowGaps()
@@ -314,6 +315,7 @@ func TestP3HostileTLS(t *testing.T) {
 // TestP3ConnectionStorm asserts that a target which accepts and slams, on every one of hundreds of
 // events at once, leaves no connection behind and takes nothing from its neighbour.
 func TestP3ConnectionStorm(t *testing.T) {
+	effort.OnlyLong(t, "hundreds of connections")
 	t.Parallel()
 	j := NewJourney(t).Aim("good")
 	j.Ledger.AllowGaps()

@@ -18,6 +18,7 @@ import (
 // memory is refused with 503, nothing is lost, and the kernel kills nobody. Where no cgroup can be
 // made GOMEMLIMIT is the limit, and the relay's own memory is watched.
 func TestP4MemoryLimit(t *testing.T) {
+	effort.OnlyLong(t, "it fills the memory of a control group")
 	if effort.Race {
 		t.Skip("the race detector multiplies memory")
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // lowLimit starts the binary with a limit of open files.
@@ -22,6 +24,7 @@ func lowLimit(files int) []string {
 // nobody but those who burst: every listener takes connections again afterwards, and the spool,
 // which opens a file for each table that it writes, never meets the limit.
 func TestP7FewDescriptors(t *testing.T) {
+	effort.OnlyLong(t, "hundreds of connections")
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	socket := filepath.Join(j.Dir, "events.sock")

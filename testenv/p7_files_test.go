@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // volume is a directory of secrets as the kubelet keeps one: every file is a link through ..data,
@@ -286,6 +288,7 @@ func soon(t *testing.T, args ...string) (code int, output string) {
 // TestP7Pipe asserts that a path that leads to a pipe is refused with words by whoever reads it, and
 // holds nobody up: check, serve, the verbs, a reload by file, signal and API, and SIGTERM.
 func TestP7Pipe(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j := NewJourney(t)
 	pipe, regular := filepath.Join(j.Dir, "pipe"), filepath.Join(j.Dir, "regular")

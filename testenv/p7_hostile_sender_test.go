@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // crowd are connections of senders that do not mean well.
@@ -59,6 +61,7 @@ func isTimeout(err error) bool {
 // and are cut off at read_timeout, while a healthy sender beside them is served; and that nothing of
 // them is left afterwards.
 func TestP7HostileSenders(t *testing.T) {
+	effort.OnlyLong(t, "hundreds of connections")
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("server.read_timeout", "2s")
@@ -108,6 +111,7 @@ func TestP7HostileSenders(t *testing.T) {
 // TestP7Drip asserts that one byte now and then does not keep a request alive beyond read_timeout,
 // in the head and in the body.
 func TestP7Drip(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("server.read_timeout", "500ms")
@@ -139,6 +143,7 @@ func TestP7Drip(t *testing.T) {
 // TestP7IdleConnections asserts that 2,000 connections that say nothing cost little, hear nothing
 // until they speak, and can then be used.
 func TestP7IdleConnections(t *testing.T) {
+	effort.OnlyLong(t, "hundreds of connections")
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Config.Set("server.read_timeout", "2m") // also how long a new connection may say nothing

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // importedLine is a line of an export as somebody may have written it by hand.
@@ -58,6 +60,7 @@ func (r *Relay) spoolTargets() (names []string) {
 // be are taken, and cost no goroutine; one that owes nothing any more costs no series, and is
 // forgotten by order.
 func TestP7Import(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	rx := NewReceiver(t)
 	r := Start(t, NewConfig().Target("crm", rx.URL("crm")))

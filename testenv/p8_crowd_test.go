@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // streamsMax is how many streams the relay has at once.
@@ -18,6 +20,7 @@ const streamsMax = 16
 // listener: all streams, an export that is not read, scrapes that are not read, and far more silent
 // and slow ones than there may be. What was under way before them goes on.
 func TestP8Crowd(t *testing.T) {
+	effort.OnlyLong(t, "hundreds of connections")
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Start()

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // echo answers with all that it was sent, whole and in parts, as debugging services do.
@@ -34,6 +36,7 @@ func echo(status int) Reply {
 // body, whole, decoded or in JSON, does not carry secrets into samples, logs and answers; nor does a
 // bad config, whose faults are told; nor does the relay tell the spool's key or the mail's password.
 func TestP8EchoedSecrets(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j := NewJourney(t)
 	j.Ledger.AllowGaps()

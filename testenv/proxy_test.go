@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/port"
 )
 
@@ -212,6 +213,7 @@ func proxyFaults() map[string]struct {
 // that is retried, and spends nothing more than its attempts; that nothing tells the password; and
 // that addresses which no target may have are not asked for.
 func TestProxyFaults(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	j, proxies := NewJourney(t), map[string]*Proxy{}
 	j.Ledger.AllowGaps() // what fails before the target is not seen by it

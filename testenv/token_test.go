@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // clientRules are those of a client with a secret that no encoding leaves as it is.
@@ -135,6 +137,7 @@ func noTokens() map[string]struct {
 // no attempt and no failed job however many ticks go by, through a kill and a reload, and goes out
 // as attempt 0 once there is a token; and that all who can tell say why meanwhile.
 func TestNoToken(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	auths := map[string]*AuthServer{}
 	j := NewJourney(t)

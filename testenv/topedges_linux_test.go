@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // topOf starts top on a relay through a front, with the token that the relay wants.
@@ -49,6 +51,7 @@ func TestTopPolls(t *testing.T) {
 // TestTopFollows cuts the stream of top, lets it fall silent, and takes the token away: each is said
 // on the screen, with how old the rest of it is, and top goes on once it can.
 func TestTopFollows(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	_, f, s := topOf(t, 100, 20)
 	fine := func() {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // running is a verb of the command line that goes on.
@@ -130,6 +132,7 @@ func TestWaitingForAJob(t *testing.T) {
 // TestStoppedReplayAndPurge asserts that Ctrl-C stops a replay and a purge between two pages, that
 // they say how many were done, and that the log of actions has them as stopped with just as many.
 func TestStoppedReplayAndPurge(t *testing.T) {
+	effort.OnlyLong(t, "it waits for ticks")
 	t.Parallel()
 	const events = 5000 // five pages of the command line
 	j := NewJourney(t).Aim("crm")

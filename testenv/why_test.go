@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // TestWhyInEveryState brings a delivery into each state and asserts that the same sentence says so
@@ -222,6 +224,7 @@ func (j *Journey) sameEverywhere(id string, d Delivery) {
 // each, whatever became of the config since, until it is forgotten; and that what was never there is
 // told from it.
 func TestWhyNobodyWantedIt(t *testing.T) {
+	effort.OnlyLong(t, "it takes a minute")
 	t.Parallel()
 	j := NewJourney(t)
 	j.Config.Target("crm", j.RX.URL("crm"), "events", []string{"order*"})
@@ -272,6 +275,7 @@ func TestWhyNobodyWantedIt(t *testing.T) {
 // TestFleetWhy asserts that each relay knows what those know that serve a target, or have accepted
 // an event that nobody wanted.
 func TestFleetWhy(t *testing.T) {
+	effort.OnlyLong(t, "a cluster that breaks takes its time")
 	t.Parallel()
 	f := readyFleet(t, 2, "a", "b")
 	f.Config.Set("target.a.early_retries", []string{"20m"}).Set("target.a.events", []string{"t"}).
