@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -90,6 +91,9 @@ func (r *Reader) openEngine(o ReaderOptions) error {
 	store := atRest(o)
 	if logs, _ := filepath.Glob(filepath.Join(o.Dir, ondisk.Dir, "*.mem")); len(logs) == 0 {
 		opts.ReadOnly = true // it was closed: everything is in tables
+		// What reads only has nowhere to write the next data key, and the engine ends the process for
+		// want of it.
+		opts.EncryptionKeyRotationDuration = math.MaxInt64
 	} else if err := store.Preflight(); err != nil {
 		return err
 	}

@@ -93,7 +93,8 @@ func (m *mutant) try(root string) (verdict string, err error) {
 		"-run", m.tests, "./" + m.pkg, "-args"}, m.args...)...)
 	test.Dir = root
 	// By the environment, so that the binary that testenv builds is the mutant as well.
-	test.Env = append(os.Environ(), "GOFLAGS=-overlay="+overlay, "HOOKSPOOL_BINARY=", "HOOKSPOOL_LONG=1")
+	test.Env = append(os.Environ(), "GOFLAGS=-overlay="+overlay, "HOOKSPOOL_BINARY=",
+		"HOOKSPOOL_LONG=1")
 	out, err := test.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -1,13 +1,13 @@
-// Verdict reads what `go test -json` has told, through gotestsum or not, and says what of it counts.
+// Verdict reads what `go test -json` has told, through gotestsum or not, and says what counts.
 //
 //	go run ./testenv/verdict [-ceiling DURATION] FILE...
 //
-// A test that failed and passed when it ran again is named under FLAKY with its first failure: it is
-// mended in the next commit. Some failures are never forgiven, however often the test passes later:
-// an event that was lost or invented, a data race, a panic, a goroutine that was left behind, a
-// packet that left loopback, and a package that failed although none of its tests did, which
-// gotestsum takes for passed because no test is left to run again. Exit 1: there is such a failure,
-// or a test that never passed, or the tests took longer than the ceiling.
+// A test that failed and passed when it ran again is named under FLAKY with its first failure: it
+// is mended in the next commit. Some failures are never forgiven, however often the test passes
+// later: an event that was lost or invented, a data race, a panic, a goroutine that was left
+// behind, a packet that left loopback, and a package that failed although none of its tests did,
+// which gotestsum takes for passed because no test is left to run again. Exit 1: there is such a
+// failure, or a test that never passed, or the tests took longer than the ceiling.
 package main
 
 import (
@@ -26,8 +26,8 @@ import (
 )
 
 // promises are what a failure must not say.
-var promises = regexp.MustCompile(`LOST|INVENTED|DATA RACE|BUG:|panic:|fatal error:|` +
-	`left loopback|found unexpected goroutines`)
+const promises = `LOST|INVENTED|DATA RACE|BUG:|panic:|fatal error:|` +
+	`left loopback|found unexpected goroutines`
 
 // slowestMost is how many of the slowest tests are named.
 const slowestMost = 10
@@ -54,6 +54,7 @@ type test struct {
 }
 
 type verdict struct {
+	promises   *regexp.Regexp
 	tests      map[[2]string]*test
 	order      []*test
 	unforgiven []string
@@ -62,7 +63,7 @@ type verdict struct {
 func main() {
 	ceiling := flag.Duration("ceiling", 0, "how long the packages may take together; 0: any time")
 	flag.Parse()
-	v := verdict{tests: make(map[[2]string]*test)}
+	v := newVerdict()
 	for _, name := range flag.Args() {
 		if err := v.readFile(name); err != nil {
 			fmt.Fprintln(os.Stderr, "error:", err)
@@ -72,6 +73,10 @@ func main() {
 	if !v.tell(os.Stdout, *ceiling) {
 		os.Exit(1)
 	}
+}
+
+func newVerdict() *verdict {
+	return &verdict{promises: regexp.MustCompile(promises), tests: make(map[[2]string]*test)}
 }
 
 func (v *verdict) readFile(name string) error {
@@ -119,7 +124,7 @@ func (v *verdict) hear(e event) {
 		t.said.Reset()
 		t.failing = false
 	case "output":
-		if t.said.Len() < saidMost || promises.MatchString(e.Output) {
+		if t.said.Len() < saidMost || v.promises.MatchString(e.Output) {
 			t.said.WriteString(e.Output)
 		}
 	case "pass", "skip", "fail":
@@ -136,7 +141,7 @@ func (v *verdict) failed(t *test, e event) {
 	if !t.failed {
 		t.failed, t.first = true, said
 	}
-	if promise := promises.FindString(said); promise != "" {
+	if promise := v.promises.FindString(said); promise != "" {
 		v.unforgiven = append(v.unforgiven, fmt.Sprintf("%s: %s", t.name, promise))
 	}
 	if e.Test != "" {

@@ -9,7 +9,7 @@ import (
 func TestVerdict(t *testing.T) {
 	f := func(want bool, says string, lines ...string) {
 		t.Helper()
-		v := verdict{tests: make(map[[2]string]*test)}
+		v := newVerdict()
 		text := strings.NewReplacer("'", `"`).Replace(strings.Join(lines, "\n"))
 		if err := v.read(strings.NewReader(text)); err != nil {
 			t.Fatal(err)
