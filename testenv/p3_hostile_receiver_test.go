@@ -290,7 +290,12 @@ func TestP3HostileTLS(t *testing.T) {
 		{"silent", "timeout", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }},
 	}
 	for _, c := range cases {
-		j.Config.Target(c.name, "https://"+serveTCP(t, c.serve)+"/", "timeout", "2s", "ca_file", ca.file)
+		timeout := "1m"
+		if c.outcome == "timeout" {
+			timeout = "2s"
+		}
+		j.Config.Target(c.name, "https://"+serveTCP(t, c.serve)+"/", "timeout", timeout, "ca_file",
+			ca.file)
 	}
 	j.Start()
 	base := usageOf(j.Relay)
