@@ -14,7 +14,7 @@ func TestMethod(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t)
 	const secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-	j.Config.Set("retry.interval", "50ms")
+	j.Config.Set("retry.interval", "50ms").Set("retry.max_attempts", 10_000)
 	j.Config.Target("put", j.RX.URL("put"), "method", "PUT", "secret", secret)
 	j.Config.Target("post", j.RX.URL("post"))
 	j.RX.On("put", FailFirst(2, 503))
