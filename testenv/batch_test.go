@@ -460,11 +460,13 @@ func TestBatchChainKills(t *testing.T) {
 		t.Errorf("%d events came twice although only the edge was killed", n)
 	}
 	load = c.StartLoad(rng, 8, "centre")
-	var killed []time.Time
+	type kill struct{ asked, done time.Time }
+	var killed []kill
 	for range kills {
 		c.awaitMore(t, 300)
-		killed = append(killed, time.Now())
+		asked := time.Now()
 		c.centre.Kill()
+		killed = append(killed, kill{asked, time.Now()})
 		c.centre.Start()
 	}
 	c.awaitMore(t, 300)
@@ -473,7 +475,9 @@ func TestBatchChainKills(t *testing.T) {
 	last := map[string]time.Time{}
 	for _, r := range c.RX.Requests("on") {
 		before, again := last[r.ID]
-		between := func(k time.Time) bool { return before.Before(k.Add(time.Second)) && r.At.After(k) }
+		between := func(k kill) bool {
+			return before.Before(k.done.Add(time.Second)) && r.At.After(k.asked)
+		}
 		if again && !slices.ContainsFunc(killed, between) {
 			t.Errorf("%s came twice without a kill of the centre", r.ID)
 		}
