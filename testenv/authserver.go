@@ -111,8 +111,8 @@ func (a *AuthServer) Guard(next Script) Script {
 	}
 }
 
-// attemptedAt is when the relay says that it made a request, in whole seconds. A machine that stands
-// still between that and its arrival has not used an old token.
+// attemptedAt is when the relay says that it made a request, in whole seconds. A machine that
+// stands still between that and its arrival has not used an old token.
 func attemptedAt(req *Request) time.Time {
 	seconds, err := strconv.ParseInt(req.Header.Get("webhook-timestamp"), 10, 64)
 	if err != nil {
