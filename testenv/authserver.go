@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -102,12 +103,22 @@ func (a *AuthServer) Guard(next Script) Script {
 		a.mu.Lock()
 		end, known := a.tokens[token]
 		a.mu.Unlock()
-		if !bearer || !known || !end.IsZero() && time.Now().After(end) {
+		if !bearer || !known || !end.IsZero() && attemptedAt(req).After(end) {
 			return Raw(401, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n"+
 				"WWW-Authenticate: Bearer error=\"invalid_token\"\r\n\r\n")
 		}
 		return next(req)
 	}
+}
+
+// attemptedAt is when the relay says that it made a request, in whole seconds. A machine that
+// stands still between that and its arrival has not used an old token.
+func attemptedAt(req *Request) time.Time {
+	seconds, err := strconv.ParseInt(req.Header.Get("webhook-timestamp"), 10, 64)
+	if err != nil {
+		return time.Now()
+	}
+	return time.Unix(seconds, 0)
 }
 
 // ServeHTTP is part of http.Handler.

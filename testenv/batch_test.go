@@ -186,7 +186,11 @@ func TestBatchesHeld(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t)
 	j.Ledger.AllowForeign()
-	batched(j.Config, "crm", j.RX.URL("crm"), "cloudevents", 100, 10*time.Second)
+	// The longest max_wait there is. What took as long tells nothing, for events go by themselves then.
+	const long, soon = 10 * time.Second, 8 * time.Second
+	waits := func() { batched(j.Config, "crm", j.RX.URL("crm"), "cloudevents", 100, long) }
+	waits()
+	j.Config.Set("server.drain_timeout", "1m")
 	j.Start()
 	n := 0
 	send := func() {
@@ -206,48 +210,69 @@ func TestBatchesHeld(t *testing.T) {
 		slices.Sort(all)
 		return all
 	}
-	f := func(what string, do func()) {
+	// within reports whether something happened so soon after an instant that it did not wait.
+	within := func(since time.Time) bool { return time.Since(since) < soon }
+	// f does something while events wait, which reports whether it was in time to be judged. A machine
+	// may be slow once and again; who waits for max_wait does so every time.
+	f := func(what string, do func(sent time.Time) bool) {
 		t.Helper()
-		send()
-		j.AwaitPending("crm", 3)
-		before := len(arrived())
-		do()
-		Until(t, 8*time.Second, "what waited, after "+what, func() bool { return len(arrived()) >= n })
-		if all := arrived(); before > n-3 || len(slices.Compact(all)) != n {
-			t.Errorf("%s: %d before, then %v", what, before, all)
+		for range 5 {
+			waits()
+			j.Reload()
+			sent := time.Now()
+			send()
+			j.AwaitPending("crm", 3)
+			waiting, early := n-3, len(arrived())
+			inTime := within(sent)
+			if inTime && early != waiting {
+				t.Errorf("%s: %d of %d were sent before", what, early, waiting)
+			}
+			inTime = do(sent) && inTime
+			done := time.Now()
+			Until(t, Patience, "what waited, after "+what, func() bool { return len(arrived()) >= n })
+			inTime = within(done) && inTime
+			if all := arrived(); len(slices.Compact(slices.Clone(all))) != n {
+				t.Errorf("%s: then %v", what, all)
+			}
+			j.AwaitPending("crm", 0)
+			if inTime {
+				return
+			}
+			t.Logf("%s: this or the machine was slow", what)
 		}
-		j.AwaitPending("crm", 0)
+		t.Errorf("%s: what waits is kept waiting", what)
 	}
-	f("a pause", func() {
+	f("a pause", func(sent time.Time) bool {
 		if out := j.CLI("pause", "crm"); out.Code != 0 {
 			t.Fatal(out.Stderr)
 		}
 		j.AwaitStatus("crm", "Paused")
+		inTime := within(sent)
 		send()
 		j.Config.Set("target.crm.batch.max_wait", "100ms")
 		j.Reload()
-		if got := arrived(); len(got) != n-6 {
+		if got := arrived(); inTime && len(got) != n-6 {
 			t.Errorf("sent while paused: %v", got)
 		}
 		if out := j.CLI("resume", "crm"); out.Code != 0 {
 			t.Fatal(out.Stderr)
 		}
+		return inTime
 	})
-	j.Config.Set("target.crm.batch.max_wait", "10s")
-	j.Reload()
-	f("a stop", func() {
+	f("a stop", func(time.Time) bool {
 		began := time.Now()
-		if code := j.Terminate(); code != 0 || time.Since(began) > 8*time.Second {
-			t.Errorf("exit %d after %v", code, time.Since(began))
+		if code := j.Terminate(); code != 0 {
+			t.Errorf("exit %d", code)
 		}
+		inTime := within(began)
 		j.Config.Set("target.crm.batch.max_wait", "100ms")
 		j.Start()
+		return inTime
 	})
-	j.Config.Set("target.crm.batch.max_wait", "10s")
-	j.Reload()
-	f("the end of batches", func() {
+	f("the end of batches", func(time.Time) bool {
 		j.Config.Remove("target.crm.batch")
 		j.Reload()
+		return true
 	})
 }
 
@@ -438,11 +463,13 @@ func TestBatchChainKills(t *testing.T) {
 		t.Errorf("%d events came twice although only the edge was killed", n)
 	}
 	load = c.StartLoad(rng, 8, "centre")
-	var killed []time.Time
+	type kill struct{ asked, done time.Time }
+	var killed []kill
 	for range kills {
 		c.awaitMore(t, 300)
-		killed = append(killed, time.Now())
+		asked := time.Now()
 		c.centre.Kill()
+		killed = append(killed, kill{asked, time.Now()})
 		c.centre.Start()
 	}
 	c.awaitMore(t, 300)
@@ -451,7 +478,9 @@ func TestBatchChainKills(t *testing.T) {
 	last := map[string]time.Time{}
 	for _, r := range c.RX.Requests("on") {
 		before, again := last[r.ID]
-		between := func(k time.Time) bool { return before.Before(k.Add(time.Second)) && r.At.After(k) }
+		between := func(k kill) bool {
+			return before.Before(k.done.Add(time.Second)) && r.At.After(k.asked)
+		}
 		if again && !slices.ContainsFunc(killed, between) {
 			t.Errorf("%s came twice without a kill of the centre", r.ID)
 		}

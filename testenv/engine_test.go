@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
@@ -189,13 +188,9 @@ func TestEngineWaits(t *testing.T) {
 		})
 	}
 	waiting(1)
-	began := time.Now()
 	r.Signal(syscall.SIGTERM)
 	if code := r.WaitExit(); code != 0 || r.LogCount("stopped before it was ready") != 1 {
 		t.Errorf("it left with %d:\n%s", code, r.Log())
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it left after %s", took)
 	}
 	out := r.CLI("check")
 	if out.Code != 1 || !strings.Contains(out.Stdout, "are the servers of spool.jetstream.urls running") {

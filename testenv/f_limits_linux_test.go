@@ -145,12 +145,14 @@ func TestFaultNextLog(t *testing.T) {
 				Set("target.good.status", "paused")
 			j.Start()
 			j.SendIDs("before", 20)
-			disk := injectErrors(t, j.Pid(), "openat", c.errno)
 			pad := Payload(rng, "message", 300<<10)
+			j.fillLog(pad)
+			disk := injectErrors(t, j.Pid(), "openat", c.errno)
 			var a Answer
 			if c.waits {
 				// It tries again and again, and may be ready in between: what is small may still fit.
-				Until(t, 4*Patience, "/readyz to say "+c.words, func() bool {
+				what := "/readyz to say " + c.words
+				UntilOrStill(t, Patience, what, j.Ledger.Accepted, func() bool {
 					var full bool
 					a, full = refusedOf(j, pad, func(a *Answer) bool {
 						return a.Err == nil && a.Status == 507 && a.Problem.Code == "spool_full" &&
@@ -164,7 +166,8 @@ func TestFaultNextLog(t *testing.T) {
 				Until(t, Patience, "the relay to be ready again", func() bool { return j.Status().Ready })
 				j.SendIDs("after", 5)
 			} else {
-				Until(t, 4*Patience, "an event to be refused", func() bool {
+				what := "an event to be refused"
+				UntilOrStill(t, Patience, what, j.Ledger.Accepted, func() bool {
 					var refused bool
 					a, refused = refusedOf(j, pad, func(a *Answer) bool {
 						return a.Err != nil || a.Status == 507
@@ -190,10 +193,27 @@ func TestFaultNextLog(t *testing.T) {
 	}
 }
 
+// fillLog posts events until the next few of their size need another log. A tracer stops the relay
+// at every call, so that what is posted before it attaches takes a tenth of the time.
+func (j *Journey) fillLog(body []byte) {
+	j.t.Helper()
+	const enough = 58 << 20 // of the 64 MiB of a log
+	for range enough / (together * len(body)) {
+		a, refused := refusedOf(j, body, func(a *Answer) bool { return a.Status != 200 })
+		if refused {
+			j.t.Fatalf("an event was refused before the fault: %d %v %s", a.Status, a.Err, a.Body)
+		}
+	}
+}
+
+// together is how many callers refusedOf has. One by one they would take as many syncs as events to
+// fill a log, on a slow disk a minute.
+const together = 16
+
 // refusedOf posts an event by many callers together and returns an answer that is wanted, if there
-// is one. One by one they would take as many syncs as events to fill a log, on a slow disk a minute.
+// is one.
 func refusedOf(j *Journey, body []byte, want func(*Answer) bool) (a Answer, found bool) {
-	wanted := make(chan Answer, 16)
+	wanted := make(chan Answer, together)
 	var callers sync.WaitGroup
 	for range cap(wanted) {
 		callers.Go(func() {

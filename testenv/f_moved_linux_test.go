@@ -18,9 +18,9 @@ import (
 	"github.com/hookspool/hookspool/testenv/effort"
 )
 
-// movedPatience bounds how long a relay lives on moved files. It is a beat of the keeper and a
-// second for what is in hand; the rest is for a busy machine.
-const movedPatience = 10 * time.Second
+// movedPatience bounds how long a relay lives on moved files. It is a beat of the keeper, which is a
+// second, and another for what is in hand; the rest is for a busy machine.
+const movedPatience = 200 * time.Second
 
 // moving is something done to the files of a running relay.
 type moving struct {

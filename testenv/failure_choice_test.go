@@ -40,7 +40,7 @@ func TestFailuresChoose(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t)
 	j.Config.Target("crm", j.RX.URL("crm"), "max_attempts", 1)
-	j.Config.Target("old", j.RX.URL("old"), "expire", "1s")
+	j.Config.Target("old", j.RX.URL("old"), "expire", "1h")
 	j.Config.Target("slow", j.RX.URL("slow"))
 	j.Config.Set("retry.interval", "500ms")
 	j.FailingAlike()
@@ -52,6 +52,9 @@ func TestFailuresChoose(t *testing.T) {
 	for _, id := range strings.Fields(a + " " + b + " " + c) {
 		j.Relay.Post(Post{ID: id, Type: "message", Body: []byte(`{}`)})
 	}
+	j.AwaitFailed("old", 9)
+	j.Config.Set("target.old.expire", "1s")
+	j.Reload()
 	Until(t, Patience, "crm to be exhausted, old to expire", func() bool {
 		return j.Target("crm").Exhausted == 9 && j.failureGroups("old")["expired"].Expired == 9
 	})

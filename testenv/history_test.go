@@ -196,7 +196,7 @@ func TestFailures(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t)
 	j.Config.Target("crm", j.RX.URL("crm"), "max_attempts", 1)
-	j.Config.Target("old", j.RX.URL("old"), "expire", "1s")
+	j.Config.Target("old", j.RX.URL("old"), "expire", "1h")
 	j.Config.Target("down", "http://127.0.0.1:1/")
 	j.Config.Target("good", j.RX.URL("good"))
 	j.Config.Set("retry.interval", "500ms")
@@ -214,6 +214,9 @@ func TestFailures(t *testing.T) {
 	j.SendIDs("a", 12)
 	j.SendIDs("b", 7)
 	j.SendIDs("c", 2)
+	j.AwaitFailed("old", 21)
+	j.Config.Set("target.old.expire", "1s")
+	j.Reload()
 	check := func(crm ...string) {
 		t.Helper()
 		j.wantFailures("crm", crm...)

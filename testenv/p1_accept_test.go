@@ -168,7 +168,7 @@ func TestP1DedupeWindowEnds(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm")
 	j.Ledger.AllowForeign()
-	j.Config.Set("event.dedupe_window", "1s")
+	j.Config.Set("event.dedupe_window", "1h")
 	j.Start()
 	p := Post{ID: "again", Body: []byte(`{"eventType":"message"}`)}
 	if a := j.Relay.Post(p); a.Status != 200 || a.Duplicate {
@@ -177,6 +177,8 @@ func TestP1DedupeWindowEnds(t *testing.T) {
 	if a := j.Relay.Post(p); !a.Duplicate {
 		t.Fatalf("within the window: answered %d %s", a.Status, a.Body)
 	}
+	j.Config.Set("event.dedupe_window", "1s")
+	j.Reload()
 	Until(t, Patience, "the window to end", func() bool { return !j.Relay.Post(p).Duplicate })
 	j.RX.Await("crm", 2)
 }

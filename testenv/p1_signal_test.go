@@ -79,8 +79,8 @@ func TestP1ServiceManager(t *testing.T) {
 func TestP1SecondSignal(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t)
-	j.Config.Target("hung", j.RX.URL("hung"), "timeout", "5m")
-	j.Config.Set("server.drain_timeout", "5m")
+	j.Config.Target("hung", j.RX.URL("hung"), "timeout", "10m")
+	j.Config.Set("server.drain_timeout", "1h") // nobody waits that long for the process to end
 	j.RX.Always("hung", Hang())
 	j.Start()
 	j.SendIDs("x", 3)
@@ -95,7 +95,7 @@ func TestP1SecondSignal(t *testing.T) {
 		j.Signal(syscall.SIGTERM)
 		return j.proc.Ended()
 	})
-	if took := time.Since(first); took < 300*time.Millisecond || took > 10*time.Second {
+	if took := time.Since(first); took < 300*time.Millisecond {
 		t.Errorf("with a second signal the relay took %s", took)
 	}
 	if code := j.WaitExit(); code != 1 || j.LogCount("stopped at once by a second signal") != 1 {
@@ -144,13 +144,18 @@ func TestP1ServiceManagerHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	for full := false; !full; { // once a write would wait
+	// It is full once writes would wait. A single deadline may pass before its write on a busy machine.
+	for waits := 0; waits < 3; {
 		if err := conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		_, err := conn.Write([]byte("x"))
-		full = errors.Is(err, os.ErrDeadlineExceeded)
-		if err != nil && !full {
+		switch {
+		case err == nil:
+			waits = 0
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			waits++
+		default:
 			t.Fatal(err)
 		}
 	}

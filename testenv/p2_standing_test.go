@@ -24,7 +24,7 @@ func frozen(j *Journey, target string) {
 func TestP2Disabled(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm", "other")
-	j.Config.Set("retry.interval", "50ms")
+	j.Config.Set("retry.interval", "50ms").Set("retry.max_attempts", 10_000)
 	j.RX.Always("crm", Code(500))
 	j.Start()
 	j.SendIDs("kept", 3)
@@ -62,7 +62,7 @@ func TestP2Disabled(t *testing.T) {
 func TestP2Paused(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t)
-	j.Config.Set("retry.interval", "50ms")
+	j.Config.Set("retry.interval", "50ms").Set("retry.max_attempts", 10_000)
 	j.Config.Target("crm", j.RX.URL("crm"), "status", "paused", "concurrency", 1)
 	j.Start()
 	ids := j.SendIDs("by-config", 3)
@@ -109,7 +109,7 @@ func TestP2Paused(t *testing.T) {
 func TestP2Orphan(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("crm", "other")
-	j.Config.Set("retry.interval", "50ms")
+	j.Config.Set("retry.interval", "50ms").Set("retry.max_attempts", 10_000)
 	j.RX.Always("crm", Code(500))
 	j.Start()
 	j.SendIDs("kept", 4)

@@ -129,7 +129,7 @@ func TestP3HostileReceivers(t *testing.T) {
 	j.Config.Set("retry.interval", "500ms").Set("retry.stop_job_after", 2)
 	j.Config.Set("retry.max_attempts", 10_000) // a busy machine takes longer than 145 of them
 	for _, h := range hostiles() {
-		timeout := "20s" // a busy machine is no fault of the receiver's
+		timeout := "1m" // a busy machine is no fault of the receiver's
 		if h.outcome == "timeout" {
 			timeout = "300ms"
 		}
@@ -291,7 +291,12 @@ func TestP3HostileTLS(t *testing.T) {
 		{"silent", "timeout", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }},
 	}
 	for _, c := range cases {
-		j.Config.Target(c.name, "https://"+serveTCP(t, c.serve)+"/", "timeout", "2s", "ca_file", ca.file)
+		timeout := "1m"
+		if c.outcome == "timeout" {
+			timeout = "2s"
+		}
+		j.Config.Target(c.name, "https://"+serveTCP(t, c.serve)+"/", "timeout", timeout, "ca_file",
+			ca.file)
 	}
 	j.Start()
 	base := usageOf(j.Relay)

@@ -68,7 +68,7 @@ func TestP3Concurrency(t *testing.T) {
 func TestP3SlowAnswerIsNotShared(t *testing.T) {
 	t.Parallel()
 	j := NewJourney(t).Aim("good")
-	j.Config.Target("endless", j.RX.URL("endless"), "timeout", "2s", "concurrency", 2)
+	j.Config.Target("endless", j.RX.URL("endless"), "timeout", "2m", "concurrency", 2)
 	j.RX.Always("endless", HeadThen("HTTP/1.1 200 OK\r\n\r\n", Endless{}))
 	j.Start()
 	j.SendIDs("x", 20)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // underLimit starts the relay with so many descriptors.
@@ -53,6 +54,7 @@ func TestP3Starved(t *testing.T) {
 	gate := make(chan struct{})
 	j.RX.On("greedy", func(*Request) Reply { return Held(gate, OK()) })
 	j.Start()
+	began := time.Now()
 	withheld := func(name string) int {
 		return j.Metrics().Get("attempts_withheld_total", "target", name)
 	}
@@ -88,7 +90,8 @@ func TestP3Starved(t *testing.T) {
 	if s := j.Status(); !s.Ready {
 		t.Errorf("unready: %v", s.Unready)
 	}
-	if n := j.LogCount("attempts are withheld", "no file descriptor left"); n != 1 {
+	most := 1 + int(time.Since(began)/time.Minute) // it is said once a minute
+	if n := j.LogCount("attempts are withheld", "no file descriptor left"); n < 1 || n > most {
 		t.Errorf("the log says it %d times", n)
 	}
 	close(gate)

@@ -32,28 +32,31 @@ func TestP5RetryAfterHoldsTheTarget(t *testing.T) {
 	j.Start()
 	first := j.SendIDs("first", 1)[0]
 	Until(t, Patience, "the gate", func() bool { return j.Target("crm").HeldUntil != nil })
-	until := *j.Target("crm").HeldUntil
+	until, seen := *j.Target("crm").HeldUntil, time.Now()
 	if at := j.RX.Requests("crm")[0].At; until.Sub(at) < asked-time.Second ||
-		until.Sub(at) > asked+2*time.Second {
+		until.Sub(seen) > asked+time.Second { // it is told in whole seconds
 		t.Errorf("asked for %s at %s, it is held until %s", asked, at, until)
 	}
+	// On a slow machine the time may be over when it is asked for.
+	held := func() bool { return time.Now().Before(until) }
 	j.SendIDs("later", 20)
-	if out := j.CLI("targets", "crm").Stdout; !strings.Contains(out, "Retry-After") ||
+	if out := j.CLI("targets", "crm").Stdout; held() && !strings.Contains(out, "Retry-After") ||
 		!strings.Contains(out, until.Local().Format(time.DateTime)) {
 		t.Errorf("hookspool targets crm says\n%s", out)
 	}
-	if out := j.CLI("retry", "crm"); out.Code != 1 || !strings.Contains(out.Stderr, "resume") {
+	if out := j.CLI("retry", "crm"); held() &&
+		(out.Code != 1 || !strings.Contains(out.Stderr, "resume")) {
 		t.Errorf("hookspool retry of a held target: %d %s", out.Code, out.Stderr)
 	}
-	if n := j.Metrics().Get("target_held_until_timestamp_seconds", "target", "crm"); n !=
-		int(until.Unix()) {
+	n := j.Metrics().Get("target_held_until_timestamp_seconds", "target", "crm")
+	if held() && n != int(until.Unix()) {
 		t.Errorf("the metric says %d, want %d", n, until.Unix())
 	}
 	j.Kill()
 	j.Start()
 	j.RX.Await("erp", 21)
 	j.RX.Await("deaf", 22)
-	if now := j.Target("crm").HeldUntil; time.Now().Before(until) && (now == nil || !now.Equal(until)) {
+	if now := j.Target("crm").HeldUntil; held() && (now == nil || !now.Equal(until)) {
 		t.Errorf("after a kill it is held until %v, want %s", now, until)
 	}
 	j.AwaitPending("crm", 0)
@@ -69,8 +72,8 @@ func TestP5RetryAfterHoldsTheTarget(t *testing.T) {
 			t.Errorf("%s was charged: attempt %d", r.ID, r.Attempt)
 		}
 	}
-	if held := j.Target("crm").HeldUntil; held != nil {
-		t.Errorf("afterwards it is held until %s", held)
+	if until := j.Target("crm").HeldUntil; until != nil {
+		t.Errorf("afterwards it is held until %s", until)
 	}
 }
 

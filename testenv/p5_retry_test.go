@@ -171,7 +171,8 @@ func TestP5StopJobAfter(t *testing.T) {
 	j := NewJourney(t)
 	j.Ledger.AllowGaps()
 	// A machine that stands still for less than the timeout is not taken for a target that hangs.
-	j.Config.Target("dead", j.RX.URL("dead"), "timeout", "2s", "concurrency", concurrency)
+	const long, short = "2m", "300ms"
+	j.Config.Target("dead", j.RX.URL("dead"), "timeout", long, "concurrency", concurrency)
 	j.Config.Set("retry.stop_job_after", run).Set("defect.after_failed_jobs", 3)
 	j.RX.Down()
 	j.Start()
@@ -199,7 +200,11 @@ func TestP5StopJobAfter(t *testing.T) {
 	job("another refused job", run, run+concurrency-1)
 	j.RX.Up()
 	j.RX.Always("dead", Hang())
+	j.Config.Set("target.dead.timeout", short)
+	j.Reload()
 	job("a hanging job", run, run+concurrency-1)
+	j.Config.Set("target.dead.timeout", long)
+	j.Reload()
 	if n := charged(j, "dead"); n != tried {
 		t.Errorf("%d attempts were made, %d are charged", tried, n)
 	}

@@ -44,6 +44,8 @@ func (c *crowd) leave() {
 func (c *crowd) rid() int {
 	n := 0
 	for _, conn := range c.conns {
+		// To join and to be served may have taken longer than the deadline that join set.
+		_ = conn.SetDeadline(time.Now().Add(Patience))
 		if _, err := io.Copy(io.Discard, conn); err == nil || !isTimeout(err) {
 			n++
 		}

@@ -203,7 +203,7 @@ func TestP7JSONInTheWild(t *testing.T) {
 	f("application/cloudevents+json, marked", mark+fmt.Sprintf(ce, 1))
 	f("application/cloudevents-batch+json, marked", mark+"["+fmt.Sprintf(ce, 2)+"]", fmt.Sprintf(ce, 2))
 
-	before := j.Metrics().Get("events_unmatched_total")
+	before, began := j.Metrics().Get("events_unmatched_total"), time.Now()
 	for _, body := range []string{mark + ` {"type":"paid"}`, `[1]`, `{`} {
 		if a := j.Relay.Post(Post{Body: []byte(body)}); a.Status != 200 || len(a.Targets) != 0 {
 			t.Errorf("%q: answered %d %s", body, a.Status, a.Body)
@@ -214,7 +214,8 @@ func TestP7JSONInTheWild(t *testing.T) {
 	if n := j.Metrics().Get("events_unmatched_total") - before; n != 5 {
 		t.Errorf("events_unmatched_total grew by %d, want 5", n)
 	}
-	if n := strings.Count(j.Log(), "has no type that could be found"); n != 1 {
+	most := 1 + int(time.Since(began)/time.Minute)
+	if n := strings.Count(j.Log(), "has no type that could be found"); n < 1 || n > most {
 		t.Errorf("it was said %d times, want once a minute:\n%s", n, tail(j.Log()))
 	}
 }

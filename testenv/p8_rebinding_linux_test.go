@@ -144,14 +144,14 @@ func TestP8Rebinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := func(host, name string) string { return "http://" + host + ":" + port + "/" + name }
-	j.Config.Target("evil", at("hook.evil.example", "evil"), "timeout", "5s")
-	j.Config.Target("inside", at("crm.internal", "inside"), "timeout", "5s")
-	j.Config.Target("single", at("crm", "single"), "timeout", "5s")
-	j.Config.Target("permitted", at("hook.partner.example", "permitted"), "timeout", "5s",
+	j.Config.Target("evil", at("hook.evil.example", "evil"), "timeout", "1m")
+	j.Config.Target("inside", at("crm.internal", "inside"), "timeout", "1m")
+	j.Config.Target("single", at("crm", "single"), "timeout", "1m")
+	j.Config.Target("permitted", at("hook.partner.example", "permitted"), "timeout", "1m",
 		"allow_addresses", []string{"127.0.0.0/8"})
 	odd := []string{"2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.0.0.1", "127.0.0.01"}
 	for i, host := range odd {
-		j.Config.Target(fmt.Sprint("odd", i), at(host, "odd"), "timeout", "5s")
+		j.Config.Target(fmt.Sprint("odd", i), at(host, "odd"), "timeout", "1m")
 	}
 	// A connection that is kept has been judged; this one is not kept, so that it is looked up again.
 	j.RX.Always("inside", Raw(200, "HTTP/1.1 200 OK\r\nConnection: close\r\n"+

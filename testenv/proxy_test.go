@@ -204,8 +204,8 @@ func proxyFaults() map[string]struct {
 			[2]string{"protocol", "through the proxy 127.0.0.1: the proxy closed the connection"}},
 		"hang": {func(_ http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
-		}, [2]string{"timeout", through + "not done within 3s"},
-			[2]string{"timeout", "through the proxy 127.0.0.1: not done within 3s"}},
+		}, [2]string{"timeout", through + "not done within 2s"},
+			[2]string{"timeout", "through the proxy 127.0.0.1: not done within 2s"}},
 	}
 }
 
@@ -222,10 +222,14 @@ func TestProxyFaults(t *testing.T) {
 	for name, row := range proxyFaults() {
 		proxies[name] = NewProxy(t)
 		proxies[name].Script(row.script)
+		timeout := "1m"
+		if name == "hang" {
+			timeout = "2s"
+		}
 		j.Config.Target("plain-"+name, j.RX.URL("plain-"+name), "proxy", proxies[name].URL(),
-			"timeout", "3s")
+			"timeout", timeout)
 		j.Config.Target("tls-"+name, front.URL("tls-"+name), "proxy", proxies[name].URL(),
-			"timeout", "3s", "ca_file", front.CAFile)
+			"timeout", timeout, "ca_file", front.CAFile)
 	}
 	watch := NewProxy(t)
 	j.Config.Target("metadata", "http://metadata.google.internal/", "proxy", watch.URL())

@@ -10,14 +10,13 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hookspool/hookspool/testenv/port"
 )
 
 const (
-	startPatience = 60 * time.Second // a race build on a busy machine starts slowly
-	stopPatience  = 60 * time.Second
+	startPatience = Patience // a race build on a busy machine starts slowly
+	stopPatience  = Patience
 	startTries    = 4 // a port that was free may be taken a moment later
 )
 

@@ -31,6 +31,22 @@ func Until(t testing.TB, d time.Duration, what string, condition func() bool) {
 	}
 }
 
+// UntilOrStill is Until for work that a machine does in as much time as it needs: it fails the test
+// only after moved, which counts what is done, has stood still for d.
+func UntilOrStill(t testing.TB, d time.Duration, what string, moved func() int,
+	condition func() bool) {
+	t.Helper()
+	for {
+		before := moved()
+		if Eventually(d, condition) {
+			return
+		}
+		if moved() == before {
+			t.Fatalf("waited in vain: %s; nothing has moved for %s", what, d)
+		}
+	}
+}
+
 // Eventually waits until the condition holds, for d at most, and reports whether it does.
 func Eventually(d time.Duration, condition func() bool) bool {
 	deadline := time.NewTimer(d)
