@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -290,10 +291,36 @@ func (g *group) putEvent(d *Draft, batchEnd uint64) {
 func (g *group) rememberID(d *Draft) {
 	r := &record.ID{At: d.At, Seq: d.Seq, Hash: d.Hash, Lanes: d.lanes}
 	g.ids[d.ID] = r
-	window := g.dedupeWindow(d)
-	// Badger's clock has a grain of a second and is not ours; the record's own instant decides, and
-	// an hour more keeps it until then.
-	g.put(record.IDKey(d.ID), r.Encode(), window+time.Hour)
+	// The record's own instant decides whether another event is a duplicate.
+	g.put(record.IDKey(d.ID), r.Encode(), max(g.dedupeWindow(d), idLife(g.s))+idpass.Grace)
+}
+
+// idLife is for how long an event is found by the id that it was given, before anybody looks
+// whether it is still kept: as long as one that is delivered, so that those cost nothing more. Where
+// servers keep the spool each id costs them memory.
+func idLife(s *Spool) time.Duration {
+	l := s.limits.Load()
+	if s.shared != nil {
+		return l.DedupeWindow
+	}
+	return max(l.DedupeWindow, l.KeepDelivered)
+}
+
+// rememberAgain writes what was remembered of ids once more, so that it outlasts the next pass. An
+// id that a later event was given since is that one's.
+func (g *group) rememberAgain(f *idpass.Found) {
+	for _, id := range f.IDs {
+		r := &id.ID
+		if value, err := g.get(record.IDKey(id.Name)); err == nil {
+			if known, err := record.DecodeID(value); err == nil {
+				r = known
+			}
+		}
+		if r.Seq == id.Seq {
+			g.put(record.IDKey(id.Name), r.Encode(), idpass.Life)
+		}
+	}
+	g.put(record.MetaKey(record.MetaIDPass), f.Pass.Encode(), 0)
 }
 
 // importWindow is the least dedupe window of an import, so that running it again after it broke off

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -122,6 +123,7 @@ type Change struct {
 	forget  *Lane
 	stored  []*Lane  // whose records are to be written now
 	clear   [][]byte // keys of forgotten lanes
+	ids     *idpass.Found
 }
 
 // Apply writes a change and waits until it is synced. Errors: ErrFailed, ErrClosed, ErrNotFound.
@@ -185,6 +187,12 @@ func changeOp(c *Change) *op {
 		o.entries += len(record.OfLane()) * forgetAtOnce
 		o.bytes += 40 * len(record.OfLane()) * forgetAtOnce
 	}
+	if c.ids != nil {
+		o.entries += 1 + len(c.ids.IDs)
+		for _, id := range c.ids.IDs {
+			o.bytes += len(id.Name) + draftOverheadBytes + idBytesALane*len(id.Lanes)
+		}
+	}
 	if c.remove != nil {
 		o.entries += len(c.remove.seqs)
 		o.bytes += 40*len(c.remove.seqs) + c.remove.rewritten
@@ -233,6 +241,9 @@ func (g *group) planChange(c *Change) error {
 	}
 	for _, key := range c.clear {
 		g.delete(key)
+	}
+	if c.ids != nil {
+		g.rememberAgain(c.ids)
 	}
 	if c.forget != nil {
 		return g.planForget(c.forget)

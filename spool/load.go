@@ -127,6 +127,23 @@ func (s *Spool) initialize() error {
 	return s.storeFormat(s.format)
 }
 
+// loadIDPass reads how far ids are remembered again. Without, a pass begins at the first event.
+func loadIDPass(s *Spool) {
+	value, err := s.get(record.MetaKey(record.MetaIDPass))
+	if errors.Is(err, engine.ErrNotFound) {
+		return
+	}
+	var p record.IDPass
+	if err == nil {
+		p, err = record.DecodeIDPass(value)
+	}
+	if err != nil {
+		s.log.Error("ids are remembered again from the first event on", "error", err)
+		return
+	}
+	s.idPass.Load(p)
+}
+
 // loadCheckpoint reads the last tick and the point from which the log is counted again.
 func (s *Spool) loadCheckpoint() (uint64, error) {
 	s.tick.Store(&record.Tick{})
@@ -140,6 +157,7 @@ func (s *Spool) loadCheckpoint() (uint64, error) {
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return 0, fmt.Errorf("cannot read the last tick: %w", err)
 	}
+	loadIDPass(s)
 	value, err = s.get(record.MetaKey(record.MetaCheckpoint))
 	if errors.Is(err, engine.ErrNotFound) {
 		return 0, nil

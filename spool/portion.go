@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -123,6 +124,36 @@ func (c *crew) sweepLeft(cut time.Time) error {
 		return err
 	}
 	return s.Apply(Change{remove: r})
+}
+
+// idsAtOnce bounds the ids that one commit remembers again.
+const idsAtOnce = 500
+
+// rememberIDs goes on with the ids of events that are kept for longer than theirs are remembered.
+func rememberIDs(s *Spool, now time.Time) error {
+	s.sweepMu.Lock()
+	defer s.sweepMu.Unlock()
+	end := time.Now().Add(sweepTime)
+	look := s.engine.Look()
+	defer look.Close()
+	for more := true; more && s.Err() == nil && !s.closed() && time.Now().Before(end); {
+		found, err := s.idPass.Find(look, now, idLife(s), s.head.Load(), idsAtOnce)
+		if err != nil || found == nil {
+			return err
+		}
+		if err := s.Apply(Change{ids: found}); err != nil {
+			return err
+		}
+		s.idPass.Took(found)
+		more = found.More
+	}
+	return nil
+}
+
+func tellIDs(s *Spool, err error) {
+	if err != nil && s.Err() == nil && !s.closed() && !errors.Is(err, ErrFull) {
+		s.log.Error("cannot remember the ids of what is kept; it is tried again", "error", err)
+	}
 }
 
 // remainsAtOnce bounds what one commit of the keeper removes of what is kept of events that are

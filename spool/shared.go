@@ -22,7 +22,7 @@ import (
 func (o *op) shares() bool {
 	c := o.change
 	return o.drafts != nil || c != nil && (c.lanes != nil || c.Tick != nil || c.replay != nil ||
-		c.remove != nil || c.forget != nil)
+		c.remove != nil || c.forget != nil || c.ids != nil)
 }
 
 // kept is what of a group stays when it is planned again.

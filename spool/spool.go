@@ -14,6 +14,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
+	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/remains"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -177,6 +178,7 @@ type Spool struct {
 	sweepMu     sync.Mutex // held across a portion; guards what follows
 	passes      map[record.LaneID]*exhaustedPass
 	remains     remains.Pass
+	idPass      idpass.Pass   // the keeper's
 	groups      atomic.Uint64 // written
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.

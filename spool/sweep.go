@@ -42,6 +42,9 @@ type removal struct {
 func (s *Spool) keepLoop() {
 	ticker := time.NewTicker(sweepPause)
 	defer ticker.Stop()
+	if s.Leads() { // nobody looked while the relay was down
+		tellIDs(s, rememberIDs(s, s.now()))
+	}
 	for {
 		select {
 		case <-s.closing:
@@ -96,7 +99,7 @@ func clean(s *Spool) {
 }
 
 // Sweep removes what nobody needs any more as of now: delivered events after KeepDelivered,
-// exhausted deliveries after KeepExhausted. When space is short, delivered events go at once.
+// exhausted deliveries after KeepExhausted. Of what is kept it remembers the ids. When space is short, delivered events go at once.
 func (s *Spool) Sweep(now time.Time) error {
 	lim := s.limits.Load()
 	cut := now.Add(-lim.KeepDelivered)
@@ -118,6 +121,7 @@ func (s *Spool) Sweep(now time.Time) error {
 	if !leads {
 		return nil
 	}
+	tellIDs(s, rememberIDs(s, now))
 	if err := errors.Join(s.sweepReleased(cut), sweepRemains(s, now)); err != nil || s.shared == nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func Event(r engine.Records, seq uint64) (*record.Event, error) {
 }
 
 // EventByID finds an event by the id it was accepted with, whoever made the id, as long as it is
-// kept and, for an id given by the app, within the dedupe window. Errors as of Event.
+// kept: the newest, if an app gave several the same. Errors as of Event.
 func EventByID(s IDs, id string) (*record.Event, error) {
 	if seq, ok := s.MadeSeq(id); ok {
 		if e, err := Event(s.Records(), seq); err == nil && e.ID() == id {

@@ -8,7 +8,8 @@
 //
 //	e seq                 event record (event.go draws it), written at acceptance
 //	i id                  an id the app gave: instant, sequence, payload hash, lanes; with the event;
-//	                      expires an hour after the dedupe window
+//	                      expires an hour after the dedupe window, and is written again while the
+//	                      event is kept
 //	l lane                lane record: position, what is settled above it, sums, newest receipts
 //	x lane seq            exception: due tick, requests made, first failure, last outcome; in the
 //	                      commit that lets the position pass
@@ -38,7 +39,7 @@
 //	                      expires after 90 days; see spool/notice.go
 //	q seq                 the bytes of a record that could not be read
 //	w instant seq         an event the sweep passed while a delivery needed it, since released
-//	m name                format, tick, checkpoint
+//	m name                format, tick, checkpoint, how far ids are remembered again
 //	0xff                  written and dropped at once, to flush a memtable
 //
 // Every small value is u8 version, u32 CRC-32C, varint fields. Lanes are numbered from 1 in the

@@ -47,6 +47,7 @@ const (
 	MetaFormat     = "format"     // formatRecord
 	MetaTick       = "tick"       // u64 number, i64 unix nanoseconds
 	MetaCheckpoint = "checkpoint" // u64 head, u64 swept
+	MetaIDPass     = "ids"        // u64 number, u64 sequence, u64 seconds
 )
 
 // LogKey is the key of an event.

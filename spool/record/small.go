@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -70,6 +71,35 @@ func DecodeCheckpoint(b []byte) (Checkpoint, error) {
 		c.Replays = d.Uint()
 	}
 	return c, d.Err
+}
+
+// IDPass is how far ids are remembered again whose events are kept; see package idpass.
+type IDPass struct {
+	Number uint64 // of the pass, in days since 1970
+	To     uint64 // the newest event that it has passed
+	// Life is for how long every event after that was remembered at least when it was accepted, to
+	// the second.
+	Life time.Duration
+}
+
+// Encode is its record.
+func (p IDPass) Encode() []byte {
+	e := NewEncoder(30)
+	e.Uint(p.Number)
+	e.Uint(p.To)
+	e.Uint(uint64(p.Life / time.Second))
+	return e.Seal()
+}
+
+// DecodeIDPass reads one.
+func DecodeIDPass(b []byte) (IDPass, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return IDPass{}, fmt.Errorf("cannot read how far ids are remembered: %w", err)
+	}
+	p := IDPass{Number: d.Uint(), To: d.Uint()}
+	p.Life = time.Duration(min(d.Uint(), uint64(math.MaxInt64/time.Second))) * time.Second
+	return p, d.Err
 }
 
 // EncodeName is a lane's name; empty: it was forgotten.

@@ -49,7 +49,7 @@ var kinds = [...]Kind{
 		use: "event record (event.go draws it), written at acceptance"},
 	{Prefix: PrefixID, Parts: []KeyPart{PartID}, check: checkIDRecord,
 		use: "an id the app gave: instant, sequence, payload hash, lanes; with the event; expires an " +
-			"hour after the dedupe window"},
+			"hour after the dedupe window, and is written again while the event is kept"},
 	{Prefix: PrefixLane, Parts: []KeyPart{PartLane}, check: checkLaneRecord,
 		use: "lane record: position, what is settled above it, sums, newest receipts"},
 	{Prefix: PrefixException, Parts: []KeyPart{PartLane, PartSeq}, check: checkException,
@@ -99,7 +99,7 @@ var kinds = [...]Kind{
 	{Prefix: PrefixReleased, Parts: []KeyPart{PartInstant, PartSeq}, check: checkEmpty,
 		use: "an event the sweep passed while a delivery needed it, since released"},
 	{Prefix: PrefixMeta, Parts: []KeyPart{PartName}, check: checkMeta,
-		use: "format, tick, checkpoint"},
+		use: "format, tick, checkpoint, how far ids are remembered again"},
 	{Prefix: PrefixFlush, check: checkEmpty,
 		use: "written and dropped at once, to flush a memtable"},
 }
@@ -290,6 +290,9 @@ func checkMeta(key, value []byte) error {
 		return err
 	case MetaCheckpoint:
 		_, err := DecodeCheckpoint(value)
+		return err
+	case MetaIDPass:
+		_, err := DecodeIDPass(value)
 		return err
 	}
 	return errors.New("there is no such record")

@@ -12,6 +12,7 @@ import (
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/look"
+	"github.com/hookspool/hookspool/spool/record"
 )
 
 // The cases about events: from the draft into the log and out of it.
@@ -100,6 +101,55 @@ func dedupe(j *journey) {
 	}
 	j.crash()
 	j.repeats(fresh)
+}
+
+// idsOfKept: an event is found by the id that its app gave as long as it is kept, however long ago
+// others could have been a duplicate of it; over crashes and restarts. What nobody needs is not
+// remembered for ever, and of two events with one id the newest is found.
+func idsOfKept(j *journey) {
+	failed, waiting := given(j.draft("a"), "id-failed"), given(j.draft("b"), "id-waiting")
+	twice, gone := given(j.draft("b"), "id-twice"), given(j.draft("c"), "id-gone")
+	j.append(gone)
+	j.append(failed, waiting)
+	j.append(twice)
+	j.settle("a", j.fetch("a", 1)[0].Seq, spool.Retry)
+	j.settle("c", j.fetch("c", 1)[0].Seq, spool.Delivered)
+	j.reopen()
+	find := func(d *spool.Draft) {
+		j.Helper()
+		if e, err := look.EventByID(j, d.ID); err != nil || e.Seq != d.Seq {
+			j.Fatalf("event %d is not found by its id %q after %s: %v", d.Seq, d.ID, j.now().Sub(d.At), err)
+		}
+	}
+	const steps, step, days = 30, 20 * time.Minute, 8
+	for i := range steps + 2*days {
+		if i < steps {
+			j.pass(step)
+		} else {
+			j.pass(12 * time.Hour)
+		}
+		find(failed)
+		find(waiting)
+		find(twice)
+		switch i {
+		case steps / 2, steps + 3:
+			j.crash()
+		case steps, steps + 6:
+			j.reopen()
+		case steps - 1:
+			twice = j.again(twice)
+			j.append(twice)
+		}
+	}
+	if ownClock := j.bed.Pass(0) == 0; !ownClock {
+		return
+	}
+	if _, err := look.EventByID(j, "id-gone"); !errors.Is(err, spool.ErrNotFound) {
+		j.Errorf("an event that nobody needs is found: %v", err)
+	}
+	if _, err := j.Records().Get(record.IDKey("id-gone")); !errors.Is(err, spool.ErrNotFound) {
+		j.Errorf("the id of an event that nobody needs is remembered: %v", err)
+	}
 }
 
 // dedupeInBatch: a batch is decided as if its events came one after the other.

@@ -28,6 +28,7 @@ func suite() []testCase {
 		{"an id is accepted once", on(dedupe)},
 		{"ids within a batch", on(dedupeInBatch)},
 		{"an id that was made here", on(madeID)},
+		{"an id is known while its event is kept", on(idsOfKept)},
 		{"a batch is whole", batches},
 		{"one append is whole", singles},
 		{"a tick has its own deliveries", on(tickSnapshot)},
