@@ -84,7 +84,7 @@ func (s *Spool) await(o *op) error {
 		return err
 	case <-s.done:
 	case <-s.failed:
-		stuck := time.NewTimer(stuckAfter)
+		stuck := time.NewTimer(s.stuckAfter)
 		defer stuck.Stop()
 		select {
 		case err := <-o.done:
