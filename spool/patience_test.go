@@ -29,7 +29,7 @@ func TestOutcomesRide(t *testing.T) {
 	last := f.fetch(l, events)[0]
 	f.Settle(Settlement{Lane: l.id, Seq: last.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry,
 		At: f.now})
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for len(f.due(l, 9)) != events+1 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d deliveries are due", len(f.due(l, 9)))

@@ -95,7 +95,7 @@ func newVerbStage(t *testing.T) *verbStage {
 	})
 	listen, _ := r.Addresses()
 	s.must(t, "send", "--id", "e1", "--to", "http://"+listen[0], s.event)
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testPatience); ; {
 		target, _ := r.Admin().Target("dead")
 		if target.Exhausted == 1 {
 			break
