@@ -123,7 +123,7 @@ func (s *Spool) commitLoop() {
 		case o := <-s.ops:
 			s.carry = append(s.carry, o)
 			if len(s.carry) == 1 && o.patient {
-				leave.Reset(patience)
+				leave.Reset(s.patience)
 			}
 		case <-leave.C:
 			s.commitGroup(s.gather(), false)

@@ -11,6 +11,7 @@ func TestOutcomesRide(t *testing.T) {
 	const events = 100
 	f := open(t)
 	var groups atomic.Int64
+	f.patience = time.Second                                // longer than a slow sync, and set before anything is committed
 	f.onCommit = func(int, time.Duration) { groups.Add(1) } // before anything is committed
 	l := f.lane("a")
 	l.Open(true)

@@ -92,8 +92,8 @@ type Options struct {
 	Engine engine.Engine
 
 	seam engine.Seam
-	// stuckAfter is instead of the constant of this name; 0 is that.
-	stuckAfter time.Duration
+	// stuckAfter and patience are instead of the constants of these names; 0 is those.
+	stuckAfter, patience time.Duration
 	// free and inodes ask the file system; nil is volume.FreeBytes and FreeInodes.
 	free, inodes func(dir string) (int64, error)
 }
@@ -123,10 +123,11 @@ type Spool struct {
 	busy     func(*Lane) bool
 	wants    func(*Lane) bool
 	seam     engine.Seam
-	// stuckAfter is how long a spool that has failed waits for its committer.
-	stuckAfter time.Duration
-	format     record.Format
-	key        []byte // of encryption; empty: none
+	// stuckAfter is how long a spool that has failed waits for its committer, and patience how long an
+	// outcome waits for a group to ride with.
+	stuckAfter, patience time.Duration
+	format               record.Format
+	key                  []byte // of encryption; empty: none
 	*ondisk.Files
 	limits atomic.Pointer[Limits]
 
@@ -259,7 +260,8 @@ func newSpool(o Options) *Spool {
 		onCommit: o.OnCommit, busy: o.Busy,
 		wants: o.Wants,
 		seam:  o.seam, stuckAfter: cmp.Or(o.stuckAfter, stuckAfter),
-		ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		patience: cmp.Or(o.patience, patience),
+		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
 		dirtyC: make(chan struct{}, 1), changed: make(chan struct{}, 1),
