@@ -21,6 +21,10 @@ import (
 	"github.com/hookspool/hookspool/spool/look"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 // fixture is a relay whose clock only moves by hand: its interval is an hour, ticks are calls.
 type fixture struct {
 	desk
@@ -153,7 +157,7 @@ func (f *fixture) wait(what string, done func() bool) {
 
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for !done() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited 20 s for %s", what)

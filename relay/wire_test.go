@@ -21,7 +21,7 @@ func exchange(f *fixture, text string) []int {
 		f.t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testPatience)); err != nil {
 		f.t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, text); err != nil {

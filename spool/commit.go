@@ -84,7 +84,7 @@ func (s *Spool) await(o *op) error {
 		return err
 	case <-s.done:
 	case <-s.failed:
-		stuck := time.NewTimer(stuckAfter)
+		stuck := time.NewTimer(s.stuckAfter)
 		defer stuck.Stop()
 		select {
 		case err := <-o.done:
@@ -123,7 +123,7 @@ func (s *Spool) commitLoop() {
 		case o := <-s.ops:
 			s.carry = append(s.carry, o)
 			if len(s.carry) == 1 && o.patient {
-				leave.Reset(patience)
+				leave.Reset(s.patience)
 			}
 		case <-leave.C:
 			s.commitGroup(s.gather(), false)

@@ -208,7 +208,7 @@ func TestForgetMuch(t *testing.T) {
 	f.sound("with marks left")
 	f.reopen()
 	f.sound("after a restart")
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for f.keysOfLane(old.id) != "n" {
 		if err := f.clearForgotten(); err != nil || time.Now().After(deadline) {
 			t.Fatalf("there is still %q, %v", f.keysOfLane(old.id), err)

@@ -61,7 +61,7 @@ func (f *fixture) fillLog() {
 
 func (f *fixture) until(what string, ok func() bool) {
 	f.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); {
+	for end := time.Now().Add(testPatience); !ok(); {
 		if time.Now().After(end) {
 			f.t.Fatalf("waited too long for %s", what)
 		}
@@ -208,7 +208,7 @@ func TestCloseAtAClosedGate(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > testPatience {
 		t.Errorf("Close took %v", took)
 	}
 	copied := &fixture{t: t, dir: t.TempDir() + "/spool", now: f.now}

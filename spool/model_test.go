@@ -359,7 +359,7 @@ func TestModel(t *testing.T) {
 
 // drain delivers everything and looks for leftovers.
 func (m *model) drain(t *rapid.T) {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for _, name := range m.names {
 		l := m.f.lane(name)
 		for seq := range m.lanes[name].flying {

@@ -11,6 +11,7 @@ func TestOutcomesRide(t *testing.T) {
 	const events = 100
 	f := open(t)
 	var groups atomic.Int64
+	f.patience = time.Second                                // longer than a slow sync, and set before anything is committed
 	f.onCommit = func(int, time.Duration) { groups.Add(1) } // before anything is committed
 	l := f.lane("a")
 	l.Open(true)
@@ -29,7 +30,7 @@ func TestOutcomesRide(t *testing.T) {
 	last := f.fetch(l, events)[0]
 	f.Settle(Settlement{Lane: l.id, Seq: last.Seq, Fresh: true, Attempts: 1, Due: 9, Verdict: Retry,
 		At: f.now})
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for len(f.due(l, 9)) != events+1 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d deliveries are due", len(f.due(l, 9)))

@@ -279,7 +279,7 @@ func TestPurgeUnderLoad(t *testing.T) {
 		}
 		purged += n
 	}
-	for deadline := time.Now().Add(20 * time.Second); l.Counts().Fresh > 0; {
+	for deadline := time.Now().Add(testPatience); l.Counts().Fresh > 0; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d are fresh and nobody gets them", l.Counts().Fresh)
 		}

@@ -100,7 +100,7 @@ func TestPurgeWaitsForTheCommit(t *testing.T) {
 	purged := f.purging(l, Purge{State: StatePending})
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for len(purged) == 0 && len(f.ops) == 0 && time.Now().Before(deadline) {
 		<-ticker.C // until it waits, or has ended too early
 	}

@@ -17,6 +17,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // unsynced lets the engine's list be written and not synced, until the returned function is called:
@@ -108,8 +109,12 @@ func TestListNotWritten(t *testing.T) {
 		f.startsWhole()
 	}
 	for _, part := range []int{0, 50, 100} {
-		check(part, nil, fill)
-		check(part, make([]byte, 32), flush)
+		if effort.Long() || part != 50 {
+			check(part, nil, fill)
+		}
+		if effort.Long() || part == 50 {
+			check(part, make([]byte, 32), flush)
+		}
 	}
 }
 

@@ -93,6 +93,8 @@ type Options struct {
 	Engine engine.Engine
 
 	seam engine.Seam
+	// stuckAfter and patience are instead of the constants of these names; 0 is those.
+	stuckAfter, patience time.Duration
 	// free and inodes ask the file system; nil is volume.FreeBytes and FreeInodes.
 	free, inodes func(dir string) (int64, error)
 }
@@ -122,8 +124,11 @@ type Spool struct {
 	busy     func(*Lane) bool
 	wants    func(*Lane) bool
 	seam     engine.Seam
-	format   record.Format
-	key      []byte // of encryption; empty: none
+	// stuckAfter is how long a spool that has failed waits for its committer, and patience how long an
+	// outcome waits for a group to ride with.
+	stuckAfter, patience time.Duration
+	format               record.Format
+	key                  []byte // of encryption; empty: none
 	*ondisk.Files
 	limits atomic.Pointer[Limits]
 
@@ -256,8 +261,9 @@ func newSpool(o Options) *Spool {
 		dir: o.Dir, key: o.EncryptionKey, log: o.Log, decide: o.Decide, now: o.Now, engine: o.Engine,
 		onCommit: o.OnCommit, busy: o.Busy,
 		wants: o.Wants,
-		seam:  o.seam,
-		ops:   make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
+		seam:  o.seam, stuckAfter: cmp.Or(o.stuckAfter, stuckAfter),
+		patience: cmp.Or(o.patience, patience),
+		ops:      make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}),
 		byName: make(map[string]*Lane), byID: make(map[record.LaneID]*Lane),
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
 		dirtyC: make(chan struct{}, 1), changed: make(chan struct{}, 1),
@@ -315,7 +321,7 @@ func (s *Spool) Close() error {
 		close(s.closing)
 		s.cancel()
 		s.StopWaiting()
-		if !ended(&s.running, s.failed) {
+		if !s.ended() {
 			s.closeErr = errors.Join(errStuck, s.hw.Close())
 			return
 		}
@@ -332,18 +338,18 @@ func (s *Spool) Close() error {
 }
 
 // ended waits until nothing runs; false: the spool has failed and its committer is stuck.
-func ended(running *sync.WaitGroup, failed <-chan struct{}) bool {
+func (s *Spool) ended() bool {
 	all := make(chan struct{})
 	go func() {
-		running.Wait()
+		s.running.Wait()
 		close(all)
 	}()
 	select {
 	case <-all:
 		return true
-	case <-failed:
+	case <-s.failed:
 	}
-	stuck := time.NewTimer(stuckAfter)
+	stuck := time.NewTimer(s.stuckAfter)
 	defer stuck.Stop()
 	select {
 	case <-all:

@@ -20,6 +20,10 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 // fixture is a spool whose Decide owes every event to the lanes named in its Note.
 type fixture struct {
 	*Spool
@@ -183,7 +187,7 @@ func (f *fixture) flushNow() {
 func (f *fixture) fetch(l *Lane, n int) []*record.Event {
 	f.t.Helper()
 	var out []*record.Event
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for len(out) < n {
 		es, err := l.Fetch(n - len(out))
 		if err != nil {
@@ -628,7 +632,7 @@ func TestCursor(t *testing.T) {
 	read()
 	held(true)
 	more(page) // the cursor does not see them; the next one does
-	for end := time.Now().Add(10 * time.Second); next <= 4*page+5 && time.Now().Before(end); {
+	for end := time.Now().Add(testPatience); next <= 4*page+5 && time.Now().Before(end); {
 		read()
 	}
 	if next != 4*page+6 {
@@ -699,7 +703,7 @@ func TestSweep(t *testing.T) {
 // commitCheckpoint waits until the lanes' records are on disk.
 func (f *fixture) commitCheckpoint() {
 	f.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for {
 		clean := f.storedHead.Load() == f.head.Load()
 		for _, l := range f.Lanes() {

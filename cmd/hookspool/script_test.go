@@ -23,6 +23,10 @@ import (
 	"github.com/hookspool/hookspool/testenv/port"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hookspool": main})
 }
@@ -160,7 +164,7 @@ func cmdFreePort(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdDials waits until somebody listens at an address.
 func cmdDials(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testPatience); ; {
 		conn, err := net.Dial("tcp", args[0])
 		if err == nil {
 			ts.Check(conn.Close())
@@ -219,7 +223,7 @@ func cmdHanger(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdAppears waits until a file is there.
 func cmdAppears(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testPatience); ; {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
@@ -232,7 +236,7 @@ func cmdAppears(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdWaitFor waits until a file holds a text: waitfor FILE TEXT
 func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testPatience); ; {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
 		if err == nil && strings.Contains(string(text), args[1]) {
 			return
@@ -247,7 +251,7 @@ func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 // cmdSettled waits until the state of a delivery, as the relay tells it, holds a text:
 // settled ID TARGET TEXT
 func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testPatience); ; {
 		ts.Check(ts.Exec("hookspool", "events", args[0], "--json"))
 		var event admin.Event
 		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &event))

@@ -65,7 +65,7 @@ func missing(n int) []byte { return fmt.Appendf(nil, "[%d missing]\n", n) }
 // awaitTries waits until the stream was asked so often.
 func awaitTries(t *testing.T, f *fakeStream, tries int) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testPatience); ; {
 		f.mu.Lock()
 		got := f.tries
 		f.mu.Unlock()
@@ -131,7 +131,7 @@ func TestSinkNeverWaits(t *testing.T) {
 // awaitText waits until a stream ends in a text.
 func awaitText(t *testing.T, f *fakeStream, want string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.HasSuffix(f.String(), want); {
+	for end := time.Now().Add(testPatience); !strings.HasSuffix(f.String(), want); {
 		if time.Now().After(end) {
 			t.Fatalf("the stream does not end in %q", want)
 		}

@@ -95,7 +95,7 @@ func newVerbStage(t *testing.T) *verbStage {
 	})
 	listen, _ := r.Addresses()
 	s.must(t, "send", "--id", "e1", "--to", "http://"+listen[0], s.event)
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testPatience); ; {
 		target, _ := r.Admin().Target("dead")
 		if target.Exhausted == 1 {
 			break
@@ -245,7 +245,7 @@ func checkOutput(t *testing.T, words func(json bool) []string, json bool) {
 	f := func(out io.Writer, want int, says string) {
 		t.Helper()
 		var errOut bytes.Buffer
-		args := words(json)
+		args := append([]string{}, words(json)...) // cobra takes nil for the arguments of the test itself
 		code := run(args, strings.NewReader(""), out, &errOut)
 		text := errOut.String()
 		if code != want || says != "" && !strings.Contains(text, says) ||

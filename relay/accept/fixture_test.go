@@ -16,6 +16,10 @@ import (
 	"github.com/hookspool/hookspool/spool"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 // TestMain wants a server that has stopped to leave no goroutine behind.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
@@ -169,7 +173,7 @@ func dial(t *testing.T, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testPatience)); err != nil {
 		t.Fatal(err)
 	}
 	return conn

@@ -49,7 +49,7 @@ func TestConnectionsMax(t *testing.T) {
 		t.Errorf("it is not closed: %v", err)
 	}
 	last.Close()
-	for end := time.Now().Add(10 * time.Second); f.connections.Load() >= connectionsMax; {
+	for end := time.Now().Add(testPatience); f.connections.Load() >= connectionsMax; {
 		if time.Now().After(end) {
 			t.Fatal("a connection that ended is counted")
 		}

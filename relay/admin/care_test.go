@@ -115,7 +115,7 @@ func TestBackupPanics(t *testing.T) {
 		t.Error(err)
 	}
 	var answer []byte
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testPatience); time.Now().Before(deadline); {
 		// The token of the first is given back a moment after its last byte.
 		if answer, _ = io.ReadAll(ask()); !bytes.Contains(answer, []byte(" 503 ")) {
 			break

@@ -14,17 +14,25 @@ import (
 )
 
 // A kept connection has the deadline of an earlier request, which is met before the one of this
-// request is due: the attempt goes on, and ends when it should.
+// request is due: the attempt goes on, and ends when it should. Where the attempt is to end before
+// its own deadline, that one is far, and the receiver has the earlier one be met.
 func TestDeadlineOfEarlierRequest(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	config := &tls.Config{Certificates: []tls.Certificate{ca.issue(time.Now().Add(time.Hour))}}
-	const timeout = 600 * time.Millisecond
-	f := func(name string, secure bool, payload int, next func(nc net.Conn) bool, want Kind,
-		cancelAfter time.Duration) {
+	// second is the second request, as its receiver sees it.
+	type second struct {
+		conn   net.Conn
+		meet   func() // has the earlier deadline be met now
+		cancel func()
+	}
+	f := func(name string, secure bool, payload int, timeout time.Duration, next func(second) bool,
+		want Kind) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ended := make(chan struct{})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			ended, kept := make(chan struct{}), make(chan *socket, 1)
 			var n atomic.Int64
 			r := newReceiver(t, func(nc net.Conn) {
 				stream := nc
@@ -39,7 +47,8 @@ func TestDeadlineOfEarlierRequest(t *testing.T) {
 						}
 						return true
 					}
-					return next(stream)
+					meet := func() { (<-kept).SetDeadline(longAgo()) }
+					return next(second{stream, meet, cancel})
 				})(stream)
 			})
 			t.Cleanup(func() { close(ended) })
@@ -51,41 +60,41 @@ func TestDeadlineOfEarlierRequest(t *testing.T) {
 			c := newTestClient(t, o)
 			do(t, c, 1, Success)
 			c.timeout = timeout
-			pc := wireOf(c).pool.idle[0]
-			pc.shorten(time.Now().Add(timeout * 6 / 10))
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			least := timeout
-			if cancelAfter > 0 {
-				least = cancelAfter
-				defer time.AfterFunc(cancelAfter, cancel).Stop()
-			}
+			s := wireOf(c).pool.idle[0].socket
+			s.shorten(time.Now().Add(timeout * 6 / 10))
+			kept <- s
 			req := request()
 			req.Payload = make([]byte, payload)
 			got := checked(t, c.Do(ctx, req))
 			wantKind(t, got, want, "")
-			if want != Success && got.Duration < least {
-				t.Errorf("%v after %v; its time was %v", got.Kind, got.Duration, least)
+			if want == Timeout && got.Duration < timeout {
+				t.Errorf("%v after %v; its time was %v", got.Kind, got.Duration, timeout)
 			}
 			if r.conns.Load() != 1 || got.Duration > testTimeout/2 {
 				t.Errorf("%d connections, %v", r.conns.Load(), got.Duration)
 			}
 		})
 	}
-	hang := func(nc net.Conn) bool {
-		untilClosed(nc)
+	hang := func(r second) bool {
+		untilClosed(r.conn)
 		return false
 	}
-	late := func(nc net.Conn) bool {
-		<-time.After(timeout * 8 / 10)
-		_, err := io.WriteString(nc, answer200)
+	late := func(r second) bool {
+		r.meet()
+		_, err := io.WriteString(r.conn, answer200)
 		return err == nil
 	}
+	abort := func(r second) bool {
+		r.meet()
+		r.cancel()
+		return hang(r)
+	}
+	const soon = 600 * time.Millisecond
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
-		f(name+" waits", secure, 0, hang, Timeout, 0)
-		f(name+" writes", secure, 16<<20, hang, Timeout, 0)
-		f(name+" hears late", secure, 0, late, Success, 0)
-		f(name+" aborted", secure, 0, hang, Aborted, timeout*8/10)
+		f(name+" waits", secure, 0, soon, hang, Timeout)
+		f(name+" writes", secure, 16<<20, soon, hang, Timeout)
+		f(name+" hears late", secure, 0, testTimeout, late, Success)
+		f(name+" aborted", secure, 0, testTimeout, abort, Aborted)
 	}
 }
 

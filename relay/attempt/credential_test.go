@@ -165,7 +165,9 @@ func TestCredentialFaults(t *testing.T) {
 		t.Helper()
 		cred.given = []string{"client-secret"}
 		o := options(t, address)
-		o.Credential, o.Timeout = cred, 50*time.Millisecond
+		if o.Credential = cred; cred.wait {
+			o.Timeout = 50 * time.Millisecond
+		}
 		out := attemptAt(t, o)
 		if out.Kind != want || want.Made() || !strings.Contains(out.Error, text) ||
 			strings.Contains(out.Error, "client-") || out.Status != 0 || out.Remote != "" {

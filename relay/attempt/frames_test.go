@@ -290,12 +290,14 @@ func TestHTTP2Limits(t *testing.T) {
 
 // A target that does not read cannot hold an attempt beyond its time, nor one that is stopped.
 func TestHTTP2Unread(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
 	r := newReceiver(t, func(nc net.Conn) {
 		_ = nc.(*net.TCPConn).SetReadBuffer(4096)
 		p := peer2{nc, 1}
 		p.write(frameSettings, 0, 0, "\x00\x04\x7f\xff\xff\xff") // as much of a stream as it likes
 		p.write(8, 0, 0, "\x7f\x00\x00\x00")                     // and of the connection
-		time.Sleep(3 * time.Second)
+		<-stop
 	})
 	o := options(t, r.url())
 	o.HTTP, o.Timeout = "2", 500*time.Millisecond
@@ -304,7 +306,7 @@ func TestHTTP2Unread(t *testing.T) {
 	big.Payload = make([]byte, 16<<20)
 	began := time.Now()
 	wantKind(t, checked(t, c.Do(context.Background(), big)), Timeout, "not done within")
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > testTimeout/2 {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -159,12 +159,11 @@ func TestRedialOnlyOnce(t *testing.T) {
 			}
 			return false
 		}))
-		o := options(t, r.url())
-		if hang {
-			o.Timeout = 200 * time.Millisecond
-		}
-		c := newTestClient(t, o)
+		c := newTestClient(t, options(t, r.url()))
 		do(t, c, 1, Success)
+		if hang {
+			c.timeout = time.Second
+		}
 		wantKind(t, checked(t, c.Do(context.Background(), request())), want, "cannot read answer")
 		if got := r.conns.Load(); got != conns {
 			t.Errorf("%q: %d connections, want %d", second, got, conns)

@@ -248,18 +248,18 @@ func TestProxyAway(t *testing.T) {
 	silent := newReceiver(t, untilClosed)
 	for _, scheme := range []string{"http", "https"} {
 		o := behindProxy(t, scheme, target, silent)
-		o.Timeout = 50 * time.Millisecond
+		o.Timeout = time.Second
 		out := attemptAt(t, o)
-		want := map[string]string{"http": "read answer through the proxy 127.0.0.1: not done within 50ms",
-			"https": "get through the proxy 127.0.0.1: not done within 50ms"}[scheme]
+		want := map[string]string{"http": "read answer through the proxy 127.0.0.1: not done within 1s",
+			"https": "get through the proxy 127.0.0.1: not done within 1s"}[scheme]
 		wantKind(t, out, Timeout, want)
+		o.Timeout = testTimeout
 		o.Proxy.Host = "127.0.0.1:1"
 		wantKind(t, attemptAt(t, o), Connect, "connect to the proxy 127.0.0.1: ")
 		o.Proxy.Host, o.Resolver = "proxy.invalid:3128", resolverFunc(
 			func(context.Context, string) ([]netip.Addr, error) {
 				return nil, &net.DNSError{Err: "no such host", Name: "proxy.invalid", IsNotFound: true}
 			})
-		o.Timeout = testTimeout
 		wantKind(t, attemptAt(t, o), DNS, "resolve the proxy proxy.invalid: ")
 		// the relay stops while the proxy hangs
 		o = behindProxy(t, scheme, target, silent)

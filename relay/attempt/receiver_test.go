@@ -126,7 +126,7 @@ const answer200 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 func untilClosed(nc net.Conn) { io.Copy(io.Discard, nc) }
 
 // testTimeout is long enough for loaded machines; tests of timeouts set their own.
-const testTimeout = 20 * time.Second
+const testTimeout = 2 * time.Minute
 
 func options(t testing.TB, rawURL string) Options {
 	t.Helper()

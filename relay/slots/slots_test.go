@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 // holder is somebody who waits for a slot in the background.
 type holder struct {
 	halt chan struct{}
@@ -31,7 +35,7 @@ func (s *Slots) inLine() int {
 
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); {
+	for deadline := time.Now().Add(testPatience); !done(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -45,7 +49,7 @@ func (h *holder) answer(t *testing.T) bool {
 	select {
 	case got := <-h.got:
 		return got
-	case <-time.After(10 * time.Second):
+	case <-time.After(testPatience):
 		t.Fatal("neither a slot nor an end came")
 		return false
 	}

@@ -353,10 +353,14 @@ func TestFaults(t *testing.T) {
 		e := newEndpoint(t, row.answer)
 		s := e.source(t, nil)
 		began := time.Now()
-		value, err := s.Authorization(t.Context(), began.Add(300*time.Millisecond))
+		within := time.Minute
+		if row.want == "did not answer in time" {
+			within = 300 * time.Millisecond
+		}
+		value, err := s.Authorization(t.Context(), began.Add(within))
 		took := time.Since(began)
 		e.CloseClientConnections()
-		if value != "" || err == nil || !strings.Contains(err.Error(), row.want) || took > 5*time.Second {
+		if value != "" || err == nil || !strings.Contains(err.Error(), row.want) || took > 30*time.Second {
 			t.Errorf("%s: %q, %v after %s; want %q", name, value, err, took, row.want)
 			continue
 		}

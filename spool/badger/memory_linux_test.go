@@ -19,7 +19,7 @@ func compactors() int {
 // they compact then; and that the engine closes while they sleep.
 func TestCompactorsSleep(t *testing.T) {
 	s := openStore(t, StoreOptions{})
-	const most = 10 * time.Second
+	const most = testPatience
 	now := time.Unix(1_000_000, 0)
 	want := func(n int, when string) {
 		t.Helper()

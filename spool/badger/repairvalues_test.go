@@ -238,8 +238,9 @@ func TestValueLogMendedInUse(t *testing.T) {
 		atrest.Copy(t, dir, to)
 		f := atRestFiles(to, secret)
 		flipped := filepath.Join(to, Dir, filepath.Base(path))
+		few := effort.Most(6, 3) // six of them have every byte of a head changed once
 		startValues(t, to, secret, func(db *badger.DB) {
-			for i, e := range slices.Concat(entries[:6], entries[len(entries)-6:]) {
+			for i, e := range slices.Concat(entries[:few], entries[len(entries)-few:]) {
 				for _, at := range flipsOf(e, i) {
 					what := fmt.Sprintf("byte %d of event %d", at, e.seq)
 					changeByte(t, flipped, e.At+at, 0x10)

@@ -12,6 +12,10 @@ import (
 	"github.com/hookspool/hookspool/spool/volume"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 // opened is a store that a test has opened.
 type opened struct {
 	*Store
@@ -79,7 +83,7 @@ func TestOnCompaction(t *testing.T) {
 			if got != want {
 				t.Errorf("told %v; want %v", got, want)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(testPatience):
 			t.Fatalf("not told %v", want)
 		}
 	}

@@ -398,7 +398,7 @@ func TestBackupClosed(t *testing.T) {
 			go func() { closing <- f.Close() }()
 			select {
 			case <-of.look.Done():
-			case <-time.After(10 * time.Second):
+			case <-time.After(testPatience):
 				t.Error("the end of the spool does not end a look")
 			}
 		}

@@ -19,6 +19,10 @@ import (
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 // TestMain wants a spool that was closed to leave nothing running.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
@@ -126,7 +130,7 @@ func (f *fixture) counts(l *spool.Lane, pending, exhausted uint64) {
 // fetch takes exactly n fresh deliveries.
 func (f *fixture) fetch(l *spool.Lane, n int) (out []*record.Event) {
 	f.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(testPatience)
 	for len(out) < n {
 		events, err := l.Fetch(n - len(out))
 		if err != nil {

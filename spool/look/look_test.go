@@ -16,6 +16,10 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
+// testPatience is how long tests wait for what takes milliseconds on a quiet machine: only a failure
+// waits that long.
+const testPatience = 2 * time.Minute
+
 // begin is when the first event of a fixture comes; one comes every second.
 var begin = time.Unix(1_700_000_000, 0)
 
@@ -109,7 +113,7 @@ func (f *fixture) append(typ string, lanes ...*spool.Lane) *spool.Draft {
 // fetch takes what a lane has, n deliveries at least.
 func (f *fixture) fetch(l *spool.Lane, n int) {
 	f.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); n > 0; {
+	for deadline := time.Now().Add(testPatience); n > 0; {
 		events, err := l.Fetch(1000)
 		if err != nil || time.Now().After(deadline) {
 			f.t.Fatalf("%d deliveries are missing, %v", n, err)
@@ -428,7 +432,7 @@ func (f *fixture) swept(seq uint64) {
 	f.t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond) // a checkpoint comes within 50 ms
 	defer ticker.Stop()
-	for deadline := time.Now().Add(20 * time.Second); f.Swept() < seq; <-ticker.C {
+	for deadline := time.Now().Add(testPatience); f.Swept() < seq; <-ticker.C {
 		if err := f.Sweep(f.now); err != nil || time.Now().After(deadline) {
 			f.t.Fatalf("swept up to %d, %v; want %d", f.Swept(), err, seq)
 		}
