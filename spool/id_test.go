@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -83,4 +86,36 @@ func TestForeignIDGiven(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An event that is kept is found by its id although the record of that expired while the relay was
+// down for longer than that lives.
+func TestIDAfterARest(t *testing.T) {
+	f := open(t)
+	l := f.lane("crm")
+	d := &Draft{ID: "order-17", Given: true, Hash: sha256.Sum256([]byte("x")), Payload: []byte("x"),
+		At: f.now, Note: []string{"crm"}}
+	if err := f.Append(d); err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+	f.damage(func(txn *badger.Txn) error { return txn.Delete(record.IDKey(d.ID)) })
+	f.now = f.now.Add(400 * 24 * time.Hour)
+	f.reopen()
+	deadline := time.Now().Add(testPatience)
+	for {
+		e, err := look.EventByID(f, d.ID)
+		if err == nil && e.Seq == d.Seq {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("found %v: %v", e, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	again := &Draft{ID: d.ID, Given: true, Hash: d.Hash, Payload: d.Payload, At: f.now}
+	if err := f.Append(again); err != nil || again.Duplicate {
+		t.Errorf("sent again after the window: duplicate %v: %v", again.Duplicate, err)
+	}
+	f.counts(f.lane(l.Name()), 1, 0)
 }

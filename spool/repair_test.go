@@ -650,9 +650,9 @@ func TestRepairCutOff(t *testing.T) {
 			copy(text[e.At+20:], "smashed")
 		}
 	}
-	fails := errors.New("cut off")
-	for _, after := range []bool{false, true} {
-		for n, reached := 1, true; reached; n += effort.Most(1, 7) {
+	fails, kinds := errors.New("cut off"), make(map[string]bool)
+	for first, after := range []bool{false, true} {
+		for n, reached := 1+first, true; reached; n += effort.Most(1, 7) {
 			got, aside := f.starts(dir, func(dir string) {
 				if err := ondisk.WriteFile(filepath.Join(dir, ondisk.Dir, filepath.Base(path)), text); err != nil {
 					t.Fatal(err)
@@ -667,6 +667,7 @@ func TestRepairCutOff(t *testing.T) {
 					if calls != n || call != "repair" && call != "commit" {
 						return do()
 					}
+					kinds[call] = true
 					if after {
 						return errors.Join(do(), fails)
 					}
@@ -688,6 +689,9 @@ func TestRepairCutOff(t *testing.T) {
 				t.Errorf("step %d, done %v: %d events arrive, %d are set aside", n, after, arrived(got), aside)
 			}
 		}
+	}
+	if len(kinds) != 2 {
+		t.Errorf("only a %v was cut off", kinds)
 	}
 }
 

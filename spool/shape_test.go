@@ -10,6 +10,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // smallMemory makes the engine a small one.
@@ -47,6 +48,7 @@ func (f *fixture) holds(n int) {
 // A spool with little memory takes the largest event, a batch of several transactions, and more than
 // its memtables hold; what it has is there with any memory.
 func TestSmallMemory(t *testing.T) {
+	effort.OnlyLong(t, "it fills what a relay with little memory has")
 	for _, secret := range []string{"", testKey} {
 		f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), memory: smallMemory,
 			secret: []byte(secret)}
@@ -74,6 +76,7 @@ func TestSmallMemory(t *testing.T) {
 // The log of a larger memtable, left by a kill, is read by a spool with little memory, whatever is
 // in it: the engine's own words for one that does not fit are the end of the process.
 func TestSmallMemoryAfterLarge(t *testing.T) {
+	effort.OnlyLong(t, "it fills what a relay with little memory has")
 	for _, size := range []int{1, 300} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			const events, roundsMax = 2_000, 100
