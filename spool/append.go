@@ -296,31 +296,14 @@ func (g *group) rememberID(d *Draft) {
 }
 
 // idLife is for how long an event is found by the id that it was given, before anybody looks
-// whether it is still kept: as long as one that is delivered, so that those cost nothing more. Where
-// servers keep the spool each id costs them memory.
+// whether it is still kept: as long as one that is delivered, so that those cost nothing more.
+// Where servers keep the spool each id costs them memory.
 func idLife(s *Spool) time.Duration {
 	l := s.limits.Load()
 	if s.shared != nil {
 		return l.DedupeWindow
 	}
 	return max(l.DedupeWindow, l.KeepDelivered)
-}
-
-// rememberAgain writes what was remembered of ids once more, so that it outlasts the next pass. An
-// id that a later event was given since is that one's.
-func (g *group) rememberAgain(f *idpass.Found) {
-	for _, id := range f.IDs {
-		r := &id.ID
-		if value, err := g.get(record.IDKey(id.Name)); err == nil {
-			if known, err := record.DecodeID(value); err == nil {
-				r = known
-			}
-		}
-		if r.Seq == id.Seq {
-			g.put(record.IDKey(id.Name), r.Encode(), idpass.Life)
-		}
-	}
-	g.put(record.MetaKey(record.MetaIDPass), f.Pass.Encode(), 0)
 }
 
 // importWindow is the least dedupe window of an import, so that running it again after it broke off

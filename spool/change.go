@@ -81,19 +81,6 @@ type Memo struct {
 	Body []byte
 }
 
-// Tally is what the caller counted in a stretch of time, in a form of its own; see record.TallyKey.
-// It replaces the one before, and may be forgotten after Keep.
-type Tally struct {
-	// Lane is what it is about, or SpoolItself. By is the relay that counted it, where several share
-	// the spool: each has tallies of its own. Empty: there is only one.
-	Lane record.LaneID
-	Slot uint8
-	Hour uint64
-	By   string
-	Body []byte
-	Keep time.Duration
-}
-
 // Change is written atomically, as far as it fits into one transaction.
 type Change struct {
 	Settle []Settlement
@@ -243,7 +230,7 @@ func (g *group) planChange(c *Change) error {
 		g.delete(key)
 	}
 	if c.ids != nil {
-		g.rememberAgain(c.ids)
+		rememberAgain(g, c.ids)
 	}
 	if c.forget != nil {
 		return g.planForget(c.forget)

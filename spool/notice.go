@@ -9,6 +9,19 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 )
 
+// Tally is what the caller counted in a stretch of time, in a form of its own; see record.TallyKey.
+// It replaces the one before, and may be forgotten after Keep.
+type Tally struct {
+	// Lane is what it is about, or SpoolItself. By is the relay that counted it, where several share
+	// the spool: each has tallies of its own. Empty: there is only one.
+	Lane record.LaneID
+	Slot uint8
+	Hour uint64
+	By   string
+	Body []byte
+	Keep time.Duration
+}
+
 // ID is the number by which records name the lane; SpoolItself for nil.
 func (l *Lane) ID() record.LaneID {
 	if l == nil {

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -124,6 +125,93 @@ func (c *crew) sweepLeft(cut time.Time) error {
 		return err
 	}
 	return s.Apply(Change{remove: r})
+}
+
+// exhaustedPass is one look of the sweep through what a lane keeps of exhausted deliveries. They
+// are in the order of their events, not of when they were exhausted: one that was exhausted again,
+// after a replay, stays longer than those after it.
+type exhaustedPass struct {
+	from   uint64    // where it goes on
+	oldest time.Time // of what stays, so far
+	ended  time.Time // zero: it has not
+}
+
+// exhaustedAgain is when a pass is made again although nothing that it has left is due: an import
+// may have brought older ones.
+const exhaustedAgain = 10 * time.Minute
+
+// begin readies the next portion of a pass; false: there is nothing to do.
+func (p *exhaustedPass) begin(now, cut time.Time) bool {
+	if p.ended.IsZero() {
+		return true
+	}
+	if p.oldest.After(cut) && now.Sub(p.ended) < exhaustedAgain && !now.Before(p.ended) {
+		return false
+	}
+	*p = exhaustedPass{}
+	return true
+}
+
+// sweepExhausted drops exhausted deliveries that were kept for long enough.
+func (s *Spool) sweepExhausted(now, cut time.Time) error {
+	s.sweepMu.Lock()
+	defer s.sweepMu.Unlock()
+	maps.DeleteFunc(s.passes, func(id record.LaneID, _ *exhaustedPass) bool {
+		return s.LaneByID(id) == nil
+	})
+	for _, l := range s.Lanes() {
+		p, c := s.passes[l.id], l.Counts()
+		switch {
+		case c.Exhausted+c.Expired == 0 || !l.Ours():
+			delete(s.passes, l.id)
+			continue
+		case p == nil:
+			p = &exhaustedPass{}
+			s.passes[l.id] = p
+		}
+		if !p.begin(now, cut) {
+			continue
+		}
+		expired, err := p.expired(l, cut)
+		if err != nil {
+			return fmt.Errorf("cannot scan exhausted deliveries of target %q: %w", l.name, err)
+		}
+		if p.from == 0 {
+			p.ended = now
+		}
+		if len(expired) == 0 {
+			continue
+		}
+		if err := s.Apply(Change{expired: expired}); err != nil {
+			*p = exhaustedPass{}
+			return err
+		}
+	}
+	return nil
+}
+
+// expired is one portion of a pass; from is 0 after the last.
+func (p *exhaustedPass) expired(l *Lane, cut time.Time) (refs []record.Ref, err error) {
+	scanned, from := 0, p.from
+	p.from = 0
+	err = l.s.scan(record.LaneKey(record.PrefixExhausted, l.id),
+		record.LaneSeqKey(record.PrefixExhausted, l.id, from),
+		func(key, value []byte) (bool, error) {
+			seq := record.KeySeq(key)
+			if scanned++; scanned > sweepScan || len(refs) >= sweepMax {
+				p.from = seq
+				return false, nil
+			}
+			x, err := record.DecodeException(value)
+			switch {
+			case err != nil || !x.LastAt.After(cut):
+				refs = append(refs, record.Ref{Lane: l.id, Seq: seq})
+			case p.oldest.IsZero() || x.LastAt.Before(p.oldest):
+				p.oldest = x.LastAt
+			}
+			return true, nil
+		})
+	return refs, err
 }
 
 // idsAtOnce bounds the ids that one commit remembers again.

@@ -321,7 +321,7 @@ func (s *Spool) Close() error {
 		close(s.closing)
 		s.cancel()
 		s.StopWaiting()
-		if !s.ended() {
+		if !ended(s) {
 			s.closeErr = errors.Join(errStuck, s.hw.Close())
 			return
 		}
@@ -338,7 +338,7 @@ func (s *Spool) Close() error {
 }
 
 // ended waits until nothing runs; false: the spool has failed and its committer is stuck.
-func (s *Spool) ended() bool {
+func ended(s *Spool) bool {
 	all := make(chan struct{})
 	go func() {
 		s.running.Wait()

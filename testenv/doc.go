@@ -26,8 +26,12 @@
 //
 //	go build -o alone ./testenv/alone && go test -exec $PWD/alone ./...
 //
+// What takes more than seconds, root, a browser, programs that few machines have or the machine for
+// itself runs only with HOOKSPOOL_LONG=1 (package effort), which .ci/nightly sets: a change waits
+// for the rest.
+//
 // TestClients has generated clients (below clients) use a relay; their generators are installed at
-// that moment, so that it runs only with HOOKSPOOL_LONG, like what builds a release.
+// that moment.
 //
 // TestHTTP2 has nginx, Node and Go's own server before the receiver; each part skips where its
 // server is not installed.
@@ -40,12 +44,12 @@
 // The tests named TestFault break what is below the relay: power cuts and full file systems on loop
 // devices, system calls that fail, kills, damaged files. Those that need root, loop devices or
 // strace skip where there are none; HOOKSPOOL_SKIPS names a file that collects what was not proven.
-// The long runs, before a release:
+// The long runs, before a release, with HOOKSPOOL_LONG=1:
 //
 //	go test ./testenv -run TestFaultPowerCuts -v -cuts 200 -timeout 2h
 //	go test ./testenv -run TestFaultKills -v -kills 1000 -timeout 2h
 //	go test ./testenv -run TestFaultAimed -v -aimed 30 -timeout 2h
-//	HOOKSPOOL_LONG=1 go test ./testenv -run TestFaultGround -v -ground 20 -timeout 2h
+//	go test ./testenv -run TestFaultGround -v -ground 20 -timeout 2h
 //	go test ./testenv -run TestFleetChaos -v -chaos 100 -timeout 2h
 //	go test ./testenv -run TestFleetWrites -v -writes 1000 -timeout 1h
 //

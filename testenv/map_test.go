@@ -57,7 +57,7 @@ func backPackages() map[string]mapException {
 		"relay: calls back up":        {30, "lanes, workers and jobs gather, and a batch is their task"},
 		"relay/accept: calls back up": {10, measured},
 		"relay/config: calls back up": {8, "what one key allows depends on others"},
-		"spool: calls back up":        {37, measured},
+		"spool: calls back up":        {36, measured},
 		"spool/badger: calls back up": {8, measured},
 	}
 }
