@@ -305,7 +305,8 @@ func newSpool(o Options) *Spool {
 // Start lets the committer, the keeper and the memory loop run.
 func (s *Spool) Start() {
 	s.running.Go(s.commitLoop)
-	s.running.Go(s.keepLoop)
+	began := s.now()
+	s.running.Go(func() { s.keepLoop(began) })
 	if s.shared != nil {
 		s.crew.started.Store(true)
 		s.running.Go(s.crew.loop)

@@ -39,11 +39,11 @@ type removal struct {
 
 // keepLoop is the keeper: once a second it notes the high-water mark, sees that the spool's files
 // are in their place, measures the disk and sweeps.
-func (s *Spool) keepLoop() {
+func (s *Spool) keepLoop(began time.Time) {
 	ticker := time.NewTicker(sweepPause)
 	defer ticker.Stop()
 	if s.Leads() { // nobody looked while the relay was down
-		tellIDs(s, rememberIDs(s, s.now()))
+		tellIDs(s, rememberIDs(s, began))
 	}
 	for {
 		select {

@@ -3,6 +3,7 @@ package spooltest
 import (
 	"bytes"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -259,14 +260,18 @@ func readMutants() []mutant {
 			return &wideLook{e.Look()}
 		}),
 		engines("a look is one commit old", func(m *Memory, e engine.Engine) engine.Engine {
-			var before, now []entry
+			var before atomic.Pointer[[]entry]
+			var now []entry // the committer's
+			before.Store(new([]entry))
 			return &mutantEngine{Engine: e, look: func(e engine.Engine) engine.Look {
 				l := e.Look().(*memoryLook)
-				l.entries = before
+				l.entries = *before.Load()
 				return l
 			}, txn: txnHooks{commit: func(t engine.Txn) error {
 				err := t.Commit()
-				before, now = now, m.snapshot()
+				last := now
+				before.Store(&last)
+				now = m.snapshot()
 				return err
 			}}}
 		}),
