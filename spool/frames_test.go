@@ -13,6 +13,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // tornBatch is how many events of an unfinished batch are there, and shared is how many answered
@@ -78,6 +79,7 @@ func (f *fixture) wantAll(to uint64) {
 // killed after it had removed some of it. What was answered before it stays, and is found when
 // others have got the sequences of the batch.
 func TestUnfinishedBatchOfFrames(t *testing.T) {
+	effort.WithoutRace(t)
 	f := open(t)
 	f.lane("crm")
 	f.append("before", "crm")

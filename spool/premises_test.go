@@ -21,6 +21,7 @@ import (
 // tables that are written, merged and removed, a flush, which leaves it without a log for a moment,
 // sweeps and backups. Here somebody looks all the time, not once a second.
 func TestPremisesOrdinaryLife(t *testing.T) {
+	effort.WithoutRace(t)
 	t.Run("in the clear", func(t *testing.T) { liveOnPremises(t, nil) })
 	t.Run("encrypted", func(t *testing.T) { liveOnPremises(t, make([]byte, 32)) })
 }

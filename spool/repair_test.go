@@ -295,6 +295,7 @@ func (f *fixture) starts(dir string, damage func(dir string)) (got map[uint64]bo
 // Whatever record of a log is destroyed, the relay starts and delivers every event but the one in it,
 // which it sets aside; and every count fits. (Package mend destroys each entry in every way.)
 func TestRepairDestroyedEntry(t *testing.T) {
+	effort.WithoutRace(t)
 	t.Parallel()
 	for _, key := range []string{"", testKey}[:effort.Rounds(2, 1)] {
 		f, dir := furnishLog(t, key)
@@ -342,6 +343,7 @@ func arrived(got map[uint64]bool) int {
 // A target whose name is gone has deliveries that nobody would make, and nobody would miss: that is
 // refused. Told to go on, the relay keeps them under another name.
 func TestRepairLostName(t *testing.T) {
+	effort.WithoutRace(t)
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
 	for _, e := range f.entries(dir, text) {
@@ -603,6 +605,7 @@ func (f *fixture) copied(dir string) *fixture {
 // A batch that was answered and lost its last record is not taken for one that never was, although no
 // high-water mark says so.
 func TestRepairBatchEnd(t *testing.T) {
+	effort.WithoutRace(t)
 	f := open(t)
 	f.lane("b")
 	f.append("one", "b")
@@ -750,6 +753,7 @@ func TestRepairKeys(t *testing.T) {
 
 // A crashed spool that is opened with a wrong key, or none, is not "repaired": no byte of it changes.
 func TestRepairWrongKey(t *testing.T) {
+	effort.WithoutRace(t)
 	f, dir := furnishLog(t, "0123456789abcdef")
 	path, text := onlyLog(t, dir)
 	for _, wrong := range []string{"", "0123456789abcdeX"} {
@@ -770,6 +774,7 @@ func TestRepairWrongKey(t *testing.T) {
 // Of two logs the older one was whole to its end, whatever can be read of it: the newer one goes on
 // with the next transaction.
 func TestRepairOlderLog(t *testing.T) {
+	effort.WithoutRace(t)
 	f, dir := furnishLog(t, "")
 	path, text := onlyLog(t, dir)
 	text = bytes.TrimRight(text, "\x00")
@@ -802,6 +807,7 @@ func TestRepairOlderLog(t *testing.T) {
 // What a crash leaves of tables that no list names yet is no damage: the log that one of them was
 // being made of is still there.
 func TestRepairUnlistedTable(t *testing.T) {
+	effort.WithoutRace(t)
 	f, dir := furnishLog(t, "")
 	made := filepath.Join(t.TempDir(), "spool")
 	atrest.Copy(t, dir, made)

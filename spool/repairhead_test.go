@@ -92,6 +92,7 @@ func TestStartEncryptedAfterKill(t *testing.T) {
 // A file that is called like a table and is none is not the engine's, and keeps nothing from
 // starting.
 func TestStrangeTable(t *testing.T) {
+	effort.WithoutRace(t)
 	f, dir := inTables(t, "")
 	got, aside := f.starts(dir, func(dir string) {
 		name := filepath.Join(dir, ondisk.Dir, "copy of 000001.sst")

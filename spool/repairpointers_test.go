@@ -48,6 +48,7 @@ func framesAtRest(t *testing.T, key string) (f *fixture, dir string) {
 // Whichever byte is changed of the entry by which a log leads to a frame: no event of the frame is
 // lost, and none comes back that was swept.
 func TestRepairLostPointer(t *testing.T) {
+	effort.WithoutRace(t)
 	t.Parallel()
 	for _, key := range []string{"", testKey} {
 		f, dir := framesAtRest(t, key)
@@ -157,6 +158,7 @@ func staleFrame(t *testing.T) (f *fixture, seq uint64) {
 // A flipped byte costs an event whose sequence a frame has that was never answered: that does not
 // take its place, nor its delivery, which somebody else owes.
 func TestRepairStaleFrame(t *testing.T) {
+	effort.WithoutRace(t)
 	t.Parallel()
 	f, lost := staleFrame(t)
 	dir := f.dir
@@ -197,6 +199,7 @@ func (f *fixture) cutAt(dir string, seq uint64) {
 // A log is cut off before the entries of two frames that were answered: no event of them is lost,
 // although nothing is left of their ids either.
 func TestRepairCutPointers(t *testing.T) {
+	effort.WithoutRace(t)
 	t.Parallel()
 	for _, key := range []string{"", testKey} {
 		f := open(t)
@@ -230,6 +233,7 @@ func TestRepairCutPointers(t *testing.T) {
 // The same with a frame that was never answered, and whose sequence was given again to an event that
 // is lost with the log: it does not take its place.
 func TestRepairCutStaleFrame(t *testing.T) {
+	effort.WithoutRace(t)
 	t.Parallel()
 	f, lost := staleFrame(t)
 	f.cutAt(f.dir, lost)

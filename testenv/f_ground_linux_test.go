@@ -41,6 +41,7 @@ const (
 //
 //	HOOKSPOOL_LONG=1 go test ./testenv -run TestFaultGround -v -ground 20 -timeout 2h
 func TestFaultGround(t *testing.T) {
+	effort.OnlyLong(t, "it cuts the power of a cluster")
 	t.Parallel()
 	rng := Seed(t)
 	for _, kind := range []string{"ext4", "xfs"} {

@@ -19,6 +19,7 @@ import (
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/jetstream"
 	"github.com/hookspool/hookspool/spool/spooltest"
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
@@ -43,6 +44,7 @@ func TestEngine(t *testing.T) {
 // So does one that encrypts what it stores, and whose servers leave every tenth publication without
 // an answer, whether they have stored it or not.
 func TestUnanswered(t *testing.T) {
+	effort.OnlyLong(t, "the suite with servers that do not answer")
 	url := nats.StartInProcess(t, nats.Options{}).URL()
 	spooltest.Run(t, func(tb testing.TB) spooltest.Bed {
 		b := newBed(tb, url)
