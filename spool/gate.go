@@ -175,5 +175,5 @@ func (o *op) asks() bool { return o.change != nil && o.change.empty }
 func (o *op) canComeAgain() bool {
 	c := o.change
 	return c == nil || c.lanes != nil || c.forget != nil || c.clear != nil || c.replay != nil ||
-		c.expired != nil || c.remove != nil || c.purge != nil || c.Actions != nil
+		c.expired != nil || c.remove != nil || c.purge != nil || c.Actions != nil || c.ids != nil
 }

@@ -14,6 +14,7 @@ import (
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -121,6 +122,7 @@ func TestGateHoldsARotation(t *testing.T) {
 	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
 	f.refused("a removal", f.Apply(Change{remove: &removal{}}))
 	f.refused("a new lane", f.Apply(Change{lanes: []string{"b"}}))
+	f.refused("an id that is remembered again", f.Apply(Change{ids: &idpass.Found{}}))
 	if err := f.Apply(Change{empty: true}); err != nil {
 		t.Errorf("a question waits for nothing, but: %v", err)
 	}
