@@ -215,7 +215,7 @@ func TestForgetMuch(t *testing.T) {
 		}
 	}
 	f.sound("at last")
-	f.now = f.now.Add(3 * time.Hour)
+	f.pass(3 * time.Hour)
 	f.flushNow()
 	if err := f.Sweep(f.now); err != nil {
 		t.Fatal(err)

@@ -31,15 +31,29 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 	d := &fakeDisk{}
 	d.free.Store(10 << 30)
 	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), free: d.ask}
+	f.openOn()
+	return f, d
+}
+
+// openUnkept is openOn without a keeper, for a test that sets what it measures.
+func openUnkept(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), unkept: true,
+		free: func(string) (int64, error) { return 10 << 30, nil }}
+	f.openOn()
+	return f
+}
+
+func (f *fixture) openOn() {
+	f.t.Helper()
 	f.reopen()
-	t.Cleanup(func() {
+	f.t.Cleanup(func() {
 		f.Close()
 		f.disk.DB.Close() // a full disk leaves it open
 	})
 	if f.disk.Room.Unused.Load() == 0 {
-		t.Skip("NOT PROVEN HERE: the file system cannot allocate blocks ahead")
+		f.t.Skip("NOT PROVEN HERE: the file system cannot allocate blocks ahead")
 	}
-	return f, d
 }
 
 // fillLog writes notices until the next group may find the memtable full: frames of events take no
@@ -337,7 +351,8 @@ func TestStartWithoutRoom(t *testing.T) {
 }
 
 func testStartWithoutRoom(t *testing.T, secret []byte) {
-	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: secret}
+	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), secret: secret,
+		unkept: true}
 	f.reopen()
 	t.Cleanup(func() { f.Close() })
 	f.lane("a")
@@ -395,7 +410,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 // what is kept of it fits.
 func TestRoomToSweep(t *testing.T) {
 	const events, size, mib = 3000, 3 << 10, 1 << 20
-	f, _ := openOn(t)
+	f := openUnkept(t)
 	l := f.lane("a")
 	l.Open(true)
 	for range 2 { // each by itself: together they would not lie in the tree
@@ -412,16 +427,10 @@ func TestRoomToSweep(t *testing.T) {
 	var settled uint64
 	due := func(cut time.Time, free int64, want uint64) {
 		t.Helper()
-		var got uint64
-		var err error
-		f.measured(func() bool {
-			fig := &f.disk.Figures
-			fig.Deep.Store(100 * mib)
-			fig.Free.Store(free + f.disk.Needs())
-			got, err = f.disk.SweepTo(engine.Prospect{Settled: settled,
-				MayGo: func(seq uint64) (bool, error) { return f.mayGo(seq, settled, cut) }})
-			return fig.Deep.Load() == 100*mib && fig.Free.Load() == free+f.disk.Needs()
-		})
+		f.disk.Figures.Deep.Store(100 * mib)
+		f.disk.Figures.Free.Store(free + f.disk.Needs())
+		got, err := f.disk.SweepTo(engine.Prospect{Settled: settled,
+			MayGo: func(seq uint64) (bool, error) { return f.mayGo(seq, settled, cut) }})
 		if err != nil || got != want {
 			t.Errorf("with %d MiB: to %d, %v; want %d", free/mib, got, err, want)
 		}
@@ -444,15 +453,9 @@ func TestRoomToSweep(t *testing.T) {
 	due(at, f.disk.RewrittenBytes(events), events)
 }
 
-// measured tries again what sets measured figures, as the keeper measures once a second.
-func (f *fixture) measured(undisturbed func() bool) {
-	f.t.Helper()
-	f.until("a look between two of the keeper's", undisturbed)
-}
-
 // While the disk is tight, nothing is deleted here and there.
 func TestTightWaits(t *testing.T) {
-	f, d := openOn(t)
+	f := openUnkept(t)
 	l := f.lane("a")
 	l.Open(true)
 	for range 3 {
@@ -469,14 +472,11 @@ func TestTightWaits(t *testing.T) {
 	later := f.now.Add(3 * time.Hour)
 	sweep := func(deep int64) {
 		t.Helper()
-		f.measured(func() bool {
-			f.disk.Figures.Free.Store(d.free.Load())
-			f.disk.Figures.Deep.Store(deep)
-			if err := f.Sweep(later); err != nil {
-				t.Fatal(err)
-			}
-			return f.disk.Figures.Deep.Load() == deep
-		})
+		f.disk.Figures.Free.Store(10 << 30)
+		f.disk.Figures.Deep.Store(deep)
+		if err := f.Sweep(later); err != nil {
+			t.Fatal(err)
+		}
 	}
 	exhausted := func(want uint64) {
 		t.Helper()

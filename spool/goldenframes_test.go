@@ -39,7 +39,7 @@ func (f *fixture) furnishFrames() {
 	a, b := f.lane("a"), f.lane("b")
 	a.Open(true)
 	f.groupOf(10, 900, "a")
-	f.now = f.now.Add(time.Hour)
+	f.pass(time.Hour)
 	for _, e := range f.fetch(a, 10) {
 		st := Settlement{Lane: a.id, Seq: e.Seq, AcceptedAt: e.At, Fresh: true, Verdict: Delivered}
 		if left(e.Seq) {

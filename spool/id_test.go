@@ -60,7 +60,7 @@ func TestMadeIDGiven(t *testing.T) {
 	f.format.Former = append(f.format.Former, f.format.ID)
 	f.format.ID[0] ^= 0xff
 	check("in a spool that was restored")
-	f.now = f.now.Add(time.Hour)
+	f.pass(time.Hour)
 	if d := draft(made.ID, "z"); f.Append(d) != nil || d.Duplicate {
 		t.Error("after the window the id is not free again")
 	}
@@ -100,7 +100,7 @@ func TestIDAfterARest(t *testing.T) {
 	}
 	f.close()
 	f.damage(func(txn *badger.Txn) error { return txn.Delete(record.IDKey(d.ID)) })
-	f.now = f.now.Add(400 * 24 * time.Hour)
+	f.pass(400 * 24 * time.Hour)
 	f.reopen()
 	deadline := time.Now().Add(testPatience)
 	for {

@@ -66,7 +66,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 		if round%2 == 1 {
 			f.flushNow()
 		}
-		f.now = f.now.Add(time.Minute)
+		f.pass(time.Minute)
 		err := errors.Join(s.Apply(Change{empty: true}), s.Sweep(f.now), s.disk.Flatten())
 		if _, berr := care.Backup(context.Background(), s, io.Discard); err == nil {
 			err = berr

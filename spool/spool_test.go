@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,11 @@ type fixture struct {
 	*Spool
 	t   *testing.T
 	dir string
-	now time.Time
+	now time.Time // pass sets it
+	// clock is now as the spool's goroutines read it.
+	clock atomic.Pointer[time.Time]
+	// unkept has no keeper measure the disk and sweep: the test does.
+	unkept bool
 	// window is how long ids are remembered; 0: an hour.
 	window time.Duration
 	// secret is the encryption key; empty: none.
@@ -57,6 +62,7 @@ func open(t *testing.T) *fixture {
 }
 
 func (f *fixture) options() Options {
+	f.pass(0)
 	return Options{
 		Dir: f.dir, EncryptionKey: f.secret,
 		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)),
@@ -74,10 +80,17 @@ func (f *fixture) options() Options {
 		},
 		Limits: Limits{KeepDelivered: time.Hour, KeepExhausted: time.Hour,
 			DedupeWindow: cmp.Or(f.window, time.Hour)},
-		Now:  func() time.Time { return f.now },
+		Now:  func() time.Time { return *f.clock.Load() },
 		free: f.free, EngineBytes: f.memory,
 		inodes: f.inodes,
 	}
+}
+
+// pass lets the spool's clock go on, which its keeper reads meanwhile.
+func (f *fixture) pass(d time.Duration) {
+	now := f.now.Add(d)
+	f.now = now
+	f.clock.Store(&now)
 }
 
 // reopen closes the spool as a crash would leave it or cleanly, and opens it again.
@@ -93,7 +106,12 @@ func (f *fixture) reopen() {
 		f.t.Fatal(err)
 	}
 	f.Spool = s
-	s.Start()
+	if !f.unkept {
+		s.Start()
+		return
+	}
+	s.running.Go(s.commitLoop)
+	s.running.Go(func() { s.engine.Run(s.ctx) })
 }
 
 // names are the targets that owe a draft's event.
@@ -405,7 +423,7 @@ func TestIDs(t *testing.T) {
 	if e, err := f.EventByID("a"); err != nil || e.Seq != 1 {
 		t.Errorf("cannot find the event by the id given: %v", err)
 	}
-	f.now = f.now.Add(time.Hour)
+	f.pass(time.Hour)
 	if d, err := send("a", "y", "crm"); err != nil || d.Duplicate {
 		t.Errorf("after the window: %v, duplicate %v; want a new event", err, d.Duplicate)
 	}
@@ -673,7 +691,7 @@ func TestSweep(t *testing.T) {
 	}
 	sweep := func(after time.Duration) {
 		t.Helper()
-		f.now = f.now.Add(after)
+		f.pass(after)
 		// A checkpoint first: the sweep goes by what is on disk.
 		f.commitCheckpoint()
 		if err := f.Sweep(f.now); err != nil {

@@ -16,7 +16,7 @@ func TestWithheld(t *testing.T) {
 	d := f.append("x", "crm")
 	e := f.fetch(l, 1)[0]
 	settle := func(st Settlement) {
-		f.now = f.now.Add(time.Minute)
+		f.pass(time.Minute)
 		st.Lane, st.Seq, st.AcceptedAt = l.id, e.Seq, e.At
 		f.settle(st)
 	}

@@ -234,6 +234,9 @@ func (c *committer) judge(b *batch, on seen, fences []fence) error {
 	if now.writer.writer == (writer{c.incarnation, b.number}) {
 		return nil
 	}
+	if now.writer.Incarnation != on.writer.Incarnation {
+		return errNothing // who has the name decides before whose lane it is or who was first
+	}
 	for _, f := range fences {
 		if c.follow.fenceOf(f.lane).seq != f.seq {
 			return fmt.Errorf("cannot commit: lane %d: %w", f.lane, engine.ErrElsewhere)

@@ -318,17 +318,29 @@ func TestNameInUse(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second := b.engine("a", nil)
+	var still sync.RWMutex // held: what the second writes is under way
+	var begun atomic.Int64
+	second := b.engine("a", func(_ string, publish func() error) error {
+		begun.Add(1)
+		still.RLock()
+		defer still.RUnlock()
+		return publish()
+	})
 	if took := time.Since(began); took > b.dead*9/10 {
 		t.Errorf("it starts %v after the one before has gone in order", took)
 	}
 	second.Mute()
+	still.Lock()
+	before, lost := begun.Load(), make(chan error, 1)
+	go func() { lost <- write(second) }()
+	until(t, "the second writes", func() bool { return begun.Load() > before })
 	third := b.engine("a", nil)
 	defer third.Close()
 	if err := write(third); err != nil {
 		t.Errorf("the one that took the name: %v", err)
 	}
-	if err := write(second); !errors.Is(err, engine.ErrInUse) {
+	still.Unlock()
+	if err := <-lost; !errors.Is(err, engine.ErrInUse) {
 		t.Errorf("the one that lost the name: %v", err)
 	}
 	second.Kill()

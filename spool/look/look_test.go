@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,9 @@ type fixture struct {
 	*spool.Spool
 	t   *testing.T
 	dir string
-	now time.Time
+	now time.Time // pass sets it
+	// clock is now as the spool's goroutines read it.
+	clock atomic.Pointer[time.Time]
 }
 
 // open is a new spool on an engine of its own; nil: in a directory.
@@ -56,6 +59,7 @@ func (f *fixture) close() {
 
 func (f *fixture) start(own engine.Engine) {
 	f.t.Helper()
+	f.pass(0)
 	s, err := spool.Open(spool.Options{
 		Dir: f.dir, Engine: own, Log: slog.New(slog.NewTextHandler(logWriter{f.t}, nil)),
 		Decide: func(v *spool.View, d *spool.Draft) {
@@ -67,13 +71,20 @@ func (f *fixture) start(own engine.Engine) {
 		},
 		Limits: spool.Limits{KeepDelivered: time.Hour, KeepExhausted: time.Hour,
 			DedupeWindow: time.Hour},
-		Now: func() time.Time { return f.now },
+		Now: func() time.Time { return *f.clock.Load() },
 	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	f.Spool = s
 	s.Start()
+}
+
+// pass lets the spool's clock go on, which its keeper reads meanwhile.
+func (f *fixture) pass(d time.Duration) {
+	now := f.now.Add(d)
+	f.now = now
+	f.clock.Store(&now)
 }
 
 type logWriter struct{ t *testing.T }
@@ -101,7 +112,7 @@ func (f *fixture) append(typ string, lanes ...*spool.Lane) *spool.Draft {
 	for _, l := range lanes {
 		ids = append(ids, l.ID())
 	}
-	f.now = f.now.Add(time.Second)
+	f.pass(time.Second)
 	d := &spool.Draft{Type: typ, ContentType: "text/plain", Payload: []byte("payload of " + typ),
 		At: f.now, Note: ids}
 	if err := f.Append(d); err != nil {
@@ -407,7 +418,7 @@ func TestLookAfterSweep(t *testing.T) {
 			f.Settle(outcome(a, seq, spool.Delivered))
 		}
 	}
-	f.now = f.now.Add(2 * time.Hour)
+	f.pass(2 * time.Hour)
 	f.swept(n)
 	newest := f.append("t", a).Seq
 	if got := seqs(f.search(look.Query{Limit: 9})); !slices.Equal(got, []uint64{newest, n - 1, 2}) {
