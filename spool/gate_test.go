@@ -44,6 +44,7 @@ func openUnkept(t *testing.T) *fixture {
 	return f
 }
 
+// openOn opens the fixture's spool, whose disk says what the fixture wants.
 func (f *fixture) openOn() {
 	f.t.Helper()
 	f.reopen()
