@@ -11,6 +11,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // importLine is a line of an export with one pending delivery to each target.
@@ -48,6 +49,7 @@ func (f *fixture) running() (n int) {
 
 // Orphans cost no goroutine, and one with nothing left no series. A line that is refused makes none.
 func TestOrphansCostNothing(t *testing.T) {
+	effort.WithoutRace(t)
 	rx := newReceiver(t, always(200))
 	f := newFixture(t)
 	f.target("crm", rx.URL)

@@ -229,7 +229,7 @@ func TestCloseAtAClosedGate(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 	copied := &fixture{t: t, dir: t.TempDir() + "/spool", now: f.now}
-	if err := os.CopyFS(copied.dir, os.DirFS(f.dir)); err != nil {
+	if err := atrest.CopyFiles(f.dir, copied.dir); err != nil {
 		t.Fatal(err)
 	}
 	copied.reopen()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/testenv/effort"
 )
 
@@ -260,7 +261,7 @@ func (m *model) restart(t *rapid.T) {
 func copyOfOneInstant(t rapid.TB, from, to string) {
 	for range 50 {
 		before, _ := os.ReadFile(from + "/db/MANIFEST")
-		err := os.CopyFS(to, os.DirFS(from))
+		err := atrest.CopyFiles(from, to)
 		after, _ := os.ReadFile(from + "/db/MANIFEST")
 		if err == nil && bytes.Equal(before, after) && !hasEmptyFile(to) {
 			return

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/testenv/effort"
 )
 
@@ -156,7 +157,7 @@ func newOwedSpool(t *testing.T) *owedSpool {
 		})
 		j.Kill()
 	}
-	if err := os.CopyFS(s.dir, os.DirFS(j.SpoolPath())); err != nil {
+	if err := atrest.CopyFiles(j.SpoolPath(), s.dir); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -184,7 +185,7 @@ func (s *owedSpool) damaged(t *testing.T, kind, file string, d damage) {
 	j.Ledger.AllowForeign()
 	j.Config.Set("spool.dir", filepath.Join(j.Dir, "spool")).Set("log.level", "info").
 		Set("server.drain_timeout", "1s") // nobody sends, and there are a hundred of these
-	if err := os.CopyFS(j.SpoolPath(), os.DirFS(s.dir)); err != nil {
+	if err := atrest.CopyFiles(s.dir, j.SpoolPath()); err != nil {
 		t.Fatal(err)
 	}
 	hurt(t, filepath.Join(j.SpoolPath(), file), d)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/testenv/effort"
 )
 
@@ -55,7 +56,7 @@ func movings() []moving {
 			return errors.Join(os.Remove(spool), back()(spool))
 		}, true},
 		{"a copy in its place", func(spool string) error {
-			return errors.Join(away()(spool), os.CopyFS(spool, os.DirFS(spool+".moved")))
+			return errors.Join(away()(spool), atrest.CopyFiles(spool+".moved", spool))
 		}, func(spool string) error {
 			return errors.Join(os.RemoveAll(spool), back()(spool))
 		}, false},

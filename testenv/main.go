@@ -2,37 +2,28 @@ package testenv
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"testing"
 
+	"github.com/hookspool/hookspool/testenv/effort"
 	"github.com/hookspool/hookspool/testenv/nats"
 )
 
 // scenariosAtOnce is how many scenarios run side by side for each core, scenariosMost at most: they
 // wait for ticks most of the time.
 const (
-	scenariosAtOnce = 2
-	scenariosMost   = 8
+	scenariosAtOnce = 3
+	scenariosMost   = 12
 )
 
 // Main runs the scenarios of a package and leaves with their code. It is the TestMain of each
 // package that has some: what they share, such as the cluster that HOOKSPOOL_ENGINE asks for, is
 // there before the first and gone after the last.
 func Main(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given {
-		n := min(scenariosAtOnce*runtime.NumCPU(), scenariosMost)
-		if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
-			panic(err)
-		}
-	}
+	effort.AtOnce(min(scenariosAtOnce*runtime.NumCPU(), scenariosMost))
 	end := startEngine()
 	code := m.Run()
 	end()

@@ -205,7 +205,7 @@ func TestTop(t *testing.T) {
 	j.Post(Post{Type: "message", Body: []byte(`{}`)})
 	j.AwaitStatus("dead", "Defective")
 	s := startTop(t, 120, 30, []string{"NO_COLOR=1"}, "--config", j.ConfigPath())
-	s.await(`^hookspool \S+ is ready, up \d+s, at .*admin\.sock +\d\d:\d\d:\d\d UTC$`)
+	s.await(`^hookspool \S+ is ready, up \d+s, at unix:\S+ +\d\d:\d\d:\d\d UTC$`)
 	s.await(`^1 of 2 targets need you: 1 Defective$`)
 	s.await(`^ TARGET +STATUS +OK/S +FAIL/S +P50 +P99 +PENDING +OLDEST +WAITS-FOR +LAST-ERROR$`)
 	s.await(`^>dead +Defective .* 1 +\d+s +.*answered 503`)

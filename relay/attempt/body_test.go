@@ -12,6 +12,7 @@ import (
 
 // Bodies that never end change nothing, and cost a success next to nothing.
 func TestEndlessBodies(t *testing.T) {
+	t.Parallel()
 	f := func(head, piece string, pause time.Duration) {
 		t.Helper()
 		r := newReceiver(t, each(func(nc net.Conn, _ *http.Request, _ []byte) bool {

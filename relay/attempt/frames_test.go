@@ -236,6 +236,7 @@ func TestHTTP2LeftByMany(t *testing.T) {
 
 // What does not speak HTTP/2 is told by what it says.
 func TestHTTP2Strangers(t *testing.T) {
+	t.Parallel()
 	f := func(says, words string) {
 		t.Helper()
 		o := options(t, newReceiver(t, func(nc net.Conn) {
@@ -290,6 +291,7 @@ func TestHTTP2Limits(t *testing.T) {
 
 // A target that does not read cannot hold an attempt beyond its time, nor one that is stopped.
 func TestHTTP2Unread(t *testing.T) {
+	t.Parallel()
 	stop := make(chan struct{})
 	defer close(stop)
 	r := newReceiver(t, func(nc net.Conn) {

@@ -140,6 +140,7 @@ func TestHTTP2Wire(t *testing.T) {
 
 // Status, snippet and time are judged as with HTTP/1.1.
 func TestHTTP2Verdicts(t *testing.T) {
+	t.Parallel()
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		switch r.URL.Path {
@@ -247,6 +248,7 @@ func TestHTTP2Share(t *testing.T) {
 // A silent target is a timeout, and no other request is given to that connection; one that we stop
 // waiting for is aborted.
 func TestHTTP2Ends(t *testing.T) {
+	t.Parallel()
 	var hang atomic.Bool
 	var reached chan struct{}
 	serve := func(w http.ResponseWriter, r *http.Request) {

@@ -145,6 +145,7 @@ func TestStaleConnectionIsRedialled(t *testing.T) {
 // What must not be redialled: a second failure, a fresh connection, a part of an answer, a
 // timeout.
 func TestRedialOnlyOnce(t *testing.T) {
+	t.Parallel()
 	f := func(second string, hang bool, want Kind, conns int64) {
 		t.Helper()
 		var n atomic.Int64

@@ -71,6 +71,7 @@ func TestLongHeads(t *testing.T) {
 // A head that does not end is a timeout, although its first line said 200; one that is too long is
 // not waited for.
 func TestEndlessHead(t *testing.T) {
+	t.Parallel()
 	f := func(drip bool, want Kind) {
 		t.Helper()
 		r := newReceiver(t, each(func(nc net.Conn, _ *http.Request, _ []byte) bool {

@@ -244,6 +244,7 @@ func TestProxyPassesOn(t *testing.T) {
 
 // A proxy that is not there, that cannot be found, that hangs.
 func TestProxyAway(t *testing.T) {
+	t.Parallel()
 	target := newReceiver(t, says(answer200, false))
 	silent := newReceiver(t, untilClosed)
 	for _, scheme := range []string{"http", "https"} {

@@ -16,9 +16,15 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
+// attemptsAtOnce is how many tests run side by side: most wait for the end of a timeout.
+const attemptsAtOnce = 6
+
 func TestMain(m *testing.M) {
+	effort.AtOnce(attemptsAtOnce)
 	// Those that fasthttp, in the benchmarks, leaves asleep.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),

@@ -15,6 +15,7 @@ import (
 // An address that swallows packets delays the next one by raceDelay, not by the timeout; and
 // nothing of the loser stays (TestMain looks).
 func TestRacePassesSilentAddress(t *testing.T) {
+	t.Parallel()
 	r := newReceiver(t, says(answer200, false))
 	full := fullListener(t)
 	o := options(t, "http://crm:"+portOf(r)+"/")
@@ -39,6 +40,7 @@ func TestRacePassesSilentAddress(t *testing.T) {
 
 // A dial that hangs is a Timeout, and the abort of it is Aborted, with one address or two.
 func TestSilentAddress(t *testing.T) {
+	t.Parallel()
 	full := fullListener(t)
 	f := func(addrs ...string) {
 		t.Helper()

@@ -10,6 +10,7 @@ import (
 	"github.com/hookspool/hookspool/relay/action"
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/spooltest"
+	"github.com/hookspool/hookspool/testenv/effort"
 )
 
 // shelf is a book in a spool in memory, with a clock of its own.
@@ -134,6 +135,7 @@ func TestBookBegins(t *testing.T) {
 // At most 10,000 actions are kept, and the oldest go first, also where a restart forgot how many
 // there are.
 func TestBookIsBounded(t *testing.T) {
+	effort.WithoutRace(t)
 	s := newShelf(t)
 	act := func(n int) {
 		s.now = s.now.Add(time.Millisecond)

@@ -3,7 +3,6 @@ package badger
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 )
 
 // eventOf is an event with a payload of so many bytes.
@@ -159,7 +159,7 @@ func TestPack(t *testing.T) {
 		}
 		s.group(1, 1000)
 		killed := filepath.Join(t.TempDir(), "spool")
-		if err := os.CopyFS(killed, os.DirFS(s.Dir)); err != nil {
+		if err := atrest.CopyFiles(s.Dir, killed); err != nil {
 			t.Fatal(err)
 		}
 		s.holds(openStore(t, StoreOptions{Files: Files{Dir: killed, Key: key,

@@ -17,6 +17,7 @@ import (
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/testenv/effort"
 )
 
@@ -396,7 +397,7 @@ func TestCollectThenKill(t *testing.T) {
 		t.Fatal("the first file is still there")
 	}
 	killed := filepath.Join(t.TempDir(), "spool")
-	if err := os.CopyFS(killed, os.DirFS(s.Dir)); err != nil {
+	if err := atrest.CopyFiles(s.Dir, killed); err != nil {
 		t.Fatal(err)
 	}
 	again := openStore(t, StoreOptions{Files: Files{Dir: killed,
@@ -459,7 +460,7 @@ func TestLostCount(t *testing.T) {
 func copied(t *testing.T, s *opened, o StoreOptions, change func(dir string)) *opened {
 	t.Helper()
 	o.Dir = filepath.Join(t.TempDir(), "spool")
-	if err := os.CopyFS(o.Dir, os.DirFS(s.Dir)); err != nil {
+	if err := atrest.CopyFiles(s.Dir, o.Dir); err != nil {
 		t.Fatal(err)
 	}
 	change(o.Dir)
