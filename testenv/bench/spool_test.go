@@ -21,18 +21,25 @@ func TestSpoolRun(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			r := spoolRun{Way: way, Callers: 4, Bytes: 1 << 10, Window: 100 * time.Millisecond,
-				Dir: t.TempDir(), Profile: filepath.Join(t.TempDir(), "pprof")}
+				Profile: filepath.Join(t.TempDir(), "pprof")}
 			if way != wayFloor {
 				r.Profile = "" // there is one at a time in a process
 			}
-			got, err := r.run()
-			if err != nil {
-				t.Fatal(err)
+			var got spoolFigures
+			// On a busy machine the disk may answer nobody within a short window.
+			for whole := false; !whole; r.Window *= 4 {
+				r.Dir = t.TempDir()
+				var err error
+				if got, err = r.run(); err != nil {
+					t.Fatal(err)
+				}
+				whole = got.Rate > 0 && got.P50 > 0 && got.P99 >= got.P50 && got.CPU > 0 &&
+					got.Group > 0 && (got.Settled > 0 || way != wayRead)
+				if !whole && r.Window > testenv.Patience {
+					t.Fatalf("there are figures missing: %+v", got)
+				}
 			}
-			if got.Rate <= 0 || got.P50 <= 0 || got.P99 < got.P50 || got.CPU <= 0 || got.Group <= 0 {
-				t.Errorf("there are figures missing: %+v", got)
-			}
-			if (got.Settled > 0) != (way == wayRead) {
+			if got.Settled > 0 && way != wayRead {
 				t.Errorf("%.0f deliveries/s are settled", got.Settled)
 			}
 			if info, err := os.Stat(r.Profile); r.Profile != "" && (err != nil || info.Size() == 0) {
