@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -72,7 +73,7 @@ type recount struct {
 	// prefix: everything so far is missing or held, as a sweep leaves it.
 	prefix   bool
 	settled  uint64 // every lane with something on its way has passed this
-	missing  []uint64
+	missing  []run
 	unnamed  map[record.LaneID]bool
 	newSwept uint64
 }
@@ -219,31 +220,32 @@ func (r *recount) checkGap(seq uint64) {
 	if !r.Dense() {
 		return // what is missing may never have been
 	}
-	for ; r.want < seq; r.want++ {
-		if r.there(r.want) {
-			r.prefix = false // it cannot be read, and is set aside when it is its turn
-			continue
-		}
-		if r.prefix && r.want <= r.settled {
-			r.newSwept = r.want
-			continue
-		}
-		r.prefix = false
-		r.missing = append(r.missing, r.want)
-		for _, l := range r.Snapshot.Lanes {
-			if r.want > l.Record.Position {
-				r.lanes[l].lost++
-			}
-		}
-	}
+	r.Gap(context.Background(), r.want, seq, func(uint64, bool) {
+		r.prefix = false // it was set aside, or it cannot be read and is when it is its turn
+	}, r.lose)
 	r.want = max(r.want, seq+1)
 }
 
-func (r *recount) there(seq uint64) bool {
-	_, log := r.Get(record.LogKey(seq))
-	_, unread := r.Get(record.UnreadKey(seq))
-	return log == nil || unread == nil
+// lose counts a run of sequences of which there is nothing.
+func (r *recount) lose(first, last uint64) {
+	if r.prefix && first <= r.settled {
+		r.newSwept = min(last, r.settled)
+		first = r.newSwept + 1
+	}
+	if first > last {
+		return
+	}
+	r.prefix = false
+	r.missing = append(r.missing, run{first, last})
+	for _, l := range r.Snapshot.Lanes {
+		if last > l.Record.Position {
+			r.lanes[l].lost += last - max(first-1, l.Record.Position)
+		}
+	}
 }
+
+// run is a run of sequences, both ends included.
+type run struct{ first, last uint64 }
 
 // nameLanes refuses to go on when deliveries are owed to lanes whose names are gone: nobody would
 // ever make them, and nobody would miss them. Told to, it gives those lanes names.
@@ -265,24 +267,12 @@ func (r *recount) nameLanes() error {
 // store writes what was counted. The records of lanes and the checkpoint come last, in one
 // transaction.
 func (r *recount) store() error {
-	if n := len(r.missing); n > 0 {
-		r.s.log.Error("events are missing from the log and are set aside", "events", n,
-			"first", r.missing[0], "last", r.missing[n-1])
-	}
-	_, most := r.s.groupMax()
-	for rest := r.missing; len(rest) > 0; {
-		n := min(len(rest), most)
-		err := r.s.update(func(txn engine.Txn) error {
-			var errs error
-			for _, seq := range rest[:n] {
-				errs = errors.Join(errs, txn.Put(record.UnreadKey(seq), nil, 0))
-			}
-			return errs
-		})
-		if err != nil {
+	for _, m := range r.missing {
+		r.s.log.Error("events are missing from the log and are set aside", "first", m.first,
+			"last", m.last)
+		if err := r.setAside(m); err != nil {
 			return err
 		}
-		rest = rest[n:]
 	}
 	return r.s.update(func(txn engine.Txn) error {
 		var errs error
@@ -293,6 +283,33 @@ func (r *recount) store() error {
 		c := record.Checkpoint{Head: r.Head, Swept: r.newSwept}
 		return errors.Join(errs, txn.Put(record.MetaKey(record.MetaCheckpoint), c.Encode(), 0))
 	})
+}
+
+// lossMax is how many events in a row can have been lost: more than a value log holds. A longer run
+// is no loss, but a sequence of which a bit has flipped.
+const lossMax = 1 << 20
+
+// setAside notes of each event of a run that is missing that nobody need wait for it.
+func (r *recount) setAside(m run) error {
+	if m.last-m.first >= lossMax {
+		return nil
+	}
+	_, most := r.s.groupMax()
+	for next, left := m.first, m.last-m.first+1; left > 0; {
+		n := min(left, uint64(most))
+		err := r.s.update(func(txn engine.Txn) error {
+			var errs error
+			for seq := next; seq < next+n; seq++ {
+				errs = errors.Join(errs, txn.Put(record.UnreadKey(seq), nil, 0))
+			}
+			return errs
+		})
+		if err != nil {
+			return err
+		}
+		next, left = next+n, left-n
+	}
+	return nil
 }
 
 // record is a lane's record as a start wants it: it finds the exceptions above the position itself,

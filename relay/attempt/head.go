@@ -30,9 +30,10 @@ const (
 	// readerBytes is the size of the reader. A head is read through it line by line and never
 	// held, so that an attempt costs no more memory for a long one.
 	readerBytes = 16 << 10
-	// interimMax bounds the 1xx heads before the final one. We asked for none, and a proxy or
-	// two may add one each.
-	interimMax = 8
+	// interimBytesMax bounds the 1xx heads before the final one, all of them together. Their number
+	// is not bounded: a receiver that works long says 102 as often as it likes, and a failure made
+	// of that would be retried although it was answered 200.
+	interimBytesMax = headBytesMax
 	// statusLineMin is the length of a status line without a reason.
 	statusLineMin = len("HTTP/1.1 200")
 )
@@ -45,8 +46,7 @@ var (
 	errStatus   = errors.New("the status line is malformed")
 	errField    = errors.New("a header line is malformed")
 	errLength   = errors.New("the Content-Length is malformed or contradicts another")
-	errHeadSize = fmt.Errorf("an interim head exceeds %d KiB", headBytesMax>>10)
-	errInterims = fmt.Errorf("more than %d interim answers", interimMax)
+	errInterims = fmt.Errorf("the interim answers exceed %d KiB", interimBytesMax>>10)
 	errSwitched = errors.New("the target switched protocols, which nobody asked for")
 )
 
@@ -70,7 +70,7 @@ type head struct {
 // error has a status if a status line came at all.
 func readHead(br *bufio.Reader, text *[]byte) (head, error) {
 	var last head
-	for range interimMax + 1 {
+	for left := interimBytesMax; left > 0; {
 		s := headReader{br: br, left: headBytesMax, text: text}
 		err := s.read()
 		h := s.head
@@ -84,8 +84,9 @@ func readHead(br *bufio.Reader, text *[]byte) (head, error) {
 		case h.status >= 200:
 			return h, nil
 		case h.cut:
-			return h, errHeadSize
+			return h, errInterims
 		}
+		left -= headBytesMax - s.left
 		last = h
 	}
 	return last, errInterims

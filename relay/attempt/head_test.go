@@ -86,7 +86,7 @@ func FuzzReadHead(f *testing.F) {
 func checkQuotesNothing(t *testing.T, err error) {
 	t.Helper()
 	for _, fixed := range []error{
-		io.EOF, errNotHTTP, errTLSPort, errHTTP2, errStatus, errField, errLength, errHeadSize, errInterims,
+		io.EOF, errNotHTTP, errTLSPort, errHTTP2, errStatus, errField, errLength, errInterims,
 		errSwitched,
 	} {
 		if err == fixed {

@@ -145,7 +145,7 @@ func TestHTTP2Verdicts(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		switch r.URL.Path {
 		case "/interim":
-			for range 20 {
+			for range 200 {
 				w.WriteHeader(103)
 			}
 			w.WriteHeader(200)

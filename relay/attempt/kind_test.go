@@ -74,9 +74,11 @@ func TestAnswerVerdicts(t *testing.T) {
 	f("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", Success, "")
 	// interim answers are not it
 	f("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"+answer200, Success, "")
-	f(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", interimMax)+answer200, Success, "")
-	f(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", interimMax+1)+answer200,
-		Protocol, "more than 8 interim")
+	working := "HTTP/1.1 102 Processing\r\n\r\n"
+	f(strings.Repeat(working, 9)+answer200, Success, "")
+	f(strings.Repeat(working, interimBytesMax/len(working))+answer200, Success, "")
+	f(strings.Repeat(working, interimBytesMax/len(working)+1)+answer200,
+		Protocol, "the interim answers exceed 256 KiB")
 	f("HTTP/1.1 103 Early Hints\r\n\r\n", Protocol, "the target closed the connection")
 	f("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", Protocol, "switched protocols")
 	// not HTTP, or not quite
@@ -278,8 +280,11 @@ func TestTimeouts(t *testing.T) {
 		_, err := io.WriteString(nc, answer200)
 		return err == nil
 	}), 10, "cannot read answer")
-	f("interim answers forever, within their number", each(func(nc net.Conn, _ *http.Request, _ []byte) bool {
+	f("an interim answer that does not end", each(func(nc net.Conn, _ *http.Request, _ []byte) bool {
 		return drip(nc, "HTTP/1.1 102 Processing\r\n", "X: y\r\n")
+	}), 10, "cannot read answer")
+	f("one interim answer after the other", each(func(nc net.Conn, _ *http.Request, _ []byte) bool {
+		return drip(nc, "", "HTTP/1.1 102 Processing\r\n\r\n")
 	}), 10, "cannot read answer")
 }
 

@@ -65,7 +65,7 @@ func TestLongHeads(t *testing.T) {
 	f(ok+strings.Repeat("N ", 10<<10)+": b\r\n", end, 100<<10, Protocol, false, "header line")
 	// interim ones: read, but not taken for the answer
 	f("HTTP/1.1 103 E\r\n", "\r\n"+answer200, 100<<10, Success, true, "")
-	f("HTTP/1.1 103 E\r\n", "\r\n"+answer200, most+100, Protocol, false, "interim head exceeds")
+	f("HTTP/1.1 103 E\r\n", "\r\n"+answer200, most+100, Protocol, false, "interim answers exceed")
 }
 
 // A head that does not end is a timeout, although its first line said 200; one that is too long is

@@ -1,6 +1,7 @@
 package care
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -257,6 +258,55 @@ func (v *Snapshot) Scan(prefix, start []byte, visit func(key, value []byte) (boo
 	return engine.Scan(v.look, prefix, start, visit)
 }
 
+// Gap goes through the sequences of [from, to) that a walk through the log did not visit, in order:
+// there is told those that were set aside and those whose record cannot be read, missing the runs of
+// which there is nothing at all. It takes as long as there are records, however far away a damaged
+// sequence is.
+func (v *Snapshot) Gap(ctx context.Context, from, to uint64, there func(seq uint64, aside bool),
+	missing func(first, last uint64)) {
+	if from >= to {
+		return
+	}
+	walk := func(prefix byte, start []byte) engine.Walker {
+		w := v.look.Walk(engine.Walk{Prefix: []byte{prefix}})
+		w.Seek(start)
+		return w
+	}
+	at := func(w engine.Walker) uint64 {
+		for ; w.Valid(); w.Next() {
+			if len(w.Key()) == seqKeyBytes {
+				return min(record.KeySeq(w.Key()), to)
+			}
+		}
+		return to
+	}
+	said := walk(record.PrefixUnread, record.UnreadKey(from))
+	defer said.Close()
+	log := walk(record.PrefixLog, record.LogKey(from))
+	defer log.Close()
+	for from < to && ctx.Err() == nil {
+		a, b := at(said), at(log)
+		next := min(a, b)
+		if next > from {
+			missing(from, next-1)
+		}
+		if next == to {
+			return
+		}
+		there(next, a == next)
+		if a == next {
+			said.Next()
+		}
+		if b == next {
+			log.Next()
+		}
+		from = next + 1
+	}
+}
+
+// seqKeyBytes is the length of a key that is a prefix and a sequence.
+const seqKeyBytes = 9
+
 // count is the number of keys with a prefix; it reads no values.
 func (v *Snapshot) count(prefix ...byte) int64 {
 	w := v.look.Walk(engine.Walk{Prefix: prefix})
@@ -318,7 +368,7 @@ func (v *Snapshot) Walk(from uint64, visit func(e *record.Event, owed []Owed) er
 	var owed []Owed
 	return v.Scan([]byte{record.PrefixLog}, record.LogKey(from),
 		func(key, value []byte) (bool, error) {
-			if len(key) != 9 {
+			if len(key) != seqKeyBytes {
 				v.faults.add("the log has a record with the key %x", key)
 				return true, nil
 			}

@@ -341,29 +341,17 @@ func (v *verifier) checkAside() {
 	}
 }
 
-// checkGap notes the sequences that are missing before one.
+// checkGap notes the sequences that are missing before one. Of those that are there and cannot be
+// read the walk told.
 func (v *verifier) checkGap(seq uint64) {
-	for ; v.want < seq; v.want++ {
-		if _, err := v.Get(record.UnreadKey(v.want)); err == nil {
-			v.setAside(v.want)
-			continue
+	v.Gap(v.ctx, v.want, seq, func(seq uint64, aside bool) {
+		if aside {
+			v.setAside(seq)
 		}
-		if _, err := v.Get(record.LogKey(v.want)); err == nil {
-			continue // it is there and cannot be read; the walk told
-		}
-		from := v.want
-		for v.want+1 < seq && v.missing(v.want+1) {
-			v.want++
-		}
-		v.faults.add("events %d to %d are missing from the log", from, v.want)
-	}
+	}, func(first, last uint64) {
+		v.faults.add("events %d to %d are missing from the log", first, last)
+	})
 	v.want = max(v.want, seq+1)
-}
-
-func (v *verifier) missing(seq uint64) bool {
-	_, aside := v.Get(record.UnreadKey(seq))
-	_, there := v.Get(record.LogKey(seq))
-	return aside != nil && there != nil
 }
 
 func (v *verifier) checkEvent(e *record.Event, owed []Owed) {

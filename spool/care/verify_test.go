@@ -267,6 +267,24 @@ func TestVerifyContradictions(t *testing.T) {
 	}
 }
 
+// A bit of a sequence has flipped: however far away the event is then, what is missing is one line.
+func TestVerifyFarSequence(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	f.close()
+	const far = 1<<62 | 8
+	event := record.NewEvent(record.Parts{Type: "message", At: time.Unix(1, 0)},
+		record.Seal{Seq: far, BatchEnd: far})
+	f.damage(func(txn *badger.Txn) error {
+		return errors.Join(txn.Delete(record.LogKey(8)), txn.Set(record.LogKey(far), event))
+	})
+	report, err := care.Verify(t.Context(), f.readerOptions(), nil)
+	want := "events 8 to 4611686018427387911 are missing from the log"
+	if err != nil || !slices.Contains(report.Faults, want) {
+		t.Errorf("%v, faults %q; want %q", err, report.Faults, want)
+	}
+}
+
 // A spool that was closed is read without a trace, as often as one likes.
 func TestReaderWritesNothing(t *testing.T) {
 	f := open(t)
