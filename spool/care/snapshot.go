@@ -259,9 +259,9 @@ func (v *Snapshot) Scan(prefix, start []byte, visit func(key, value []byte) (boo
 }
 
 // Gap goes through the sequences of [from, to) that a walk through the log did not visit, in order.
-// there is told those that were set aside and those whose record cannot be read; missing is told the
-// runs of which there is nothing at all. It takes as long as there are records, however far away a
-// damaged sequence is.
+// there is told those that were set aside and those whose record cannot be read; missing is told
+// the runs of which there is nothing at all. It takes as long as there are records, however far
+// away a damaged sequence is.
 func (v *Snapshot) Gap(ctx context.Context, from, to uint64, there func(seq uint64, aside bool),
 	missing func(first, last uint64)) {
 	if from >= to {
