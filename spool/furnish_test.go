@@ -73,7 +73,7 @@ func (f *fixture) close() {
 func (f *fixture) crash() string {
 	f.t.Helper()
 	to := f.t.TempDir() + "/crashed"
-	atrest.Copy(f.t, f.dir, to)
+	atrest.Killed(f.t, f.dir, to)
 	return to
 }
 

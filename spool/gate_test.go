@@ -368,7 +368,7 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 		t.Fatal(err)
 	}
 	before := filepath.Join(t.TempDir(), "spool")
-	atrest.Copy(t, f.dir, before)
+	atrest.Killed(t, f.dir, before)
 	f.append("y", "a")
 	f.flushNow()
 	if err := f.Close(); err != nil {

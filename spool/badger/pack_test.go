@@ -159,9 +159,7 @@ func TestPack(t *testing.T) {
 		}
 		s.group(1, 1000)
 		killed := filepath.Join(t.TempDir(), "spool")
-		if err := atrest.CopyFiles(s.Dir, killed); err != nil {
-			t.Fatal(err)
-		}
+		atrest.Killed(t, s.Dir, killed)
 		s.holds(openStore(t, StoreOptions{Files: Files{Dir: killed, Key: key,
 			Answered: func() (uint64, error) { return s.next - 1, nil },
 			Raise:    func(uint64) error { return nil }}}))

@@ -66,7 +66,7 @@ func valueSpool(t *testing.T, secret string) (closed, killed string) {
 			t.Fatal(err)
 		}
 	}
-	atrest.Copy(t, closed, killed)
+	atrest.Killed(t, closed, killed)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +424,7 @@ func TestValueLogGone(t *testing.T) {
 	for seq := uint64(3); seq <= valueEvents; seq += 6 {
 		change(func(txn *badger.Txn) error { return txn.Delete(record.LogKey(seq)) })
 	}
-	atrest.Copy(t, live, dir)
+	atrest.Killed(t, live, dir)
 	first := filepath.Join(dir, Dir, "000001.vlog")
 	if err := os.Rename(first, filepath.Join(dir, Dir, "000009.vlog")); err != nil {
 		t.Fatal(err)

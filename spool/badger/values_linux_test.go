@@ -397,9 +397,7 @@ func TestCollectThenKill(t *testing.T) {
 		t.Fatal("the first file is still there")
 	}
 	killed := filepath.Join(t.TempDir(), "spool")
-	if err := atrest.CopyFiles(s.Dir, killed); err != nil {
-		t.Fatal(err)
-	}
+	atrest.Killed(t, s.Dir, killed)
 	again := openStore(t, StoreOptions{Files: Files{Dir: killed,
 		Answered: func() (uint64, error) { return to - 1, nil },
 		Raise:    func(uint64) error { return nil }}})
@@ -460,9 +458,7 @@ func TestLostCount(t *testing.T) {
 func copied(t *testing.T, s *opened, o StoreOptions, change func(dir string)) *opened {
 	t.Helper()
 	o.Dir = filepath.Join(t.TempDir(), "spool")
-	if err := atrest.CopyFiles(s.Dir, o.Dir); err != nil {
-		t.Fatal(err)
-	}
+	atrest.Killed(t, s.Dir, o.Dir)
 	change(o.Dir)
 	o.Answered = func() (uint64, error) { return 0, nil }
 	o.Raise = func(uint64) error { return nil }

@@ -214,7 +214,7 @@ func (f *fixture) verifyRest() *care.Report {
 func (f *fixture) crash() string {
 	f.t.Helper()
 	to := f.t.TempDir() + "/crashed"
-	atrest.Copy(f.t, f.dir, to)
+	atrest.Killed(f.t, f.dir, to)
 	return to
 }
 

@@ -2,9 +2,11 @@ package atrest
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // Holes stay holes, and what lies between and after them is copied.
@@ -43,5 +45,45 @@ func TestCopyOfHoles(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %d bytes that differ from the %d there were (%v)", name, len(got), len(want), err)
 		}
+	}
+}
+
+// A copy of files that somebody writes into counts only if nothing was written meanwhile.
+func TestKilled(t *testing.T) {
+	from, to := t.TempDir(), filepath.Join(t.TempDir(), "copy")
+	stop, stopped := make(chan struct{}), make(chan error)
+	write := func(n byte) error {
+		return errors.Join(os.WriteFile(filepath.Join(from, "a"), []byte{n}, 0o600),
+			os.WriteFile(filepath.Join(from, "b"), []byte{n}, 0o600))
+	}
+	if err := write(0); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		var err error
+		for n := byte(1); err == nil; n++ {
+			err = write(n)
+			select {
+			case <-stop:
+				stopped <- err
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+		stopped <- err
+	}()
+	Killed(t, from, to)
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	a, errA := os.ReadFile(filepath.Join(to, "a"))
+	b, errB := os.ReadFile(filepath.Join(to, "b"))
+	if err := errors.Join(errA, errB); err != nil {
+		t.Fatal(err)
+	}
+	// Both were written one after the other, so that a kill may come between them.
+	if len(a) > 1 || len(b) > 1 || len(a) == 1 && len(b) == 1 && a[0]-b[0] > 1 {
+		t.Errorf("the copy is of two instants: %d, %d", a, b)
 	}
 }
