@@ -226,6 +226,10 @@ func (r *recount) checkGap(seq uint64) {
 	r.want = max(r.want, seq+1)
 }
 
+// lossMax is how many events in a row can have been lost: more than 25 value logs hold. A longer run
+// is none, but a sequence of which a bit has flipped.
+const lossMax = 1 << 24
+
 // lose counts a run of sequences of which there is nothing.
 func (r *recount) lose(first, last uint64) {
 	if r.prefix && first <= r.settled {
@@ -236,6 +240,11 @@ func (r *recount) lose(first, last uint64) {
 		return
 	}
 	r.prefix = false
+	if last-first >= lossMax {
+		r.s.log.Error("the log has an event far beyond the one before it; nothing is set aside between",
+			"first", first, "last", last)
+		return
+	}
 	r.missing = append(r.missing, run{first, last})
 	for _, l := range r.Snapshot.Lanes {
 		if last > l.Record.Position {
@@ -267,12 +276,8 @@ func (r *recount) nameLanes() error {
 // store writes what was counted. The records of lanes and the checkpoint come last, in one
 // transaction.
 func (r *recount) store() error {
-	for _, m := range r.missing {
-		r.s.log.Error("events are missing from the log and are set aside", "first", m.first,
-			"last", m.last)
-		if err := r.setAside(m); err != nil {
-			return err
-		}
+	if err := r.setAside(); err != nil {
+		return err
 	}
 	return r.s.update(func(txn engine.Txn) error {
 		var errs error
@@ -285,21 +290,29 @@ func (r *recount) store() error {
 	})
 }
 
-// lossMax is how many events in a row can have been lost: more than a value log holds. A longer run
-// is no loss, but a sequence of which a bit has flipped.
-const lossMax = 1 << 20
-
-// setAside notes of each event of a run that is missing that nobody need wait for it.
-func (r *recount) setAside(m run) error {
-	if m.last-m.first >= lossMax {
+// setAside notes of each event that is missing that nobody need wait for it.
+func (r *recount) setAside() error {
+	n := uint64(0)
+	for _, m := range r.missing {
+		n += m.last - m.first + 1
+	}
+	if n == 0 {
 		return nil
 	}
+	r.s.log.Error("events are missing from the log and are set aside", "events", n,
+		"first", r.missing[0].first, "last", r.missing[len(r.missing)-1].last)
 	_, most := r.s.groupMax()
-	for next, left := m.first, m.last-m.first+1; left > 0; {
-		n := min(left, uint64(most))
+	for rest := r.missing; len(rest) > 0; {
+		var seqs []uint64
+		for len(seqs) < most && len(rest) > 0 {
+			seqs = append(seqs, rest[0].first)
+			if rest[0].first++; rest[0].first > rest[0].last {
+				rest = rest[1:]
+			}
+		}
 		err := r.s.update(func(txn engine.Txn) error {
 			var errs error
-			for seq := next; seq < next+n; seq++ {
+			for _, seq := range seqs {
 				errs = errors.Join(errs, txn.Put(record.UnreadKey(seq), nil, 0))
 			}
 			return errs
@@ -307,7 +320,6 @@ func (r *recount) setAside(m run) error {
 		if err != nil {
 			return err
 		}
-		next, left = next+n, left-n
 	}
 	return nil
 }

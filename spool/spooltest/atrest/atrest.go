@@ -21,9 +21,16 @@ func Copy(t testing.TB, from, to string) {
 	}
 }
 
+// tester is what a copy needs of a test, which may be one of rapid's.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // Killed copies a spool as a kill leaves it. The spool may be open: a copy in which a write was
 // caught halfway, as no kill leaves it, is made again.
-func Killed(t testing.TB, from, to string) {
+func Killed(t tester, from, to string) {
 	t.Helper()
 	for range 100 {
 		copied, err := walk(from, to)
