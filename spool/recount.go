@@ -226,8 +226,8 @@ func (r *recount) checkGap(seq uint64) {
 	r.want = max(r.want, seq+1)
 }
 
-// lossMax is how many events in a row can have been lost: more than 25 value logs hold. A longer run
-// is none, but a sequence of which a bit has flipped.
+// lossMax is how many events in a row can have been lost: more than 25 value logs hold. A longer
+// run is none, but a sequence of which a bit has flipped.
 const lossMax = 1 << 24
 
 // lose counts a run of sequences of which there is nothing.
