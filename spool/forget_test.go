@@ -311,7 +311,7 @@ func TestImportIsOneCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Spool = s
-	s.Start()
+	s.running.Go(s.commitLoop) // no keeper, which commits as well
 	fails = true
 	list := []*care.Exported{exportedLine("a", f.now, "new")}
 	if _, err := care.Import(f.Spool, list, nil); !errors.Is(err, ErrFailed) {

@@ -115,7 +115,7 @@ func TestUnfinishedBatchOfFrames(t *testing.T) {
 	}
 	f.counts(f.lane("crm"), 1+shared, 0)
 	f.wantAll(1 + shared)
-	if _, err := f.EventByID(fmt.Sprint("torn", 2+shared)); !errors.Is(err, ErrNotFound) {
+	if _, err := look.EventByID(f, fmt.Sprint("torn", 2+shared)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unanswered event is still found: %v", err)
 	}
 	if d := f.append("after", "crm"); d.Seq != 2+shared {

@@ -86,7 +86,7 @@ func (f *fixture) drainFrames() {
 			f.t.Errorf("event %d: %v", seq, err)
 		case is:
 			f.checkSum(e)
-			if byID, err := f.EventByID(e.ID()); err != nil || byID.Seq != seq {
+			if byID, err := look.EventByID(f, e.ID()); err != nil || byID.Seq != seq {
 				f.t.Errorf("event %d is not found by its id %q: %v", seq, e.ID(), err)
 			}
 		}

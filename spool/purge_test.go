@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -102,7 +103,7 @@ func TestPurged(t *testing.T) {
 		}
 		f.reopen()
 	}
-	if _, err := f.EventByID(d.ID); err != nil {
+	if _, err := look.EventByID(f, d.ID); err != nil {
 		t.Fatal(err)
 	}
 	erp := f.lane("erp")
@@ -113,7 +114,7 @@ func TestPurged(t *testing.T) {
 	if err := f.Sweep(f.now.Add(2 * time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.EventByID(d.ID); !errors.Is(err, ErrNotFound) {
+	if _, err := look.EventByID(f, d.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the event is still there: %v", err)
 	}
 	err := f.scan([]byte{record.PrefixPurged}, nil, func(key, _ []byte) (bool, error) {

@@ -13,7 +13,8 @@ type heldCommit struct {
 	goOn chan struct{} // closed by the test
 }
 
-// openHeld is a new spool of which one commit can be held.
+// openHeld is a new spool of which one commit can be held. It has no keeper, whose commits would be
+// held instead.
 func openHeld(t *testing.T) (*fixture, *heldCommit) {
 	t.Helper()
 	h := &heldCommit{make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})}
@@ -36,7 +37,7 @@ func openHeld(t *testing.T) (*fixture, *heldCommit) {
 		t.Fatal(err)
 	}
 	f.Spool = s
-	s.Start()
+	s.running.Go(s.commitLoop)
 	t.Cleanup(func() { f.Close() })
 	return f, h
 }

@@ -31,9 +31,6 @@ func (s *Spool) Barrier() { _ = s.Apply(Change{empty: true}) }
 // false: somebody else made it.
 func (s *Spool) MadeSeq(id string) (seq uint64, ok bool) { return s.format.MadeSeq(id) }
 
-// EventByID is look.EventByID, for what knows a spool by an interface of its own.
-func (s *Spool) EventByID(id string) (*record.Event, error) { return look.EventByID(s, id) }
-
 // LaneNow is what is known of a lane without reading; false: there is none, or its target was
 // forgotten. What another relay stores of its lane can be read before its sums are known here, so
 // there may be anything.

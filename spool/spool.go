@@ -12,6 +12,7 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
+	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/idpass"
@@ -37,6 +38,8 @@ var (
 	ErrMoved = engine.ErrMoved
 	// ErrAway: the spool that was open here is away.
 	ErrAway = engine.ErrAway
+	// ErrRestoring: a restore into the directory was cut off.
+	ErrRestoring = engine.ErrRestoring
 	// ErrNoInodes: the file system can hold no more files.
 	ErrNoInodes = engine.ErrNoInodes
 	// ErrElsewhere: another relay serves the target.
@@ -196,17 +199,16 @@ type Spool struct {
 // Open opens or makes the spool in o.Dir and reads its state: O(targets), not O(backlog). Nothing
 // runs until Start.
 func Open(o Options) (_ *Spool, err error) {
-	if !o.AcceptLoss {
-		err = volume.CheckAway(o.Dir, ondisk.Dir)
-	}
-	if err == nil {
-		err = volume.PrepareDir(o.Dir)
-	}
-	if err != nil {
-		if o.Engine != nil {
-			err = errors.Join(err, o.Engine.Close())
+	if o.Engine != nil {
+		if err := volume.PrepareDir(o.Dir); err != nil {
+			return nil, errors.Join(err, o.Engine.Close())
 		}
-		return nil, err
+	} else {
+		lock, err := care.Enter(o.Dir, o.AcceptLoss)
+		if err != nil {
+			return nil, err
+		}
+		defer lock.Close()
 	}
 	s := newSpool(o)
 	if s.disk != nil {

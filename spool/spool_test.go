@@ -420,7 +420,7 @@ func TestIDs(t *testing.T) {
 	if d, err := send("a", "x", "crm"); err != nil || !d.Duplicate {
 		t.Errorf("after a restart: %v, duplicate %v", err, d.Duplicate)
 	}
-	if e, err := f.EventByID("a"); err != nil || e.Seq != 1 {
+	if e, err := look.EventByID(f, "a"); err != nil || e.Seq != 1 {
 		t.Errorf("cannot find the event by the id given: %v", err)
 	}
 	f.pass(time.Hour)
@@ -435,10 +435,10 @@ func TestIDs(t *testing.T) {
 		t.Errorf("an unwanted event again: %v, duplicate %v", err, d.Duplicate)
 	}
 	made := f.append("z", "crm")
-	if e, err := f.EventByID(made.ID); err != nil || string(e.Payload()) != "z" {
+	if e, err := look.EventByID(f, made.ID); err != nil || string(e.Payload()) != "z" {
 		t.Errorf("cannot find the event by the id made here: %v", err)
 	}
-	if _, err := f.EventByID("evt_nothing"); !errors.Is(err, ErrNotFound) {
+	if _, err := look.EventByID(f, "evt_nothing"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unknown id: %v; want ErrNotFound", err)
 	}
 }
@@ -478,7 +478,7 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("got %v; want a conflict at 2", err)
 	}
 	f.counts(l, 3, 0)
-	if _, err := f.EventByID("t0"); !errors.Is(err, ErrNotFound) {
+	if _, err := look.EventByID(f, "t0"); !errors.Is(err, ErrNotFound) {
 		t.Error("a refused batch left an event behind")
 	}
 	// Larger than several transactions.
@@ -518,7 +518,7 @@ func TestUnfinishedBatch(t *testing.T) {
 	}
 	f.reopen()
 	f.counts(f.lane("crm"), 1, 0)
-	if _, err := f.EventByID("u0"); !errors.Is(err, ErrNotFound) {
+	if _, err := look.EventByID(f, "u0"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unanswered event is still found: %v", err)
 	}
 	d := &Draft{ID: "u0", Given: true, Payload: []byte("x"), At: f.now, Note: []string{"crm"}}

@@ -54,7 +54,7 @@ func systemAdvice(err error) string {
 	return ""
 }
 
-// engineAdvice says what to do about a spool that servers keep; empty: it is not that.
+// engineAdvice says what to do about who keeps a spool, or is about to; empty: it is not that.
 func engineAdvice(err error) string {
 	for _, a := range []struct {
 		is   error
@@ -66,6 +66,8 @@ func engineAdvice(err error) string {
 		{care.ErrReplica, "set spool.engine = \"jetstream\" again, or name another spool.dir; what " +
 			"the servers keep is moved by hookspool spool export, with the config of before, and spool " +
 			"import"},
+		{spool.ErrRestoring, "run hookspool spool restore again: it starts over; to do without the " +
+			"backup, remove what is in spool.dir"},
 		{jetstream.ErrCredentials, "set in [spool.jetstream] a user that the servers know: " +
 			"credentials, or user:password@ in urls"},
 		{jetstream.ErrTLS, "set ca_file in [spool.jetstream] to the authority of the servers' " +

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/spf13/cobra"
 )
@@ -145,7 +146,15 @@ func (k *spoolVerb) restore(parent context.Context, name string) error {
 	setUmask()
 	info, _, err := care.Restore(ctx, untilDone(ctx, f), care.RestoreOptions{Dir: k.dir,
 		EncryptionKey: k.key, Log: k.log()})
-	if err = errors.Join(err, f.Close()); err != nil {
+	size := int64(0)
+	if at, err := f.Stat(); err == nil {
+		size = at.Size() // 0 of a pipe
+	}
+	if err = errors.Join(err, f.Close()); errors.Is(err, spool.ErrFull) && size > 0 {
+		return fail(fmt.Sprintf("make %s free there, or name a larger disk with --dir DIRECTORY",
+			bytesText(size+care.RestoreSpare)), "%w", err)
+	}
+	if err != nil {
 		return k.explainSpool(err)
 	}
 	if k.json {

@@ -324,7 +324,10 @@ func TestLoaderMakesFrames(t *testing.T) {
 	for name, order := range orders {
 		dir := filepath.Join(t.TempDir(), "loaded")
 		to := &framed{Tree: openFramed(t, dir, ""), dir: dir, records: f.records}
-		l := to.Load()
+		l, err := to.Load()
+		if err != nil {
+			t.Fatal(name, err)
+		}
 		for i, seq := range order {
 			if err := l.Put(record.LogKey(seq), f.records[seq], 0); err != nil {
 				t.Fatal(name, err)

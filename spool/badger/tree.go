@@ -172,134 +172,6 @@ func (t *Tree) Start(f *Files, o badger.Options, told func(reason error)) error 
 	return nil
 }
 
-// Loader fills a new database.
-type Loader struct {
-	batch *badger.WriteBatch
-	tree  *Tree
-	// frame are events on their way, in the order of their sequences.
-	frame      []appended
-	frameBytes int
-	last       uint64 // the last event that is not in frame
-}
-
-// Load begins to fill the database.
-func (t *Tree) Load() *Loader { return &Loader{batch: t.DB.NewWriteBatch(), tree: t} }
-
-// loadedFrameBytes is about how long a frame becomes.
-const loadedFrameBytes = 256 << 10
-
-// Put adds a record that may be forgotten at an instant, in unix seconds; 0: never. It keeps both
-// slices. Events make frames where they come in their order.
-func (l *Loader) Put(key, value []byte, expiresAt uint64) error {
-	if !frame.IsKey(key) {
-		e := badger.NewEntry(key, value)
-		e.ExpiresAt = expiresAt
-		return l.batch.SetEntry(e)
-	}
-	seq := record.KeySeq(key)
-	if n := len(l.frame); n > 0 &&
-		(l.frameBytes+len(value) > loadedFrameBytes || seq <= l.frame[n-1].seq) {
-		if err := l.flushFrame(); err != nil {
-			return err
-		}
-	}
-	if seq <= l.last {
-		return l.putBetween(appended{seq, value})
-	}
-	l.frame = append(l.frame, appended{seq, value})
-	l.frameBytes += len(value)
-	return nil
-}
-
-func (l *Loader) flushFrame() error {
-	err := inRuns(l.frame, func(run []appended) (err error) {
-		l.last = run[len(run)-1].seq
-		if !isFrame(run) {
-			for _, a := range run {
-				err = errors.Join(err, l.batch.Set(record.LogKey(a.seq), a.rec))
-			}
-			return err
-		}
-		value := make([]byte, 0, l.frameBytes)
-		for _, a := range run {
-			value = append(value, a.rec...)
-		}
-		return l.batch.Set(record.LogKey(l.last), value)
-	})
-	l.frame, l.frameBytes = nil, 0
-	return err
-}
-
-// putBetween adds an event that comes after later ones: the frame that those are in is divided,
-// because frames do not overlap.
-func (l *Loader) putBetween(e appended) error {
-	if err := l.flushBatch(); err != nil {
-		return err
-	}
-	l.batch = l.tree.DB.NewWriteBatch()
-	txn := l.tree.Begin().(*Txn)
-	defer txn.Discard()
-	after, err := l.eventsFrom(e.seq)
-	for _, a := range after {
-		txn.deleted = append(txn.deleted, a.seq)
-	}
-	if len(after) > 0 && after[0].seq == e.seq {
-		after = after[1:]
-	}
-	err = errors.Join(err, txn.writeDeleted())
-	for _, run := range [][]appended{{e}, after} {
-		err = errors.Join(err, inRuns(run, func(run []appended) error {
-			_, err := txn.writeEvents(run, nil)
-			return err
-		}))
-	}
-	if err != nil {
-		return err
-	}
-	return txn.Commit()
-}
-
-// eventsFrom are those from a sequence on in a frame that begins at or before it.
-func (l *Loader) eventsFrom(seq uint64) (all []appended, err error) {
-	look := l.tree.Look().(frame.Look)
-	defer look.Close()
-	f := look.Frames()
-	defer f.Close()
-	if _, ok := f.Seek(seq); !ok {
-		return nil, nil
-	}
-	parts, err := f.Events()
-	if err != nil || len(parts) == 0 || parts[0].Seq > seq {
-		return nil, err
-	}
-	for _, p := range parts {
-		if p.Seq >= seq {
-			all = append(all, appended{p.Seq, bytes.Clone(f.Record(p))})
-		}
-	}
-	return all, nil
-}
-
-// Flush writes what was added.
-func (l *Loader) Flush() error {
-	err := l.flushFrame()
-	if err == nil {
-		err = l.flushBatch()
-	}
-	return err
-}
-
-func (l *Loader) flushBatch() error {
-	err := l.batch.Flush()
-	if failed := l.tree.unsynced.Load(); err == nil && failed != nil {
-		err = *failed
-	}
-	return err
-}
-
-// Cancel forgets it, as far as it is not written yet.
-func (l *Loader) Cancel() { l.batch.Cancel() }
-
 // Close closes the database.
 func (t *Tree) Close() error {
 	if t.DB == nil {
@@ -405,9 +277,9 @@ func (t *Tree) CountTables() (n int) {
 // other error is the disk's.
 func (t *Tree) Short(u Use, now time.Time) error { return t.Room.short(u, now, t.compactionDue) }
 
-// ShortToClose says what is missing to write the memtable out, which the engine does when it is
-// closed. The committer has ended.
-func (t *Tree) ShortToClose() error {
+// ShortToClose says what is missing to write the memtable out, with so many bytes more, which the
+// engine does when it is closed. Nobody else may write meanwhile.
+func (t *Tree) ShortToClose(more int64) error {
 	r := &t.Room
 	if err := r.inodesShort(RotateInodes); err != nil {
 		return err
@@ -416,7 +288,7 @@ func (t *Tree) ShortToClose() error {
 	if err != nil {
 		return nil // closing will tell
 	}
-	if need := r.reserved() + r.Written + r.Written/4 + t.compactionDue(false); free < need {
+	if need := r.reserved() + (r.Written+more)*5/4 + t.compactionDue(false); free < need {
 		return FullError(free, need)
 	}
 	return nil

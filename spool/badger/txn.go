@@ -309,3 +309,158 @@ func inRuns(all []appended, visit func(run []appended) error) (err error) {
 	}
 	return err
 }
+
+// Loader fills a new database. It commits only what the disk has room for, and leaves enough of
+// that to close the engine. Nobody else may write meanwhile.
+type Loader struct {
+	tree *Tree
+	txn  *Txn
+	// frame are events on their way, in the order of their sequences.
+	frame      []appended
+	frameBytes int
+	last       uint64 // the last event that is not in frame
+}
+
+const (
+	// loadedFrameBytes is about how long a frame becomes.
+	loadedFrameBytes = 256 << 10
+	// loadedValues are the bytes of frames that are synced together.
+	loadedValues = 4 << 20
+	// loadPatience is how long a loader waits for what is being written out, which gives back a log of
+	// the engine, or the tables that were merged.
+	loadPatience = 10 * time.Second
+)
+
+// Load begins to fill the database.
+func (t *Tree) Load() (*Loader, error) {
+	l := &Loader{tree: t}
+	l.begin()
+	return l, t.Room.Begin()
+}
+
+func (l *Loader) begin() { l.txn = l.tree.Begin().(*Txn) }
+
+// Put adds a record that may be forgotten at an instant, in unix seconds; 0: never. It keeps both
+// slices. Events make frames where they come in their order. ErrFull: the disk has no room for it.
+func (l *Loader) Put(key, value []byte, expiresAt uint64) error {
+	if !frame.IsKey(key) {
+		e := badger.NewEntry(key, value)
+		e.ExpiresAt = expiresAt
+		return errors.Join(l.room(len(key)+len(value)), l.txn.set(e))
+	}
+	seq := record.KeySeq(key)
+	if n := len(l.frame); n > 0 &&
+		(l.frameBytes+len(value) > loadedFrameBytes || seq <= l.frame[n-1].seq) {
+		if err := l.flushFrame(); err != nil {
+			return err
+		}
+	}
+	if seq <= l.last {
+		return l.putBetween(appended{seq, value})
+	}
+	l.frame = append(l.frame, appended{seq, value})
+	l.frameBytes += len(value)
+	return nil
+}
+
+// room commits what there is if as much again does not fit with it.
+func (l *Loader) room(bytes int) error {
+	if l.txn.values < loadedValues && l.txn.entries < l.tree.entriesMax/2 &&
+		l.txn.bytes+bytes < l.tree.bytesMax/2 {
+		return nil
+	}
+	return l.commit()
+}
+
+func (l *Loader) flushFrame() error {
+	err := l.room(min(l.frameBytes, len(l.frame)*ValueBytesMin))
+	if err == nil {
+		err = inRuns(l.frame, func(run []appended) error {
+			l.last = run[len(run)-1].seq
+			_, err := l.txn.writeEvents(run, nil)
+			return err
+		})
+	}
+	l.frame, l.frameBytes = nil, 0
+	return err
+}
+
+// putBetween adds an event that comes after later ones: the frame that those are in is divided,
+// because frames do not overlap.
+func (l *Loader) putBetween(e appended) error {
+	if err := l.commit(); err != nil {
+		return err
+	}
+	after, err := l.eventsFrom(e.seq)
+	for _, a := range after {
+		l.txn.deleted = append(l.txn.deleted, a.seq)
+	}
+	if len(after) > 0 && after[0].seq == e.seq {
+		after = after[1:]
+	}
+	err = errors.Join(err, l.txn.writeDeleted())
+	for _, run := range [][]appended{{e}, after} {
+		err = errors.Join(err, inRuns(run, func(run []appended) error {
+			_, err := l.txn.writeEvents(run, nil)
+			return err
+		}))
+	}
+	if err != nil {
+		return err
+	}
+	return l.commit()
+}
+
+// eventsFrom are those from a sequence on in a frame that begins at or before it.
+func (l *Loader) eventsFrom(seq uint64) (all []appended, err error) {
+	look := l.tree.Look().(frame.Look)
+	defer look.Close()
+	f := look.Frames()
+	defer f.Close()
+	if _, ok := f.Seek(seq); !ok {
+		return nil, nil
+	}
+	parts, err := f.Events()
+	if err != nil || len(parts) == 0 || parts[0].Seq > seq {
+		return nil, err
+	}
+	for _, p := range parts {
+		if p.Seq >= seq {
+			all = append(all, appended{p.Seq, bytes.Clone(f.Record(p))})
+		}
+	}
+	return all, nil
+}
+
+// Flush writes what was added.
+func (l *Loader) Flush() error {
+	err := l.flushFrame()
+	if err == nil {
+		err = l.commit()
+	}
+	return err
+}
+
+// Cancel forgets what is not written yet.
+func (l *Loader) Cancel() { l.txn.Discard() }
+
+func (l *Loader) commit() error {
+	began, use := time.Now(), Use{Bytes: int64(l.txn.bytes), Values: int64(l.txn.values)}
+	for {
+		err := l.tree.Short(use, time.Now())
+		if err == nil {
+			err = l.tree.ShortToClose(use.Bytes)
+		}
+		if err == nil {
+			break
+		}
+		writes := len(l.tree.Room.full) > 0 || l.tree.Compacts()
+		if !errors.Is(err, engine.ErrFull) || !writes || time.Since(began) > loadPatience {
+			return err
+		}
+		time.Sleep(premisesPause)
+	}
+	err := l.txn.Commit()
+	l.begin()
+	return err
+}

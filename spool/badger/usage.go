@@ -227,7 +227,7 @@ func (s *Store) Yield(reason error) bool {
 // roomToClose says whether the engine can be closed, without the ballast if need be.
 func (s *Store) roomToClose() error {
 	for {
-		err := s.ShortToClose()
+		err := s.ShortToClose(0)
 		if err == nil || !s.Yield(err) {
 			return err
 		}

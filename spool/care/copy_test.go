@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/hookspool/hookspool/spool"
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/engine"
-	"github.com/hookspool/hookspool/spool/highwater"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -244,7 +242,7 @@ func TestBackupRestore(t *testing.T) {
 		f.reopen()
 		f.counts(f.lane("a"), 4, 1)
 		f.counts(f.lane("b"), 8, 0)
-		e, err := f.EventByID(made)
+		e, err := look.EventByID(f, made)
 		if err != nil || e.Seq != 2 {
 			t.Errorf("an id made before is not found: %v", err)
 		}
@@ -256,7 +254,7 @@ func TestBackupRestore(t *testing.T) {
 		if d.Seq != 9 || f.ID() == old || len(st.Former) != 1 || st.Former[0] != old {
 			t.Errorf("sequence %d, id %s, former %q; it was %s", d.Seq, f.ID(), st.Former, old)
 		}
-		if e, err := f.EventByID(d.ID); err != nil || e.Seq != 9 {
+		if e, err := look.EventByID(f, d.ID); err != nil || e.Seq != 9 {
 			t.Errorf("an id made now is not found: %v", err)
 		}
 		if _, _, err := care.Restore(context.Background(), &out, o); !errors.Is(err, care.ErrNotEmpty) {
@@ -330,39 +328,6 @@ func TestRestoreRefusals(t *testing.T) {
 		if _, err := restore(out.Bytes(), key); !errors.Is(err, spool.ErrWrongKey) {
 			t.Errorf("with key %q: %v", key, err)
 		}
-	}
-}
-
-// A restore that was cut off leaves a directory in which no relay begins again, and in which the
-// restore can be done again.
-func TestRestoreCutOff(t *testing.T) {
-	f := open(t)
-	f.furnish()
-	var out bytes.Buffer
-	if _, err := care.Backup(context.Background(), f.Spool, &out); err != nil {
-		t.Fatal(err)
-	}
-	f.close()
-	f.dir = t.TempDir()
-	work := filepath.Join(f.dir, care.RestoringDir)
-	o := care.RestoreOptions{Dir: f.dir, Log: f.options().Log}
-	if _, err := care.RestoreInto(context.Background(), bytes.NewReader(out.Bytes()), work,
-		o); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := care.Restore(context.Background(), bytes.NewReader(out.Bytes()), o); err != nil {
-		t.Fatalf("cannot restore again: %v", err)
-	}
-	f.reopen()
-	f.counts(f.lane("b"), 8, 0)
-	f.close()
-
-	f.dir = t.TempDir()
-	if err := highwater.Write(f.dir, 8); err != nil { // what is there before anything else
-		t.Fatal(err)
-	}
-	if _, err := spool.Open(f.options()); !errors.Is(err, spool.ErrLoss) {
-		t.Errorf("a relay begins again where a restore was cut off: %v", err)
 	}
 }
 

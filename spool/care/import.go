@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -70,8 +71,8 @@ func (e *ImportError) At(at []int) *ImportError {
 type Importer interface {
 	// Now is the spool's clock.
 	Now() time.Time
-	// EventByID finds an event by its id, whoever made that. ErrNotFound: there is none.
-	EventByID(id string) (*record.Event, error)
+	// Events are found in it by their ids.
+	look.IDs
 	// LaneNames are the names of all lanes.
 	LaneNames() []string
 	// Take spools events, all or none, synced when it returns. Lanes that are missing are made in
@@ -113,19 +114,21 @@ func Import(into Importer, events []*Exported, claimed func(name string) bool) (
 	bad := &ImportError{Reasons: make(map[int]string)}
 	names := newcomersTo(into, claimed)
 	latest := into.Now().Add(importAhead)
+	held := look.NewReader(into.Records()) // lines are in the order of events, as a rule
+	defer held.Close()
 	for i, x := range events {
 		if len(x.Undelivered()) == 0 {
 			n.Finished++
 			continue
 		}
-		held, same := x.heldBy(into)
+		e, err := held.EventByID(into, x.ID)
 		switch {
 		case x.AcceptedAt.After(latest):
 			bad.Reasons[i] = fmt.Sprintf("accepted_at is %s, which is still to come",
 				x.AcceptedAt.UTC().Format(time.RFC3339))
-		case held && !same:
+		case err == nil && !bytes.Equal(e.Payload(), x.payload()):
 			bad.Reasons[i] = HeldOtherwise(x.ID)
-		case held:
+		case err == nil:
 			n.Duplicates++
 		default:
 			in := x.incoming()
@@ -219,16 +222,6 @@ func (x *Exported) Undelivered() (names []string) {
 		}
 	}
 	return names
-}
-
-// heldBy reports whether a spool has the event in its log. Append looks for ids that were given;
-// this finds the ones made by that very spool, too.
-func (x *Exported) heldBy(by Importer) (held, same bool) {
-	e, err := by.EventByID(x.ID)
-	if err != nil {
-		return false, false
-	}
-	return true, bytes.Equal(e.Payload(), x.payload())
 }
 
 func (x *Exported) incoming() *Incoming {

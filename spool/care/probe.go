@@ -17,12 +17,12 @@ import (
 // Probe says whether Open would succeed, as far as that can be known without a trace: nothing is
 // made, written or repaired, and the engine does not run. A directory that is missing but could be
 // made is fit. Whether the records can be read is not looked at: Verify reads them. Errors:
-// ErrDirectory, ErrAway, ErrFull, ErrInUse (then the key was not tried), ErrWrongKey, ErrDamaged,
-// and those of the system.
+// ErrDirectory, ErrAway, ErrRestoring, ErrLoss (the engine is gone), ErrFull, ErrInUse (then the
+// key was not tried), ErrWrongKey, ErrDamaged, and those of the system.
 func Probe(dir string, key []byte) error {
 	found, err := volume.FindDir(dir)
 	if err == nil {
-		err = volume.CheckAway(dir, ondisk.Dir)
+		err = judge(dir, false)
 	}
 	if err != nil {
 		return err

@@ -249,6 +249,16 @@ func (v *Snapshot) loadHead() error {
 	return nil
 }
 
+// first is the oldest event that the log has a record of; 0: it has none.
+func (v *Snapshot) first() uint64 {
+	w := v.look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}})
+	defer w.Close()
+	if w.Seek([]byte{record.PrefixLog}); !w.Valid() || len(w.Key()) != seqKeyBytes {
+		return 0
+	}
+	return record.KeySeq(w.Key())
+}
+
 // Dense: the log leaves no sequence out, so that one which is missing is a loss.
 func (v *Snapshot) Dense() bool { return v.look.Dense() }
 

@@ -43,6 +43,7 @@ type verifier struct {
 	aside    int64 // missing sequences that are known as such
 	unknown  int64 // records of a newer version
 	progress func(done, total int64)
+	names    names
 }
 
 // laneSums are counted from the records, to be compared with the lane's own.
@@ -178,6 +179,7 @@ func (v *verifier) note(format string, args ...any) {
 func (v *verifier) checkSmall() {
 	w := v.look.Walk(engine.Walk{})
 	defer w.Close()
+	v.names.begin(v.first(), v.Head)
 	for w.Seek(nil); w.Valid() && v.ctx.Err() == nil; {
 		v.giveWay()
 		key := bytes.Clone(w.Key())
@@ -224,33 +226,29 @@ func (v *verifier) checkSmallRecord(key, value []byte) error {
 	if id, ok := k.Lane(key); ok && v.ByID[id] == nil && !v.Forgotten[id] {
 		return fmt.Errorf("it is about lane %d, which has no name", id)
 	}
-	if k.Prefix == record.PrefixID {
-		return v.checkID(string(key[1:]), value)
-	}
-	return nil
-}
-
-// checkID compares what is remembered of an id with the event, as long as that is kept.
-func (v *verifier) checkID(id string, value []byte) error {
-	r, err := record.DecodeID(value)
-	if err != nil || r.Seq == 0 {
-		return err
-	}
-	rec, err := v.Get(record.LogKey(r.Seq))
-	if errors.Is(err, engine.ErrNotFound) {
+	if k.Prefix != record.PrefixID {
 		return nil
 	}
+	r, err := record.DecodeID(value)
+	if err == nil && !v.names.note(string(key[1:]), r.Seq) {
+		err = fmt.Errorf("another id names event %d as well", r.Seq)
+	}
+	return err
+}
+
+// noteIDs compares the ids of a range of events from one on, of those that the walk comes to next.
+func (v *verifier) noteIDs(from uint64) {
+	v.names.begin(from, v.Head)
+	err := v.Scan([]byte{record.PrefixID}, nil, func(key, value []byte) (bool, error) {
+		v.giveWay()
+		if r, err := record.DecodeID(value); err == nil {
+			v.names.note(string(key[1:]), r.Seq) // what is wrong with it was told
+		}
+		return v.ctx.Err() == nil, nil
+	})
 	if err != nil {
-		return err
+		v.faults.add("cannot read the records of ids: %v", err)
 	}
-	e, err := record.DecodeEvent(rec, r.Seq)
-	if err != nil {
-		return nil // checkLog tells
-	}
-	if e.ID() != id {
-		return fmt.Errorf("event %d, which it names, has id %q", r.Seq, e.ID())
-	}
-	return nil
 }
 
 // checkLog walks through the log and, beside it, through what every lane keeps of it.
@@ -355,6 +353,12 @@ func (v *verifier) checkGap(seq uint64) {
 }
 
 func (v *verifier) checkEvent(e *record.Event, owed []Owed) {
+	if !v.names.holds(e.Seq) {
+		v.noteIDs(e.Seq)
+	}
+	if !v.names.fits(e) {
+		v.faults.add("event %d has id %q, and the record of another id names it", e.Seq, e.ID())
+	}
 	needed := e.Seq > v.Swept
 	for _, d := range owed {
 		sums := v.lanes[d.Lane]

@@ -21,6 +21,7 @@ import (
 	ondisk "github.com/hookspool/hookspool/spool/badger"
 	"github.com/hookspool/hookspool/spool/badger/mend"
 	"github.com/hookspool/hookspool/spool/care"
+	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/testenv/effort"
@@ -237,7 +238,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"caller counted in the minutes of an":    set(record.TallyKey(1, 0, 7, ""), []byte("\x01xxxxxx")),
 		"receipts of deliveries that succeeded":  set(record.LaneSeqKey(record.PrefixReceipts, 1, 7), []byte("\x01xxxxxx")),
 		"there is no such record":                set(record.MetaKey("new"), nil),
-		`event 1, which it names, has id`:        set(record.IDKey("other"), (&record.ID{Seq: 1}).Encode()),
+		`the record of another id names it`:      set(record.IDKey("other"), (&record.ID{Seq: 1}).Encode()),
 		"cannot read the last tick":              set(record.MetaKey(record.MetaTick), []byte("x")),
 		"cannot read lane record":                set(record.LaneKey(record.PrefixLane, 1), []byte("x")),
 		"cannot read event record 4":             set(record.LogKey(4), []byte("x")),
@@ -386,5 +387,62 @@ func TestVerifyOfANewerVersion(t *testing.T) {
 		f.reopen()
 		f.append("more", "a")
 		f.close()
+	}
+}
+
+// lookups counts the events that are read by themselves.
+type lookups struct {
+	care.Source
+	n int
+}
+
+type countedLook struct {
+	engine.Look
+	n *int
+}
+
+func (l countedLook) Get(key []byte) ([]byte, error) {
+	if key[0] == record.PrefixLog {
+		*l.n++
+	}
+	return l.Look.Get(key)
+}
+
+func (l *lookups) Reading(ctx context.Context,
+	look func(context.Context, engine.Look) error) error {
+	return l.Source.Reading(ctx, func(ctx context.Context, at engine.Look) error {
+		return look(ctx, countedLook{at, &l.n})
+	})
+}
+
+// What is remembered of ids is compared as the log is walked: an event that was looked up by its id
+// would cost all that lies together with it. The comparison goes on where sequences are far apart.
+func TestVerifyLooksUpNoEvent(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	const far = 1 << 40
+	for i := range 9 {
+		d := &spool.Draft{ID: fmt.Sprint("given", i), Given: true, Type: "t", At: f.now,
+			Note: []string{"a"}}
+		if err := f.Append(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := &lookups{Source: f.Spool}
+	r, err := care.VerifyLive(t.Context(), of, nil)
+	if err != nil || r.FaultCount > 0 || of.n > 0 {
+		t.Errorf("%v, faults %q; %d events were looked up", err, r.Faults, of.n)
+	}
+	f.close()
+	event := record.NewEvent(record.Parts{ID: "far", Given: true, Type: "t", At: time.Unix(1, 0)},
+		record.Seal{Seq: far, BatchEnd: far})
+	f.damage(func(txn *badger.Txn) error {
+		return errors.Join(txn.Set(record.LogKey(far), event),
+			txn.Set(record.IDKey("another"), (&record.ID{Seq: far}).Encode()))
+	})
+	r, err = care.Verify(t.Context(), f.readerOptions(), nil)
+	want := fmt.Sprintf(`event %d has id "far", and the record of another id names it`, far)
+	if err != nil || !slices.Contains(r.Faults, want) {
+		t.Errorf("%v, faults %q; want %q", err, r.Faults, want)
 	}
 }

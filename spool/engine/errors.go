@@ -28,6 +28,8 @@ var (
 	ErrLoss = errors.New("the spool has lost events that it had acknowledged")
 	// ErrNoSpool: there is no spool in this directory.
 	ErrNoSpool = errors.New("there is no spool")
+	// ErrRestoring: a restore into this directory was cut off, and is to be run again.
+	ErrRestoring = errors.New("a restore into this directory has not come to its end")
 	// ErrMoved: the spool's files are not where they were opened. What is acknowledged now goes into
 	// files that nobody finds at the next start.
 	ErrMoved = errors.New("the spool's files are not where they were opened")

@@ -24,8 +24,15 @@ func Event(r engine.Records, seq uint64) (*record.Event, error) {
 // EventByID finds an event by the id it was accepted with, whoever made the id, as long as it is
 // kept: the newest, if an app gave several the same. Errors as of Event.
 func EventByID(s IDs, id string) (*record.Event, error) {
+	return byID(s, id, func(seq uint64) (*record.Event, error) { return Event(s.Records(), seq) })
+}
+
+// EventByID is the function EventByID as of the reader's instant.
+func (r *Reader) EventByID(s IDs, id string) (*record.Event, error) { return byID(s, id, r.Event) }
+
+func byID(s IDs, id string, event func(seq uint64) (*record.Event, error)) (*record.Event, error) {
 	if seq, ok := s.MadeSeq(id); ok {
-		if e, err := Event(s.Records(), seq); err == nil && e.ID() == id {
+		if e, err := event(seq); err == nil && e.ID() == id {
 			return e, nil
 		}
 	}
@@ -40,7 +47,7 @@ func EventByID(s IDs, id string) (*record.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := Event(s.Records(), r.Seq)
+	e, err := event(r.Seq)
 	if err == nil && e.ID() != id {
 		err = engine.ErrNotFound
 	}
