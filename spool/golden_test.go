@@ -20,7 +20,7 @@ import (
 
 // golden is a spool that a version of the format wrote, packed. It is never made again for the same
 // version: every later hookspool must be able to drain it. To make those of a new version:
-// HOOKSPOOL_GOLDEN=1 go test ./spool -run TestGoldenSpool/v3
+// HOOKSPOOL_GOLDEN=1 go test ./spool -run TestGoldenSpool/v4
 type golden struct {
 	key   []byte // of an encrypted one
 	write func(f *fixture)
@@ -36,6 +36,8 @@ func goldenSpools() map[string]golden {
 		"v1-encrypted": {key, (*fixture).furnish, (*fixture).drainFurnished, 3},
 		"v2":           {nil, (*fixture).furnishFrames, (*fixture).drainFrames, 1},
 		"v2-encrypted": {key, (*fixture).furnishFrames, (*fixture).drainFrames, 1},
+		"v3":           {nil, (*fixture).furnishFrames, (*fixture).drainFrames, 1},
+		"v3-encrypted": {key, (*fixture).furnishFrames, (*fixture).drainFrames, 1},
 	}
 }
 

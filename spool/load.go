@@ -418,10 +418,11 @@ type migration struct {
 	do   func(s *Spool) error
 }
 
-// migrations are all there are, oldest first. From 1 to 2 nothing moves: what lies in the tree goes
-// with the sweep, and is read meanwhile as what is in the value log.
+// migrations are all there are, oldest first. Nothing moves: what lies in the tree or by itself goes
+// with the sweep, and is read meanwhile as what is in the value log and in frames.
 func migrations() []migration {
-	return []migration{{from: 1, do: func(*Spool) error { return nil }}}
+	stays := func(*Spool) error { return nil }
+	return []migration{{from: 1, do: stays}, {from: 2, do: stays}}
 }
 
 // migrate runs the steps between what is on disk and a version. The new version is stored after

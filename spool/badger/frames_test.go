@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/engine"
@@ -340,5 +343,44 @@ func (m *frameModel) checkFrames(l engine.Look, seqs []uint64, all map[string][]
 	}
 	if !slices.Equal(got, seqs) {
 		m.t.Errorf("the frames have %v; want %v", got, seqs)
+	}
+}
+
+// How events lie together is a part of the format as records are; see record.Version.
+func TestFramesHaveANumber(t *testing.T) {
+	shapes := map[uint64]string{
+		3: "641477dc41ca08b272efca057287a4dcd19525f5481dacefe8c50a35b51dec26",
+	}
+	s := openStore(t, StoreOptions{})
+	txn := s.Begin()
+	for seq := uint64(1); seq <= 3; seq++ {
+		rec := record.NewEvent(record.Parts{ID: fmt.Sprint("id", seq), Given: true, At: time.Unix(1, 0),
+			Payload: bytes.Repeat([]byte{byte(seq)}, ValueBytesMin/2)},
+			record.Seal{Seq: seq, BatchEnd: 3, Lanes: []record.LaneID{1}})
+		if err := txn.Append(seq, rec, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := txn.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	err := s.DB.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.DefaultIteratorOptions)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			value, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(sum, "%x: %x\n", it.Item().Key(), value)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprintf("%x", sum.Sum(nil)), shapes[record.Version]; got != want {
+		t.Errorf("events do not lie as in format %d: %s; want %s", record.Version, got, want)
 	}
 }

@@ -7,9 +7,11 @@ import (
 )
 
 const (
-	// Version is the version of everything on disk. 1: all of it lies in the engine's tree. 2: large
-	// values lie in its value log, which an older hookspool takes for empty.
-	Version = 2
+	// Version is the version of everything on disk; whatever changes what a record may be changes it
+	// (TestFormatHasANumber). 1: all of it lies in the engine's tree. 2: large values lie in its value
+	// log, which an older hookspool takes for empty. 3: events lie together in frames, of which an
+	// older one would set each aside; it began under the number 2.
+	Version = 3
 	// VersionRead is the oldest that is read as it is.
 	VersionRead = 1
 )
