@@ -50,7 +50,7 @@ func (r desk) Explain(q admin.ExplainQuery) (admin.Explanation, error) {
 		out.Session = &admin.ExplainedSession{Key: key, StateBefore: before.String()}
 		d.Session = session.Apply(m, &h.talk, d.At, window)
 		out.Session.StateAfter = d.Session.String()
-		tellKnown(out.Session, session.RecallFor(m, &h.talk, window), d.At, window)
+		tellKnown(out.Session, session.RecallFor(m, &h.talk, d.At, window), d.At, window)
 	}
 	out.Targets = h.explainTargets(d, func(t *config.Target) (subject, bool) {
 		l := r.laneNamed(t.Name)
@@ -274,6 +274,9 @@ func (m *stateView) Get(key []byte) []byte {
 
 // Put is part of session.Memory.
 func (m *stateView) Put(key, value []byte, _ time.Duration) { m.puts[string(key)] = value }
+
+// Was is part of session.Memory.
+func (m *stateView) Was(at, now time.Time) time.Time { return m.spool.Clock().Was(at, now) }
 
 const (
 	// sessionUnknown stands for the state of a conversation, which only a spool knows.

@@ -359,12 +359,13 @@ type collector struct {
 	pending, exhausted, oldest *prometheus.Desc // and what follows, of each target
 	held, expired              *prometheus.Desc
 	// own are the relay's, shared those of a relay that shares its spool.
-	own, shared []gauge
+	own, shared []figure
 }
 
-// gauge is a number that the relay has at any time.
-type gauge struct {
+// figure is a number that the relay has at any time.
+type figure struct {
 	desc *prometheus.Desc
+	kind prometheus.ValueType
 	now  func(*Relay) float64
 }
 
@@ -373,8 +374,8 @@ func newCollector(r *Relay) *collector {
 	desc := func(name, help string, labels []string) *prometheus.Desc {
 		return prometheus.NewDesc(prefix+name, help, labels, nil)
 	}
-	of := func(name, help string, now func(*Relay) float64) gauge {
-		return gauge{desc(name, help, nil), now}
+	of := func(name, help string, now func(*Relay) float64) figure {
+		return figure{desc(name, help, nil), prometheus.GaugeValue, now}
 	}
 	return &collector{
 		r: r,
@@ -388,7 +389,10 @@ func newCollector(r *Relay) *collector {
 			"Deliveries that became too old to be sent, and are kept.", byTarget),
 		held: desc("target_held_until_timestamp_seconds",
 			"Until when the target asked to be left alone (Retry-After); 0: it does not.", byTarget),
-		own: []gauge{
+		own: []figure{
+			{desc("clock_steps_total", "How often the wall clock was set by more than a minute, forward or "+
+				"back.", nil), prometheus.CounterValue,
+				func(r *Relay) float64 { return float64(r.spool.Clock().Steps()) }},
 			of("spool_size_bytes", "Bytes on disk of the spool's directory.",
 				func(r *Relay) float64 { return float64(r.spool.Disk().Bytes) }),
 			of("spool_size_limit_bytes", "What events may fill: spool.max_size; of a shared spool at most "+
@@ -403,7 +407,7 @@ func newCollector(r *Relay) *collector {
 			of("ready", "Whether GET /readyz answers 200.",
 				func(r *Relay) float64 { return number(len(r.Unready()) == 0) }),
 		},
-		shared: []gauge{
+		shared: []figure{
 			of("relays", "Relays that share the spool and live, this one among them.",
 				func(r *Relay) float64 { return float64(len(r.company.Relays())) }),
 			of("lanes_owned", "Targets that this relay serves.", lanesOwned),
@@ -460,7 +464,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		send(c.held, unix(shutUntil(l)), l.name)
 	}
 	for _, g := range c.own {
-		send(g.desc, g.now(c.r))
+		ch <- prometheus.MustNewConstMetric(g.desc, g.kind, g.now(c.r))
 	}
 	if c.r.company != nil {
 		for _, g := range c.shared {

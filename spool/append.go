@@ -93,6 +93,10 @@ func (v *View) Get(key []byte) []byte {
 	return state
 }
 
+// Was is when something happened at the latest that has an instant, as of now: itself, unless that
+// is still to come; see package wallclock.
+func (v *View) Was(at, now time.Time) time.Time { return v.g.s.clock.Was(at, now) }
+
 // Put stores a value that may be forgotten after ttl.
 func (v *View) Put(key, value []byte, ttl time.Duration) {
 	v.g.state[string(key)] = statePut{value: value, ttl: ttl}
@@ -321,6 +325,7 @@ func (g *group) dedupeWindow(d *Draft) time.Duration {
 
 // findIDs marks the duplicates among the drafts and reports conflicts.
 func (g *group) findIDs(drafts []*Draft) error {
+	g.s.clock.See(g.s.now())
 	var conflicts []int
 	var seen map[string]*Draft
 	if len(drafts) > 1 {
@@ -379,7 +384,7 @@ func (g *group) lookupMade(d *Draft) *record.Event {
 			"error", err)
 		return nil
 	}
-	if e.Given || e.ID() != d.ID || d.At.Sub(e.At) >= g.dedupeWindow(d) {
+	if e.Given || e.ID() != d.ID || since(g, d, e.At) >= g.dedupeWindow(d) {
 		return nil
 	}
 	return e
@@ -398,10 +403,15 @@ func (g *group) lookupID(d *Draft) *record.ID {
 			return nil
 		}
 	}
-	if d.At.Sub(r.At) >= g.dedupeWindow(d) {
+	if since(g, d, r.At) >= g.dedupeWindow(d) {
 		return nil
 	}
 	return r
+}
+
+// since is how long before a draft something was accepted.
+func since(g *group, d *Draft, at time.Time) time.Duration {
+	return d.At.Sub(g.s.clock.Was(at, g.s.now()))
 }
 
 // known are those of some lanes that were not forgotten.

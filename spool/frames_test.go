@@ -177,7 +177,8 @@ func (f *fixture) removals(now time.Time) uint64 {
 	f.t.Helper()
 	f.sweepMu.Lock()
 	defer f.sweepMu.Unlock()
-	before, cut := f.disk.Commits(), now.Add(-f.limits.Load().KeepDelivered)
+	before := f.disk.Commits()
+	cut, _ := agesOf(f.Spool, now)
 	for more := true; more; {
 		var err error
 		if _, more, err = f.sweepLog(cut, f.head.Load()); err != nil {
@@ -236,7 +237,7 @@ func TestSweepHeldFrames(t *testing.T) {
 	_, frame := f.together(1)
 	at := f.now.Add(2 * time.Hour)
 	for portions, swept := 0, uint64(0); swept < frames*each; portions++ {
-		_, more, err := f.sweepLog(at, frames*each)
+		_, more, err := f.sweepLog(age{&f.Spool.clock, at, at}, frames*each)
 		to := f.swept.Load()
 		if err != nil || to == swept || more != (to < frames*each) || to%each != 0 ||
 			int(to-swept)/each*frame > sweepRewritten {

@@ -431,7 +431,9 @@ func TestRoomToSweep(t *testing.T) {
 		f.disk.Figures.Deep.Store(100 * mib)
 		f.disk.Figures.Free.Store(free + f.disk.Needs())
 		got, err := f.disk.SweepTo(engine.Prospect{Settled: settled,
-			MayGo: func(seq uint64) (bool, error) { return f.mayGo(seq, settled, cut) }})
+			MayGo: func(seq uint64) (bool, error) {
+				return mayGo(f.Spool, seq, settled, age{&f.Spool.clock, f.now, cut})
+			}})
 		if err != nil || got != want {
 			t.Errorf("with %d MiB: to %d, %v; want %d", free/mib, got, err, want)
 		}

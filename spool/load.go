@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/highwater"
@@ -39,6 +40,7 @@ func (s *Spool) load() error {
 	if err := s.loadTail(head); err != nil {
 		return err
 	}
+	loadClock(s)
 	s.storedHead.Store(head)
 	s.checkpointed = head
 	s.fed = s.head.Load()
@@ -142,6 +144,23 @@ func loadIDPass(s *Spool) {
 		return
 	}
 	s.idPass.Load(p)
+}
+
+// loadClock reads when the clock was noticed to have gone back. The newest event may have been
+// accepted while it was ahead, and the relay stopped before it was right.
+func loadClock(s *Spool) {
+	var back, newest time.Time
+	value, err := s.get(record.MetaKey(record.MetaClock))
+	if err == nil {
+		back, err = record.DecodeClock(value)
+	}
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		s.log.Error("cannot read when the clock went back; it counts as noticed now", "error", err)
+	}
+	if _, e, err := s.newest(); err == nil && e != nil {
+		newest = e.At
+	}
+	s.clock.Begin(back, newest, s.now())
 }
 
 // loadCheckpoint reads the last tick and the point from which the log is counted again.
@@ -400,13 +419,19 @@ func (s *Spool) countQuarantined() error {
 	return err
 }
 
-// putCheckpoint writes the point from which a start counts the log.
+// putCheckpoint writes the point from which a start counts the log, and what is known of the clock.
 func (g *group) putCheckpoint(head uint64) {
 	c := record.Checkpoint{Head: head, Swept: g.s.swept.Load(), Replays: g.s.replays.Load()}
 	if g.s.shared == nil {
 		c.Replays = 0
 	}
 	g.put(record.MetaKey(record.MetaCheckpoint), c.Encode(), 0)
+	if g.s.shared != nil {
+		return // each relay judges by what it has seen itself
+	}
+	if back, changed := g.s.clock.Store(); changed {
+		g.put(record.MetaKey(record.MetaClock), record.EncodeClock(back), 0)
+	}
 }
 
 // migration brings a spool from one version of the format to the next. It may be cut off by a crash
@@ -418,8 +443,8 @@ type migration struct {
 	do   func(s *Spool) error
 }
 
-// migrations are all there are, oldest first. Nothing moves: what lies in the tree or by itself goes
-// with the sweep, and is read meanwhile as what is in the value log and in frames.
+// migrations are all there are, oldest first. Nothing moves: what lies in the tree or by itself
+// goes with the sweep, and is read meanwhile as what is in the value log and in frames.
 func migrations() []migration {
 	stays := func(*Spool) error { return nil }
 	return []migration{{from: 1, do: stays}, {from: 2, do: stays}}

@@ -109,7 +109,7 @@ func planActions(g *group, actions []Action) {
 			continue
 		}
 		left := actionTTL - g.s.now().Sub(a.At)
-		g.put(key, record.EncodeWord(a.Body), max(left, time.Hour))
+		g.put(key, record.EncodeWord(a.Body), min(max(left, time.Hour), actionTTL))
 	}
 }
 

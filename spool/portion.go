@@ -29,8 +29,7 @@ type sharedFrame struct {
 }
 
 // scan takes what is settled and old enough; more: there may be more of it.
-func (p *portion) scan(from engine.Records, first, to uint64, cut time.Time) (more bool,
-	err error) {
+func (p *portion) scan(from engine.Records, first, to uint64, age age) (more bool, err error) {
 	look := from.Look()
 	defer look.Close()
 	w := look.Walk(engine.Walk{Prefix: []byte{record.PrefixLog}})
@@ -48,7 +47,7 @@ func (p *portion) scan(from engine.Records, first, to uint64, cut time.Time) (mo
 		}
 		old := false
 		err := w.View(func(value []byte) error {
-			old = !record.AcceptedAt(value).After(cut)
+			old = age.passed(record.AcceptedAt(value))
 			f.read += int64(len(value))
 			return nil
 		})
@@ -90,9 +89,9 @@ func (p *portion) bound() bool {
 }
 
 // sweepLeft looks again at what the sweep has passed because a delivery needed it. Whoever settles
-// such a delivery says so (released), unless it has not heard yet that the sweep was there. cut is
-// long before what is released in time.
-func (c *crew) sweepLeft(cut time.Time) error {
+// such a delivery says so (released), unless it has not heard yet that the sweep was there. old is
+// so long that what is released in time is younger.
+func (c *crew) sweepLeft(old age) error {
 	s, now := c.s, time.Now()
 	swept := s.swept.Load()
 	if c.left >= swept && now.Sub(c.passed) < leftPause {
@@ -116,7 +115,7 @@ func (c *crew) sweepLeft(cut time.Time) error {
 				c.left = seq - 1
 				return false, nil
 			}
-			if !record.AcceptedAt(value).After(cut) && !s.needed(events, seq) {
+			if old.passed(record.AcceptedAt(value)) && !s.needed(events, seq) {
 				r.seqs = append(r.seqs, seq)
 			}
 			return true, nil
@@ -141,11 +140,11 @@ type exhaustedPass struct {
 const exhaustedAgain = 10 * time.Minute
 
 // begin readies the next portion of a pass; false: there is nothing to do.
-func (p *exhaustedPass) begin(now, cut time.Time) bool {
+func (p *exhaustedPass) begin(old age) bool {
 	if p.ended.IsZero() {
 		return true
 	}
-	if p.oldest.After(cut) && now.Sub(p.ended) < exhaustedAgain && !now.Before(p.ended) {
+	if !old.passed(p.oldest) && old.now.Sub(p.ended) < exhaustedAgain && !old.now.Before(p.ended) {
 		return false
 	}
 	*p = exhaustedPass{}
@@ -153,7 +152,7 @@ func (p *exhaustedPass) begin(now, cut time.Time) bool {
 }
 
 // sweepExhausted drops exhausted deliveries that were kept for long enough.
-func (s *Spool) sweepExhausted(now, cut time.Time) error {
+func (s *Spool) sweepExhausted(old age) error {
 	s.sweepMu.Lock()
 	defer s.sweepMu.Unlock()
 	maps.DeleteFunc(s.passes, func(id record.LaneID, _ *exhaustedPass) bool {
@@ -169,15 +168,15 @@ func (s *Spool) sweepExhausted(now, cut time.Time) error {
 			p = &exhaustedPass{}
 			s.passes[l.id] = p
 		}
-		if !p.begin(now, cut) {
+		if !p.begin(old) {
 			continue
 		}
-		expired, err := p.expired(l, cut)
+		expired, err := p.expired(l, old)
 		if err != nil {
 			return fmt.Errorf("cannot scan exhausted deliveries of target %q: %w", l.name, err)
 		}
 		if p.from == 0 {
-			p.ended = now
+			p.ended = old.now
 		}
 		if len(expired) == 0 {
 			continue
@@ -191,7 +190,7 @@ func (s *Spool) sweepExhausted(now, cut time.Time) error {
 }
 
 // expired is one portion of a pass; from is 0 after the last.
-func (p *exhaustedPass) expired(l *Lane, cut time.Time) (refs []record.Ref, err error) {
+func (p *exhaustedPass) expired(l *Lane, old age) (refs []record.Ref, err error) {
 	scanned, from := 0, p.from
 	p.from = 0
 	err = l.s.scan(record.LaneKey(record.PrefixExhausted, l.id),
@@ -204,7 +203,7 @@ func (p *exhaustedPass) expired(l *Lane, cut time.Time) (refs []record.Ref, err 
 			}
 			x, err := record.DecodeException(value)
 			switch {
-			case err != nil || !x.LastAt.After(cut):
+			case err != nil || old.passed(x.LastAt):
 				refs = append(refs, record.Ref{Lane: l.id, Seq: seq})
 			case p.oldest.IsZero() || x.LastAt.Before(p.oldest):
 				p.oldest = x.LastAt

@@ -8,6 +8,7 @@ import (
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/receipt"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/wallclock"
 )
 
 // This file is what package look asks of a running spool.
@@ -19,6 +20,9 @@ var (
 
 // Records reads what is committed.
 func (s *Spool) Records() engine.Records { return s.engine }
+
+// Clock judges what was stamped while the wall clock was wrong.
+func (s *Spool) Clock() *wallclock.Clock { return &s.clock }
 
 // Swept is the sequence up to which the sweep has been. It moves before a removal can be seen.
 func (s *Spool) Swept() uint64 { return s.swept.Load() }

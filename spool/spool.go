@@ -19,6 +19,7 @@ import (
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/remains"
 	"github.com/hookspool/hookspool/spool/volume"
+	"github.com/hookspool/hookspool/spool/wallclock"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -186,7 +187,8 @@ type Spool struct {
 	sweepMu     sync.Mutex // held across a portion; guards what follows
 	passes      map[record.LaneID]*exhaustedPass
 	remains     remains.Pass
-	idPass      idpass.Pass   // the keeper's
+	idPass      idpass.Pass // the keeper's
+	clock       wallclock.Clock
 	groups      atomic.Uint64 // written
 	unheld      unheld
 	// readers are held by looks at a snapshot, which Close waits for.
@@ -270,7 +272,7 @@ func newSpool(o Options) *Spool {
 		forgotten: make(map[record.LaneID]bool), passes: make(map[record.LaneID]*exhaustedPass),
 		dirtyC: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		fresh:  feed{max: cmp.Or(o.FreshBytesMax, freshBytesMax)},
-		failed: make(chan struct{}),
+		failed: make(chan struct{}), clock: wallclock.Clock{Log: o.Log},
 	}
 	s.free.New = func() any { return newOp() }
 	s.ctx, s.cancel = context.WithCancel(context.Background())

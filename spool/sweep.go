@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
+	"github.com/hookspool/hookspool/spool/wallclock"
 )
 
 const (
@@ -42,6 +44,7 @@ type removal struct {
 func (s *Spool) keepLoop(began time.Time) {
 	ticker := time.NewTicker(sweepPause)
 	defer ticker.Stop()
+	started := time.Now()
 	if s.Leads() { // nobody looked while the relay was down
 		tellIDs(s, rememberIDs(s, began))
 	}
@@ -55,6 +58,8 @@ func (s *Spool) keepLoop(began time.Time) {
 		}
 		now := time.Now()
 		s.dropCursors(now.Add(-cursorLife))
+		s.clock.Compare(now.Round(0), now.Sub(started))
+		s.clock.See(s.now())
 		s.keep(now)
 	}
 }
@@ -98,35 +103,58 @@ func clean(s *Spool) {
 	}
 }
 
+// age judges whether things are old enough to be removed.
+type age struct {
+	clock    *wallclock.Clock
+	now, cut time.Time
+}
+
+// passed reports whether what has an instant is.
+func (a age) passed(at time.Time) bool { return !a.clock.Was(at, a.now).After(a.cut) }
+
+// agesOf are those of delivered events and of exhausted deliveries. When space is short delivered
+// events go at once, whatever instants they have. A clock that was just set forward makes nothing
+// old.
+func agesOf(s *Spool, now time.Time) (delivered, exhausted age) {
+	lim := s.limits.Load()
+	delivered = age{&s.clock, now, now.Add(-lim.KeepDelivered)}
+	exhausted = age{&s.clock, now, now.Add(-lim.KeepExhausted)}
+	if !s.clock.Sure() {
+		delivered.cut, exhausted.cut = time.Unix(0, 0), time.Unix(0, 0)
+	}
+	if s.engine.Usage().Short {
+		delivered.cut = time.Unix(0, math.MaxInt64)
+	}
+	return delivered, exhausted
+}
+
 // Sweep removes what nobody needs any more as of now: delivered events after KeepDelivered,
 // exhausted deliveries after KeepExhausted. When space is short, delivered events go at once. Of
 // what stays it remembers the ids.
 func (s *Spool) Sweep(now time.Time) error {
-	lim := s.limits.Load()
-	cut := now.Add(-lim.KeepDelivered)
-	if s.engine.Usage().Short {
-		cut = now
-	}
+	delivered, exhausted := agesOf(s, now)
 	leads := s.Leads()
 	if !leads {
 		lookForPositions(s, time.Now().Add(sweepTime))
-	} else if err := s.sweepPortion(cut); err != nil {
+	} else if err := s.sweepPortion(delivered); err != nil {
 		return err
 	}
 	if s.engine.Tight() {
 		return nil // what follows deletes here and there
 	}
-	if err := s.sweepExhausted(now, now.Add(-lim.KeepExhausted)); err != nil {
+	if err := s.sweepExhausted(exhausted); err != nil {
 		return err
 	}
 	if !leads {
 		return nil
 	}
 	tellIDs(s, rememberIDs(s, now))
-	if err := errors.Join(s.sweepReleased(cut), sweepRemains(s, now)); err != nil || s.shared == nil {
+	err := errors.Join(s.sweepReleased(delivered), sweepRemains(s, now))
+	if err != nil || s.shared == nil {
 		return err
 	}
-	return s.crew.sweepLeft(cut.Add(-lim.KeepExhausted))
+	delivered.cut = delivered.cut.Add(-s.limits.Load().KeepExhausted)
+	return s.crew.sweepLeft(delivered)
 }
 
 // measure has the engine look how things are.
@@ -138,14 +166,14 @@ func (s *Spool) measure(held bool) error {
 }
 
 // sweepPortion sweeps the log for a while, if it is time to.
-func (s *Spool) sweepPortion(cut time.Time) (err error) {
+func (s *Spool) sweepPortion(old age) (err error) {
 	s.sweepMu.Lock()
 	defer s.sweepMu.Unlock()
 	end := time.Now().Add(sweepTime)
 	lookForPositions(s, end)
 	settled := s.settledTo()
 	to, err := s.engine.SweepTo(engine.Prospect{Swept: s.swept.Load(), Settled: settled,
-		MayGo: func(seq uint64) (bool, error) { return s.mayGo(seq, settled, cut) }})
+		MayGo: func(seq uint64) (bool, error) { return mayGo(s, seq, settled, old) }})
 	if err != nil {
 		return fmt.Errorf("cannot look what may be swept: %w", err)
 	}
@@ -153,7 +181,7 @@ func (s *Spool) sweepPortion(cut time.Time) (err error) {
 	more := to > 0
 	for more && s.Err() == nil && !s.closed() {
 		bytes := int64(0)
-		bytes, more, err = s.sweepLog(cut, to)
+		bytes, more, err = s.sweepLog(old, to)
 		s.engine.Swept(bytes)
 		if err != nil || time.Now().After(end) {
 			return err
@@ -179,9 +207,9 @@ func (l *Lane) lookForPosition(end time.Time) {
 }
 
 // mayGo reports whether the first event from a sequence on is settled and old enough.
-func (s *Spool) mayGo(seq, settled uint64, cut time.Time) (may bool, err error) {
+func mayGo(s *Spool, seq, settled uint64, old age) (may bool, err error) {
 	err = s.scan([]byte{record.PrefixLog}, record.LogKey(seq), func(key, value []byte) (bool, error) {
-		may = record.KeySeq(key) <= settled && !record.AcceptedAt(value).After(cut)
+		may = record.KeySeq(key) <= settled && old.passed(record.AcceptedAt(value))
 		return false, nil
 	})
 	return may, err
@@ -208,7 +236,7 @@ func (s *Spool) settledTo() uint64 {
 
 // sweepLog removes one portion from the head of the log, up to a sequence; more: it was not the
 // last.
-func (s *Spool) sweepLog(cut time.Time, last uint64) (bytes int64, more bool, err error) {
+func (s *Spool) sweepLog(old age, last uint64) (bytes int64, more bool, err error) {
 	s.unheld.begin() // even if nothing is to be swept: the list must not grow
 	from, to := s.swept.Load()+1, min(s.settledTo(), last)
 	if from > to {
@@ -216,7 +244,7 @@ func (s *Spool) sweepLog(cut time.Time, last uint64) (bytes int64, more bool, er
 	}
 	r := &removal{swept: from - 1, replays: s.replays.Load()}
 	p := portion{removal: r}
-	if more, err = p.scan(s.engine, from, to, cut); err != nil {
+	if more, err = p.scan(s.engine, from, to, old); err != nil {
 		return 0, false, fmt.Errorf("cannot scan the log for the sweep: %w", err)
 	}
 	if r.swept < from {
@@ -316,16 +344,21 @@ type releasedEvent struct {
 	key []byte // of its record
 }
 
-// sweepReleased removes the events released before cut that nobody else needs.
-func (s *Spool) sweepReleased(cut time.Time) error {
+// sweepReleased removes the events that were released long enough ago and that nobody else needs.
+func (s *Spool) sweepReleased(old age) error {
 	var all []releasedEvent
-	err := s.scan([]byte{record.PrefixReleased}, nil, func(key, _ []byte) (bool, error) {
-		if record.KeyInstant(key) > cut.UnixNano() || len(all) >= sweepMax {
+	take := func(key, _ []byte) (bool, error) {
+		if !old.passed(time.Unix(0, record.KeyInstant(key))) || len(all) >= sweepMax {
 			return false, nil
 		}
 		all = append(all, releasedEvent{record.KeySeq(key), slices.Clone(key)})
 		return true, nil
-	})
+	}
+	err := s.scan([]byte{record.PrefixReleased}, nil, take)
+	if err == nil { // and those that were while the clock was ahead
+		ahead := record.ReleasedKey(old.now.Add(wallclock.Slack), 0)
+		err = s.scan([]byte{record.PrefixReleased}, ahead, take)
+	}
 	if err != nil || len(all) == 0 {
 		return err
 	}

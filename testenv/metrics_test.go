@@ -14,6 +14,7 @@ func plainSeries() []string {
 		"accept_duration_seconds_count", "spool_sync_duration_seconds_count",
 		"spool_commit_events_count", "spool_size_bytes", "spool_size_limit_bytes",
 		"spool_quarantined_records", "memory_limit_bytes", "bodies_limit_bytes", "ready",
+		"clock_steps_total",
 		"retry_job_duration_seconds_count",
 		"config_reload_success_timestamp_seconds", "config_last_reload_successful",
 		"log_lines_dropped_total"}
@@ -59,7 +60,7 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 	for _, name := range plainSeries() {
 		zero := strings.HasPrefix(name, "events_") || name == "accept_duration_seconds_count" ||
 			strings.HasPrefix(name, "retry_") || name == "spool_quarantined_records" ||
-			name == "log_lines_dropped_total"
+			name == "log_lines_dropped_total" || name == "clock_steps_total"
 		want(zero, name)
 	}
 	for _, code := range refusalCodes() {

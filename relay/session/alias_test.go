@@ -8,13 +8,17 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool"
+	"github.com/hookspool/hookspool/spool/wallclock"
 )
 
 // notes is a Memory that counts what is asked of it.
 type notes struct {
 	kept       map[string]string
 	gets, puts int
+	clock      wallclock.Clock
 }
+
+func (n *notes) Was(at, now time.Time) time.Time { return n.clock.Was(at, now) }
 
 func (n *notes) Get(key []byte) []byte {
 	n.gets++

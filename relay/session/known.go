@@ -28,16 +28,16 @@ func (k *Known) Until(now time.Time, window time.Duration) time.Time {
 // Before does.
 func Recall(m Memory, key string, now time.Time, window time.Duration) Known {
 	root := findRoot(m, key, window)
-	c := readConversation(m, root)
+	c := recall(m, root, now)
 	return Known{Root: root, Opened: c.opened, LastUser: c.lastUser, State: c.state(now, window)}
 }
 
 // RecallFor is what is kept of the conversation that an event belongs to. It may shorten ways
 // between keys, as Before does.
-func RecallFor(m Memory, t *Talk, window time.Duration) Known {
+func RecallFor(m Memory, t *Talk, now time.Time, window time.Duration) Known {
 	var c conversation
 	for _, key := range t.Keys {
-		c.merge(readConversation(m, findRoot(m, key, window)))
+		c.merge(recall(m, findRoot(m, key, window), now))
 	}
 	return Known{Opened: c.opened, LastUser: c.lastUser}
 }

@@ -127,6 +127,9 @@ type Memory interface {
 	Get(key []byte) []byte
 	// Put stores a value that may be forgotten after ttl.
 	Put(key, value []byte, ttl time.Duration)
+	// Was is when something happened at the latest that has an instant, as of now: the clock may have
+	// been ahead then.
+	Was(at, now time.Time) time.Time
 }
 
 // Before is the state of a conversation before an event, and the key that it is kept under. It may
@@ -134,7 +137,7 @@ type Memory interface {
 func Before(m Memory, t *Talk, now time.Time, window time.Duration) (spool.Session, string) {
 	var c conversation
 	for _, key := range t.Keys {
-		c.merge(readConversation(m, findRoot(m, key, window)))
+		c.merge(recall(m, findRoot(m, key, window), now))
 	}
 	return c.state(now, window), findRoot(m, t.Keys[0], window)
 }
@@ -143,14 +146,14 @@ func Before(m Memory, t *Talk, now time.Time, window time.Duration) (spool.Sessi
 // Nothing is written when nothing changes.
 func Apply(m Memory, t *Talk, now time.Time, window time.Duration) spool.Session {
 	root := findRoot(m, t.Keys[0], window)
-	stored := readConversation(m, root)
+	stored := recall(m, root, now)
 	c, united := stored, false
 	for _, key := range t.Keys[1:] {
 		other := findRoot(m, key, window)
 		if other == root {
 			continue
 		}
-		known := readConversation(m, other)
+		known := recall(m, other, now)
 		c.merge(known)
 		if unite(m, root, other) == other {
 			root, stored = other, known
@@ -229,6 +232,12 @@ func pointTo(m Memory, key, root string) {
 	if key != root {
 		m.Put([]byte(statePrefixAlias+key), []byte(root), aliasKept)
 	}
+}
+
+// recall is a conversation as it is known at an instant.
+func recall(m Memory, key string, now time.Time) conversation {
+	c := readConversation(m, key)
+	return conversation{opened: m.Was(c.opened, now), lastUser: m.Was(c.lastUser, now)}
 }
 
 func readConversation(m Memory, key string) conversation {

@@ -56,6 +56,10 @@ func TestSessions(t *testing.T) {
 	// A template opens an increment; the user's answer makes it active, up to its fixed end.
 	f("answered template", step{0, biz, a, inactive}, step{1, user, a, active},
 		step{23.99, none, a, active}, step{24, none, a, inactive})
+	// What was said while the clock was two years ahead was said when that was noticed.
+	f("a clock that was ahead", step{17520, biz, a, inactive}, step{17520, user, a, active},
+		step{0, none, a, active}, step{23.9, user, a, active}, step{24, biz, a, active},
+		step{47.9, none, a, active}, step{48, none, a, inactive})
 	// Further messages do not extend an increment; the next business message opens a new one, and
 	// a user message less than a window before counts.
 	f("fixed increments", step{0, biz, a, inactive}, step{23, user, a, active},

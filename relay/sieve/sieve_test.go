@@ -16,6 +16,7 @@ type forgets struct{}
 
 func (forgets) Get([]byte) []byte                { return nil }
 func (forgets) Put(_, _ []byte, _ time.Duration) {}
+func (forgets) Was(at, _ time.Time) time.Time    { return at }
 
 // eventOf is an event as it is kept.
 func eventOf(t *testing.T, id, typ, contentType, payload string, s spool.Session) *spool.Event {

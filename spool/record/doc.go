@@ -39,7 +39,8 @@
 //	                      expires after 90 days; see spool/notice.go
 //	q seq                 the bytes of a record that could not be read
 //	w instant seq         an event the sweep passed while a delivery needed it, since released
-//	m name                format, tick, checkpoint, how far ids are remembered again
+//	m name                format, tick, checkpoint, how far ids are remembered again, when the clock
+//	                      was noticed to have gone back
 //	0xff                  written and dropped at once, to flush a memtable
 //
 // Every small value is u8 version, u32 CRC-32C, varint fields. Lanes are numbered from 1 in the

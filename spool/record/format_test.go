@@ -14,7 +14,7 @@ import (
 // versions stay as they are.
 func shapeOf() map[uint64]string {
 	return map[uint64]string{
-		3: "e9721c16a503e5cf05b77ec2d44a9ac4c204a6f25d928ac3c47a79e36195ed58",
+		3: "5775cb73b4e75e17ca2015a35922677d866f123d39043fcb5121d1c05f766cbc",
 	}
 }
 
@@ -53,7 +53,7 @@ func TestFormatHasANumber(t *testing.T) {
 	for _, value := range [][]byte{format.Encode(), tick.Encode(), at.Encode(), pass.Encode(),
 		id.Encode(), lane.Encode(), x.Encode(), stand.Encode(), attempt.Encode(),
 		EncodeRecent(recent), EncodeName("name"), EncodeWord([]byte("word")),
-		EncodePurged(time.Unix(3, 0)), EncodeState([]byte("state")), EncodeReceipts(&piece),
+		EncodePurged(time.Unix(3, 0)), EncodeClock(time.Unix(4, 0)), EncodeState([]byte("state")), EncodeReceipts(&piece),
 		NewEvent(parts, seal), NewEvent(made, seal)} {
 		fmt.Fprintf(sum, "%x\n", value)
 	}

@@ -48,6 +48,7 @@ const (
 	MetaTick       = "tick"       // u64 number, i64 unix nanoseconds
 	MetaCheckpoint = "checkpoint" // u64 head, u64 swept
 	MetaIDPass     = "ids"        // u64 number, u64 sequence, u64 seconds
+	MetaClock      = "clock"      // i64 unix nanoseconds
 )
 
 // LogKey is the key of an event.

@@ -102,6 +102,23 @@ func DecodeIDPass(b []byte) (IDPass, error) {
 	return p, d.Err
 }
 
+// EncodeClock is when the wall clock was noticed to have gone back; see package wallclock.
+func EncodeClock(back time.Time) []byte {
+	e := NewEncoder(16)
+	e.Time(back)
+	return e.Seal()
+}
+
+// DecodeClock reads it.
+func DecodeClock(b []byte) (time.Time, error) {
+	d, err := OpenValue(b)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot read when the clock went back: %w", err)
+	}
+	back := d.Time()
+	return back, d.Err
+}
+
 // EncodeName is a lane's name; empty: it was forgotten.
 func EncodeName(name string) []byte {
 	e := NewEncoder(len(name))

@@ -99,7 +99,8 @@ var kinds = [...]Kind{
 	{Prefix: PrefixReleased, Parts: []KeyPart{PartInstant, PartSeq}, check: checkEmpty,
 		use: "an event the sweep passed while a delivery needed it, since released"},
 	{Prefix: PrefixMeta, Parts: []KeyPart{PartName}, check: checkMeta,
-		use: "format, tick, checkpoint, how far ids are remembered again"},
+		use: "format, tick, checkpoint, how far ids are remembered again, when the clock was noticed " +
+			"to have gone back"},
 	{Prefix: PrefixFlush, check: checkEmpty,
 		use: "written and dropped at once, to flush a memtable"},
 }
@@ -293,6 +294,9 @@ func checkMeta(key, value []byte) error {
 		return err
 	case MetaIDPass:
 		_, err := DecodeIDPass(value)
+		return err
+	case MetaClock:
+		_, err := DecodeClock(value)
 		return err
 	}
 	return errors.New("there is no such record")
