@@ -118,8 +118,8 @@ func (d *decoder) checkRoom(c *Config) {
 	}
 	d.fault(room, problem{fmt.Sprintf("%s is less than %d times server.max_body_size, which is %s %s",
 		sizeText(c.Spool.MaxSize), spoolBodiesMin, sizeText(c.Server.MaxBodySize), where),
-		fmt.Sprintf("an event is on disk twice for a while; write %q or more, or take smaller events",
-			sizeText(need))})
+		fmt.Sprintf("delivered events go by files, not one by one; write %q or more, or take smaller "+
+			"events", sizeText(need))})
 }
 
 func (d *decoder) checkSession(s *Session) {

@@ -175,8 +175,8 @@ func rangeCases() [][2]string {
 		{"[server]\nmax_body_size = \"0B\"",
 			"2:1: server.max_body_size: must be from 1B to 1MB, but is 0B" + body},
 		{"[spool]\nmax_size = \"1000KiB\"",
-			"2:1: spool.max_size: must be from 1MiB to 1024TiB, but is 1000KiB" +
-				"\n  hint: below 1MiB the engine's own files would not fit"},
+			"2:1: spool.max_size: must be from 4MiB to 1024TiB, but is 1000KiB" +
+				"\n  hint: with less the engine's own files leave no room for events"},
 		{"[spool]\nmin_free_disk = \"2000TiB\"",
 			"2:1: spool.min_free_disk: must be from 0B to 1024TiB, but is 2000TiB" +
 				"\n  hint: 0B: do not look at the disk"},
@@ -514,7 +514,7 @@ func combinationCases() [][2]string {
 	plain := func(lines string) string {
 		return "[target.t]\nurl = \"http://x\"\nevents = [\"*\"]\n" + lines
 	}
-	const twice = "\n  hint: an event is on disk twice for a while; write "
+	const twice = "\n  hint: delivered events go by files, not one by one; write "
 	const http = "has no meaning for an http:// url\n  hint: write https:// in the url, or remove it"
 	const working = "\n  hint: paths are relative to the working directory"
 	const both = "\n  hint: mutual TLS needs both"
@@ -534,14 +534,14 @@ func combinationCases() [][2]string {
 		{"[session]\nuser_events = [\"a\", \"b\"]\nbusiness_events = [\"b\"]",
 			"2:21: session.user_events[1]: \"b\" is among business_events too" +
 				"\n  hint: an event is the user's or the business's"},
-		{"[server]\nmax_body_size = \"1MB\"\n[spool]\nmax_size = \"1MiB\"", "4:1: spool.max_size: " +
-			"1MiB is less than 2 times server.max_body_size, which is 1MB in line 2" + twice +
-			"\"2MB\" or more, or take smaller events"},
-		{"[server]\nmax_body_size = \"600KiB\"\n[spool]\nmax_size = \"1MiB\"", "4:1: " +
-			"spool.max_size: 1MiB is less than 2 times server.max_body_size, which is 600KiB in line 2" +
-			twice + "\"1200KiB\" or more, or take smaller events"},
-		{"[spool]\nmax_size = \"1MiB\"", ""},
-		{"[server]\nmax_body_size = \"2MB\"\n[spool]\nmax_size = \"1MiB\"",
+		{"[server]\nmax_body_size = \"1MB\"\n[spool]\nmax_size = \"4MiB\"", "4:1: spool.max_size: " +
+			"4MiB is less than 8 times server.max_body_size, which is 1MB in line 2" + twice +
+			"\"8MB\" or more, or take smaller events"},
+		{"[server]\nmax_body_size = \"600KiB\"\n[spool]\nmax_size = \"4MiB\"", "4:1: " +
+			"spool.max_size: 4MiB is less than 8 times server.max_body_size, which is 600KiB in line 2" +
+			twice + "\"4800KiB\" or more, or take smaller events"},
+		{"[spool]\nmax_size = \"4MiB\"", ""},
+		{"[server]\nmax_body_size = \"2MB\"\n[spool]\nmax_size = \"4MiB\"",
 			"2:1: server.max_body_size: must be from 1B to 1MB, but is 2MB\n  hint: an " +
 				"event must fit into one spool record, which is below 1MiB with its headers"},
 		{plain(`ca_file = "/not.pem"`), "4:1: target.t.ca_file: " + http},

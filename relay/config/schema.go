@@ -13,11 +13,13 @@ import (
 const (
 	bodyBytesMax = 1_000_000 // a spool record is below 1 MiB, with room for headers and type
 	diskBytesMax = 1 << 50
-	// An event takes about twice its body on disk until the engine has moved it from its log to a
-	// table; a spool with less room could never take the largest. As much again for what is there
-	// already, or is delivered and goes later, is worth a warning.
-	spoolBodiesMin  = 2
-	spoolBodiesGood = 4
+	// spoolBytesMin are the engine's own files and some room for events. Of the largest events there
+	// must be room for some that are delivered and not gone yet, in files that are not given back
+	// before they are full: in less the spool stays full for good with nothing that is needed (with
+	// four times it did, with six times not). As much again is worth a warning.
+	spoolBytesMin   = 4 << 20
+	spoolBodiesMin  = 8
+	spoolBodiesGood = 16
 	targetsMax      = 1000
 	patternsMax     = 256
 	typeBytesMax    = 256 // an event's type is 1 to 256 bytes: contract §4
@@ -86,8 +88,8 @@ func spoolRows(s *Spool) []row {
 			s.DirDefault = false
 			text(&s.Dir, checkDir)(d, at, raw)
 		}},
-		{name: "max_size", set: size(&s.MaxSize, 1<<20, diskBytesMax,
-			"below 1MiB the engine's own files would not fit")},
+		{name: "max_size", set: size(&s.MaxSize, spoolBytesMin, diskBytesMax,
+			"with less the engine's own files leave no room for events")},
 		{name: "min_free_disk", set: size(&s.MinFreeDisk, 0, diskBytesMax,
 			"0B: do not look at the disk")},
 		{name: "keep_delivered", set: duration(&s.KeepDelivered, span{

@@ -50,7 +50,7 @@ func Options(dir string, key []byte, log badger.Logger) badger.Options {
 	// values.go. A small one stays beside its key, so that it costs one sync and not two.
 	o.ValueThreshold = ValueBytesMin
 	o.VLogPercentile = 0
-	o.ValueLogFileSize = valueFileBytes
+	o.ValueLogFileSize = valueFileMax
 	o.ValueLogMaxEntries = math.MaxUint32
 	// Without, Badger takes what a flipped byte makes of an entry's head as it is: it keeps a lock for
 	// ever, or panics in a goroutine of its own.

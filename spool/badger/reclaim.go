@@ -47,21 +47,21 @@ type reclaimer struct {
 	headSeen time.Time
 }
 
-// due decides whether space should be fetched back now.
-func (r *reclaimer) due(now time.Time, head uint64, short bool, tree int64) bool {
+// due decides whether space should be fetched back now. file is where a file of the value log ends.
+func (r *reclaimer) due(now time.Time, head uint64, short bool, tree, file int64) bool {
 	if head != r.head {
 		r.head, r.headSeen = head, now
 	}
 	swept, since := r.Swept.Load(), now.Sub(r.last)
 	switch {
-	case swept < max(reclaimBytes, tree/reclaimShare):
+	case swept < max(min(reclaimBytes, 2*file), tree/reclaimShare):
 		return false
 	case short:
 		return since >= reclaimPause
 	case now.Sub(r.headSeen) >= reclaimIdle:
 		return since >= reclaimRest
 	}
-	return since >= reclaimPause && swept >= valueFileBytes && tree <= treeMax
+	return since >= reclaimPause && swept >= file && tree <= treeMax
 }
 
 // SweepTo is part of engine.Trimmer. The log is swept at once, but for an old spool that has much
@@ -106,7 +106,8 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 		s.Reclaimer.former = true
 		s.Reclaimer.Swept.Add(disk.Bytes)
 	}
-	if !s.Reclaimer.due(now, head, disk.Short, s.treeBytes()) {
+	file := s.Room.values.most
+	if !s.Reclaimer.due(now, head, disk.Short, s.treeBytes(), file) {
 		return s.collector.count(between)
 	}
 	s.Reclaimer.last, s.Reclaimer.former = now, true
@@ -204,7 +205,7 @@ func (s *collector) count(between func(run func() error) error) error {
 }
 
 // lostCount is how much less than there is the engine must know of for that to be noted.
-const lostCount = valueFileBytes / 16
+const lostCount = valueFileMax / 16
 
 // countOne counts one file.
 func (s *collector) countOne(number uint32, name string) error {
@@ -245,7 +246,7 @@ func (s *collector) collect(between func(run func() error) error) error {
 			return err
 		}
 		if !s.awaitGone() {
-			s.Reclaimer.Swept.Add(valueFileBytes) // soon again, after another flush
+			s.Reclaimer.Swept.Add(s.Room.values.most) // soon again, after another flush
 			return nil
 		}
 	}
@@ -279,17 +280,20 @@ func (s *collector) awaitGone() bool {
 // but that there is nothing to do leaves the engine in a state that nobody knows.
 func (s *collector) collectOne() (more bool, err error) {
 	r := &s.Room
-	if free, err := r.Look(time.Now()); err != nil || free < RotateBytes+collectMoved+r.reserved() {
-		return false, nil
-	}
 	s.mapsMu.Lock() // nobody advises the kernel of a map that is taken away
 	defer s.mapsMu.Unlock()
-	if chosen, err := s.choose(); err != nil || !chosen {
+	c, err := s.choose()
+	if err != nil || c.file == 0 {
 		return false, err
 	}
+	free, err := r.Look(time.Now())
+	if err != nil || free < RotateBytes+c.alive+r.reserved() {
+		return false, nil
+	}
+	dead.Tell(s.DB, dead.Counts{c.file: c.tell})
 	s.collected.Store(0)
 	s.valuesMoved.Store(0)
-	err = s.through.Do("collect", func() error { return s.DB.RunValueLogGC(collectShare) })
+	err = s.through.Do("collect", func() error { return s.DB.RunValueLogGC(collectShort) })
 	if failed := s.unsynced.Load(); failed != nil {
 		return false, *failed
 	}
@@ -309,39 +313,50 @@ func (s *collector) collectOne() (more bool, err error) {
 	_, _ = s.lookForValues() // it may be gone already; if not the next look tells
 	if moved := s.valuesMoved.Load(); moved > 0 {
 		r.Wrote(int(moved)*EntryRoomBytes, int(moved))
-		r.values.wrote(collectMoved)
+		r.values.moved(c.alive)
 	}
 	return true, nil
 }
 
-// choose has the engine choose a file in which nearly all is dead; false: there is none. Badger
-// looks at the one with the most dead bytes and at no other: a large file of which more is alive,
-// or the one in use, would keep all smaller ones for ever.
-func (s *collector) choose() (bool, error) {
+// choice is a file of the value log that is to be collected.
+type choice struct {
+	file  uint32 // 0: there is none
+	alive int64  // bytes in it that are moved, at most
+	tell  int64  // of dead ones the engine is to be told, to choose it
+}
+
+// choose looks for the file of which most is dead, if that is nearly all of it, or space is short.
+// Badger looks at the one with the most dead bytes and at no other: a large file of which more is
+// alive, or the one in use, would keep all smaller ones for ever.
+func (s *collector) choose() (c choice, err error) {
 	names, newest, err := s.valueFiles()
 	if err != nil {
-		return false, err
+		return c, err
 	}
 	known, err := dead.Known(s.Tree.dir)
 	if err != nil {
-		return false, fmt.Errorf("cannot read what is dead in the value log: %w", err)
+		return c, fmt.Errorf("cannot read what is dead in the value log: %w", err)
 	}
-	best, most := uint32(0), int64(0)
+	least, most := collectShare, int64(0)
+	if s.Usage().Short {
+		least = collectShort
+	}
 	for number, bytes := range known {
 		most = max(most, bytes)
-		if names[number] == "" || number == newest || s.lingering[number] || bytes <= known[best] {
+		if names[number] == "" || number == newest || s.lingering[number] {
 			continue
 		}
 		info, err := os.Stat(filepath.Join(s.Tree.dir, names[number]))
-		if err == nil && float64(bytes) >= collectShare*float64(info.Size()) {
-			best = number
+		if err != nil {
+			continue
+		}
+		if share := float64(bytes) / float64(max(info.Size(), 1)); share >= least {
+			least = share
+			c.file, c.alive = number, max(info.Size()-bytes, 0)
 		}
 	}
-	if best == 0 {
-		return false, nil
-	}
-	dead.Tell(s.DB, dead.Counts{best: most - known[best] + 1})
-	return true, nil
+	c.tell = most - known[c.file] + 1
+	return c, nil
 }
 
 // checkValues reads the files of the value log that were not read yet, and moves what is alive out

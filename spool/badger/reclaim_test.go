@@ -14,7 +14,7 @@ func TestReclaimDue(t *testing.T) {
 		t.Helper()
 		at = at.Add(after)
 		r.Swept.Add(swept)
-		if got := r.due(at, head, short, tree); got != want {
+		if got := r.due(at, head, short, tree, valueFileMax); got != want {
 			t.Errorf("after %s, %d MiB swept: %v; want %v", after, r.Swept.Load()/mib, got, want)
 		}
 		if want {

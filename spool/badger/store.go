@@ -117,6 +117,7 @@ func (s *Store) Open() error {
 	if s.noSync {
 		opts.SyncWrites = false
 	}
+	opts.ValueLogFileSize = valueFileFor(s.limits.Load().MaxBytes)
 	if !s.shape.Small {
 		return s.Start(s.Files, opts, s.EmptyFileFound)
 	}

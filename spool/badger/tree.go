@@ -86,7 +86,7 @@ func (t *Tree) Open(o badger.Options) error {
 		t.DB, t.bytesMax = db, int(memTable*15/100*95/100)
 		t.entriesMax = int(entriesMax * memTable / MemTableBytes)
 		t.Room.MemTable = memTable
-		t.Room.values.offset = writeOffset(db)
+		t.Room.values.offset, t.Room.values.most = writeOffset(db), db.Opts().ValueLogFileSize
 	}
 	return err
 }

@@ -32,8 +32,10 @@ import (
 const (
 	// ValueBytesMin is the least value that lies in the value log.
 	ValueBytesMin = 4 << 10
-	// valueFileBytes is about where the next file is begun. Badger maps twice as much.
-	valueFileBytes = 64 << 20
+	// valueFileMin and valueFileMax bound where the next file is begun. Badger maps twice as much.
+	valueFileMin, valueFileMax = 1 << 20, 64 << 20
+	// valueFileShare of what a spool may take is one of them.
+	valueFileShare = 16
 	// valueStepMin and valueStepMax bound how far blocks are allocated ahead: as much again as there
 	// is.
 	valueStepMin, valueStepMax = 1 << 20, 4 << 20
@@ -43,11 +45,19 @@ const (
 	// letGoBytes of the file in use are resident before its pages are let go.
 	letGoBytes = 16 << 20
 	// collectShare of a file must be dead before what is alive in it is moved. What a failed delivery
-	// needs keeps the file otherwise: that is disk, and writes nothing.
-	collectShare = 0.9
-	// collectMoved is at most what is moved of one file.
-	collectMoved = 2 * valueFileBytes / 10
+	// needs keeps the file otherwise: that is disk, and writes nothing. When space is short
+	// collectShort is enough, and three bytes are written for each that comes back.
+	collectShare, collectShort = 0.9, 0.25
 )
+
+// valueFileFor is where the next file is begun in a spool that may take so many bytes; 0: any. The
+// one in use is never collected, and what is alive in another is moved before that is.
+func valueFileFor(most int64) int64 {
+	if most <= 0 {
+		return valueFileMax
+	}
+	return min(max(most/valueFileShare, valueFileMin), valueFileMax)
+}
 
 // syncWatch notes the syncs of the value log that fail, and how many values a collection has moved.
 // Badger's words are those of its value.go.
@@ -88,6 +98,8 @@ func (w syncWatch) Errorf(f string, v ...any) {
 type values struct {
 	dir string // the engine's
 	fid int    // its number; 0: there is none, for a test
+	// most is where the next file is begun.
+	most int64
 	// written bounds what it holds, allocated is up to where it has blocks.
 	written, allocated int64
 	letGo              int64 // what was written when its pages were let go last
@@ -124,7 +136,7 @@ func (v *values) begin() {
 }
 
 // rotates reports whether the engine may begin another file after so many bytes.
-func (v *values) rotates(bytes int64) bool { return v.written+bytes >= valueFileBytes }
+func (v *values) rotates(bytes int64) bool { return v.written+bytes >= v.most }
 
 // allocate gives the file blocks at least up to end, and some more if there is room for that.
 func (v *values) allocate(end, most int64) bool {
@@ -166,7 +178,7 @@ func (v *values) extend(to int64) error {
 // wrote counts a transaction, and notes the file that was begun after it.
 func (v *values) wrote(bytes int64) {
 	v.written += bytes
-	if v.written >= valueFileBytes {
+	if v.written >= v.most {
 		if _, err := os.Stat(v.path(v.fid + 1)); err == nil {
 			adviseReads(v.path(v.fid))
 			adviseGone(v.path(v.fid))
@@ -182,6 +194,19 @@ func (v *values) wrote(bytes int64) {
 		v.allocated = max(v.allocated, v.written)
 	}
 	v.unused.Store(max(0, v.allocated-v.written))
+}
+
+// moved counts what a collection has written, into as many files as it took.
+func (v *values) moved(bytes int64) {
+	fid := v.fid
+	if files, err := fileNames(v.dir); err == nil {
+		_, newest := valueLogs(files)
+		v.fid = int(newest)
+	}
+	if v.fid != fid {
+		v.begin()
+	}
+	v.wrote(bytes)
 }
 
 const (

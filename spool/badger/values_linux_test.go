@@ -190,7 +190,7 @@ func TestValuesFull(t *testing.T) {
 	free = spareBytes + 4096
 	f(v.allocated-v.written+4096, nil)
 	// The next file wants something to begin with.
-	v.written, v.allocated = valueFileBytes-1, math.MaxInt64
+	v.written, v.allocated = valueFileMax-1, math.MaxInt64
 	free = 2*spareBytes - 1
 	f(1, engine.ErrFull)
 	free = 2 * spareBytes
@@ -389,7 +389,7 @@ func TestCollectThenKill(t *testing.T) {
 	if err := s.Measure(true); err != nil {
 		t.Fatal(err)
 	}
-	s.Swept(2 * valueFileBytes)
+	s.Swept(2 * valueFileMax)
 	if err := s.Reclaim(time.Now().Add(time.Hour), to, atOnce); err != nil {
 		t.Fatal(err)
 	}
@@ -531,5 +531,58 @@ func TestCollectBesideLarger(t *testing.T) {
 	want(s, "000002.vlog", "000004.vlog")
 	if lost := wantValues(t, s, second-600, second); len(lost) > 0 {
 		t.Errorf("events are lost: %d", lost)
+	}
+}
+
+// When space is short, what is on disk comes down to twice what is needed and two files, whatever
+// share of each file that is.
+func TestCollectWhenShort(t *testing.T) {
+	const events, size, most = 384, 64 << 10, 24 << 20
+	for _, share := range []int{1, 5, 20, 50} {
+		t.Run(fmt.Sprintf("%d %%", share), func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t, StoreOptions{Limits: engine.Limits{MaxBytes: most}})
+			needed := make(map[uint64]bool)
+			for seq := uint64(1); seq <= events; seq++ {
+				txn := s.Begin() // large ones come alone, and are never written with others
+				rec := record.NewEvent(record.Parts{At: time.Unix(1, 0), Payload: make([]byte, size)},
+					record.Seal{Seq: seq})
+				if err := errors.Join(txn.Append(seq, rec, nil), txn.Commit()); err != nil {
+					t.Fatal(err)
+				}
+				needed[seq] = int(seq)*share/100 > (int(seq)-1)*share/100
+			}
+			kept := int64(0)
+			for seq := uint64(1); seq <= events; seq++ {
+				if needed[seq] {
+					kept += size
+					continue
+				}
+				txn := s.Begin()
+				if err := errors.Join(txn.Delete(record.LogKey(seq)), txn.Commit()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Measure(true); err != nil {
+				t.Fatal(err)
+			}
+			if !s.Usage().Short {
+				t.Fatalf("space is not short: %+v", s.Usage())
+			}
+			s.Swept(events * size)
+			if err := s.Reclaim(time.Now().Add(time.Hour), events, atOnce); err != nil {
+				t.Fatal(err)
+			}
+			bound := 2*kept + 2*valueFileFor(most)
+			if got := s.Figures.Values.Load(); got > bound {
+				t.Errorf("%d bytes are in the value log, of which %d are needed; want at most %d", got, kept,
+					bound)
+			}
+			for seq, is := range needed {
+				if _, err := s.Get(record.LogKey(seq)); (err == nil) != is {
+					t.Errorf("event %d, needed %v: %v", seq, is, err)
+				}
+			}
+		})
 	}
 }

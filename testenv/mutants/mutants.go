@@ -158,7 +158,7 @@ func valueMutants() []mutant {
 		tests: "TestRepairStaleFrame",
 	}, {
 		name: "collect what is largest only", file: "spool/badger/reclaim.go",
-		from: "best: most - known[best] + 1", to: "best: 0", pkg: "spool/badger",
+		from: "c.tell = most - known[c.file] + 1", to: "c.tell = 0 * most", pkg: "spool/badger",
 		tests: "TestCollectBesideLarger",
 	}, {
 		name: "forget what was swept before", file: "spool/badger/reclaim.go",
@@ -303,7 +303,7 @@ func frameMutants() []mutant {
 		from: "		if !w.gone { // or", to: "		if true { // or",
 		pkg: "spool/badger", tests: "TestFramesAreAPlainMap",
 	}, {
-		name: "a late event hides a frame", file: "spool/badger/tree.go",
+		name: "a late event hides a frame", file: "spool/badger/txn.go",
 		from: "	if seq <= l.last {", to: "	if seq < l.last && seq == 0 {",
 		pkg: "spool/badger", tests: "TestLoaderMakesFrames",
 	}, {
