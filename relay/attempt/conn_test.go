@@ -209,3 +209,61 @@ func TestGather(t *testing.T) {
 		t.Errorf("%q arrived", text)
 	}
 }
+
+// What has come is read although its time is over, as after the process stood still: as far as it
+// is there, up to a bound, and not of an attempt that was aborted.
+func TestReadLate(t *testing.T) {
+	said := make(chan []byte)
+	r := newReceiver(t, func(nc net.Conn) {
+		for b := range said {
+			_, _ = nc.Write(b)
+		}
+	})
+	nc, err := net.Dial("tcp", r.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSocket(nc.(*net.TCPConn))
+	defer s.Close()
+	p := make([]byte, 2*lateBytesMax)
+	over := time.Now().Add(-time.Hour)
+	come := func(n int) {
+		t.Helper()
+		said <- make([]byte, n)
+		eventually(t, "bytes", func() bool { return s.readable() })
+	}
+	f := func(what string, want int) {
+		t.Helper()
+		n, err := s.Read(p)
+		if n != want || (want == 0) != errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %d bytes, %v; want %d", what, n, err, want)
+		}
+	}
+	s.shorten(over)
+	f("nothing", 0)
+	come(9)
+	f("what has come", 9)
+	f("no more", 0)
+	s.late = lateBytesMax - 3
+	come(9)
+	f("up to a bound", 3)
+	f("which is reached", 0)
+	s.expect(time.Now(), time.Now().Add(time.Hour))
+	f("within the time of another", 6)
+	s.shorten(over)
+	come(9)
+	s.aborted.Store(true)
+	f("of an attempt that was aborted", 0)
+	close(said)
+}
+
+// readable reports whether there is anything to read.
+func (s *socket) readable() (is bool) {
+	s.SetReadDeadline(time.Time{})
+	_ = s.raw.Read(func(fd uintptr) bool {
+		is = peekReadable(fd)
+		return true
+	})
+	s.SetReadDeadline(longAgo())
+	return is
+}

@@ -21,6 +21,9 @@ const (
 	// raceDelay is how long one address may be alone before the next one is tried beside it;
 	// RFC 8305 §8 recommends 250 ms.
 	raceDelay = 250 * time.Millisecond
+	// familyPatience is how long addresses of one family wait for those of the other: some resolvers
+	// never answer one of the two questions.
+	familyPatience = 2 * time.Second
 )
 
 // dialer opens connections to one target. Safe for concurrent use.
@@ -195,7 +198,7 @@ func (d *dialer) lookup(ctx context.Context) ([]netip.AddrPort, error) {
 	if addr, err := netip.ParseAddr(d.host); err == nil {
 		return []netip.AddrPort{netip.AddrPortFrom(addr, d.port)}, nil
 	}
-	found, err := d.resolver.LookupNetIP(ctx, "ip", d.host)
+	found, err := d.resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +206,40 @@ func (d *dialer) lookup(ctx context.Context) ([]netip.AddrPort, error) {
 		return nil, errors.New("the name has no address")
 	}
 	return interleave(found, d.port), nil
+}
+
+// resolved is an answer of the resolver.
+type resolved struct {
+	found []netip.Addr
+	err   error
+}
+
+// resolve asks for the addresses of both families, and after familyPatience for each by itself: the
+// first that has some is enough then. The error is that of the first question.
+func (d *dialer) resolve(ctx context.Context) ([]netip.Addr, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	both, one := make(chan resolved, 1), make(chan resolved, 2) // whoever answers late waits for nobody
+	ask := func(network string, to chan<- resolved) {
+		found, err := d.resolver.LookupNetIP(ctx, network, d.host)
+		to <- resolved{found, err}
+	}
+	go ask("ip", both)
+	wait := time.NewTimer(familyPatience)
+	defer wait.Stop()
+	for {
+		select {
+		case r := <-both:
+			return r.found, r.err
+		case r := <-one:
+			if r.err == nil && len(r.found) > 0 {
+				return r.found, nil
+			}
+		case <-wait.C:
+			go ask("ip4", one)
+			go ask("ip6", one)
+		}
+	}
 }
 
 // interleave alternates between the families, beginning with the one the resolver put

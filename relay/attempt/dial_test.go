@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -48,4 +49,27 @@ func TestRace(t *testing.T) {
 	f("169.254.169.254", "127.0.0.1")
 	f("127.0.0.1", "127.0.0.2", "::1")
 	f("127.0.0.1", "127.0.0.1")
+}
+
+// halfResolver answers what is asked of one family only, and nothing else ever.
+type halfResolver struct {
+	network string
+	addr    netip.Addr
+}
+
+func (h halfResolver) LookupNetIP(ctx context.Context, network, _ string) ([]netip.Addr, error) {
+	if network == h.network {
+		return []netip.Addr{h.addr}, nil
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A resolver that drops the questions of one family costs some seconds and not the attempt.
+func TestResolverDropsAFamily(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, says(answer200, false))
+	o := options(t, "http://crm:"+portOf(r)+"/")
+	o.Resolver = halfResolver{"ip4", netip.MustParseAddr("127.0.0.1")}
+	wantKind(t, attemptAt(t, o), Success, "")
 }

@@ -94,11 +94,25 @@ func (h *http2) carry(ctx context.Context, c *call) *fault {
 	}
 }
 
+const (
+	// lateMin after its time is over the end of an attempt has come late itself.
+	lateMin = 50 * time.Millisecond
+	// lateGrace is for reading what has come meanwhile.
+	lateGrace = 100 * time.Millisecond
+)
+
 // carryTwo is carry over HTTP/2; errPlain: the target would not.
 func (h *http2) carryTwo(ctx context.Context, c *call) *fault {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	x := &exchange2{h: h, call: c, cut: time.AfterFunc(time.Until(c.deadline), cancel)}
+	x := &exchange2{h: h, call: c}
+	x.cut = time.AfterFunc(time.Until(c.deadline), func() {
+		// The process may have stood still: what has come is read first, by the connection's reader.
+		if time.Since(c.deadline) > lateMin {
+			time.Sleep(lateGrace)
+		}
+		cancel()
+	})
 	defer x.cut.Stop()
 	var f *fault
 	if x.request, f = h.request(ctx, c); f != nil {

@@ -19,6 +19,7 @@ type socket struct {
 	// whether the connection is quiet, so it stays behind and is moved when it is met.
 	until, armed time.Time
 	aborted      atomic.Bool
+	late         int // bytes that were read after that
 	// secure says that TLS lies on it, records where in its stream the reading is.
 	secure  bool
 	records records
@@ -55,13 +56,16 @@ func newSocket(tcp *net.TCPConn) *socket {
 	return s
 }
 
+// lateBytesMax bounds what is read of an answer after its time is over.
+const lateBytesMax = 64 << 10
+
 // longAgo is a deadline that makes reads and writes return at once.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
 // expect gives what comes next until an instant. A deadline that is set already stays if it leaves
 // at least half of that time, so that one is seldom met before it is due.
 func (s *socket) expect(now, until time.Time) {
-	s.until = until
+	s.until, s.late = until, 0
 	if s.armed.After(until) || s.armed.Sub(now) < until.Sub(now)/2 {
 		s.arm()
 	}
@@ -106,9 +110,29 @@ func (s *socket) Read(p []byte) (n int, err error) {
 				break
 			}
 		}
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			n, err = s.arrived(p, err)
+		}
 	}
 	if s.secure {
 		s.records.pass(p[:n])
+	}
+	return n, err
+}
+
+// arrived reads what has come although its time is over: the process may have stood still, with the
+// machine or by a signal, while the answer was there in time.
+func (s *socket) arrived(p []byte, over error) (int, error) {
+	p = p[:min(len(p), lateBytesMax-s.late)]
+	if len(p) == 0 || s.aborted.Load() {
+		return 0, over
+	}
+	s.SetReadDeadline(time.Time{}) // it would not read at all otherwise
+	n, err := s.readOnce(p)
+	s.SetReadDeadline(longAgo())
+	s.late += n
+	if err == errHeld {
+		err = over
 	}
 	return n, err
 }
