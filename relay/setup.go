@@ -205,7 +205,7 @@ func AttemptOptions(t *config.Target, version string) (attempt.Options, error) {
 	o := attempt.Options{
 		Name: t.Name, URL: t.URL, Method: t.Method, Success: t.Success.Has, Timeout: t.Timeout,
 		Concurrency: t.Concurrency, AllowAddresses: t.AllowAddresses,
-		UserAgent: "hookspool/" + version, HTTP: t.HTTP,
+		UserAgent: "hookspool/" + version, HTTP: t.HTTP, MaxAge: t.ConnectionMaxAge,
 	}
 	for _, h := range t.Headers {
 		o.Header = append(o.Header, attempt.Header{Name: h.Name, Value: h.Value.Reveal()})

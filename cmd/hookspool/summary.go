@@ -223,6 +223,13 @@ func deliveryDetails(t *config.Target) (details []string) {
 	if t.RetryAfterMax != time.Hour {
 		details = append(details, retryAfterText(t.RetryAfterMax))
 	}
+	switch most := t.ConnectionMaxAge; most {
+	case 5 * time.Minute:
+	case 0:
+		details = append(details, "connections of any age")
+	default:
+		details = append(details, "connections of "+durationText(most)+" at most")
+	}
 	if t.Gone == "pause" {
 		details = append(details, "paused by 410")
 	}

@@ -156,6 +156,8 @@ type Options struct {
 	HTTP string
 	// Concurrency bounds the idle connections kept; callers bound what is in flight.
 	Concurrency int
+	// MaxAge of a connection, after which it carries no further request; 0: any.
+	MaxAge time.Duration
 	// Buffers are shared with other Clients, of which most are at rest; nil: they are its own.
 	Buffers *Buffers
 	// RootCAs replaces the system's authorities; nil: the system's.

@@ -15,6 +15,7 @@ type conn struct {
 	remote   string
 	tlsText  string
 	reused   bool
+	born     time.Time
 	idleFrom time.Time
 
 	// busy is set while an exchange may be aborted. done, of a context, says when, and stop ends
@@ -41,7 +42,7 @@ var errNoisy = errors.New("the connection is not quiet")
 
 // newConn wraps a fresh connection, and the TLS on it if there is any.
 func newConn(s *socket, secure *tls.Conn) *conn {
-	pc := &conn{socket: s, tls: secure, remote: s.RemoteAddr().String()}
+	pc := &conn{socket: s, tls: secure, remote: s.RemoteAddr().String(), born: time.Now()}
 	pc.ended = make(chan struct{})
 	pc.onDone = func() {
 		pc.abort()

@@ -219,7 +219,7 @@ type resolved struct {
 func (d *dialer) resolve(ctx context.Context) ([]netip.Addr, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	both, one := make(chan resolved, 1), make(chan resolved, 2) // whoever answers late waits for nobody
+	both, one := make(chan resolved, 1), make(chan resolved, 2) // who answers late waits for nobody
 	ask := func(network string, to chan<- resolved) {
 		found, err := d.resolver.LookupNetIP(ctx, network, d.host)
 		to <- resolved{found, err}

@@ -44,7 +44,8 @@ type http1 struct {
 
 // newHTTP1 makes the transport of a target; it opens no connection.
 func newHTTP1(w *writer, d *dialer, o *Options) *http1 {
-	h := &http1{writer: w, dialer: d, pool: &pool{max: max(o.Concurrency, 1)}, buffers: o.Buffers}
+	h := &http1{writer: w, dialer: d, buffers: o.Buffers,
+		pool: &pool{max: max(o.Concurrency, 1), maxAge: o.MaxAge}}
 	if h.buffers == nil {
 		h.buffers = &Buffers{}
 	}

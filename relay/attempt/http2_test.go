@@ -395,3 +395,28 @@ func TestHTTPAuto(t *testing.T) {
 		wantKind(t, attemptAt(t, o), TLS, "certificate required")
 	}
 }
+
+// A connection that is old is closed after its answer, in both versions.
+func TestConnectionMaxAge(t *testing.T) {
+	f := func(t *testing.T, s *server2, o Options) {
+		for _, age := range []struct {
+			most  time.Duration
+			conns int64
+		}{{0, 1}, {time.Hour, 1}, {time.Nanosecond, 3}} {
+			o.MaxAge = age.most
+			c := newTestClient(t, o)
+			before := s.conns.Load()
+			do(t, c, 3, Success)
+			if n := s.conns.Load() - before; n != age.conns {
+				t.Errorf("of %s at most: %d connections for 3 attempts; want %d", age.most, n, age.conns)
+			}
+			c.Close()
+		}
+	}
+	serve := func(http.ResponseWriter, *http.Request) {}
+	ways(t, serve, f)
+	t.Run("1.1", func(t *testing.T) {
+		s := newServer2(t, nil, nil, serve)
+		f(t, s, options2(t, s, nil, "1.1"))
+	})
+}

@@ -13,7 +13,8 @@ const idleMax = 4 * time.Second
 // have been closed goes first, and a target that needs fewer lets the oldest expire. One
 // timer closes them.
 type pool struct {
-	max int
+	max    int
+	maxAge time.Duration // of a connection; 0: any
 
 	mu     sync.Mutex // guards what follows
 	idle   []*conn    // by idleFrom, the oldest first
@@ -60,7 +61,7 @@ func (p *pool) pop() *conn {
 func (p *pool) put(pc *conn, now time.Time) {
 	pc.idleFrom = now
 	p.mu.Lock()
-	if p.closed || len(p.idle) >= p.max || now.Before(p.short) {
+	if p.closed || len(p.idle) >= p.max || now.Before(p.short) || isOld(pc.born, now, p.maxAge) {
 		p.mu.Unlock()
 		pc.close()
 		return
@@ -68,6 +69,12 @@ func (p *pool) put(pc *conn, now time.Time) {
 	p.idle = append(p.idle, pc)
 	p.armLocked(idleMax)
 	p.mu.Unlock()
+}
+
+// isOld reports that a connection is to carry no further request: the name may lead elsewhere by
+// now, and the certificate be another.
+func isOld(born, now time.Time, most time.Duration) bool {
+	return most > 0 && now.Sub(born) >= most
 }
 
 // armLocked sets the timer unless it is set.

@@ -25,7 +25,8 @@ const (
 type share struct {
 	dialer *dialer
 	// maker makes a connection of HTTP/2 of one of ours. It dials nothing.
-	maker *http.Transport
+	maker  *http.Transport
+	maxAge time.Duration // of a connection; 0: any
 
 	mu      sync.Mutex // guards what follows
 	list    []*shared  // the oldest first
@@ -46,6 +47,7 @@ type shared struct {
 	conn        *http.ClientConn
 	wire        *wire
 	remote, tls string
+	born        time.Time
 	plain       *conn       // instead of conn, of a target that chose HTTP/1.1
 	retired     atomic.Bool // it takes no more requests
 
@@ -60,7 +62,7 @@ type wireKey struct{}
 
 // newShare makes the connections of a target; it opens none.
 func newShare(d *dialer, o *Options) *share {
-	s := &share{dialer: d}
+	s := &share{dialer: d, maxAge: o.MaxAge}
 	only := new(http.Protocols)
 	// Whether there is TLS was decided before net/http sees a connection.
 	only.SetUnencryptedHTTP2(true)
@@ -212,7 +214,8 @@ func (pc *conn) isTwo() bool {
 
 // begin speaks HTTP/2 on a fresh connection, with one place taken.
 func (s *share) begin(pc *conn) (*shared, *fault) {
-	k := &shared{wire: newWire(pc), remote: pc.remote, tls: pc.tlsText, inFlight: 1, given: 1}
+	k := &shared{wire: newWire(pc), born: pc.born, remote: pc.remote, tls: pc.tlsText, inFlight: 1,
+		given: 1}
 	k.wire.settled = func() { s.settle(k) }
 	ctx := context.WithValue(context.Background(), wireKey{}, k.wire)
 	var err error
@@ -261,6 +264,9 @@ func (s *share) release(k *shared, now time.Time) {
 	s.tellLocked()
 	k.inFlight--
 	k.idleFrom = now
+	if isOld(k.born, now, s.maxAge) {
+		k.retired.Store(true)
+	}
 	switch {
 	case k.inFlight > 0:
 	case k.retired.Load(), s.closed, now.Before(s.short), k.isLeaving():

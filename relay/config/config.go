@@ -169,13 +169,15 @@ type Target struct {
 	EveryTicks       int             // a job at every so many ticks; 1: at each
 	// RetryAfterMax is how long a Retry-After may hold the target; 0: it is ignored.
 	RetryAfterMax time.Duration
-	Expire        time.Duration // what is older is not attempted any more; 0: nothing is
-	Gone          string        // what 410 means: "retry" or "pause"
-	Method        string        // "POST", "PUT" or "PATCH"
-	Batch         Batch
-	HTTP          string // "1.1", "2" or, with https, "auto"
-	Proxy         Proxy
-	OAuth2        OAuth2
+	// ConnectionMaxAge: a connection that is older is closed after its answer; 0: none is too old.
+	ConnectionMaxAge time.Duration
+	Expire           time.Duration // what is older is not attempted any more; 0: nothing is
+	Gone             string        // what 410 means: "retry" or "pause"
+	Method           string        // "POST", "PUT" or "PATCH"
+	Batch            Batch
+	HTTP             string // "1.1", "2" or, with https, "auto"
+	Proxy            Proxy
+	OAuth2           OAuth2
 }
 
 // Retries is how often a delivery is tried again after the first send.
@@ -289,8 +291,9 @@ func DefaultTarget(name string) Target {
 		HTTP:        "1.1",
 		EveryTicks:  1,
 
-		RetryAfterMax: time.Hour,
-		Gone:          "retry",
+		RetryAfterMax:    time.Hour,
+		ConnectionMaxAge: 5 * time.Minute,
+		Gone:             "retry",
 	}
 }
 

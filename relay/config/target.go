@@ -98,6 +98,9 @@ func targetRows(t *Target) []row {
 		{name: "retry_after_max", set: duration(&t.RetryAfterMax, span{
 			low: testDurationMin, high: 31 * day, off: "Retry-After is ignored",
 			why: "a target that asks for more is held this long"})},
+		{name: "connection_max_age", set: duration(&t.ConnectionMaxAge, span{
+			low: testDurationMin, high: 31 * day, off: "a connection is used for as long as it lives",
+			why: "a connection that is older is closed after its answer"})},
 		{name: "expire", set: optionalDuration(&t.Expire, span{low: testDurationMin, high: 3650 * day,
 			why: "a delivery that is older is not attempted any more; empty: none is too old"})},
 		{name: "gone", set: choice(&t.Gone, "retry", "pause")},
