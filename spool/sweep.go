@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
@@ -66,10 +67,11 @@ func (s *Spool) keepLoop(began time.Time) {
 
 // keep is one look of the keeper.
 func (s *Spool) keep(clock time.Time) {
-	if err := s.hw.Write(s.head.Load()); err != nil {
+	if err := s.hw.Write(s.head.Load()); err != nil && !errors.Is(err, syscall.ENOSPC) &&
+		!errors.Is(err, syscall.EDQUOT) {
 		_ = s.fail(err)
 		return
-	}
+	} // a file system that copies has no block for it on a full disk; it is tried again
 	if err := s.measure(s.gate.closed()); err != nil {
 		return
 	}

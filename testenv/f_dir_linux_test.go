@@ -130,3 +130,29 @@ func (j *Journey) serveAsNobody() string {
 	}
 	return string(out)
 }
+
+// TestFaultBtrfs asserts that a spool on btrfs has its files written in place, so that a full disk is
+// no SIGBUS, and that a start and check tell of one whose files are copied at each write.
+func TestFaultBtrfs(t *testing.T) {
+	effort.OnlyLong(t, "it breaks disks, calls of the system or files")
+	d := newDisk(t, "btrfs", 512<<20)
+	dir := filepath.Join(d.dir, "spool")
+	j := faultJourney(t, Seed(t), dir)
+	j.Start()
+	j.SendIDs("before", 20)
+	const words = "copies what is written"
+	if strings.Contains(j.Log(), words) {
+		t.Errorf("it warns although its files are written in place:\n%s", tail(j.Log()))
+	}
+	if code := j.Terminate(); code != 0 {
+		t.Fatalf("it left with %d", code)
+	}
+	must(t, "sh", "-c", `mkdir "$1"/copy && cp -a --reflink=never "$1"/db/. "$1"/copy/ && rm -r "$1"/db && `+
+		`mv "$1"/copy "$1"/db`, "sh", dir)
+	j.Start()
+	if !strings.Contains(j.Log(), words) {
+		t.Errorf("it does not warn:\n%s", tail(j.Log()))
+	}
+	j.SendIDs("after", 20)
+	j.finishFaults()
+}

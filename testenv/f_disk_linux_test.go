@@ -77,7 +77,8 @@ func (d *disk) format() {
 	if err := f.Close(); err != nil {
 		d.t.Fatal(err)
 	}
-	args := map[string][]string{"ext4": {"-q", "-F", "-m", "0"}, "xfs": {"-q", "-f"}}[d.kind]
+	args := map[string][]string{"ext4": {"-q", "-F", "-m", "0"}, "xfs": {"-q", "-f"},
+		"btrfs": {"-q", "-f"}}[d.kind]
 	must(d.t, "mkfs."+d.kind, append(args, d.image)...)
 }
 

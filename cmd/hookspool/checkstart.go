@@ -60,6 +60,10 @@ func (c *cli) checkStart(ctx context.Context, cfg *config.Config, r *report) {
 				"user %d: check as the user that runs serve", dir, owner, os.Geteuid()))
 		}
 	}
+	if kind := care.Copies(dir); kind != "" && !cfg.Spool.Shared() {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("spool.dir %q lies on %s, which copies what is "+
+			"written: when the disk is full the relay may be ended by the system", dir, kind))
+	}
 	for _, address := range cfg.Server.Listen {
 		r.addAddress("server.listen", address, running, inUse)
 	}

@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -167,6 +168,11 @@ func OpenEngine(o badger.Options) (db *badger.DB, err error) {
 			db, err = nil, fmt.Errorf("badger panicked: %v", r)
 		}
 	}()
+	if _, gone := os.Stat(o.Dir); !o.ReadOnly && errors.Is(gone, fs.ErrNotExist) {
+		if err := volume.WriteInPlace(o.Dir); err != nil {
+			return nil, err
+		}
+	}
 	db, err = badger.Open(o)
 	if err == nil {
 		return db, nil

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/volume"
 )
@@ -118,6 +120,19 @@ func (s *Store) Open() error {
 		opts.SyncWrites = false
 	}
 	opts.ValueLogFileSize = valueFileFor(s.limits.Load().MaxBytes)
+	if err := s.open(opts); err != nil {
+		return err
+	}
+	if kind := volume.Copies(opts.Dir); kind != "" {
+		s.Log.Warn("the file system of the spool copies what is written: when its disk is full a store "+
+			"may end the process; move the spool by spool backup and spool restore, or elsewhere",
+			"file_system", kind)
+	}
+	return nil
+}
+
+// open opens the engine in its shape.
+func (s *Store) open(opts badger.Options) error {
 	if !s.shape.Small {
 		return s.Start(s.Files, opts, s.EmptyFileFound)
 	}

@@ -58,6 +58,23 @@ func Probe(dir string, key []byte) error {
 	return err
 }
 
+// Copies is the file system that copies what is written into a spool's files, or would; empty: none
+// that is known to. See volume.WriteInPlace.
+func Copies(dir string) string {
+	if part := filepath.Join(dir, ondisk.Dir); made(dir) {
+		return volume.Copies(part)
+	}
+	near, err := nearestDir(dir)
+	if err != nil {
+		return ""
+	}
+	kind := volume.Copies(near)
+	if kind == "btrfs" {
+		return "" // it is made as it should be
+	}
+	return kind
+}
+
 // Holds reports whether a directory holds a spool, or one that was open there is away: what Open
 // would go on with, or refuse to replace. Nothing in it is read.
 func Holds(dir string) bool {
