@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -168,7 +169,7 @@ func checkValueLog(path string) (fault, note string, err error) {
 
 // CheckOlderValueLogs looks at all value logs but the newest, which is CheckFiles' to look at. The
 // engine can be opened with what is found.
-func CheckOlderValueLogs(dir string) (bad []string, err error) {
+func CheckOlderValueLogs(ctx context.Context, dir string) (bad []string, err error) {
 	files, err := fileNames(filepath.Join(dir, Dir))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %q: %w", dir, err)
@@ -177,6 +178,9 @@ func CheckOlderValueLogs(dir string) (bad []string, err error) {
 	for number, name := range names {
 		if number == newest {
 			continue
+		}
+		if ctx.Err() != nil {
+			return bad, context.Cause(ctx)
 		}
 		fault, _, err := checkValueLog(filepath.Join(dir, Dir, name))
 		if err != nil {

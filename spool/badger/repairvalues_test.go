@@ -459,7 +459,7 @@ func TestValueLogLeftAlone(t *testing.T) {
 		t.Errorf("it is said that %q, %v", bad, err)
 	}
 	changeByte(t, paths[0], valueEntries(t, closed, paths[0], "")[1].At+40, 1)
-	bad, err = CheckOlderValueLogs(closed)
+	bad, err = CheckOlderValueLogs(t.Context(), closed)
 	if err != nil || len(bad) != 1 || !strings.Contains(bad[0], filepath.Base(paths[0])) {
 		t.Errorf("it is said that %q, %v", bad, err)
 	}

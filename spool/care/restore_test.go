@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -177,4 +178,40 @@ func TestRestoreFull(t *testing.T) {
 	if _, _, err := care.Restore(context.Background(), bytes.NewReader(out.Bytes()), o); err != nil {
 		t.Error(err)
 	}
+}
+
+// Whoever goes through a whole spool ends when it is stopped, and says so.
+func TestStopped(t *testing.T) {
+	f := open(t)
+	f.furnish()
+	var out bytes.Buffer
+	if _, err := care.Backup(t.Context(), f.Spool, &out); err != nil {
+		t.Fatal(err)
+	}
+	reason := errors.New("a signal came")
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(reason)
+	wants := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, reason) && !errors.Is(err, context.Canceled) {
+			t.Errorf("%s that was stopped: %v", what, err)
+		}
+	}
+	_, err := care.VerifyLive(ctx, f.Spool, nil)
+	wants("a verify of a running spool", err)
+	_, err = care.Export(ctx, f.Spool, io.Discard, care.Selection{All: true})
+	wants("an export", err)
+	_, err = care.Backup(ctx, f.Spool, io.Discard)
+	wants("a backup", err)
+	f.append(strings.Repeat("x", 8<<10), "a")
+	f.reopen()
+	f.append(strings.Repeat("x", 8<<10), "a")
+	f.close()
+	_, err = care.Verify(ctx, f.readerOptions(), nil)
+	wants("a verify", err)
+	o := care.RestoreOptions{Dir: t.TempDir(), Log: f.options().Log}
+	_, _, err = care.Restore(ctx, bytes.NewReader(out.Bytes()), o)
+	wants("a restore", err)
+	_, err = ondisk.CheckOlderValueLogs(ctx, f.dir)
+	wants("a look at value logs", err)
 }

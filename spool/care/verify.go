@@ -96,7 +96,7 @@ func Verify(ctx context.Context, o ReaderOptions, progress func(done, total int6
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	err = at(ctx, r, func(ctx context.Context, view *Snapshot) error {
-		bad, err := ondisk.CheckOlderValueLogs(o.Dir)
+		bad, err := ondisk.CheckOlderValueLogs(ctx, o.Dir)
 		if err != nil {
 			return fmt.Errorf("cannot verify: %w", err)
 		}
