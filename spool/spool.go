@@ -292,6 +292,7 @@ func newSpool(o Options) *Spool {
 	}
 	if s.shared, _ = s.engine.(engine.Shared); s.shared != nil {
 		s.crew.init(s)
+		s.clock.Several = true
 	}
 	if s.busy == nil {
 		s.busy = func(*Lane) bool { return false }

@@ -204,8 +204,8 @@ func (s *collector) count(between func(run func() error) error) error {
 	})
 }
 
-// lostCount is how much less than there is the engine must know of for that to be noted.
-const lostCount = valueFileMax / 16
+// lostShare of a file is how much less than there is the engine must know of for that to be noted.
+const lostShare = 16
 
 // countOne counts one file.
 func (s *collector) countOne(number uint32, name string) error {
@@ -223,7 +223,7 @@ func (s *collector) countOne(number uint32, name string) error {
 		return err
 	}
 	bytes, err := dead.Count(s.DB, filepath.Join(s.Tree.dir, name), how)
-	if err == nil && bytes > known[number]+lostCount {
+	if err == nil && bytes > known[number]+s.Room.values.most/lostShare {
 		s.counted[number] = bytes - known[number]
 	}
 	return err

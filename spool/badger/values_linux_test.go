@@ -409,17 +409,17 @@ func TestCollectThenKill(t *testing.T) {
 // TestLostCount loses what the engine has counted of dead values, as a power cut can: it is counted
 // again, and the files are given back without another start, but for those of which much is alive.
 func TestLostCount(t *testing.T) {
-	effort.OnlyLong(t, "it fills files of the value log")
 	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, 32)} {
-		s := openStore(t, StoreOptions{Files: Files{Key: key}})
-		const all = 12_545 // 200 MB
+		limits := engine.Limits{MaxBytes: 32 << 20} // with files of 2 MiB
+		s := openStore(t, StoreOptions{Files: Files{Key: key}, Limits: limits})
+		const all, dead = 513, 321
 		putValues(t, s, 1, all)
 		before := len(valueLogsOf(t, s))
-		dropValues(t, s, 1, 8193)
+		dropValues(t, s, 1, dead)
 		if err := errors.Join(s.Flush(), s.Flatten()); err != nil {
 			t.Fatal(err)
 		}
-		s = copied(t, s, StoreOptions{Files: Files{Key: key}}, func(dir string) {
+		s = copied(t, s, StoreOptions{Files: Files{Key: key}, Limits: limits}, func(dir string) {
 			err := os.WriteFile(filepath.Join(dir, Dir, "DISCARD"), make([]byte, 1<<20), 0o600)
 			if err != nil {
 				t.Fatal(err)
@@ -448,7 +448,7 @@ func TestLostCount(t *testing.T) {
 		if n := reclaimed(now.Add(time.Hour)); n > 0 {
 			t.Errorf("%d of 2 dead files are there", n)
 		}
-		if lost := wantValues(t, s, 8193, all); len(lost) > 0 {
+		if lost := wantValues(t, s, dead, all); len(lost) > 0 {
 			t.Errorf("events are lost: %d", lost)
 		}
 	}

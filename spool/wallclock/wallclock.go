@@ -21,10 +21,12 @@ const Slack = time.Minute
 // is removed because of its age: what comes back within that has only been a mistake.
 const Unsure = 10 * time.Minute
 
-// Clock is what is known of the wall clock. The zero value knows nothing: what is ahead of now
-// counts as now. It is safe for concurrent use.
+// Clock is what is known of the wall clock. The zero value knows nothing, and notices by the first
+// instant that is ahead. It is safe for concurrent use.
 type Clock struct {
 	Log *slog.Logger // nil: nobody is told
+	// Several clocks stamp: what is ahead of this one may only be another's, and counts as now.
+	Several bool
 
 	mu sync.Mutex // guards below
 	// latest is the newest instant that was seen, back when the clock was noticed to have gone back.
@@ -102,6 +104,9 @@ func (c *Clock) Sure() bool {
 func (c *Clock) Was(at, now time.Time) time.Time {
 	if now = now.Round(0); !at.After(now.Add(Slack)) {
 		return at
+	}
+	if c.Several {
+		return now
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -53,6 +53,11 @@ func TestWas(t *testing.T) {
 	c = Clock{}
 	was("nobody saw it", future, now, now)
 	was("nobody saw it, later", future, later, now)
+
+	c = Clock{Several: true}
+	c.See(now)
+	c.See(now.Add(-time.Hour))
+	was("another's", later, now, now)
 }
 
 // The wall clock is compared with one that nobody sets.
