@@ -152,7 +152,7 @@ func loadClock(s *Spool) {
 	var back, newest time.Time
 	value, err := s.get(record.MetaKey(record.MetaClock))
 	if err == nil {
-		back, err = record.DecodeClock(value)
+		back, err = record.DecodeInstant(value)
 	}
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		s.log.Error("cannot read when the clock went back; it counts as noticed now", "error", err)
@@ -430,7 +430,7 @@ func (g *group) putCheckpoint(head uint64) {
 		return // each relay judges by what it has seen itself
 	}
 	if back, changed := g.s.clock.Store(); changed {
-		g.put(record.MetaKey(record.MetaClock), record.EncodeClock(back), 0)
+		g.put(record.MetaKey(record.MetaClock), record.EncodeInstant(back), 0)
 	}
 }
 

@@ -269,7 +269,7 @@ func (g *group) purge(o *purgeOrder, seq uint64) bool {
 	default:
 		return false // settled meanwhile
 	}
-	g.put(mark, record.EncodePurged(o.at), 0)
+	g.put(mark, record.EncodeInstant(o.at), 0)
 	// Nobody will look for it again, so it need not be kept for KeepDelivered.
 	g.released(seq, time.Unix(0, 0))
 	return true

@@ -106,9 +106,10 @@ func (h *http2) carryTwo(ctx context.Context, c *call) *fault {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	x := &exchange2{h: h, call: c}
-	x.cut = time.AfterFunc(time.Until(c.deadline), func() {
+	over := c.deadline // the call is another's by the time that this may run
+	x.cut = time.AfterFunc(time.Until(over), func() {
 		// The process may have stood still: what has come is read first, by the connection's reader.
-		if time.Since(c.deadline) > lateMin {
+		if time.Since(over) > lateMin {
 			time.Sleep(lateGrace)
 		}
 		cancel()

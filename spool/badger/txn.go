@@ -327,8 +327,8 @@ const (
 	// loadedValues are the bytes of frames that are synced together.
 	loadedValues = 4 << 20
 	// loadPatience is how long a loader waits for what is being written out, which gives back a log of
-	// the engine, or the tables that were merged.
-	loadPatience = 10 * time.Second
+	// the engine, or the tables that were merged; loadPause lies between two looks.
+	loadPatience, loadPause = 10 * time.Second, 20 * time.Millisecond
 )
 
 // Load begins to fill the database.
@@ -458,7 +458,7 @@ func (l *Loader) commit() error {
 		if !errors.Is(err, engine.ErrFull) || !writes || time.Since(began) > loadPatience {
 			return err
 		}
-		time.Sleep(premisesPause)
+		time.Sleep(loadPause)
 	}
 	err := l.txn.Commit()
 	l.begin()

@@ -53,7 +53,7 @@ func TestFormatHasANumber(t *testing.T) {
 	for _, value := range [][]byte{format.Encode(), tick.Encode(), at.Encode(), pass.Encode(),
 		id.Encode(), lane.Encode(), x.Encode(), stand.Encode(), attempt.Encode(),
 		EncodeRecent(recent), EncodeName("name"), EncodeWord([]byte("word")),
-		EncodePurged(time.Unix(3, 0)), EncodeClock(time.Unix(4, 0)), EncodeState([]byte("state")), EncodeReceipts(&piece),
+		EncodeInstant(time.Unix(3, 0)), EncodeInstant(time.Unix(4, 0)), EncodeState([]byte("state")), EncodeReceipts(&piece),
 		NewEvent(parts, seal), NewEvent(made, seal)} {
 		fmt.Fprintf(sum, "%x\n", value)
 	}

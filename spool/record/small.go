@@ -102,23 +102,6 @@ func DecodeIDPass(b []byte) (IDPass, error) {
 	return p, d.Err
 }
 
-// EncodeClock is when the wall clock was noticed to have gone back; see package wallclock.
-func EncodeClock(back time.Time) []byte {
-	e := NewEncoder(16)
-	e.Time(back)
-	return e.Seal()
-}
-
-// DecodeClock reads it.
-func DecodeClock(b []byte) (time.Time, error) {
-	d, err := OpenValue(b)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("cannot read when the clock went back: %w", err)
-	}
-	back := d.Time()
-	return back, d.Err
-}
-
 // EncodeName is a lane's name; empty: it was forgotten.
 func EncodeName(name string) []byte {
 	e := NewEncoder(len(name))
@@ -153,17 +136,19 @@ func DecodeWord(b []byte) ([]byte, error) {
 	return body, d.Err
 }
 
-// EncodePurged is the mark of a delivery that was deleted by hand.
-func EncodePurged(at time.Time) []byte {
+// EncodeInstant is the mark of a delivery that was deleted by hand, and of when the wall clock was
+// noticed to have gone back (package wallclock).
+func EncodeInstant(at time.Time) []byte {
 	e := NewEncoder(10)
 	e.Time(at)
 	return e.Seal()
 }
 
-func decodePurged(b []byte) (time.Time, error) {
+// DecodeInstant reads one.
+func DecodeInstant(b []byte) (time.Time, error) {
 	d, err := OpenValue(b)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("cannot read purge mark: %w", err)
+		return time.Time{}, fmt.Errorf("cannot read an instant: %w", err)
 	}
 	at := d.Time()
 	return at, d.Err

@@ -256,7 +256,7 @@ func checkRecent(_, value []byte) error {
 }
 
 func checkPurged(_, value []byte) error {
-	_, err := decodePurged(value)
+	_, err := DecodeInstant(value)
 	return err
 }
 
@@ -296,7 +296,7 @@ func checkMeta(key, value []byte) error {
 		_, err := DecodeIDPass(value)
 		return err
 	case MetaClock:
-		_, err := DecodeClock(value)
+		_, err := DecodeInstant(value)
 		return err
 	}
 	return errors.New("there is no such record")
