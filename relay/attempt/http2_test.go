@@ -420,3 +420,17 @@ func TestConnectionMaxAge(t *testing.T) {
 		f(t, s, options2(t, s, nil, "1.1"))
 	})
 }
+
+// What has come is read although the attempt's time is over, as after the process stood still.
+func TestHTTP2ReadLate(t *testing.T) {
+	serve := func(http.ResponseWriter, *http.Request) { time.Sleep(lateGrace / 5) }
+	ways(t, serve, func(t *testing.T, _ *server2, o Options) {
+		c := newTestClient(t, o)
+		do(t, c, 1, Success)
+		eventually(t, "a late answer", func() bool { // within its grace, which a busy machine may miss
+			x := new(call)
+			x.begin(c, request(), time.Now().Add(-time.Hour))
+			return c.transport.carry(context.Background(), x) == nil && x.kind == Success
+		})
+	})
+}
