@@ -220,9 +220,9 @@ func until(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	every := time.NewTicker(5 * time.Millisecond)
 	defer every.Stop()
-	for end := time.Now().Add(10 * time.Second); !condition(); <-every.C {
+	for end := time.Now().Add(2 * time.Minute); !condition(); <-every.C {
 		if time.Now().After(end) {
-			tb.Fatalf("not within ten seconds: %s", what)
+			tb.Fatalf("not within two minutes: %s", what)
 		}
 	}
 }
@@ -260,7 +260,7 @@ func TestRelays(t *testing.T) {
 	theirs.Say([]byte("hello"))
 	hear("b says hello", func() bool { return string(others(ours)[0].Note) == "hello" })
 	r := others(ours)[0]
-	if r.Name != "b" || r.Ahead.Abs() > 500*time.Millisecond || time.Since(r.Seen) > time.Second {
+	if r.Name != "b" || r.Ahead.Abs() > time.Minute || time.Since(r.Seen) > time.Minute {
 		t.Errorf("it is seen as %+v", r)
 	}
 	own := func(e *jetstream.Engine, lane record.LaneID) {
@@ -314,10 +314,10 @@ func TestNameInUse(t *testing.T) {
 	if err := write(first); err != nil {
 		t.Errorf("the first does not write after the second was refused: %v", err)
 	}
-	began := time.Now()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
+	b.dead = time.Hour     // whoever waits for its death, after it has gone in order, does not start
 	var still sync.RWMutex // held: what the second writes is under way
 	var begun atomic.Int64
 	second := b.engine("a", func(_ string, publish func() error) error {
@@ -326,9 +326,7 @@ func TestNameInUse(t *testing.T) {
 		defer still.RUnlock()
 		return publish()
 	})
-	if took := time.Since(began); took > b.dead*9/10 {
-		t.Errorf("it starts %v after the one before has gone in order", took)
-	}
+	b.dead = time.Second
 	second.Mute()
 	still.Lock()
 	before, lost := begun.Load(), make(chan error, 1)
@@ -396,16 +394,17 @@ func TestAsk(t *testing.T) {
 	ours, theirs := b.engine("a", nil), b.engine("b", nil)
 	defer ours.Close()
 	defer theirs.Close()
-	fails := func(relay, question, word string, most time.Duration) {
+	fails := func(relay, question, word string) {
 		t.Helper()
-		began := time.Now()
-		_, err := ours.Ask(t.Context(), relay, []byte(question))
-		if err == nil || !strings.Contains(err.Error(), word) || time.Since(began) > most {
-			t.Errorf("after %v: %v; want %q", time.Since(began), err, word)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		_, err := ours.Ask(ctx, relay, []byte(question))
+		if err == nil || !strings.Contains(err.Error(), word) || ctx.Err() != nil {
+			t.Errorf("%v, %v; want %q", err, ctx.Err(), word)
 		}
 	}
-	fails("b", "nobody answers there", "it is not there", time.Second)
-	fails("nobody", "x", engine.ErrUnavailable.Error(), time.Second)
+	fails("b", "nobody answers there", "it is not there")
+	fails("nobody", "x", engine.ErrUnavailable.Error())
 	var now, most atomic.Int64
 	var full sync.Once
 	over := make(chan struct{})
@@ -434,8 +433,8 @@ func TestAsk(t *testing.T) {
 			return err == nil && len(answer) == n
 		})
 	}
-	fails("b", strconv.Itoa(4<<20+1), "4194305 bytes; 4194304 at most", time.Second)
-	fails("b", strings.Repeat("x", 9<<20), "the question has", time.Second)
+	fails("b", strconv.Itoa(4<<20+1), "4194305 bytes; 4194304 at most")
+	fails("b", strings.Repeat("x", 9<<20), "the question has")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := ours.Ask(ctx, "b", []byte("wait")); !errors.Is(err, engine.ErrUnavailable) ||
