@@ -360,8 +360,8 @@ func (g *group) findIDs(drafts []*Draft) error {
 	return nil
 }
 
-// repeats reports whether a hash is of what d holds, or of its very bytes: an import and older
-// versions remember the hash of the payload for every event.
+// repeats reports whether a hash is of what d holds, or of its very bytes, which an import
+// remembers.
 func (d *Draft) repeats(hash [32]byte) bool {
 	return hash == d.Hash || hash == sha256.Sum256(d.Payload)
 }

@@ -72,5 +72,9 @@ const (
 	RecordBytesMax = record.BytesMax
 )
 
-// ErrFormat: a newer hookspool wrote this spool.
-var ErrFormat = record.ErrFormat
+// ErrFormat: a newer hookspool wrote this spool. ErrOldFormat: an older one, from whose format no way
+// leads to this one.
+var (
+	ErrFormat    = record.ErrFormat
+	ErrOldFormat = record.ErrOldFormat
+)

@@ -127,7 +127,7 @@ func (f *fixture) checkSum(e *record.Event) {
 
 // A spool furnished by this version drains as the one that is kept does.
 func TestGoldenFramesOfToday(t *testing.T) {
-	f := newGolden(t, golden{})
+	f := newGolden(t, nil)
 	f.reopen()
 	defer func() { f.Close() }()
 	f.furnishFrames()

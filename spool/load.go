@@ -65,19 +65,16 @@ func (s *Spool) loadFormat() error {
 	if err != nil {
 		return fmt.Errorf("cannot read its format: %w", err)
 	}
-	f, err := record.DecodeFormat(value)
-	if err != nil && !errors.Is(err, record.ErrFormat) {
-		s.log.Error("cannot read the spool's first record; it is taken for gone", "error", err)
-		if err := errors.Join(s.WantRecount(), s.checkFirstRecord()); err != nil {
-			return err
-		}
-		return s.initialize()
-	}
-	if err != nil {
+	s.format, err = record.DecodeFormat(value)
+	if err == nil || errors.Is(err, record.ErrFormat) || errors.Is(err, record.ErrOldFormat) {
 		return err
 	}
-	s.format, err = s.migrate(f, record.Version, migrations())
-	return err
+	s.log.Error("cannot read the spool's first record; it is taken for gone", "error", err)
+	if err := errors.Join(s.WantRecount(), s.checkFirstRecord()); err != nil {
+		return err
+	}
+	s.format = record.Format{}
+	return s.initialize()
 }
 
 // checkFirstRecord judges a spool without its format. A new one has nothing; one that was repaired
@@ -126,7 +123,9 @@ func (s *Spool) initialize() error {
 	if s.shared != nil {
 		return s.crew.initialize()
 	}
-	return s.storeFormat(s.format)
+	return s.update(func(txn engine.Txn) error {
+		return txn.Put(record.MetaKey(record.MetaFormat), s.format.Encode(), 0)
+	})
 }
 
 // loadIDPass reads how far ids are remembered again. Without, a pass begins at the first event.
@@ -432,55 +431,4 @@ func (g *group) putCheckpoint(head uint64) {
 	if back, changed := g.s.clock.Store(); changed {
 		g.put(record.MetaKey(record.MetaClock), record.EncodeInstant(back), 0)
 	}
-}
-
-// migration brings a spool from one version of the format to the next. It may be cut off by a crash
-// and is then run again from its beginning, so doing it twice must be the same as doing it once.
-// The record of the format itself keeps its layout for ever (version, id, former ids), and so does
-// the spool's identity.
-type migration struct {
-	from uint64
-	do   func(s *Spool) error
-}
-
-// migrations are all there are, oldest first. Nothing moves: what lies in the tree or by itself
-// goes with the sweep, and is read meanwhile as what is in the value log and in frames.
-func migrations() []migration {
-	stays := func(*Spool) error { return nil }
-	return []migration{{from: 1, do: stays}, {from: 2, do: stays}}
-}
-
-// migrate runs the steps between what is on disk and a version. The new version is stored after
-// each step, so that a crash repeats one at most. A newer spool never comes here: decodeFormat
-// refuses it, because nothing that it says can be trusted to mean what it meant.
-func (s *Spool) migrate(f record.Format, to uint64, steps []migration) (record.Format, error) {
-	for f.Version < to {
-		at := f.Version
-		for _, step := range steps {
-			if step.from != at {
-				continue
-			}
-			s.log.Info("bringing the spool to the next version of its format", "from", at,
-				"to", at+1)
-			if err := step.do(s); err != nil {
-				return f, fmt.Errorf("cannot bring its format from %d to %d: %w", at, at+1, err)
-			}
-			f.Version = at + 1
-			if err := s.storeFormat(f); err != nil {
-				return f, fmt.Errorf("cannot store its format: %w", err)
-			}
-			break
-		}
-		if f.Version == at {
-			return f, fmt.Errorf("%w: got %d, and this hookspool has no way from there to %d",
-				record.ErrOldFormat, at, to)
-		}
-	}
-	return f, nil
-}
-
-func (s *Spool) storeFormat(f record.Format) error {
-	return s.update(func(txn engine.Txn) error {
-		return txn.Put(record.MetaKey(record.MetaFormat), f.Encode(), 0)
-	})
 }

@@ -54,8 +54,7 @@ func (g *group) planWords(c *Change) {
 			continue
 		}
 		key := record.LaneKey(record.PrefixMemo, m.Lane)
-		// One from before is hidden, not deleted: that would be a key before the log's as well.
-		if len(m.Body) == 0 && !g.has(record.LaneKey(record.PrefixMemoOnce, m.Lane)) {
+		if len(m.Body) == 0 {
 			g.delete(key)
 		} else {
 			g.put(key, record.EncodeWord(m.Body), 0)
@@ -143,9 +142,6 @@ func (s *Spool) Notices() ([]Notice, error) {
 func (s *Spool) Memo(l record.LaneID) ([]byte, error) {
 	value, err := s.get(record.LaneKey(record.PrefixMemo, l))
 	if errors.Is(err, engine.ErrNotFound) {
-		value, err = s.get(record.LaneKey(record.PrefixMemoOnce, l))
-	}
-	if errors.Is(err, engine.ErrNotFound) {
 		return nil, nil
 	}
 	var body []byte
@@ -154,9 +150,6 @@ func (s *Spool) Memo(l record.LaneID) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read a memo: %w", err)
-	}
-	if len(body) == 0 {
-		body = nil
 	}
 	return body, nil
 }

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/hookspool/hookspool/spool/care"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -72,33 +70,5 @@ func TestNoticesAndMemos(t *testing.T) {
 	r, err := care.Verify(context.Background(), f.readerOptions(), nil)
 	if err != nil || r.FaultCount > 0 {
 		t.Errorf("%v, faults %q", err, r.Faults)
-	}
-}
-
-// A memo where it was before is read, hidden by a newer one, and does not come back when that is
-// cleared.
-func TestMemoFromBefore(t *testing.T) {
-	f := open(t)
-	l := f.lane("a")
-	body := record.NewEncoder(8)
-	body.Bytes([]byte("old"))
-	err := f.disk.DB.Update(func(txn *badger.Txn) error {
-		return txn.Set(record.LaneKey(record.PrefixMemoOnce, l.id), body.Seal())
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	is := func(want string) {
-		t.Helper()
-		if got, err := f.Memo(l.id); err != nil || string(got) != want {
-			t.Errorf("the memo is %q, %v; want %q", got, err, want)
-		}
-	}
-	is("old")
-	for _, next := range []string{"new", ""} {
-		if err := f.Apply(Change{Memos: []Memo{{Lane: l.id, Body: []byte(next)}}}); err != nil {
-			t.Fatal(err)
-		}
-		is(next)
 	}
 }

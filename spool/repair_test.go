@@ -97,13 +97,10 @@ func (f *fixture) furnishRest() {
 	if err := f.Forget(f.lane("gone")); err != nil {
 		f.t.Fatal(err)
 	}
-	before := record.NewEncoder(8)
-	before.Bytes([]byte("level 10"))
 	told := &receipt.Piece{List: []receipt.Receipt{receipt.Of(3, f.now, time.Second, 200)}}
 	f.write(func(txn *badger.Txn) error {
 		return errors.Join(txn.Set(record.ReceiptsKey(f.lane("a").id, told),
-			record.EncodeReceipts(told)), txn.Set(record.LaneKey(record.PrefixMemoOnce, b.id), before.Seal()),
-			txn.Set(record.ReleasedKey(f.now, 1), nil), txn.Set([]byte{record.PrefixFlush}, nil))
+			record.EncodeReceipts(told)), txn.Set(record.ReleasedKey(f.now, 1), nil), txn.Set([]byte{record.PrefixFlush}, nil))
 	})
 }
 
@@ -143,7 +140,7 @@ func shapes() (all []string) {
 			forms = []string{forms[0] + " " + record.MetaFormat, forms[0] + " " + record.MetaTick,
 				forms[0] + " " + record.MetaCheckpoint}
 		}
-		if len(k.Parts) > 0 && k.Parts[0] == record.PartAbout && k.Prefix != record.PrefixMemoOnce {
+		if len(k.Parts) > 0 && k.Parts[0] == record.PartAbout {
 			for _, form := range forms {
 				forms = append(forms, form+" of the spool")
 			}

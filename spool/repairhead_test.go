@@ -165,31 +165,3 @@ func TestMendTick(t *testing.T) {
 		t.Errorf("%d deliveries are due", len(due))
 	}
 }
-
-// A list of tables that is gone costs an encrypted spool nothing, whatever record its table begins
-// with. (A memo where memos were before set the whole table aside.)
-func TestTableBeginsWithMemo(t *testing.T) {
-	f := open(t)
-	f.close()
-	f.dir, f.secret = t.TempDir()+"/encrypted", []byte(testKey)
-	f.reopen()
-	a := f.lane("a")
-	f.append("one", "a")
-	e := record.NewEncoder(8)
-	e.Bytes([]byte("level 10"))
-	f.write(func(txn *badger.Txn) error { return txn.Set(record.LaneKey(record.PrefixMemoOnce, a.id), e.Seal()) })
-	f.close()
-	if err := os.Remove(filepath.Join(f.dir, ondisk.Dir, badger.ManifestFilename)); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(f.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Spool = s
-	s.Start()
-	f.counts(f.lane("a"), 1, 0)
-	if n := f.Quarantined(); n > 0 {
-		t.Errorf("%d records are set aside", n)
-	}
-}

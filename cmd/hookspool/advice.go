@@ -66,6 +66,9 @@ func engineAdvice(err error) string {
 		{care.ErrReplica, "set spool.engine = \"jetstream\" again, or name another spool.dir; what " +
 			"the servers keep is moved by hookspool spool export, with the config of before, and spool " +
 			"import"},
+		{spool.ErrFormat, "run the newer hookspool that wrote it"},
+		{spool.ErrOldFormat, "what is owed in it is moved by the hookspool that wrote it: hookspool " +
+			"spool export, and spool import with this one"},
 		{spool.ErrRestoring, "run hookspool spool restore again: it starts over; to do without the " +
 			"backup, remove what is in spool.dir"},
 		{jetstream.ErrCredentials, "set in [spool.jetstream] a user that the servers know: " +

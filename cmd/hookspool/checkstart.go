@@ -28,10 +28,6 @@ const checkTimeout = 2 * time.Second
 // that one holds is no problem.
 func (c *cli) checkStart(ctx context.Context, cfg *config.Config, r *report) {
 	dir := cfg.Spool.Dir
-	var former *failure
-	if errors.As(checkFormerSpool(cfg), &former) {
-		r.addProblem(former.Error(), former.hint)
-	}
 	err := care.CheckHome(dir, cfg.Spool.Shared())
 	if err == nil && cfg.Spool.Shared() {
 		err = care.InUse(dir, true)

@@ -52,9 +52,6 @@ func (c *cli) serve(parent context.Context, acceptLoss bool) error {
 	ignoreTerminal()
 	c.neverWait(nil)
 	cfg, err := c.loadConfig()
-	if err == nil {
-		err = checkFormerSpool(cfg)
-	}
 	if err != nil {
 		return err
 	}
@@ -216,8 +213,6 @@ func startAdvice(err error) string {
 			lossFlag
 	case errors.Is(err, spool.ErrDamaged):
 		return "look after the disk; keep a copy of spool.dir as it is, and restore it from a backup"
-	case errors.Is(err, spool.ErrFormat):
-		return "run the newer hookspool that wrote it"
 	case systemAdvice(err) != "":
 		return systemAdvice(err)
 	case errors.Is(err, syscall.EADDRINUSE), strings.Contains(err.Error(), "in use by another"):

@@ -111,9 +111,6 @@ func (k *spoolVerb) find() error {
 		return nil
 	}
 	cfg, err := k.loadConfig()
-	if err == nil && k.dir == "" {
-		err = checkFormerSpool(cfg)
-	}
 	if err != nil {
 		return err
 	}
@@ -168,8 +165,6 @@ func (k *spoolVerb) explainSpool(err error) error {
 		hint = "name another with --dir DIRECTORY or --config FILE"
 	case errors.Is(err, spool.ErrWrongKey):
 		hint = "set spool.encryption_key in the config that --config names"
-	case errors.Is(err, spool.ErrFormat):
-		hint = "a newer hookspool wrote it: use that one"
 	case errors.Is(err, spool.ErrDamaged), errors.Is(err, spool.ErrLoss),
 		errors.Is(err, care.ErrBadBackup):
 		hint = "hookspool spool verify names what is wrong; a backup that verifies can be restored"

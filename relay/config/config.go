@@ -51,7 +51,6 @@ type Event struct {
 // Spool is [spool]: where events are kept, how many, for how long.
 type Spool struct {
 	Dir           string        // relative to the working directory, made when missing
-	DirDefault    bool          // Dir is the default: the file does not name one
 	MaxSize       int64         // bytes of Dir, or of the stream; beyond it new events are refused
 	MinFreeDisk   int64         // bytes that stay free on the disk of Dir; 0: not looked at
 	KeepDelivered time.Duration // 0: gone at the next sweep
@@ -239,7 +238,6 @@ func Default() Config {
 		Event: Event{TypeField: "eventType", DedupeWindow: 24 * time.Hour},
 		Spool: Spool{
 			Dir:           "./hookspool-data",
-			DirDefault:    true,
 			MaxSize:       10 << 30,
 			MinFreeDisk:   512 << 20,
 			KeepDelivered: 24 * time.Hour,

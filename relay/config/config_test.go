@@ -52,7 +52,6 @@ func TestExampleIsDefault(t *testing.T) {
 	}
 	want := Default()
 	want.Path = examplePath
-	want.Spool.DirDefault = false // the example names it
 	local := DefaultTarget("local")
 	local.URL = &url.URL{Scheme: "http", Host: "127.0.0.1:9000", Path: "/hook"}
 	local.Events = []Pattern{"*"}

@@ -84,10 +84,7 @@ func eventRows(e *Event) []row {
 
 func spoolRows(s *Spool) []row {
 	return []row{
-		{name: "dir", set: func(d *decoder, at keyPath, raw any) {
-			s.DirDefault = false
-			text(&s.Dir, checkDir)(d, at, raw)
-		}},
+		{name: "dir", set: text(&s.Dir, checkDir)},
 		{name: "max_size", set: size(&s.MaxSize, spoolBytesMin, diskBytesMax,
 			"with less the engine's own files leave no room for events")},
 		{name: "min_free_disk", set: size(&s.MinFreeDisk, 0, diskBytesMax,

@@ -293,9 +293,9 @@ func (f *frameReader) readHead() (record.Format, BackupInfo, error) {
 	if err != nil {
 		return format, info, fmt.Errorf("%w: %w", ErrBadBackup, err)
 	}
-	if format.Version = d.Uint(); format.Version > record.Version {
-		return format, info, fmt.Errorf("%w: got %d; this hookspool reads %d", record.ErrFormat,
-			format.Version, record.Version)
+	format.Version = d.Uint()
+	if err := record.CheckVersion(format.Version); err != nil {
+		return format, info, err
 	}
 	copy(format.ID[:], d.Bytes())
 	info.Head, info.At = d.Uint(), d.Time().UTC()

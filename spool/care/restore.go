@@ -44,8 +44,8 @@ type RestoreOptions struct {
 // found by theirs. Its high-water mark is the newest event of the backup: what was acknowledged
 // after the backup is not in it, and that is no damage.
 //
-// Errors: ErrNotEmpty, ErrInUse, ErrNoBackup, ErrBadBackup, ErrWrongKey, ErrFormat, ErrDamaged (it
-// did not add up, and was removed), ErrFull.
+// Errors: ErrNotEmpty, ErrInUse, ErrNoBackup, ErrBadBackup, ErrWrongKey, ErrFormat, ErrOldFormat,
+// ErrDamaged (it did not add up, and was removed), ErrFull.
 func Restore(ctx context.Context, r io.Reader, o RestoreOptions) (info BackupInfo, rep *Report,
 	err error) {
 	lock, err := Lock(o.Dir)

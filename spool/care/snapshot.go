@@ -137,14 +137,8 @@ func (v *Snapshot) loadFormat() error {
 	if err != nil {
 		return fmt.Errorf("cannot read its format: %w", err)
 	}
-	if v.format, err = record.DecodeFormat(value); err != nil {
-		return err
-	}
-	if v.format.Version < record.VersionRead {
-		return fmt.Errorf("%w: got %d; want at least %d", record.ErrOldFormat, v.format.Version,
-			record.VersionRead)
-	}
-	return nil
+	v.format, err = record.DecodeFormat(value)
+	return err
 }
 
 // small reads one small record, if it is there.

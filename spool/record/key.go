@@ -17,7 +17,6 @@ const (
 	PrefixStanding  = 'g' // lane → Standing
 	PrefixNotice    = 'o' // lane, episode, way → owed notice
 	PrefixMemo      = 'k' // lane → what the caller wants to know again
-	PrefixMemoOnce  = 'a' // where a memo was before; a key before the log's makes a table span the log
 	PrefixState     = 's' // small keyed state with expiry
 	PrefixName      = 'n' // lane → target name
 	PrefixMeta      = 'm' // name → value

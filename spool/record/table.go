@@ -73,8 +73,6 @@ var kinds = [...]Kind{
 			"itself."},
 	{Prefix: PrefixMemo, Parts: []KeyPart{PartAbout}, check: checkWord, Again: true,
 		use: "memo: what the caller noted of a lane (what was warned of), or of lane 0"},
-	{Prefix: PrefixMemoOnce, Parts: []KeyPart{PartAbout}, check: checkWord,
-		use: "where a memo was before; the one under k hides it"},
 	{Prefix: PrefixState, Parts: []KeyPart{PartKey}, check: checkState,
 		use: "small keyed state of the caller (sessions), expires; with the event"},
 	{Prefix: PrefixName, Parts: []KeyPart{PartLane}, check: checkName,
