@@ -72,8 +72,8 @@ const (
 	RecordBytesMax = record.BytesMax
 )
 
-// ErrFormat: a newer hookspool wrote this spool. ErrOldFormat: an older one, from whose format no way
-// leads to this one.
+// ErrFormat: a newer hookspool wrote this spool. ErrOldFormat: an older one did, in a format from
+// which no way leads to this one.
 var (
 	ErrFormat    = record.ErrFormat
 	ErrOldFormat = record.ErrOldFormat
