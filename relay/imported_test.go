@@ -221,7 +221,7 @@ func TestForgetAgainAndAgain(t *testing.T) {
 	}
 }
 
-// Names that no config could have, which imports of older versions made, can be purged and forgotten.
+// Names that no config could have can be purged and forgotten.
 func TestForgetOddNames(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -191,17 +191,13 @@ func (f front) Event(id string) (admin.Event, error) {
 // Purge is part of admin.Care. Another relay is asked page by page, so that no answer takes long.
 func (f front) Purge(ctx context.Context, name string, q admin.PurgeQuery) (admin.Purged, error) {
 	_, mine := f.servedBy(name)
-	verb := peers.Purge
-	if !q.Choice.IsEmpty() || !q.Since.IsZero() {
-		verb = peers.PurgeSome
-	}
 	if mine || q.Forget || q.Limit > 0 || q.After != "" {
-		v, err := f.pass(ctx, &peers.Question{Verb: verb, Target: name, Purge: &q})
+		v, err := f.pass(ctx, &peers.Question{Verb: peers.Purge, Target: name, Purge: &q})
 		return peers.ResultOf[admin.Purged](v, err)
 	}
 	out := admin.Purged{Target: name, State: q.State, DryRun: q.DryRun}
 	for q.Limit = purgeAtOnce; ; {
-		v, err := f.pass(ctx, &peers.Question{Verb: verb, Target: name, Purge: &q})
+		v, err := f.pass(ctx, &peers.Question{Verb: peers.Purge, Target: name, Purge: &q})
 		page, err := peers.ResultOf[admin.Purged](v, err)
 		out.Count += page.Count
 		out.LookedAt += page.LookedAt
@@ -250,11 +246,7 @@ func (f front) Replay(ctx context.Context, q admin.ReplayQuery) (admin.Replayed,
 }
 
 func (f front) replayAt(ctx context.Context, q admin.ReplayQuery) (admin.Replayed, error) {
-	verb := peers.Replay
-	if !q.Choice.IsEmpty() {
-		verb = peers.ReplaySome
-	}
-	v, err := f.pass(ctx, &peers.Question{Verb: verb, Target: q.Target, Replay: &q})
+	v, err := f.pass(ctx, &peers.Question{Verb: peers.Replay, Target: q.Target, Replay: &q})
 	return peers.ResultOf[admin.Replayed](v, err)
 }
 
@@ -341,33 +333,33 @@ func (f front) carryOut(ctx context.Context, q *peers.Question) (any, error) {
 	case peers.Doing:
 		return f.doing(), nil
 	case peers.Enable:
-		return f.desk.Enable(ordered(q))
+		if q.Order != nil {
+			return f.desk.Enable(*q.Order)
+		}
 	case peers.Retry:
-		return f.desk.Retry(ordered(q))
+		if q.Order != nil {
+			return f.desk.Retry(*q.Order)
+		}
 	case peers.Pause:
-		return nil, f.desk.Pause(ordered(q))
+		if q.Order != nil {
+			return nil, f.desk.Pause(*q.Order)
+		}
 	case peers.Resume:
-		return nil, f.desk.Resume(ordered(q))
+		if q.Order != nil {
+			return nil, f.desk.Resume(*q.Order)
+		}
 	case peers.Accounts:
 		if q.Way < uint8(ways) {
 			return f.payers[q.Way].accounts(ctx, q.Lane), nil
 		}
-	case peers.Purge, peers.PurgeSome:
+	case peers.Purge:
 		if q.Purge != nil {
 			return f.desk.Purge(ctx, q.Target, *q.Purge)
 		}
-	case peers.Replay, peers.ReplaySome:
+	case peers.Replay:
 		if q.Replay != nil {
 			return f.desk.Replay(ctx, *q.Replay)
 		}
 	}
 	return nil, fmt.Errorf("cannot carry out %q: this relay does not know it", q.Verb)
-}
-
-// ordered is the order in a question; an older relay names the target alone.
-func ordered(q *peers.Question) admin.Order {
-	if q.Order == nil {
-		return admin.Order{Target: q.Target}
-	}
-	return *q.Order
 }

@@ -130,6 +130,10 @@ func TestOrderOfAnother(t *testing.T) {
 	t.Parallel()
 	f, o := far(t)
 	answer := func(q *peers.Question) (any, error) {
+		if q.Target != "" && q.Verb != peers.Target {
+			asked := order(q.Target)
+			q.Order = &asked
+		}
 		loop := &others{}
 		unlock := o.locked()
 		loop.a = o.a
@@ -160,7 +164,7 @@ func TestOrderOfAnother(t *testing.T) {
 		t.Errorf("another's: %v", err)
 	}
 	for _, q := range []peers.Question{{Verb: "dance"}, {Verb: peers.Purge}, {Verb: peers.Replay},
-		{Verb: peers.Accounts, Way: 99}} {
+		{Verb: peers.Pause}, {Verb: peers.Retry}, {Verb: peers.Accounts, Way: 99}} {
 		if _, err := answer(&q); err == nil || !strings.Contains(err.Error(), "does not know it") {
 			t.Errorf("%q: %v", q.Verb, err)
 		}

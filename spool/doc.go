@@ -121,10 +121,6 @@
 // has no reason to compact a tree that nobody writes to any more, so after a large sweep the keeper
 // flattens and flushes it, and has the files removed of which little is alive (badger/reclaim.go).
 //
-// An old spool has its log in the tree. It is packed while there is room. Where the disk has none
-// to write its deep levels again, the log is swept once what is kept of it fits, and nothing else
-// deletes in it meanwhile (Store.SweepTo).
-//
 // Beyond MaxBytes, or with less than MinFreeBytes or four memtables and a compaction free, Admit
 // refuses; what settling and retrying write fits into that reserve. Tables that an interrupted
 // compaction has left are removed when a start lacks room.

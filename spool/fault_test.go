@@ -220,7 +220,7 @@ func (j *faultJourney) steps() []func() error {
 		func() error { return j.become("big2", "a", true, Delivered, nil) },
 		func() error { j.s.keep(time.Now()); return j.s.Err() },
 		func() error {
-			j.s.disk.Swept(1 << 40)
+			j.s.disk.Swept(1<<40, 0)
 			at := time.Now()
 			err := j.s.engine.Reclaim(at, j.s.Head(), j.s.between) // sees it
 			return errors.Join(err, j.s.engine.Reclaim(at.Add(time.Hour), j.s.Head(), j.s.between))

@@ -181,7 +181,7 @@ func (f *fixture) removals(now time.Time) uint64 {
 	cut, _ := agesOf(f.Spool, now)
 	for more := true; more; {
 		var err error
-		if _, more, err = f.sweepLog(cut, f.head.Load()); err != nil {
+		if _, more, err = f.sweepLog(cut); err != nil {
 			f.t.Fatal(err)
 		}
 	}
@@ -237,7 +237,7 @@ func TestSweepHeldFrames(t *testing.T) {
 	_, frame := f.together(1)
 	at := f.now.Add(2 * time.Hour)
 	for portions, swept := 0, uint64(0); swept < frames*each; portions++ {
-		_, more, err := f.sweepLog(age{&f.Spool.clock, at, at}, frames*each)
+		_, more, err := f.sweepLog(age{&f.Spool.clock, at, at})
 		to := f.swept.Load()
 		if err != nil || to == swept || more != (to < frames*each) || to%each != 0 ||
 			int(to-swept)/each*frame > sweepRewritten {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
-	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
@@ -405,104 +403,6 @@ func testStartWithoutRoom(t *testing.T, secret []byte) {
 	if _, err := os.Stat(path); err != nil {
 		t.Error("a table was removed that may be needed:", err)
 	}
-}
-
-// While the disk has no room to write again what an old spool has in the tree, the log is swept once
-// what is kept of it fits.
-func TestRoomToSweep(t *testing.T) {
-	const events, size, mib = 3000, 3 << 10, 1 << 20
-	f := openUnkept(t)
-	l := f.lane("a")
-	l.Open(true)
-	for range 2 { // each by itself: together they would not lie in the tree
-		for range events / 2 {
-			f.appendRandom(1, size, "a")
-		}
-		f.flushNow()
-	}
-	f.fetch(l, events)
-	for seq := uint64(1); seq <= events; seq++ {
-		f.Settle(Settlement{Lane: l.id, Seq: seq, Fresh: true, Verdict: Delivered, At: f.now})
-	}
-	f.commitCheckpoint()
-	var settled uint64
-	due := func(cut time.Time, free int64, want uint64) {
-		t.Helper()
-		f.disk.Figures.Deep.Store(100 * mib)
-		f.disk.Figures.Free.Store(free + f.disk.Needs())
-		got, err := f.disk.SweepTo(engine.Prospect{Settled: settled,
-			MayGo: func(seq uint64) (bool, error) {
-				return mayGo(f.Spool, seq, settled, age{&f.Spool.clock, f.now, cut})
-			}})
-		if err != nil || got != want {
-			t.Errorf("with %d MiB: to %d, %v; want %d", free/mib, got, err, want)
-		}
-	}
-	at := f.now
-	kept := f.disk.RewrittenBytes(1)
-	half := f.disk.RewrittenBytes(events/2 + 1)
-	if half >= kept || half < events/2*size {
-		t.Errorf("%d bytes are written again from the first event on, %d from the middle", kept, half)
-	}
-	if n := f.disk.RewrittenBytes(events + 1); n > kept/2 {
-		t.Errorf("%d of %d bytes are written again after the last event", n, kept)
-	}
-	settled = events / 2
-	due(at, 100*mib, math.MaxUint64)
-	due(at, half-1, 0)
-	due(at, half, events/2)
-	due(at.Add(-time.Second), half, 0)
-	settled = events
-	due(at, f.disk.RewrittenBytes(events), events)
-}
-
-// While the disk is tight, nothing is deleted here and there.
-func TestTightWaits(t *testing.T) {
-	f := openUnkept(t)
-	l := f.lane("a")
-	l.Open(true)
-	for range 3 {
-		f.append("x", "a")
-	}
-	f.fetch(l, 3)
-	f.Settle(Settlement{Lane: l.id, Seq: 1, Fresh: true, Verdict: Delivered, At: f.now})
-	f.settle(Settlement{Lane: l.id, Seq: 2, Fresh: true, Verdict: Retry, Attempts: 1, At: f.now})
-	f.settle(Settlement{Lane: l.id, Seq: 3, Fresh: true, Verdict: Exhausted, Attempts: 1, At: f.now})
-	f.commitCheckpoint()
-	if err := f.Sweep(f.now.Add(time.Hour - time.Second)); err != nil { // passes none
-		t.Fatal(err)
-	}
-	later := f.now.Add(3 * time.Hour)
-	sweep := func(deep int64) {
-		t.Helper()
-		f.disk.Figures.Free.Store(10 << 30)
-		f.disk.Figures.Deep.Store(deep)
-		if err := f.Sweep(later); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exhausted := func(want uint64) {
-		t.Helper()
-		if got := l.Counts().Exhausted; got != want {
-			t.Errorf("%d deliveries are exhausted; want %d", got, want)
-		}
-	}
-	sweep(20 << 30)
-	exhausted(1)
-	sweep(1)
-	exhausted(0)
-	// The sweep has passed the event that is owed; now it is settled and may go.
-	f.settle(Settlement{Lane: l.id, Seq: 2, Verdict: Delivered, At: f.now})
-	there := func(want bool) {
-		t.Helper()
-		if _, err := f.Event(2); (err == nil) != want {
-			t.Errorf("event 2: %v; want it there: %v", err, want)
-		}
-	}
-	sweep(20 << 30)
-	there(true)
-	sweep(1)
-	there(false)
 }
 
 // TestGateWithoutFiles wants a commit that may begin another log to wait where no file can be made

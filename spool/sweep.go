@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
@@ -141,9 +140,6 @@ func (s *Spool) Sweep(now time.Time) error {
 	} else if err := s.sweepPortion(delivered); err != nil {
 		return err
 	}
-	if s.engine.Tight() {
-		return nil // what follows deletes here and there
-	}
 	if err := s.sweepExhausted(exhausted); err != nil {
 		return err
 	}
@@ -173,18 +169,10 @@ func (s *Spool) sweepPortion(old age) (err error) {
 	defer s.sweepMu.Unlock()
 	end := time.Now().Add(sweepTime)
 	lookForPositions(s, end)
-	settled := s.settledTo()
-	to, err := s.engine.SweepTo(engine.Prospect{Swept: s.swept.Load(), Settled: settled,
-		MayGo: func(seq uint64) (bool, error) { return mayGo(s, seq, settled, old) }})
-	if err != nil {
-		return fmt.Errorf("cannot look what may be swept: %w", err)
-	}
-	s.unheld.begin() // the list must not grow
-	more := to > 0
-	for more && s.Err() == nil && !s.closed() {
+	for more := true; more && s.Err() == nil && !s.closed(); {
 		bytes := int64(0)
-		bytes, more, err = s.sweepLog(old, to)
-		s.engine.Swept(bytes)
+		bytes, more, err = s.sweepLog(old)
+		s.engine.Swept(bytes, s.swept.Load())
 		if err != nil || time.Now().After(end) {
 			return err
 		}
@@ -208,15 +196,6 @@ func (l *Lane) lookForPosition(end time.Time) {
 	}
 }
 
-// mayGo reports whether the first event from a sequence on is settled and old enough.
-func mayGo(s *Spool, seq, settled uint64, old age) (may bool, err error) {
-	err = s.scan([]byte{record.PrefixLog}, record.LogKey(seq), func(key, value []byte) (bool, error) {
-		may = record.KeySeq(key) <= settled && old.passed(record.AcceptedAt(value))
-		return false, nil
-	})
-	return may, err
-}
-
 // settledTo is the sequence up to which every lane's stored record counts the log as settled.
 func (s *Spool) settledTo() uint64 {
 	to := s.storedHead.Load()
@@ -236,11 +215,10 @@ func (s *Spool) settledTo() uint64 {
 	return to
 }
 
-// sweepLog removes one portion from the head of the log, up to a sequence; more: it was not the
-// last.
-func (s *Spool) sweepLog(old age, last uint64) (bytes int64, more bool, err error) {
+// sweepLog removes one portion from the head of the log; more: it was not the last.
+func (s *Spool) sweepLog(old age) (bytes int64, more bool, err error) {
 	s.unheld.begin() // even if nothing is to be swept: the list must not grow
-	from, to := s.swept.Load()+1, min(s.settledTo(), last)
+	from, to := s.swept.Load()+1, s.settledTo()
 	if from > to {
 		return 0, false, nil
 	}

@@ -287,9 +287,6 @@ func (c *cli) printWhy(deliveries []admin.DeliveryState) {
 	head := "\n"
 	for i := range deliveries {
 		d := &deliveries[i]
-		if d.Why == "" {
-			continue // an older relay does not say
-		}
 		c.print("%s%s: %s\n", head, clean(d.Target), clean(d.Why))
 		head = ""
 		if d.Hint != "" {

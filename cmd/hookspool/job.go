@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -48,12 +47,6 @@ func jobOrder(c *cli, cmd *cobra.Command, verb string) *cobra.Command {
 		if err != nil {
 			return c.explain(err)
 		}
-		if t.JobAsked == 0 && t.Pending > 0 && !c.json && isOlder(ctx, relay) {
-			name := clean(t.Name)
-			c.print("%s is %s; a relay that old does not tell what its job comes to; hookspool targets "+
-				"%s shows it\n", name, t.Status, name)
-			return nil
-		}
 		if t.JobAsked > 0 && wait > 0 {
 			if t, err = waitForJob(ctx, c, relay, t, wait); err != nil {
 				return err
@@ -77,15 +70,6 @@ func jobOrder(c *cli, cmd *cobra.Command, verb string) *cobra.Command {
 		cmd.Flags().BoolVar(&force, "force", false, "lift the defect whatever comes of the job")
 	}
 	return c.addAdminFlag(cmd)
-}
-
-// isOlder reports whether a relay is of the time before jobs were told of: it has no actions
-// either. One that does not answer may be any.
-func isOlder(ctx context.Context, relay *peer) bool {
-	var page admin.Actions
-	err := relay.call(ctx, "GET", "/v1/actions?limit=1", &page)
-	refusal, is := errors.AsType[*failure](err)
-	return is && refusal.reason == codeOlder
 }
 
 // jobEnded reports whether the job that was asked for has ended.

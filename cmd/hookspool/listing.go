@@ -165,10 +165,6 @@ func (c *cli) counter(what string) (show progressFunc, end func()) {
 			return
 		}
 		drawn, last = true, time.Now()
-		if page.LookedAt == 0 { // a relay of an older version
-			c.status(fmt.Sprintf("%s … %d", what, n))
-			return
-		}
 		c.status(fmt.Sprintf("%s: looked at %s of ~%s, %s found", what, thousands(looked),
 			thousands(looked+page.Left), thousands(n)))
 	}

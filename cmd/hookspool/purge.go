@@ -120,8 +120,8 @@ func (c *cli) tellPurge(sum *admin.Purged) error {
 	return nil
 }
 
-// purgePath can hold any name: older imports made some that no config could have. Dots are encoded
-// too, since a path that has them as a part of its own may be shortened on its way.
+// purgePath can hold any name. Dots are encoded too, since a path that has them as a part of its
+// own may be shortened on its way.
 func purgePath(target string) string {
 	return "/v1/targets/" + strings.ReplaceAll(url.PathEscape(target), ".", "%2E") + "/purge"
 }

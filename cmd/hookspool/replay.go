@@ -139,7 +139,7 @@ func (c *cli) replayStopped(r *replaying, sum *admin.Replayed) error {
 func (p *peer) stopped(ctx context.Context, run string) {
 	if run != "" {
 		var ended action.Action
-		_ = p.call(ctx, "POST", "/v1/actions/"+run+"/stop", &ended) // an older relay does not know it
+		_ = p.call(ctx, "POST", "/v1/actions/"+run+"/stop", &ended)
 	}
 }
 
@@ -195,7 +195,7 @@ func (c *cli) askReplay(r *replaying, would *admin.Replayed) error {
 	return nil
 }
 
-// stays reports whether what is replayed is not sent. An older relay does not say.
+// stays reports whether what is replayed is not sent.
 func stays(r *admin.Replayed) bool { return !r.Sends && r.WhyNot != "" }
 
 // because is what is in the way of sending what is replayed, if anything is.

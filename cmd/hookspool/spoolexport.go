@@ -90,10 +90,7 @@ func (k *spoolVerb) writeExport(ctx context.Context, w io.Writer, x care.Selecti
 	if relay != nil {
 		k.say("exporting from the running relay at %s", relay.shown)
 		values := url.Values{"all": {strconv.FormatBool(x.All)},
-			"target": {x.Target}, "progress": {"true"}}
-		if x.Action != nil {
-			values.Set("actions", "true") // an older relay knows no such parameter
-		}
+			"target": {x.Target}, "progress": {"true"}, "actions": {strconv.FormatBool(x.Action != nil)}}
 		show, end := k.bar("exporting")
 		defer end()
 		return n, k.explain(relay.follow(ctx, "/v1/spool/export?"+values.Encode(),

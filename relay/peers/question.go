@@ -23,10 +23,6 @@ const (
 	Resume Verb = "resume"
 	Purge  Verb = "purge"
 	Replay Verb = "replay"
-	// PurgeSome and ReplaySome are narrowed by more than a relay of an older version knows, which
-	// would do too much: it does not know these verbs, and says so.
-	PurgeSome  Verb = "purge some"
-	ReplaySome Verb = "replay some"
 	// Past asks for what a relay knows of a history, Doing what it does for its targets.
 	Past  Verb = "past"
 	Doing Verb = "doing"
@@ -40,7 +36,7 @@ type Question struct {
 	Target string `json:"target,omitempty"`
 	ID     string `json:"id,omitempty"`   // of Event
 	Span   string `json:"span,omitempty"` // of Past
-	// Order is that of Enable, Retry, Pause and Resume; nil: an older relay asks.
+	// Order is that of Enable, Retry, Pause and Resume.
 	Order  *admin.Order       `json:"order,omitempty"`
 	Purge  *admin.PurgeQuery  `json:"purge,omitempty"`
 	Replay *admin.ReplayQuery `json:"replay,omitempty"`

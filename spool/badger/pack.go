@@ -14,8 +14,7 @@ import (
 // instead of two. But a tree writes again what it keeps, whenever something near it is deleted. So
 // what is kept for longer is packed: the keeper writes the oldest of such loose events again, as
 // frames. It begins before the engine would compact the tables that they are in, and merges them
-// away there, so packing writes what the compaction does not. An old spool, in which every event is
-// loose, is packed as well.
+// away there, so packing writes what the compaction does not.
 const (
 	// packAt are the bytes of loose events with which packing begins, packTo those with which it
 	// ends.

@@ -14,7 +14,6 @@ import (
 	"github.com/hookspool/hookspool/spool/badger/dead"
 	"github.com/hookspool/hookspool/spool/badger/frame"
 	"github.com/hookspool/hookspool/spool/badger/mend"
-	"github.com/hookspool/hookspool/spool/engine"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -64,31 +63,10 @@ func (r *reclaimer) due(now time.Time, head uint64, short bool, tree, file int64
 	return since >= reclaimPause && swept >= file && tree <= treeMax
 }
 
-// SweepTo is part of engine.Trimmer. The log is swept at once, but for an old spool that has much
-// of it in the tree, on a disk with no room for the engine to write that again: it waits until what
-// stays fits.
-func (s *Store) SweepTo(p engine.Prospect) (uint64, error) {
-	s.packer.next = max(s.packer.next, p.Swept+1)
-	if !s.Tight() {
-		return math.MaxUint64, nil
-	}
-	all, err := p.MayGo(p.Settled)
-	if err != nil || !all || s.Figures.Free.Load() < s.Needs()+s.RewrittenBytes(p.Settled) {
-		return 0, err
-	}
-	return p.Settled, nil
-}
-
-// Tight is part of engine.Trimmer: the disk has no room to write all of the deep levels again. What
-// deletes here and there would have the engine do that; see RewrittenBytes.
-func (s *Store) Tight() bool {
-	deep := s.Figures.Deep.Load()
-	return deep > 0 && s.Figures.Free.Load()-s.Needs() < deep
-}
-
 // Swept is part of engine.Trimmer. What is held is counted as well; it will be released one day,
 // uncounted.
-func (s *Store) Swept(bytes int64) {
+func (s *Store) Swept(bytes int64, to uint64) {
+	s.packer.next = max(s.packer.next, to+1)
 	s.Reclaimer.Swept.Add(bytes)
 	s.stir() // the sweep has mapped what it looked at
 }
@@ -100,7 +78,7 @@ func (s *Store) Reclaim(now time.Time, head uint64,
 		return err
 	}
 	disk := s.Usage()
-	if disk.Short && !s.Reclaimer.former && !s.Tight() {
+	if disk.Short && !s.Reclaimer.former {
 		// Nobody knows what was swept before the start. It may be all that is there, and as long as it
 		// fills the disk nothing comes that could be swept.
 		s.Reclaimer.former = true

@@ -1,7 +1,6 @@
 package badger
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -190,37 +189,6 @@ func (t *Tree) CompactionBytes() int64 {
 			n += level.Size
 		} else {
 			n += min(level.Size, 10*level.TargetFileSize)
-		}
-	}
-	return n
-}
-
-// DeepBytes is the size of the levels below the one that level 0 is compacted into.
-func (t *Tree) DeepBytes() (n int64) {
-	for _, level := range t.DB.Levels() {
-		if level.Level > 0 && !level.IsBaseLevel {
-			n += level.Size
-		}
-	}
-	return n
-}
-
-// RewrittenBytes bounds what the engine writes again below level 0 when deletions of the log up to
-// a sequence go down from level to level. A table that holds the last of them holds the newest
-// events as well, so it overlaps everything in between. Without that a relay that swept a full disk
-// was killed by SIGBUS, with not a byte left for the next start.
-func (t *Tree) RewrittenBytes(to uint64) (n int64) {
-	base := 0
-	for _, level := range t.DB.Levels() {
-		if level.IsBaseLevel {
-			base = level.Level
-		}
-	}
-	from, end := record.LogKey(to), []byte{record.PrefixLog + 1}
-	for _, table := range t.DB.Tables() {
-		if table.Level >= base && bytes.Compare(table.Right, from) > 0 &&
-			bytes.Compare(table.Left, end) < 0 {
-			n += int64(table.OnDiskSize)
 		}
 	}
 	return n

@@ -19,8 +19,6 @@ type Figures struct {
 	Ample atomic.Bool
 	// Values are the bytes on disk of the value log.
 	Values atomic.Int64
-	// Deep is the size of the levels that only deletions make the engine write again.
-	Deep atomic.Int64
 
 	// since counts bytes admitted since.
 	since    atomic.Int64
@@ -61,7 +59,6 @@ func (s *Store) Measure(held bool) error {
 	f.Free.Store(free)
 	f.Inodes.Store(inodes)
 	f.compaction.Store(s.CompactionBytes())
-	f.Deep.Store(s.DeepBytes())
 	lim := s.limits.Load()
 	f.judge(lim.MaxBytes, max(lim.MinFreeBytes, s.Needs()), s.mustStayFree(lim))
 	s.trimBallast(held)

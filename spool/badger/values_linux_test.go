@@ -216,7 +216,7 @@ func testCollect(t *testing.T, key []byte) {
 	if err := s.Measure(true); err != nil {
 		t.Fatal(err)
 	}
-	s.Swept(all << 14)
+	s.Swept(all<<14, 0)
 	now := time.Now()
 	if err := s.Reclaim(now.Add(time.Hour), all, atOnce); err != nil {
 		t.Fatal(err)
@@ -265,7 +265,7 @@ func TestCollectDamaged(t *testing.T) {
 	if err := s.Measure(true); err != nil {
 		t.Fatal(err)
 	}
-	s.Swept(all << 14)
+	s.Swept(all<<14, 0)
 	if err := s.Reclaim(time.Now().Add(time.Hour), all, atOnce); err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func TestCollectThenKill(t *testing.T) {
 	if err := s.Measure(true); err != nil {
 		t.Fatal(err)
 	}
-	s.Swept(2 * valueFileMax)
+	s.Swept(2*valueFileMax, 0)
 	if err := s.Reclaim(time.Now().Add(time.Hour), to, atOnce); err != nil {
 		t.Fatal(err)
 	}
@@ -438,7 +438,7 @@ func TestLostCount(t *testing.T) {
 			}
 			return left
 		}
-		s.Swept(all << 14)
+		s.Swept(all<<14, 0)
 		if n := reclaimed(now); n < 2 {
 			t.Fatalf("%d of 2 dead files are there; nobody knows that they are dead", n)
 		}
@@ -505,7 +505,7 @@ func TestCollectBesideLarger(t *testing.T) {
 	want := func(s *opened, names ...string) {
 		t.Helper()
 		now = now.Add(time.Hour)
-		s.Swept(64 << 20)
+		s.Swept(64<<20, 0)
 		if err := s.Reclaim(now, third, atOnce); err != nil {
 			t.Fatal(err)
 		}
@@ -569,7 +569,7 @@ func TestCollectWhenShort(t *testing.T) {
 			if !s.Usage().Short {
 				t.Fatalf("space is not short: %+v", s.Usage())
 			}
-			s.Swept(events * size)
+			s.Swept(events*size, 0)
 			if err := s.Reclaim(time.Now().Add(time.Hour), events, atOnce); err != nil {
 				t.Fatal(err)
 			}

@@ -60,24 +60,11 @@ type Space interface {
 	Yield(reason error) bool
 }
 
-// Prospect is what the sweep sees of the log.
-type Prospect struct {
-	// Swept is the event up to which it has been, Settled the one up to which nobody needs any but
-	// what a failed delivery holds.
-	Swept, Settled uint64
-	// MayGo reports whether an event and those before it are settled and old enough.
-	MayGo func(seq uint64) (bool, error)
-}
-
 // Trimmer gets back the room of what is deleted. One goroutine uses it, the keeper.
 type Trimmer interface {
-	// SweepTo says up to which event the log may be swept now: 0 not yet, math.MaxUint64 as far as
-	// the spool likes.
-	SweepTo(p Prospect) (uint64, error)
-	// Swept is told how many bytes of events were deleted.
-	Swept(bytes int64)
-	// Tight: nothing but such a sweep may delete in the log.
-	Tight() bool
+	// Swept is told how many bytes of events were deleted since, and up to which event the sweep has
+	// been.
+	Swept(bytes int64, to uint64)
 	// Reclaim gives room back to the file system, if there is enough of it. between runs a function
 	// of its own between two groups of the committer.
 	Reclaim(now time.Time, head uint64, between func(run func() error) error) error

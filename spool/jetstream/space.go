@@ -151,14 +151,8 @@ func (e *Engine) FitEvents(g engine.Group) error {
 // Yield is part of engine.Space.
 func (e *Engine) Yield(reason error) bool { return e.replica.Yield(reason) }
 
-// SweepTo is part of engine.Trimmer.
-func (e *Engine) SweepTo(p engine.Prospect) (uint64, error) { return e.replica.SweepTo(p) }
-
 // Swept is part of engine.Trimmer.
-func (e *Engine) Swept(bytes int64) { e.replica.Swept(bytes) }
-
-// Tight is part of engine.Trimmer.
-func (e *Engine) Tight() bool { return e.replica.Tight() }
+func (e *Engine) Swept(bytes int64, to uint64) { e.replica.Swept(bytes, to) }
 
 // Reclaim is part of engine.Trimmer: first of the stream, then of the replica.
 func (e *Engine) Reclaim(now time.Time, newest uint64, between func(func() error) error) error {

@@ -2,7 +2,6 @@ package spooltest
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
@@ -41,14 +40,8 @@ func (Boundless) FitEvents(engine.Group) error { return nil }
 // Yield has no reserve.
 func (Boundless) Yield(error) bool { return false }
 
-// SweepTo is part of Trimmer, as what follows: all that is settled may go.
-func (Boundless) SweepTo(engine.Prospect) (uint64, error) { return math.MaxUint64, nil }
-
-// Swept does nothing.
-func (Boundless) Swept(int64) {}
-
-// Tight is false.
-func (Boundless) Tight() bool { return false }
+// Swept is part of Trimmer, as what follows: it does nothing.
+func (Boundless) Swept(int64, uint64) {}
 
 // Reclaim has nothing to give back.
 func (Boundless) Reclaim(time.Time, uint64, func(func() error) error) error { return nil }
