@@ -123,22 +123,24 @@ func (s *Spool) Append(drafts ...*Draft) error {
 	lanes := len(s.lanes)
 	s.lanesMu.RUnlock()
 	o := s.free.Get().(*op)
-	o.drafts = drafts
+	o.appends = appending{drafts: drafts}
+	n := &o.appends.n
 	for i, d := range drafts {
 		parts := d.parts()
 		d.rec, d.sum = parts.LayOut(min(lanes, 8))
 		size := len(d.rec) + 4*lanes
 		if d.imported != nil {
 			size += 4 * d.imported.NewNames
-			o.entries += 2 * d.imported.NewNames
+			n.entries += 2 * d.imported.NewNames
 		}
 		if size > record.BytesMax || !parts.Fits() {
 			return &TooLargeError{Index: i, Bytes: size}
 		}
-		o.bytes += size + draftOverheadBytes
-		o.largest = max(o.largest, size, idBytesALane*lanes)
-		o.entries += 3
+		n.add(draftOverheadBytes, size)
+		n.largest = max(n.largest, idBytesALane*lanes)
+		n.entries += 3
 	}
+	o.order, o.cost = &o.appends, *n
 	var err error
 	if s.shared == nil {
 		err = s.submit(o)
@@ -217,18 +219,26 @@ const (
 	idBytesALane = 10
 )
 
-// planAppend puts the drafts of one Append into the group, or sets its error.
-func (g *group) planAppend(o *op) {
+// appending is the order of an Append.
+type appending struct {
+	drafts []*Draft
+	n      cost
+}
+
+func (a *appending) cost() cost   { return a.n }
+func (*appending) manner() manner { return appends | comesAgain | readsOthers }
+
+func (a *appending) plan(g *group) error {
 	if g.s.shared != nil {
-		for _, d := range o.drafts {
+		for _, d := range a.drafts {
 			d.planAgain()
 		}
 	}
-	if o.err = g.findIDs(o.drafts); o.err != nil {
-		return
+	if err := g.findIDs(a.drafts); err != nil {
+		return err
 	}
-	news := make([]*Draft, 0, len(o.drafts))
-	for _, d := range o.drafts {
+	news := make([]*Draft, 0, len(a.drafts))
+	for _, d := range a.drafts {
 		switch {
 		case d.Duplicate && d.same != nil:
 			d.Seq, d.lanes, d.Session = d.same.Seq, d.same.lanes, d.same.Session
@@ -257,6 +267,7 @@ func (g *group) planAppend(o *op) {
 		}
 		g.putEvent(d, batchEnd)
 	}
+	return nil
 }
 
 // planAgain takes back what an earlier planning has settled.

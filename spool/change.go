@@ -1,11 +1,9 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/record"
 )
 
@@ -98,23 +96,10 @@ type Change struct {
 	Actions []Action
 	// Tick, when set, is the tick that begins now. Its number is given by the spool.
 	Tick *record.Tick
-
-	empty   bool     // it only waits for what was begun before
-	lanes   []string // names that are to have one
-	replay  *replayOrder
-	unread  []unreadRecord
-	lost    []record.Ref // exceptions whose event cannot be read
-	expired []record.Ref // exhausted deliveries that were kept long enough
-	remove  *removal     // events that nobody needs any more
-	purge   *purgeOrder
-	forget  *Lane
-	stored  []*Lane  // whose records are to be written now
-	clear   [][]byte // keys of forgotten lanes
-	ids     *idpass.Found
 }
 
 // Apply writes a change and waits until it is synced. Errors: ErrFailed, ErrClosed, ErrNotFound.
-func (s *Spool) Apply(c Change) error { return s.submit(changeOp(&c)) }
+func (s *Spool) Apply(c Change) error { return s.order(&c) }
 
 // Settle hands in outcomes without waiting for the disk. A fresh success costs no write of its
 // own. It blocks only while the committer is many groups behind.
@@ -126,69 +111,46 @@ func (s *Spool) Settle(st Settlement) {
 		return
 	}
 	// A closed or failed spool keeps the delivery as it is on disk: it is tried again.
-	o := changeOp(&Change{Settle: []Settlement{st}})
+	o := newOp(&Change{Settle: []Settlement{st}})
 	o.patient = true
 	_ = s.enqueue(o)
 }
 
-func changeOp(c *Change) *op {
-	o := newOp()
-	o.change = c
-	o.entries = 8 + 5*len(c.Settle) + len(c.Owe) + len(c.Paid) + len(c.Memos) + 2*len(c.lanes) +
-		3*(len(c.lost)+len(c.expired))
-	if c.replay != nil {
-		o.entries += 4 * len(c.replay.refs)
-	}
-	o.bytes = 300 * o.entries
+func (c *Change) cost() cost {
+	n := costOf(5*len(c.Settle) + len(c.Owe) + len(c.Paid) + len(c.Memos))
 	for i := range c.Settle {
 		made := &c.Settle[i].Made
-		o.bytes += len(made.Snippet) + len(made.Request) + len(made.Response)
+		n.bytes += len(made.Snippet) + len(made.Request) + len(made.Response)
 	}
-	for _, n := range c.Owe {
-		o.bytes += len(n.Body)
-		o.largest = max(o.largest, len(n.Body))
+	for i := range c.Owe {
+		n.add(0, len(c.Owe[i].Body))
 	}
-	entries, bytes, largest := sizeOfNotes(c)
-	o.entries, o.bytes, o.largest = o.entries+entries, o.bytes+bytes, max(o.largest, largest)
-	for _, m := range c.Memos {
-		o.bytes += len(m.Body)
-		o.largest = max(o.largest, len(m.Body))
+	for i := range c.Memos {
+		n.add(0, len(c.Memos[i].Body))
 	}
-	together := uint64(0)
-	for _, u := range c.unread {
-		o.bytes += len(u.raw)
-		o.largest = max(o.largest, len(u.raw), u.bytes)
-		o.entries += 2
-		if u.last > together {
-			together = u.last
-			o.bytes += u.bytes
-		}
+	for i := range c.Tallies {
+		n.add(60, len(c.Tallies[i].Body))
+		n.entries++
 	}
-	if c.purge != nil {
-		o.entries += 4 * len(c.purge.seqs)
-		o.bytes += 120 * len(c.purge.seqs)
+	for i := range c.Actions {
+		n.add(60, len(c.Actions[i].Body))
+		n.entries++
 	}
-	o.entries += len(c.clear)
-	o.bytes += 40 * len(c.clear)
-	if c.forget != nil {
-		o.entries += len(record.OfLane()) * forgetAtOnce
-		o.bytes += 40 * len(record.OfLane()) * forgetAtOnce
-	}
-	if c.ids != nil {
-		o.entries += 1 + len(c.ids.IDs)
-		for _, id := range c.ids.IDs {
-			o.bytes += len(id.Name) + draftOverheadBytes + idBytesALane*len(id.Lanes)
-		}
-	}
-	if c.remove != nil {
-		o.entries += len(c.remove.seqs)
-		o.bytes += 40*len(c.remove.seqs) + c.remove.rewritten
-		o.largest = max(o.largest, c.remove.rewritten)
-	}
-	return o
+	return n
 }
 
-func (g *group) planChange(c *Change) error {
+// manner is part of order. Outcomes, ticks and standings would be lost.
+func (c *Change) manner() (m manner) {
+	if c.Actions != nil {
+		m |= comesAgain
+	}
+	if c.Tick != nil {
+		m |= readsOthers
+	}
+	return m
+}
+
+func (c *Change) plan(g *group) error {
 	for i := range c.Settle {
 		g.settle(&c.Settle[i])
 	}
@@ -199,44 +161,7 @@ func (g *group) planChange(c *Change) error {
 	planTallies(g, c)
 	planActions(g, c.Actions)
 	if c.Tick != nil {
-		if err := g.planTick(c.Tick); err != nil {
-			return err
-		}
-	}
-	for _, l := range c.stored {
-		g.forced[l] = struct{}{}
-	}
-	for _, name := range c.lanes {
-		g.planLane(name)
-	}
-	for _, u := range c.unread {
-		g.setAside(u)
-	}
-	for _, r := range c.lost {
-		g.dropException(r)
-	}
-	for _, r := range c.expired {
-		g.dropExhausted(r)
-	}
-	if c.remove != nil {
-		g.planRemoval(c.remove)
-	}
-	if c.purge != nil {
-		if err := g.planPurge(c.purge); err != nil {
-			return err
-		}
-	}
-	for _, key := range c.clear {
-		g.delete(key)
-	}
-	if c.ids != nil {
-		rememberAgain(g, c.ids)
-	}
-	if c.forget != nil {
-		return g.planForget(c.forget)
-	}
-	if c.replay != nil {
-		return g.planReplays(c.replay)
+		return g.planTick(c.Tick)
 	}
 	return nil
 }
@@ -436,58 +361,10 @@ func (g *group) planTick(t *record.Tick) error {
 	return nil
 }
 
-// planLane is the lane of a target name; one that has none is given the next number.
-func (g *group) planLane(name string) record.LaneID {
-	s := g.s
-	s.lanesMu.RLock()
-	known, id := s.byName[name], s.lastLane+1
-	s.lanesMu.RUnlock()
-	if known != nil {
-		return known.id
-	}
-	if s.shared != nil {
-		return s.crew.planLane(g, name, id)
-	}
-	g.put(record.LaneKey(record.PrefixName, id), record.EncodeName(name), 0)
-	l, err := s.addLane(id, name)
-	if err != nil {
-		g.err = errors.Join(g.err, err)
-		return id
-	}
-	// The lane begins behind the events of this very group, which were not accepted for it.
-	l.mu.Lock()
-	l.way.next = s.nextSeq
-	l.mu.Unlock()
-	g.forced[l] = struct{}{}
-	return id
-}
-
-// setAside moves a log record that cannot be read out of the way, whole.
-func (g *group) setAside(u unreadRecord) {
-	if g.has(record.UnreadKey(u.seq)) {
-		return
-	}
-	g.put(record.UnreadKey(u.seq), u.raw, 0)
-	if !u.missing {
-		g.delete(record.LogKey(u.seq))
-	}
-	g.s.quarantined.Add(1)
-}
-
-// unreadRecord is what a log key held when it could not be read.
-type unreadRecord struct {
-	seq     uint64
-	raw     []byte
-	missing bool // there was no record at all
-	// last and bytes are what engine.Walker's Together was: the rest of that is written again.
-	last  uint64
-	bytes int
-}
-
 // Begin hands in a change and returns at once; wait returns when it is synced. Changes are written
 // in the order of their Begin.
 func (s *Spool) Begin(c Change) (wait func() error) {
-	o := changeOp(&c)
+	o := newOp(&c)
 	if err := s.enqueue(o); err != nil {
 		return func() error { return err }
 	}

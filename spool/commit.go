@@ -23,13 +23,11 @@ const (
 	logKeyBytes   = 9
 )
 
-// op is one piece of work for the committer: an append or a change.
+// op is an order on its way through the committer, or what is to be done between two groups.
 type op struct {
-	drafts  []*Draft
-	change  *Change
-	bytes   int // estimate
-	largest int // value among them, by estimate; small ones may count as nothing
-	entries int
+	order   order // nil: there is none
+	cost    cost
+	appends appending    // the order of an Append, which makes no other
 	run     func() error // after the group, before the next
 	patient bool         // may wait for others to ride with
 	look    bool         // open a snapshot after the group
@@ -39,7 +37,17 @@ type op struct {
 	hand    atomic.Int32 // whose it is: see withdraw
 }
 
-func newOp() *op { return &op{done: make(chan error, 1)} }
+// newOp makes the op of an order; nil: of none.
+func newOp(o order) *op {
+	p := &op{order: o, done: make(chan error, 1)}
+	if o != nil {
+		p.cost = o.cost()
+	}
+	return p
+}
+
+// is reports whether an op's order has a manner.
+func (o *op) is(m manner) bool { return o.order != nil && o.order.manner()&m != 0 }
 
 // submit hands an op to the committer and waits until it is synced or refused.
 func (s *Spool) submit(o *op) error {
@@ -191,7 +199,7 @@ func (s *Spool) gather() []*op {
 			}
 		}
 		o := s.carry[n]
-		bytes, entries = bytes+o.bytes, entries+o.entries
+		bytes, entries = bytes+o.cost.bytes, entries+o.cost.entries
 		if n > 0 && (bytes > bytesMax || entries > entriesMax) {
 			return s.takeCarry(n)
 		}
@@ -320,7 +328,9 @@ func (s *Spool) commitOps(ops []*op, checkpoint bool) {
 	}
 	for _, o := range ops {
 		if o.run != nil {
-			o.err = s.runBetween(o.run)
+			if o.err = o.run(); o.err != nil { // nobody knows what holds the newest events
+				o.err = s.fail(o.err)
+			}
 		}
 	}
 	answer(ops, nil)
@@ -330,11 +340,8 @@ func (s *Spool) commitOps(ops []*op, checkpoint bool) {
 // plan plans the work of ops in their order.
 func (g *group) plan(ops []*op) {
 	for _, o := range ops {
-		switch {
-		case o.drafts != nil:
-			g.planAppend(o)
-		case o.change != nil:
-			o.err = g.planChange(o.change)
+		if o.order != nil {
+			o.err = o.order.plan(g)
 		}
 	}
 }
@@ -349,18 +356,9 @@ func (g *group) finish(checkpoint bool) {
 
 // between runs a function of the engine's between two groups.
 func (s *Spool) between(run func() error) error {
-	o := newOp()
+	o := newOp(nil)
 	o.run = run
 	return s.submit(o)
-}
-
-// runBetween is the committer's part of that. If it fails, nobody knows what holds the newest
-// events, so the spool stops.
-func (s *Spool) runBetween(run func() error) error {
-	if err := run(); err != nil {
-		return s.fail(err)
-	}
-	return nil
 }
 
 func answer(ops []*op, err error) {

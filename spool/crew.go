@@ -453,7 +453,7 @@ func (c *crew) give(lanes []*Lane) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}
-	err := c.s.Apply(Change{stored: lanes})
+	err := c.s.order(storing(lanes))
 	for _, l := range lanes {
 		err = errors.Join(err, c.s.shared.Release(l.id))
 		if l.Ours() {

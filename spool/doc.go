@@ -56,7 +56,7 @@
 // # Looks
 //
 // Where events and deliveries are is told by package look, page by page. It stands below this
-// package, reads through the engine, and asks a Spool only for what memory alone knows (sight.go).
+// package, reads through the engine, and asks a Spool only for what memory alone knows (read.go).
 //
 // # Care
 //

@@ -105,7 +105,7 @@ func (d *Due) page(most int) ([]Delivery, error) {
 // counts as quarantined.
 func (d *Due) load(found []foundException) ([]Delivery, error) {
 	out := make([]Delivery, 0, len(found))
-	var c Change
+	var aside settingAside
 	events := look.NewReader(d.l.s.engine)
 	defer events.Close()
 	for _, f := range found {
@@ -114,16 +114,16 @@ func (d *Due) load(found []foundException) ([]Delivery, error) {
 			return nil, err
 		}
 		if u != nil {
-			c.unread = append(c.unread, *u)
-			c.lost = append(c.lost, record.Ref{Lane: d.l.id, Seq: f.seq})
+			aside.unread = append(aside.unread, *u)
+			aside.lost = append(aside.lost, record.Ref{Lane: d.l.id, Seq: f.seq})
 			continue
 		}
 		x := f.x.Delivery()
 		x.Event = e
 		out = append(out, x)
 	}
-	if len(c.lost) > 0 {
-		return out, d.l.s.Apply(c)
+	if len(aside.lost) > 0 {
+		return out, d.l.s.order(&aside)
 	}
 	return out, nil
 }
@@ -182,7 +182,7 @@ func (s *Spool) ReplayInOrder(refs []record.Ref, orders []uint64) (n int, errs e
 		if orders != nil {
 			o.orders = orders[at:end]
 		}
-		err := s.Apply(Change{replay: o})
+		err := s.order(o)
 		n += o.count
 		if errs = errors.Join(errs, err); err != nil && !errors.Is(err, ErrNotFound) {
 			break
@@ -202,7 +202,10 @@ type replayOrder struct {
 	count  int
 }
 
-func (g *group) planReplays(o *replayOrder) error {
+func (o *replayOrder) cost() cost   { return costOf(4 * len(o.refs)) }
+func (*replayOrder) manner() manner { return comesAgain | readsOthers }
+
+func (o *replayOrder) plan(g *group) error {
 	var errs error
 	for i, r := range o.refs {
 		order := uint64(0)

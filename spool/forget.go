@@ -32,13 +32,23 @@ const (
 // may come back later, as a new lane. Whoever holds the Lane may go on reading it; writing it does
 // nothing. Errors: ErrOwing, ErrFull, ErrFailed, ErrClosed.
 func (s *Spool) Forget(l *Lane) error {
-	if err := s.Apply(Change{forget: l}); err != nil {
+	if err := s.order(forgetting{l}); err != nil {
 		return fmt.Errorf("cannot forget target %q: %w", l.name, err)
 	}
 	return nil
 }
 
-func (g *group) planForget(l *Lane) error {
+// forgetting is what Forget asks of the committer.
+type forgetting struct{ *Lane }
+
+func (forgetting) cost() cost {
+	return costOf(0).with(len(record.OfLane())*forgetAtOnce, 40)
+}
+
+func (forgetting) manner() manner { return comesAgain | readsOthers }
+
+func (f forgetting) plan(g *group) error {
+	l := f.Lane
 	if l.gone.Load() {
 		return nil
 	}
@@ -124,7 +134,7 @@ func (s *Spool) clearTable(prefix []byte) (int, error) {
 	defer look.Close()
 	keys, err := keysOf(look, prefix, forgetMax)
 	if err == nil && len(keys) > 0 {
-		err = s.Apply(Change{clear: keys})
+		err = s.order(clearing(keys))
 	}
 	return len(keys), err
 }

@@ -347,7 +347,7 @@ func TestSetAsideCountsItsFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.reopen()
-	var c Change
+	var c settingAside
 	_, frame := f.together(1)
 	for _, i := range []int{4, 12, 20} {
 		flipInValues(t, f.dir, drafts[i].Payload)
@@ -359,7 +359,7 @@ func TestSetAsideCountsItsFrame(t *testing.T) {
 		}
 		c.unread = append(c.unread, *u)
 	}
-	o := changeOp(&c)
+	o := c.cost()
 	if o.largest < frame || o.bytes < frame || o.bytes > 2*frame {
 		t.Errorf("it counts as %d bytes, %d in one; want the %d of the frame", o.bytes, o.largest, frame)
 	}

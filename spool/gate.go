@@ -62,10 +62,10 @@ func (s *Spool) StopWaiting() {
 // groupOf is what ops are about to write.
 func groupOf(ops []*op) (g engine.Group) {
 	for _, o := range ops {
-		g.Bytes += int64(o.bytes)
-		g.Entries += o.entries
-		g.Largest = max(g.Largest, int64(o.largest))
-		g.Events = g.Events || o.appends()
+		g.Bytes += int64(o.cost.bytes)
+		g.Entries += o.cost.entries
+		g.Largest = max(g.Largest, int64(o.cost.largest))
+		g.Events = g.Events || o.is(appends)
 		g.Between = g.Between || o.run != nil
 	}
 	return g
@@ -78,7 +78,7 @@ func (s *Spool) pass(ops []*op) ([]*op, bool) {
 		g := groupOf(ops)
 		if g.Events {
 			if err := s.engine.FitEvents(g); err != nil {
-				ops = dismiss(ops, (*op).appends, err)
+				ops = dismiss(ops, (*op).brings, err)
 				g = groupOf(ops)
 			}
 		}
@@ -164,16 +164,9 @@ func dismiss(ops []*op, which func(*op) bool, err error) []*op {
 
 func (o *op) any() bool { return true }
 
-func (o *op) appends() bool { return o.drafts != nil }
+func (o *op) brings() bool { return o.is(appends) }
 
-// asks reports whether an op only wants to know that what was begun is written; at a closed gate
-// nothing is.
-func (o *op) asks() bool { return o.change != nil && o.change.empty }
+func (o *op) asks() bool { return o.is(asks) }
 
-// canComeAgain tells what a caller, an operator or the keeper can ask for again from outcomes,
-// ticks and standings, which would be lost.
-func (o *op) canComeAgain() bool {
-	c := o.change
-	return c == nil || c.lanes != nil || c.forget != nil || c.clear != nil || c.replay != nil ||
-		c.expired != nil || c.remove != nil || c.purge != nil || c.Actions != nil || c.ids != nil
-}
+// canComeAgain: what is done between two groups can be asked for again as well.
+func (o *op) canComeAgain() bool { return o.order == nil || o.is(comesAgain) }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	ondisk "github.com/hookspool/hookspool/spool/badger"
-	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/spooltest/atrest"
 	"github.com/hookspool/hookspool/spool/volume"
@@ -133,10 +132,10 @@ func TestGateHoldsARotation(t *testing.T) {
 	f.until("the gate to close", f.gate.closed)
 	f.refused("Admit", f.Admit(0))
 	f.refused("an append", f.Append(&Draft{Payload: []byte("x"), At: f.now, Note: []string{"a"}}))
-	f.refused("a removal", f.Apply(Change{remove: &removal{}}))
-	f.refused("a new lane", f.Apply(Change{lanes: []string{"b"}}))
-	f.refused("an id that is remembered again", f.Apply(Change{ids: &idpass.Found{}}))
-	if err := f.Apply(Change{empty: true}); err != nil {
+	f.refused("a removal", f.order(&removal{}))
+	f.refused("a new lane", f.order(naming{"b"}))
+	f.refused("an id that is remembered again", f.order(&remembering{}))
+	if err := f.order(barrier{}); err != nil {
 		t.Errorf("a question waits for nothing, but: %v", err)
 	}
 	select {
@@ -192,7 +191,7 @@ func TestRoomFollowsAFlush(t *testing.T) {
 	f.lane("a")
 	f.fillLog()
 	for range 3 {
-		o := newOp()
+		o := newOp(nil)
 		o.run = f.disk.Flush
 		if err := f.submit(o); err != nil {
 			t.Fatal(err)

@@ -36,7 +36,7 @@ func (s *Spool) Lane(name string) (*Lane, error) {
 	if l != nil {
 		return l, nil
 	}
-	if err := s.Apply(Change{lanes: []string{name}}); err != nil {
+	if err := s.order(naming{name}); err != nil {
 		return nil, fmt.Errorf("cannot make a lane for target %q: %w", name, err)
 	}
 	s.lanesMu.RLock()
@@ -66,11 +66,63 @@ func makeAhead(s *Spool, events []*care.Incoming) error {
 		return nil
 	}
 	for some := range slices.Chunk(names, lanesAtOnce) {
-		if err := s.Apply(Change{lanes: some}); err != nil {
+		if err := s.order(naming(some)); err != nil {
 			return fmt.Errorf("cannot make lanes for targets: %w", err)
 		}
 	}
 	return nil
+}
+
+// naming makes the lanes of names that have none.
+type naming []string
+
+func (n naming) cost() cost   { return costOf(2 * len(n)) }
+func (naming) manner() manner { return comesAgain | readsOthers }
+
+func (n naming) plan(g *group) error {
+	for _, name := range n {
+		g.planLane(name)
+	}
+	return nil
+}
+
+// storing writes the records of lanes now.
+type storing []*Lane
+
+func (storing) cost() cost     { return costOf(0) }
+func (storing) manner() manner { return 0 }
+
+func (lanes storing) plan(g *group) error {
+	for _, l := range lanes {
+		g.forced[l] = struct{}{}
+	}
+	return nil
+}
+
+// planLane is the lane of a target name; one that has none is given the next number.
+func (g *group) planLane(name string) record.LaneID {
+	s := g.s
+	s.lanesMu.RLock()
+	known, id := s.byName[name], s.lastLane+1
+	s.lanesMu.RUnlock()
+	if known != nil {
+		return known.id
+	}
+	if s.shared != nil {
+		return s.crew.planLane(g, name, id)
+	}
+	g.put(record.LaneKey(record.PrefixName, id), record.EncodeName(name), 0)
+	l, err := s.addLane(id, name)
+	if err != nil {
+		g.err = errors.Join(g.err, err)
+		return id
+	}
+	// The lane begins behind the events of this very group, which were not accepted for it.
+	l.mu.Lock()
+	l.way.next = s.nextSeq
+	l.mu.Unlock()
+	g.forced[l] = struct{}{}
+	return id
 }
 
 // addLane makes a lane known, and takes it if no other relay has it; where several relays share the

@@ -62,19 +62,6 @@ func (g *group) planWords(c *Change) {
 	}
 }
 
-// sizeOfNotes is what a change's tallies and actions are in the log.
-func sizeOfNotes(c *Change) (entries, bytes, largest int) {
-	for i := range c.Tallies {
-		bytes += 60 + len(c.Tallies[i].Body)
-		largest = max(largest, len(c.Tallies[i].Body))
-	}
-	for i := range c.Actions {
-		bytes += 60 + len(c.Actions[i].Body)
-		largest = max(largest, len(c.Actions[i].Body))
-	}
-	return len(c.Tallies) + len(c.Actions), bytes, largest
-}
-
 // planTallies writes what the caller counted. With the relay in their keys no two write the same,
 // so each may write what it has counted of a lane that is another one's by now.
 func planTallies(g *group, c *Change) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hookspool/hookspool/spool/engine"
+	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 )
@@ -123,7 +124,7 @@ func (c *crew) sweepLeft(old age) error {
 	if err != nil || len(r.seqs) == 0 {
 		return err
 	}
-	return s.Apply(Change{remove: r})
+	return s.order(r)
 }
 
 // exhaustedPass is one look of the sweep through what a lane keeps of exhausted deliveries. They
@@ -181,10 +182,23 @@ func (s *Spool) sweepExhausted(old age) error {
 		if len(expired) == 0 {
 			continue
 		}
-		if err := s.Apply(Change{expired: expired}); err != nil {
+		if err := s.order(dropping(expired)); err != nil {
 			*p = exhaustedPass{}
 			return err
 		}
+	}
+	return nil
+}
+
+// dropping drops exhausted deliveries.
+type dropping []record.Ref
+
+func (d dropping) cost() cost   { return costOf(3 * len(d)) }
+func (dropping) manner() manner { return comesAgain }
+
+func (d dropping) plan(g *group) error {
+	for _, r := range d {
+		g.dropExhausted(r)
 	}
 	return nil
 }
@@ -228,12 +242,42 @@ func rememberIDs(s *Spool, now time.Time) error {
 		if err != nil || found == nil {
 			return err
 		}
-		if err := s.Apply(Change{ids: found}); err != nil {
+		if err := s.order((*remembering)(found)); err != nil {
 			return err
 		}
 		s.idPass.Took(found)
 		more = found.More
 	}
+	return nil
+}
+
+// remembering writes what was remembered of ids once more, so that it outlasts the next pass. An id
+// that a later event was given since is that one's.
+type remembering idpass.Found
+
+func (f *remembering) cost() cost {
+	n := costOf(0).with(1+len(f.IDs), 0)
+	for i := range f.IDs {
+		n.bytes += len(f.IDs[i].Name) + draftOverheadBytes + idBytesALane*len(f.IDs[i].Lanes)
+	}
+	return n
+}
+
+func (*remembering) manner() manner { return comesAgain | readsOthers }
+
+func (f *remembering) plan(g *group) error {
+	for _, id := range f.IDs {
+		r := &id.ID
+		if value, err := g.get(record.IDKey(id.Name)); err == nil {
+			if known, err := record.DecodeID(value); err == nil {
+				r = known
+			}
+		}
+		if r.Seq == id.Seq {
+			g.put(record.IDKey(id.Name), r.Encode(), idpass.Life)
+		}
+	}
+	g.put(record.MetaKey(record.MetaIDPass), f.Pass.Encode(), 0)
 	return nil
 }
 
@@ -263,7 +307,7 @@ func sweepRemains(s *Spool, now time.Time) error {
 			return fmt.Errorf("cannot look for what is left of events that are gone: %w", err)
 		}
 		if len(keys) > 0 {
-			err = s.Apply(Change{clear: keys})
+			err = s.order(clearing(keys))
 		}
 		if err != nil || len(keys) < remainsAtOnce {
 			return err

@@ -67,7 +67,7 @@ func liveOnPremises(t *testing.T, secret []byte) {
 			f.flushNow()
 		}
 		f.pass(time.Minute)
-		err := errors.Join(s.Apply(Change{empty: true}), s.Sweep(f.now), s.disk.Flatten())
+		err := errors.Join(s.order(barrier{}), s.Sweep(f.now), s.disk.Flatten())
 		if _, berr := care.Backup(context.Background(), s, io.Discard); err == nil {
 			err = berr
 		}

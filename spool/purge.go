@@ -156,7 +156,7 @@ func (p *purging) order(seqs []uint64) (uint64, error) {
 		return n + rest, err
 	}
 	o := &purgeOrder{lane: p.l, state: p.State, seqs: seqs, at: p.l.s.now()}
-	if err := p.l.s.Apply(Change{purge: o}); err != nil {
+	if err := p.l.s.order(o); err != nil {
 		return 0, err
 	}
 	return o.count, nil
@@ -229,7 +229,13 @@ func (p *purging) asksFor(seq uint64, x *record.Exception) bool {
 	return p.inTime(x.At) && (p.Failed == nil || p.Failed(seq, x.LastStatus, x.LastError))
 }
 
-func (g *group) planPurge(o *purgeOrder) error {
+func (o *purgeOrder) cost() cost {
+	return costOf(0).with(4*len(o.seqs), 30)
+}
+
+func (*purgeOrder) manner() manner { return comesAgain }
+
+func (o *purgeOrder) plan(g *group) error {
 	l := o.lane
 	if !g.guards.hold(l) {
 		return fmt.Errorf("cannot purge deliveries of target %q: %w", l.name, ErrElsewhere)

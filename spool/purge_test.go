@@ -387,7 +387,7 @@ func TestSweepSettledMeanwhile(t *testing.T) {
 		t.Fatalf("the look found %v, %v", r.seqs, err)
 	}
 	f.settle(Settlement{Lane: l.id, Seq: 1, Attempts: 2})
-	if err := f.Apply(Change{remove: r}); err != nil {
+	if err := f.order(r); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Sweep(f.now.Add(2 * time.Hour)); err != nil {

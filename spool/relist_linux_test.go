@@ -84,7 +84,7 @@ func TestListNotWritten(t *testing.T) {
 		return f.Err()
 	}
 	flush := func(f *fixture) error {
-		o := newOp()
+		o := newOp(nil)
 		o.run = f.disk.Flush
 		return f.submit(o)
 	}

@@ -91,7 +91,7 @@ func (f *fixture) furnishRest() {
 	}
 	f.append("cannot be read", "b")
 	raw := []byte("what was there")
-	if err := f.Apply(Change{unread: []unreadRecord{{seq: furnishedAside, raw: raw}}}); err != nil {
+	if err := f.order(&settingAside{unread: []unreadRecord{{seq: furnishedAside, raw: raw}}}); err != nil {
 		f.t.Fatal(err)
 	}
 	if err := f.Forget(f.lane("gone")); err != nil {

@@ -18,13 +18,6 @@ import (
 // they are planned, once, and are kept. What is planned on the work of others comes after that, and
 // what it changes in memory it takes back, or changes once it is stored.
 
-// shares reports whether the planning of an op reads what other relays write.
-func (o *op) shares() bool {
-	c := o.change
-	return o.drafts != nil || c != nil && (c.lanes != nil || c.Tick != nil || c.replay != nil ||
-		c.remove != nil || c.forget != nil || c.ids != nil)
-}
-
 // kept is what of a group stays when it is planned again.
 type kept struct {
 	wrote bool
@@ -38,8 +31,8 @@ func (c *crew) commit(g *group, ops []*op, checkpoint bool) ([]*op, error) {
 	ops = slices.DeleteFunc(ops, func(o *op) bool {
 		return !o.hand.CompareAndSwap(waiting, taken)
 	})
-	own := slices.DeleteFunc(slices.Clone(ops), (*op).shares)
-	sharing := slices.DeleteFunc(ops, func(o *op) bool { return !o.shares() })
+	own := slices.DeleteFunc(slices.Clone(ops), func(o *op) bool { return o.is(readsOthers) })
+	sharing := slices.DeleteFunc(ops, func(o *op) bool { return !o.is(readsOthers) })
 	g.plan(own)
 	g.finish(checkpoint)
 	clear(g.forced)
@@ -57,7 +50,7 @@ func (c *crew) commit(g *group, ops []*op, checkpoint bool) ([]*op, error) {
 		txn.Again()
 		if full {
 			before := len(sharing)
-			if sharing = dismiss(sharing, (*op).appends, err); len(sharing) == before {
+			if sharing = dismiss(sharing, (*op).brings, err); len(sharing) == before {
 				return append(own, sharing...), err
 			}
 		}

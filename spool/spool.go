@@ -274,7 +274,7 @@ func newSpool(o Options) *Spool {
 		fresh:  feed{max: cmp.Or(o.FreshBytesMax, freshBytesMax)},
 		failed: make(chan struct{}), clock: wallclock.Clock{Log: o.Log},
 	}
-	s.free.New = func() any { return newOp() }
+	s.free.New = func() any { return newOp(nil) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now

@@ -194,7 +194,7 @@ func (f *fixture) random(n, size int, lane string) []*Draft {
 
 func (f *fixture) flushNow() {
 	f.t.Helper()
-	o := newOp()
+	o := newOp(nil)
 	o.run = f.disk.Flush
 	if err := f.submit(o); err != nil {
 		f.t.Error(err)

@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hookspool/hookspool/spool/idpass"
 	"github.com/hookspool/hookspool/spool/look"
 	"github.com/hookspool/hookspool/spool/record"
 	"github.com/hookspool/hookspool/spool/wallclock"
@@ -234,7 +233,7 @@ func (s *Spool) sweepLog(old age) (bytes int64, more bool, err error) {
 		return 0, false, err
 	}
 	more = p.bound() || more
-	if err := s.Apply(Change{remove: r}); err != nil {
+	if err := s.order(r); err != nil {
 		return 0, false, err
 	}
 	return p.bytes, more, nil
@@ -370,7 +369,7 @@ func removeReleased(s *Spool, all []releasedEvent) (rest []releasedEvent, err er
 			r.seqs = append(r.seqs, e.seq)
 		}
 	}
-	return rest, s.Apply(Change{remove: r})
+	return rest, s.order(r)
 }
 
 // needed reports whether an exception or exhausted delivery needs an event.
@@ -403,29 +402,20 @@ func (g *group) dropExhausted(r record.Ref) {
 	g.released(r.Seq, time.Unix(0, 0))
 }
 
-// rememberAgain writes what was remembered of ids once more, so that it outlasts the next pass. An
-// id that a later event was given since is that one's.
-func rememberAgain(g *group, f *idpass.Found) {
-	for _, id := range f.IDs {
-		r := &id.ID
-		if value, err := g.get(record.IDKey(id.Name)); err == nil {
-			if known, err := record.DecodeID(value); err == nil {
-				r = known
-			}
-		}
-		if r.Seq == id.Seq {
-			g.put(record.IDKey(id.Name), r.Encode(), idpass.Life)
-		}
-	}
-	g.put(record.MetaKey(record.MetaIDPass), f.Pass.Encode(), 0)
+func (r *removal) cost() cost {
+	n := costOf(0).with(len(r.seqs), 40)
+	n.add(0, r.rewritten)
+	return n
 }
 
-// planRemoval deletes events. A replay that came between the look and now may need one of them, so
-// the look is done again then.
-func (g *group) planRemoval(r *removal) {
+func (*removal) manner() manner { return comesAgain | readsOthers }
+
+// plan deletes events. A replay that came between the look and now may need one of them, so the
+// look is done again then.
+func (r *removal) plan(g *group) error {
 	if r.replays != g.s.replays.Load() || g.s.shared != nil && r.swept > max(g.s.settledTo(),
 		g.s.swept.Load()) {
-		return
+		return nil
 	}
 	for _, seq := range r.seqs {
 		g.delete(record.LogKey(seq))
@@ -436,7 +426,7 @@ func (g *group) planRemoval(r *removal) {
 	g.dropMarks(r.seqs)
 	if g.s.shared != nil {
 		g.s.crew.planRemoval(g, r)
-		return
+		return nil
 	}
 	if r.swept > g.s.swept.Load() {
 		g.s.swept.Store(r.swept)
@@ -445,4 +435,5 @@ func (g *group) planRemoval(r *removal) {
 		}
 		g.putCheckpoint(g.s.checkpointed)
 	}
+	return nil
 }

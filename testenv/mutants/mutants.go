@@ -316,8 +316,8 @@ func frameMutants() []mutant {
 		from: "			if !w.gone && !(w.o.Reverse && w.o.Gone) {", to: "			if !w.gone {",
 		pkg: "spool/badger", tests: "TestFrameOlderVersionIsNotRead",
 	}, {
-		name: "set aside at no cost", file: "spool/change.go",
-		from: "len(u.raw), u.bytes)", to: "len(u.raw))",
+		name: "set aside at no cost", file: "spool/read.go",
+		from: "n.largest = max(n.largest, u.bytes)", to: "",
 		pkg: "spool", tests: "TestSetAsideCountsItsFrame",
 	}, {
 		name: "the sweep divides a frame", file: "spool/portion.go",
