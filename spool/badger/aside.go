@@ -211,7 +211,7 @@ func (f *Files) dropFile(path, told string) error {
 }
 
 // WantRecount has this start, or the next one that comes so far, count everything again. Every
-// repair begins with it, so that who only reads a spool is stopped here.
+// repair begins with it, so a read-only open fails here.
 func (f *Files) WantRecount() error {
 	if !f.Repairs {
 		return fmt.Errorf("%w: its files have to be repaired, which the next start does",

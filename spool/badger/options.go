@@ -257,7 +257,7 @@ func (t *Tree) OpenPastEmptyFiles(o badger.Options, told func(reason error)) (er
 }
 
 // Logger turns Badger's log into ours. Badger reports some failures only there, so an
-// Errorf is counted and makes the spool unready. A compaction that fails is a warning of its.
+// Errorf is counted and makes the spool unready. A failed compaction is reported as a warning.
 type Logger struct {
 	Log    *slog.Logger
 	Failed func(msg string)
