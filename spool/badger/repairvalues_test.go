@@ -168,6 +168,10 @@ func startValues(t *testing.T, dir, secret string, use func(db *badger.DB)) {
 	}
 }
 
+// valueHead is what an entry of a value log has at most before its value: two bytes, the lengths of
+// key and value, the instant of its end (0), the key with its version.
+const valueHead = 2 + 1 + 3 + 1 + 17
+
 // flipsOf are some bytes of an entry: HOOKSPOOL_LONG=1 takes more.
 func flipsOf(e valueEntry, i int) (all []int64) {
 	head := []int64{0, 1, 2, 3, 4, 5}
@@ -210,7 +214,7 @@ func TestValueLogFlippedByte(t *testing.T) {
 				}
 				startValues(t, to, secret, func(db *badger.DB) {
 					wrong := readValues(db)
-					isRecord := at > 30 && at < e.Bytes-4
+					isRecord := at >= valueHead && at < e.Bytes-4
 					if len(wrong) > 1 || (wrong[e.seq] != "") != isRecord {
 						t.Fatalf("%s: %d events are not read: %v", what, len(wrong), wrong)
 					}
@@ -251,7 +255,7 @@ func TestValueLogMendedInUse(t *testing.T) {
 					if err != nil || len(v.Damaged) != 1 || v.Damaged[0].Place != e.Place {
 						t.Fatalf("%s: %+v, %v", what, v, err)
 					}
-					isRecord := at > 30 && at < e.Bytes-4
+					isRecord := at >= valueHead && at < e.Bytes-4
 					wrong := readValues(db)
 					if len(wrong) > 1 || (wrong[e.seq] != "") != isRecord || strings.HasPrefix(wrong[e.seq], "0 bytes") {
 						t.Fatalf("%s: mended, %d events are not read: %v", what, len(wrong), wrong)
