@@ -314,7 +314,7 @@ const (
 	// than tableRoom, does one that has begun run out of blocks.
 	rotateRoom, tableRoom = 28 << 20, 26 << 20
 	// settled is how long a commit may take that had found more than rotateRoom.
-	settled = time.Second
+	settled = 5 * time.Second
 	// givenBack is more than what others do to a file system by the way.
 	givenBack = 1 << 20
 )
