@@ -32,15 +32,6 @@ func openOn(t *testing.T) (*fixture, *fakeDisk) {
 	return f, d
 }
 
-// openUnkept is openOn without a keeper, for a test that sets what it measures.
-func openUnkept(t *testing.T) *fixture {
-	t.Helper()
-	f := &fixture{t: t, dir: t.TempDir() + "/spool", now: time.Unix(1_700_000_000, 0), unkept: true,
-		free: func(string) (int64, error) { return 10 << 30, nil }}
-	f.openOn()
-	return f
-}
-
 // openOn opens the fixture's spool, whose disk says what the fixture wants.
 func (f *fixture) openOn() {
 	f.t.Helper()
