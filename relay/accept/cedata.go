@@ -12,9 +12,9 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// The same id with another body is a conflict. For a CloudEvent only its data is compared, whatever the
-// mode in which it comes: binary, structured and batch mode of one event are repeats of each
-// other. Data that are JSON are compared as JSON, because a structured event is written again by
+// The same id with another body is a conflict. For a CloudEvent only its data is compared, whatever
+// the mode in which it comes: binary, structured and batch mode of one event are repeats of each
+// other. Data that is JSON is compared as JSON, because a structured event is written again by
 // whoever makes it: white space, the order of keys and the escapes in strings say nothing. Numbers
 // are compared as they are written, so that no two that differ are taken for one.
 
