@@ -218,12 +218,19 @@ func (l *Ledger) AwaitDeliveredBut(target string) {
 	}
 }
 
-// lost are deliveries that are nowhere. What is pending is read first and what has arrived last:
-// a delivery only moves in that direction.
+// lost are deliveries that are nowhere. What is pending is read before what has arrived is looked at
+// for the last time: a delivery only moves in that direction. Targets to which all has arrived are
+// not asked about, for there may be a thousand with a million deliveries that the ledger never sent.
 func (l *Ledger) lost() []delivery {
-	owed := map[delivery]bool{}
-	excused := map[string]int{}
+	owed, excused := map[delivery]bool{}, map[string]int{}
+	missing, asked := map[delivery]bool{}, map[string]bool{}
+	for _, d := range l.open(nil) {
+		missing[d], asked[d.target] = true, true
+	}
 	for name, target := range l.relay.Targets() {
+		if !asked[name] {
+			continue
+		}
 		for _, state := range []string{"pending", "exhausted", "expired"} {
 			for _, d := range l.relay.Deliveries(name, state) {
 				owed[delivery{d.ID, name}] = true
@@ -232,6 +239,9 @@ func (l *Ledger) lost() []delivery {
 		excused[name] = target.Quarantined
 	}
 	return slices.DeleteFunc(l.open(owed), func(d delivery) bool {
+		if !missing[d] {
+			return true // accepted since
+		}
 		excused[d.target]--
 		return excused[d.target] >= 0
 	})
