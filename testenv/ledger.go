@@ -220,7 +220,7 @@ func (l *Ledger) AwaitDeliveredBut(target string) {
 
 // lost are deliveries that are nowhere. What is pending is read before what has arrived is looked
 // at for the last time: a delivery only moves in that direction. Targets to which all has arrived
-// are not asked about: there may be a thousand with a million deliveries that the ledger never sent.
+// are not asked about: there may be a thousand with a million deliveries that nobody here sent.
 func (l *Ledger) lost() []delivery {
 	owed, excused := map[delivery]bool{}, map[string]int{}
 	missing, asked := map[delivery]bool{}, map[string]bool{}
